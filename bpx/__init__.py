@@ -1,0 +1,72 @@
+"""Back-propagation for multilayer perceptrons, written once against the Python array API.
+
+The same forward and backward code runs on NumPy, CuPy, PyTorch and any other array API library.
+"""
+
+from bpx import errors
+from bpx.backend.base import Backend
+from bpx.backend.select import backends, get_backend, set_backend, use_backend
+from bpx.errors import (
+    BackendFallbackWarning,
+    BackendUnavailableError,
+    DeviceMismatchError,
+    DivergenceWarning,
+    FileFormatError,
+    NonFiniteError,
+    NotDifferentiableError,
+    ShapeError,
+)
+from bpx.formulas import activations, initializers, losses, optimizers, schedules
+from bpx.formulas.activations import Activation
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+from bpx.network.mlp import MLP
+from bpx.proof.gradients import check_gradients
+from bpx.proof.parity import check_parity
+from bpx.proof.trace import trace
+from bpx.training import stopping as stop
+from bpx.training.callbacks import Callback
+from bpx.training.fit import fit
+from bpx.training.history import History, StopReason
+from bpx.training.solvers import SciPy
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "SGD",
+    "Activation",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Backend",
+    "BackendFallbackWarning",
+    "BackendUnavailableError",
+    "Callback",
+    "DeviceMismatchError",
+    "DivergenceWarning",
+    "FileFormatError",
+    "History",
+    "Loss",
+    "NonFiniteError",
+    "NotDifferentiableError",
+    "RMSprop",
+    "SciPy",
+    "ShapeError",
+    "StopReason",
+    "activations",
+    "backends",
+    "check_gradients",
+    "check_parity",
+    "errors",
+    "fit",
+    "get_backend",
+    "initializers",
+    "losses",
+    "optimizers",
+    "schedules",
+    "set_backend",
+    "stop",
+    "trace",
+    "use_backend",
+]

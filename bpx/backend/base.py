@@ -1,0 +1,118 @@
+"""The border between host and device: what every backend offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+from bpx.errors import DeviceMismatchError
+
+__all__ = ["Backend", "library_of"]
+
+
+def library_of(x: Any) -> str:
+    """Name of the array library that made `x`; ``"host"`` for NumPy arrays, lists, scalars and the like."""
+    root = type(x).__module__.partition(".")[0]
+    if root in {"torch", "cupy"}:
+        return root
+    if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array_namespace__"):
+        return "host"
+    return str(x.__array_namespace__().__name__).partition(".")[0]
+
+
+class Backend(ABC):
+    """One array library on one device.
+
+    Attributes
+    ----------
+    name : str
+        ``"numpy"``, ``"cupy"``, ``"torch"`` or the name of an array API namespace; ``":1"`` or ``":cuda"`` is added
+        where the device is not the library's first.
+    xp : module
+        The array API namespace.
+    device : object
+        What the namespace accepts as ``device=``.
+    """
+
+    name: str
+    library: str
+    xp: Namespace
+    device: Any
+
+    @final
+    def asarray(self, x: Any, dtype: Any = None) -> Array:
+        """`x` as an array of this backend.
+
+        Parameters
+        ----------
+        x : array, or anything that ``numpy.asarray`` takes
+            Host data are copied to the device once. An array of this backend is returned as it is.
+        dtype : str or dtype, optional
+            ``"float32"`` or a dtype of this backend; None keeps that of `x`.
+
+        Returns
+        -------
+        Array
+            Same shape, on this backend's device.
+
+        Raises
+        ------
+        DeviceMismatchError
+            If `x` is an array of another library or on another device: bpx never copies between devices unasked.
+        """
+        wanted = self.dtype(dtype) if isinstance(dtype, str) else dtype
+        library = library_of(x)
+        if library == "host":
+            return self._from_host(np.asarray(x), wanted)
+        if library != self.library:
+            raise DeviceMismatchError(
+                f"the network is on backend {self.name!r} (device {self.device}), the array is a {library} array"
+                f" (device {getattr(x, 'device', 'unknown')}); move one to the other: net.to({library!r}), or pass the"
+                " array's host copy (numpy.from_dlpack(x.cpu()) for PyTorch, cupy.asnumpy(x) for CuPy)"
+            )
+        if not self._same_device(x):
+            raise DeviceMismatchError(
+                f"the network is on device {self.device} of backend {self.name!r}, the array is on device {x.device};"
+                f" move one to the other: net.to(...) with that device, or the array with xp.to_device(x, {self.device})"
+            )
+        return x if wanted is None or x.dtype == wanted else self.xp.astype(x, wanted)
+
+    def dtype(self, name: str) -> Any:
+        """This library's dtype of that name, such as ``float32``."""
+        return getattr(self.xp, name)
+
+    @abstractmethod
+    def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
+        """Copy a host array to the device; None keeps its dtype."""
+
+    @abstractmethod
+    def _same_device(self, x: Array) -> bool:
+        """Whether an array of this library lies on this backend's device."""
+
+    @abstractmethod
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        """`x` as a NumPy array; waits for the device where there is one."""
+
+    @abstractmethod
+    def synchronize(self) -> None:
+        """Wait until the device has finished all work given to it."""
+
+    def scope(self) -> AbstractContextManager[Any]:
+        """A context in which new arrays land on this backend's device."""
+        return nullcontext()
+
+    @final
+    def __repr__(self) -> str:
+        return f"<bpx backend {self.name!r} on device {self.device}>"
+
+    @final
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Backend) and (self.name, str(self.device)) == (other.name, str(other.device))
+
+    @final
+    def __hash__(self) -> int:
+        return hash((self.name, str(self.device)))

@@ -1,0 +1,82 @@
+"""CuPy: NVIDIA and AMD GPUs. Imported, and a device touched, only when a CuPy backend is asked for."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.backend.base import Backend
+
+__all__ = ["CupyBackend", "probe"]
+
+
+@final
+class CupyBackend(Backend):
+    """CuPy on one GPU. Work goes to the caller's current stream."""
+
+    library = "cupy"
+
+    def __init__(self, index: int = 0) -> None:
+        import array_api_compat.cupy as xp
+        import cupy
+
+        self._cupy = cupy
+        self._index = index
+        self.name = "cupy" if index == 0 else f"cupy:{index}"
+        self.xp = xp
+        self.device = cupy.cuda.Device(index)
+
+    def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
+        with self.scope():
+            return self._cupy.asarray(x, dtype=dtype)
+
+    def _same_device(self, x: Array) -> bool:
+        return bool(x.device.id == self._index)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(self._cupy.asnumpy(x))
+
+    def synchronize(self) -> None:
+        self.device.synchronize()
+
+    def scope(self) -> AbstractContextManager[Any]:
+        return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]
+
+
+def probe(index: int) -> tuple[Backend | None, str, str]:
+    """Try CuPy on one GPU: compile one kernel and run one product.
+
+    Returns
+    -------
+    tuple of (Backend or None, str, str)
+        The backend or None, CuPy's version (empty if it is not installed), and why it cannot be used (empty if it can).
+    """
+    try:
+        import cupy
+    except ImportError as error:
+        if error.name not in {None, "cupy"}:
+            return None, "", f"CuPy is installed but does not import ({error})"
+        return None, "", "CuPy is not installed; pip install 'bpx-nn[cuda12]' (or [cuda13], after your NVIDIA driver)"
+    except Exception as error:  # a broken toolkit may raise anything at import
+        return None, "", f"CuPy is installed but does not import ({type(error).__name__}: {error})"
+    version = str(cupy.__version__)
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except Exception as error:
+        return None, version, f"CuPy {version} finds no usable NVIDIA driver or GPU ({error})"
+    if not 0 <= index < count:
+        return None, version, f"CuPy {version} sees {count} GPU(s), numbered from 0; there is no GPU {index}"
+    try:
+        with cupy.cuda.Device(index):
+            # An elementwise kernel needs NVRTC and its headers, a product needs cuBLAS: either may be missing.
+            twice = cupy.ElementwiseKernel("float32 x", "float32 y", "y = x + x", "bpx_smoke_test")
+            ones = cupy.ones((2, 2), dtype=cupy.float32)
+            if float(cupy.matmul(twice(ones), ones)[0, 0]) != 4.0:
+                return None, version, f"CuPy {version} computes a wrong product on GPU {index}"
+        return CupyBackend(index), version, ""
+    except Exception as error:
+        reason = f"CuPy {version} cannot run a kernel and a product on GPU {index} ({type(error).__name__}: {error})"
+        return None, version, reason

@@ -1,0 +1,60 @@
+"""Any other array API namespace, such as array_api_strict."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+from bpx.backend.base import Backend
+from bpx.errors import BackendUnavailableError
+
+__all__ = ["NamespaceBackend"]
+
+
+@final
+class NamespaceBackend(Backend):
+    """An array API namespace on one of its devices (None: its default device).
+
+    Raises
+    ------
+    BackendUnavailableError
+        If its arrays cannot be written through a reshaped view (JAX): parameters are views of one flat vector.
+    """
+
+    def __init__(self, xp: Namespace, device: Any = None) -> None:
+        self.xp = xp
+        self.library = str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
+        self.device = xp.__array_namespace_info__().default_device() if device is None else device
+        self.name = self.library if device is None else f"{self.library}:{device}"
+        try:
+            flat = xp.zeros((2, 4), dtype=xp.float32, device=self.device)
+            xp.reshape(flat[..., 1:3], (2, 1, 2), copy=False)[...] = 1.0
+            writable = bool(xp.sum(flat) == 4.0)
+        except Exception as error:
+            raise BackendUnavailableError(
+                f"arrays of {self.library!r} cannot be written through a reshaped view ({error}); bpx keeps all"
+                " parameters in one flat vector with named views, so use a library with mutable arrays (numpy, cupy,"
+                " torch)"
+            ) from error
+        if not writable:
+            raise BackendUnavailableError(
+                f"writing into a view of a {self.library!r} array does not change the array; bpx keeps all parameters"
+                " in one flat vector with named views, so use a library with real views (numpy, cupy, torch)"
+            )
+
+    def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
+        return self.xp.asarray(np.array(x), dtype=dtype, device=self.device)
+
+    def _same_device(self, x: Array) -> bool:
+        return bool(x.device == self.device)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        info = self.xp.__array_namespace_info__()
+        home = info.default_device()
+        # DLPack is the standard's way to the host, once the array is on the library's default (host) device.
+        return np.array(np.from_dlpack(self.xp.asarray(x, device=home)))
+
+    def synchronize(self) -> None:
+        return None

@@ -1,0 +1,211 @@
+"""Which backend is meant: argument, then ``use_backend``, then ``set_backend``, then ``BPX_BACKEND``, then ``"auto"``.
+
+Nothing is probed at import. A probe runs when a backend is first asked for, once per process and backend.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from bpx.backend import cupy_backend, torch_backend
+from bpx.backend.base import Backend
+from bpx.backend.namespace_backend import NamespaceBackend
+from bpx.backend.numpy_backend import NumpyBackend
+from bpx.errors import BackendFallbackWarning, BackendUnavailableError, warn_caller
+
+__all__ = ["BackendStatus", "backends", "get_backend", "set_backend", "use_backend"]
+
+# A backend's name, an array API namespace, a Backend, or None for "whatever holds here".
+BackendLike = str | ModuleType | Backend | None
+Probe = tuple[Backend | None, str, str]
+
+KNOWN = ("auto", "numpy", "cupy", "cupy:1", "torch", "torch:cuda")
+_CUPY = re.compile(r"cupy(?::(\d+))?")
+_TORCH = re.compile(r"torch(?::([a-z]+(?::\d+)?))?")
+
+_log = logging.getLogger("bpx")
+_numpy = NumpyBackend()
+_lock = threading.Lock()
+_probed: dict[str, Probe] = {}
+_environment: dict[tuple[str, bool], Backend] = {}
+_auto: list[Backend] = []
+_process: list[Backend] = []
+_context: ContextVar[Backend | None] = ContextVar("bpx_backend", default=None)
+
+
+def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool | None = None) -> Backend:
+    """The backend that `backend` names, or the one in force where it is None.
+
+    Parameters
+    ----------
+    backend : str, module or Backend, optional
+        ``"auto"``, ``"numpy"``, ``"cupy"``, ``"cupy:1"``, ``"torch"``, ``"torch:cuda"``, or any array API namespace
+        module. None: that of the innermost ``use_backend``, else of ``set_backend``, else of the environment variable
+        ``BPX_BACKEND``, else ``"auto"`` (CuPy where a GPU passes a smoke test, else NumPy).
+    device : object, optional
+        A device of a namespace module; None is that library's default device. Names carry their device (``"cupy:1"``).
+    strict : bool, optional
+        Raise where a backend cannot work, rather than fall back to NumPy. None: as ``BPX_BACKEND_STRICT`` says.
+
+    Returns
+    -------
+    Backend
+        With ``.name``, ``.xp``, ``.device``, ``.asarray(x, dtype)``, ``.to_host(x)`` and ``.synchronize()``.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known.
+    BackendUnavailableError
+        If the backend cannot work here and `strict` holds.
+
+    Warns
+    -----
+    BackendFallbackWarning
+        If the backend cannot work here and NumPy takes its place.
+    """
+    if isinstance(backend, Backend):
+        return backend
+    if backend is None:
+        return _context.get() or (_process[0] if _process else _from_environment())
+    strict = _strict_by_environment() if strict is None else strict
+    if isinstance(backend, str):
+        if device is not None:
+            raise ValueError(f"device={device!r} goes with a namespace module; a name carries its own, as in 'cupy:1'")
+        return _resolve(backend, strict)
+    root = str(getattr(backend, "__name__", "")).removeprefix("array_api_compat.").partition(".")[0]
+    if root in {"numpy", "cupy", "torch"} and device is None:
+        return _resolve(root, strict)
+    if root in {"numpy", "cupy", "torch"}:
+        raise ValueError(
+            f"give {root}'s device in the name, as in 'cupy:1' or 'torch:cuda:0', not as device={device!r}"
+        )
+    if not hasattr(backend, "__array_namespace_info__"):
+        raise ValueError(f"expected a backend's name ({', '.join(KNOWN)}) or an array API module, got {backend!r}")
+    return NamespaceBackend(backend, device)
+
+
+def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None = None) -> Backend:
+    """Make `backend` the process's default, as the environment variable ``BPX_BACKEND`` does; None takes that back.
+
+    Parameters, errors and warnings are those of `get_backend`. Returns the backend now in force as the default.
+    """
+    if backend is None:
+        _process.clear()
+        return _from_environment()
+    _process[:] = [get_backend(backend, device=device, strict=strict)]
+    return _process[0]
+
+
+@contextmanager
+def use_backend(backend: BackendLike, *, device: Any = None, strict: bool | None = None) -> Iterator[Backend]:
+    """Use `backend` inside a ``with`` block, in this thread or asynchronous task only.
+
+    Parameters, errors and warnings are those of `get_backend`.
+    """
+    token = _context.set(get_backend(backend, device=device, strict=strict))
+    try:
+        yield get_backend()
+    finally:
+        _context.reset(token)
+
+
+@dataclass(frozen=True)
+class BackendStatus:
+    """Whether one backend can be used on this machine, and if not, why."""
+
+    name: str
+    available: bool
+    device: str
+    version: str
+    reason: str
+
+
+class BackendTable(tuple[BackendStatus, ...]):
+    """The status of every backend; prints as a table."""
+
+    def __str__(self) -> str:
+        rows = [("backend", "works", "device", "version", "reason")]
+        rows += [(s.name, "yes" if s.available else "no", s.device, s.version, s.reason) for s in self]
+        widths = [max(len(row[i]) for row in rows) for i in range(4)]
+        return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
+
+
+def backends() -> BackendTable:
+    """Probe every backend that bpx knows by name and say which work here.
+
+    Returns
+    -------
+    tuple of BackendStatus
+        With ``name``, ``available``, ``device``, ``version`` and ``reason``; ``print`` shows it as a table.
+    """
+    table = []
+    for name in ("numpy", "cupy", "torch", "torch:cuda"):
+        backend, version, reason = _probe(name)
+        table.append(BackendStatus(name, backend is not None, str(backend.device) if backend else "", version, reason))
+    return BackendTable(table)
+
+
+def _probe(name: str) -> Probe:
+    """Look up or run the probe of one backend; the lock keeps two threads from compiling the same kernel."""
+    with _lock:
+        if name not in _probed:
+            _probed[name] = _prober(name)()
+        return _probed[name]
+
+
+def _prober(name: str) -> Callable[[], Probe]:
+    """The probe that belongs to a name; a name that fits none is an error."""
+    if name == "numpy":
+        return lambda: (_numpy, np.__version__, "")
+    if match := _CUPY.fullmatch(name):
+        return lambda: cupy_backend.probe(int(match[1] or 0))
+    if match := _TORCH.fullmatch(name):
+        return lambda: torch_backend.probe(match[1] or "cpu")
+    raise ValueError(f"unknown backend {name!r}; known are {', '.join(KNOWN)}, and any array API namespace module")
+
+
+def _resolve(name: str, strict: bool) -> Backend:
+    """The backend of that name; NumPy with a warning, or an error, where it cannot work."""
+    if name == "auto":
+        return _resolve_auto()
+    backend, _, reason = _probe(name)
+    if backend is not None:
+        return backend
+    if strict:
+        raise BackendUnavailableError(f"backend {name!r} cannot be used: {reason}")
+    warn_caller(f"backend {name!r} cannot be used, NumPy takes its place: {reason}", BackendFallbackWarning)
+    return _numpy
+
+
+def _resolve_auto() -> Backend:
+    """CuPy where it works, else NumPy; said once in the log, never as a warning."""
+    if not _auto:
+        backend, _, reason = _probe("cupy")
+        _auto[:] = [backend or _numpy]
+        _log.info("backend 'auto' is %s%s", _auto[0].name, f" ({reason})" if reason else "")
+    return _auto[0]
+
+
+def _from_environment() -> Backend:
+    """The backend of ``BPX_BACKEND``, resolved (and warned about) once per value."""
+    key = (os.environ.get("BPX_BACKEND") or "auto", _strict_by_environment())
+    if key not in _environment:
+        _environment[key] = _resolve(*key)
+    return _environment[key]
+
+
+def _strict_by_environment() -> bool:
+    """Whether ``BPX_BACKEND_STRICT`` asks for errors rather than fallbacks."""
+    return os.environ.get("BPX_BACKEND_STRICT", "").lower() not in {"", "0", "false", "no"}

@@ -1,0 +1,63 @@
+"""PyTorch tensors, through array-api-compat. Its autograd is not used: bpx's own backward runs on the tensors."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.backend.base import Backend
+
+__all__ = ["TorchBackend", "probe"]
+
+
+@final
+class TorchBackend(Backend):
+    """PyTorch on one device, such as ``"cpu"`` or ``"cuda:0"``."""
+
+    library = "torch"
+
+    def __init__(self, device: str = "cpu") -> None:
+        import array_api_compat.torch as xp
+        import torch
+
+        self._torch = torch
+        self.name = "torch" if device == "cpu" else f"torch:{device}"
+        self.xp = xp
+        # "cuda" means the current GPU; a tensor always says which, so the number is fixed here.
+        self.device = torch.empty(0, device=device).device
+
+    def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
+        # A copy: PyTorch would otherwise share memory with an array that may be read-only, or the caller's own.
+        return self._torch.tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device).reshape(x.shape)
+
+    def _same_device(self, x: Array) -> bool:
+        return bool(x.device == self.device)
+
+    def to_host(self, x: Array) -> np.ndarray[Any, Any]:
+        return np.asarray(x.detach().cpu().numpy())
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            self._torch.cuda.synchronize(self.device)
+
+
+def probe(device: str) -> tuple[Backend | None, str, str]:
+    """Try PyTorch on one device with one product; returns (backend or None, version, reason) as CuPy's probe does."""
+    try:
+        import torch
+    except ImportError as error:
+        if error.name not in {None, "torch"}:
+            return None, "", f"PyTorch is installed but does not import ({error})"
+        return None, "", "PyTorch is not installed; pip install 'bpx-nn[peers]', or torch alone"
+    except Exception as error:
+        return None, "", f"PyTorch is installed but does not import ({type(error).__name__}: {error})"
+    version = str(torch.__version__)
+    try:
+        ones = torch.ones((2, 2), device=device)
+        if float((ones @ ones)[0, 0]) != 2.0:
+            return None, version, f"PyTorch {version} computes a wrong product on {device}"
+        return TorchBackend(device), version, ""
+    except Exception as error:
+        return None, version, f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {error})"

@@ -1,0 +1,58 @@
+"""Every error and warning that bpx raises on purpose. A message says what was expected, what came and what to do."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+__all__ = [
+    "BackendFallbackWarning",
+    "BackendUnavailableError",
+    "DeviceMismatchError",
+    "DivergenceWarning",
+    "FileFormatError",
+    "NonFiniteError",
+    "NotDifferentiableError",
+    "ShapeError",
+    "warn_caller",
+]
+
+
+class BackendUnavailableError(RuntimeError):
+    """A backend was asked for strictly and cannot work on this machine."""
+
+
+class BackendFallbackWarning(RuntimeWarning):
+    """A backend was asked for, cannot work on this machine, and NumPy is used in its place."""
+
+
+class DeviceMismatchError(ValueError):
+    """An array lives in another library or on another device than the network it was given to."""
+
+
+class ShapeError(ValueError):
+    """An array has the wrong number of dimensions, columns or rows."""
+
+
+class NonFiniteError(ValueError):
+    """An array holds NaN or infinity."""
+
+
+class NotDifferentiableError(ValueError):
+    """A gradient was asked of a network with an activation that has none (``step``)."""
+
+
+class FileFormatError(ValueError):
+    """A file is not what it claims to be: truncated, damaged, or of another kind."""
+
+
+class DivergenceWarning(RuntimeWarning):
+    """Training produced a loss or a parameter that is not finite; the last finite parameters were restored."""
+
+
+def warn_caller(message: str, category: type[Warning]) -> None:
+    """Warn at the line outside bpx that led here, so that the message points at the user's own code."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "bpx":
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level - 1)

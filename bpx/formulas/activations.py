@@ -1,0 +1,261 @@
+"""Activations: a = f(z) and how a gradient passes back through them, grad_z = grad_a * f'(z).
+
+Every ``forward(xp, z)`` takes pre-activations of shape (..., n, k) and returns the same shape, dtype and device.
+Every ``derivative(xp, z, a)`` returns f'(z), from the output `a` where that is enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from bpx._typing import Array, Namespace
+from bpx.errors import NotDifferentiableError
+
+__all__ = ["ACTIVATIONS", "Activation", "elu", "get", "leaky_relu"]
+
+Forward = Callable[[Namespace, Array], Array]
+Derivative = Callable[[Namespace, Array, Array], Array]
+Backward = Callable[[Namespace, Array, Array, Array], Array]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation function and its derivative.
+
+    Parameters
+    ----------
+    name : str
+        Shown in tables and error messages.
+    forward : callable
+        ``forward(xp, z) -> a``, shapes (..., n, k).
+    derivative : callable, optional
+        ``derivative(xp, z, a) -> f'(z)``, element by element. None: not differentiable, forward only.
+    jacobian : callable, optional
+        ``jacobian(xp, grad_a, z, a) -> grad_z`` where one output depends on several inputs (softmax).
+    outputs : {"real", "positive", "unit", "distribution"}
+        What the values are: any number, > 0, in [0, 1], or rows that are probabilities of k classes. Losses check it.
+    output_only : bool
+        Whether only an output layer may use it.
+    """
+
+    name: str
+    forward: Forward
+    derivative: Derivative | None = None
+    jacobian: Backward | None = None
+    outputs: str = "real"
+    output_only: bool = False
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether a gradient can pass back through it."""
+        return self.derivative is not None or self.jacobian is not None
+
+    def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
+        """dL/dz from dL/da: grad_a * f'(z), or the product with the Jacobian; shapes (..., n, k).
+
+        Raises
+        ------
+        NotDifferentiableError
+            For an activation without derivative (``step``).
+        """
+        if self.jacobian is not None:
+            return self.jacobian(xp, grad_a, z, a)
+        if self.derivative is None:
+            raise NotDifferentiableError(
+                f"activation {self.name!r} has no useful derivative, so nothing can be learned through it;"
+                " use it for forward only, and train with 'sigmoid', its smooth form"
+            )
+        return grad_a * self.derivative(xp, z, a)
+
+
+def largest_exponent(xp: Namespace, dtype: Any) -> float:
+    """The largest x for which exp(x) is finite in `dtype`: 88.7 for float32, 709.8 for float64."""
+    return math.log(float(xp.finfo(dtype).max))
+
+
+def sigmoid(xp: Namespace, z: Array) -> Array:
+    """1 / (1 + exp(-z)); the exponent is held below overflow, where the result is below the smallest normal number."""
+    return 1.0 / (1.0 + xp.exp(xp.minimum(-z, largest_exponent(xp, z.dtype) - 1.0)))
+
+
+def softplus(xp: Namespace, z: Array) -> Array:
+    """log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)), which cannot overflow."""
+    return xp.maximum(z, 0.0) + xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def softmax(xp: Namespace, z: Array) -> Array:
+    """exp(z_i - max z) / sum_j exp(z_j - max z) over the last axis."""
+    e = xp.exp(z - xp.max(z, axis=-1, keepdims=True))
+    return e / xp.sum(e, axis=-1, keepdims=True)
+
+
+def exp(xp: Namespace, z: Array) -> Array:
+    """exp(z), continued as its tangent beyond c = 0.8 log(largest number), so that it and a loss of it stay finite."""
+    held = xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype))
+    return xp.exp(held) * (1.0 + (z - held))
+
+
+def exp_slope(xp: Namespace, z: Array) -> Array:
+    """Derivative of `exp`: exp(min(z, c))."""
+    return xp.exp(xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype)))
+
+
+def _softmax_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
+    """grad_z_i = a_i (grad_a_i - sum_j grad_a_j a_j)."""
+    return a * (grad_a - xp.sum(grad_a * a, axis=-1, keepdims=True))
+
+
+def _silu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """S + a (1 - s), with s = sigmoid(z)."""
+    s = sigmoid(xp, z)
+    return s + a * (1.0 - s)
+
+
+_GELU = math.sqrt(2.0 / math.pi)
+
+
+def _gelu_tanh(xp: Namespace, z: Array) -> Array:
+    """tanh(sqrt(2/pi) (z + 0.044715 z^3))."""
+    return xp.tanh(_GELU * z * (1.0 + 0.044715 * z * z))
+
+
+def gelu(xp: Namespace, z: Array) -> Array:
+    """z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))): Hendrycks and Gimpel 2016, section 2 (no erf in the standard)."""
+    return 0.5 * z * (1.0 + _gelu_tanh(xp, z))
+
+
+def _gelu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """(1 + t)/2 + z/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 z^2), with t the tanh of `gelu`."""
+    t = _gelu_tanh(xp, z)
+    return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * (_GELU * (1.0 + 0.134145 * z * z))
+
+
+def identity(xp: Namespace, z: Array) -> Array:
+    """Z itself."""
+    return z
+
+
+def _identity_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """1."""
+    return xp.ones_like(a)
+
+
+def _sigmoid_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """A (1 - a)."""
+    return a * (1.0 - a)
+
+
+def tanh(xp: Namespace, z: Array) -> Array:
+    """(exp(z) - exp(-z)) / (exp(z) + exp(-z))."""
+    return xp.tanh(z)
+
+
+def _tanh_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """1 - a^2."""
+    return 1.0 - a * a
+
+
+def relu(xp: Namespace, z: Array) -> Array:
+    """max(z, 0)."""
+    return xp.maximum(z, 0.0)
+
+
+def _relu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """1 where a > 0, else 0 (at the kink too)."""
+    return xp.astype(a > 0, a.dtype)
+
+
+def _leaky_relu(xp: Namespace, z: Array, slope: float) -> Array:
+    """max(z, slope z), for slope < 1."""
+    return xp.maximum(z, slope * z)
+
+
+def _leaky_relu_derivative(xp: Namespace, z: Array, a: Array, slope: float) -> Array:
+    """1 where a > 0, else slope."""
+    return xp.where(a > 0, xp.ones_like(a), slope)
+
+
+def _elu(xp: Namespace, z: Array, alpha: float) -> Array:
+    """Z where z > 0, else alpha (exp(z) - 1)."""
+    return xp.where(z > 0, z, alpha * xp.expm1(xp.minimum(z, 0.0)))
+
+
+def _elu_derivative(xp: Namespace, z: Array, a: Array, alpha: float) -> Array:
+    """1 where a > 0, else a + alpha."""
+    return xp.where(a > 0, xp.ones_like(a), a + alpha)
+
+
+def _softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """1 - exp(-a), which is sigmoid(z)."""
+    return -xp.expm1(-a)
+
+
+def silu(xp: Namespace, z: Array) -> Array:
+    """Z sigmoid(z) (Elfwing et al. 2018), also called swish."""
+    return z * sigmoid(xp, z)
+
+
+def _exp_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """exp(min(z, c)), with the c of `exp`."""
+    return exp_slope(xp, z)
+
+
+def step(xp: Namespace, z: Array) -> Array:
+    """1 where z >= 0, else 0: the ideal neuron, which no gradient passes."""
+    return xp.astype(z >= 0, z.dtype)
+
+
+def leaky_relu(slope: float = 0.01) -> Activation:
+    """Z for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
+    if not 0.0 <= slope < 1.0:
+        raise ValueError(f"leaky_relu: expected a slope in [0, 1), got {slope}")
+    return Activation("leaky_relu", partial(_leaky_relu, slope=slope), partial(_leaky_relu_derivative, slope=slope))
+
+
+def elu(alpha: float = 1.0) -> Activation:
+    """Z for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
+    if not (math.isfinite(alpha) and alpha > 0.0):
+        raise ValueError(f"elu: expected a finite alpha > 0, got {alpha}")
+    return Activation("elu", partial(_elu, alpha=alpha), partial(_elu_derivative, alpha=alpha))
+
+
+_SIGMOID = Activation("sigmoid", sigmoid, _sigmoid_derivative, outputs="unit")
+
+ACTIVATIONS: dict[str, Activation] = {
+    "identity": Activation("identity", identity, _identity_derivative),
+    "sigmoid": _SIGMOID,
+    "logistic": _SIGMOID,
+    "tanh": Activation("tanh", tanh, _tanh_derivative),
+    "relu": Activation("relu", relu, _relu_derivative),
+    "leaky_relu": leaky_relu(),
+    "elu": elu(),
+    "softplus": Activation("softplus", softplus, _softplus_derivative, outputs="positive"),
+    "silu": Activation("silu", silu, _silu_derivative),
+    "gelu": Activation("gelu", gelu, _gelu_derivative),
+    "softmax": Activation("softmax", softmax, jacobian=_softmax_jacobian, outputs="distribution", output_only=True),
+    "exp": Activation("exp", exp, _exp_derivative, outputs="positive", output_only=True),
+    "step": Activation("step", step, outputs="unit"),
+}
+
+
+def get(activation: str | Activation) -> Activation:
+    """The activation of that name, or the object itself.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known; the message lists the known ones.
+    TypeError
+        If it is neither a name nor an `Activation`.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if not isinstance(activation, str):
+        raise TypeError(f"expected an activation's name or a bpx.Activation, got {type(activation).__name__}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {activation!r}; known are {', '.join(sorted(ACTIVATIONS))}")
+    return ACTIVATIONS[activation]

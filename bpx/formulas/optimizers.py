@@ -1,0 +1,392 @@
+"""Optimizers: ``init(params) -> state`` and ``update(grads, state, params) -> (params, state)`` on one flat vector.
+
+Vectors have shape (p,), or (K, p) for a stack of K networks; a hyperparameter is a number or, for a stack, K numbers.
+`params` and the arrays in `state` are written in place where the library allows it: use what is returned.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array, Namespace, State
+from bpx.formulas.schedules import Constant, Schedule, check_positive
+
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+
+# A number, a sequence of K numbers for a stack, or after `bind` an array of shape (K, 1) on the device.
+Hyper = Any
+
+
+def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
+    """G min(1, max_norm / ||g||), the norm over each network's whole gradient (Pascanu et al. 2013); stays on device."""
+    norm = xp.sqrt(xp.sum(grads * grads, axis=-1, keepdims=True))
+    return grads * (max_norm / xp.maximum(norm, max_norm))
+
+
+def sgd(
+    xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, momentum: Hyper, nesterov: bool
+) -> tuple[Array, Array]:
+    """V <- m v - r g; p <- p + v (Polyak 1964), or p <- p + m v - r g (Nesterov; Sutskever et al. 2013, equation 7)."""
+    velocity *= momentum
+    velocity -= learning_rate * grads
+    if nesterov:
+        params += momentum * velocity - learning_rate * grads
+    else:
+        params += velocity
+    return params, velocity
+
+
+def rmsprop(
+    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
+) -> tuple[Array, Array]:
+    """S <- rho s + (1 - rho) g^2; p <- p - r g / (sqrt(s) + eps) (Tieleman and Hinton 2012, lecture 6e)."""
+    square *= rho
+    square += (1.0 - rho) * (grads * grads)
+    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
+    return params, square
+
+
+def adagrad(
+    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
+) -> tuple[Array, Array]:
+    """S <- s + g^2; p <- p - r g / (sqrt(s) + eps) (Duchi et al. 2011, diagonal form)."""
+    square += grads * grads
+    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
+    return params, square
+
+
+def adam(
+    xp: Namespace,
+    grads: Array,
+    mean: Array,
+    square: Array,
+    params: Array,
+    step: int,
+    learning_rate: Hyper,
+    beta_1: Hyper,
+    beta_2: Hyper,
+    epsilon: Hyper,
+    epsilon_hat: bool,
+) -> tuple[Array, Array, Array]:
+    """M <- b1 m + (1 - b1) g; s <- b2 s + (1 - b2) g^2; p <- p - r m^ / (sqrt(s^) + eps) (Kingma and Ba 2015, alg. 1).
+
+    m^ = m / (1 - b1^t), s^ = s / (1 - b2^t), t = `step` from 1. With `epsilon_hat` the form before their section 2.1:
+    p <- p - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(s) + eps).
+    """
+    mean *= beta_1
+    mean += (1.0 - beta_1) * grads
+    square *= beta_2
+    square += (1.0 - beta_2) * (grads * grads)
+    rate = learning_rate / (1.0 - beta_1**step)
+    root = (1.0 - beta_2**step) ** 0.5
+    if epsilon_hat:
+        params -= (rate * root) * (mean / (xp.sqrt(square) + epsilon))
+    else:
+        params -= rate * (mean / (xp.sqrt(square) / root + epsilon))
+    return params, mean, square
+
+
+def _check_between(name: str, value: Hyper, low: float, high: float) -> None:
+    """Refuse a hyperparameter outside [low, high); arrays element by element."""
+    array = np.asarray(value, dtype=np.float64)
+    if not (np.all(array >= low) and np.all(array < high)):
+        raise ValueError(f"{name}: expected a number in [{low}, {high}), got {value}")
+
+
+@dataclass(frozen=True)
+class Optimizer(ABC):
+    """What every optimizer has: a learning rate or schedule, and clipping that is off unless asked for.
+
+    Parameters
+    ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite. K floats give each network of a stack its own.
+    clip_norm : float or sequence of K floats, optional
+        Scale the gradient down to this global norm where it is larger; None: never.
+    """
+
+    learning_rate: Hyper | Schedule = 0.001
+    clip_norm: Hyper | None = field(default=None, kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.learning_rate, Schedule):
+            check_positive("learning rate", self.learning_rate)
+        if self.clip_norm is not None:
+            check_positive("clip_norm", self.clip_norm)
+        self._check()
+
+    def _check(self) -> None:
+        """Check the optimizer's own hyperparameters."""
+        return
+
+    @property
+    @final
+    def schedule(self) -> Schedule:
+        """The learning rate as a schedule."""
+        return self.learning_rate if isinstance(self.learning_rate, Schedule) else Constant(self.learning_rate)
+
+    @final
+    def init(self, params: Array) -> State:
+        """State for a flat vector: ``step`` 0 and arrays of zeros like `params`."""
+        return {"step": 0} | dict.fromkeys(self._moments(), params * 0.0)
+
+    @final
+    def bind(self, to_device: Callable[[Any], Array], stack: int | None) -> Optimizer:
+        """The same optimizer with per-network hyperparameters as device arrays of shape (K, 1).
+
+        Parameters
+        ----------
+        to_device : callable
+            Turns a host array into one of the network's backend and dtype.
+        stack : int or None
+            K, or None for a single network.
+
+        Raises
+        ------
+        ValueError
+            If a hyperparameter is an array whose length is not K.
+        """
+        changes = {}
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) > 0:
+                if stack is None or np.shape(value) != (stack,):
+                    expected = "one number for a single network" if stack is None else f"a number or {stack} of them"
+                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(value)}")
+                changes[entry.name] = to_device(np.asarray(value, dtype=np.float64)[:, None])
+        if not changes:
+            return self
+        bound = object.__new__(type(self))
+        for entry in fields(self):  # without __post_init__, whose checks are for host values and have been made
+            object.__setattr__(bound, entry.name, changes.get(entry.name, getattr(self, entry.name)))
+        return bound
+
+    @final
+    def update(
+        self, grads: Array, state: State, params: Array, learning_rate: Hyper | None = None, xp: Namespace = None
+    ) -> tuple[Array, State]:
+        """One step.
+
+        Parameters
+        ----------
+        grads, params : Array of shape (p,) or (K, p)
+        state : dict
+            From `init` or the previous `update`.
+        learning_rate : float or Array of shape (K, 1), optional
+            The rate of this step; None: the optimizer's own, which must then be a number.
+        xp : module, optional
+            The arrays' namespace, to spare looking it up.
+
+        Returns
+        -------
+        params, state
+            Use these; the ones given may have been overwritten.
+        """
+        if xp is None:
+            from array_api_compat import array_namespace
+
+            xp = array_namespace(params)
+        if learning_rate is None:
+            learning_rate = self.learning_rate
+            if isinstance(learning_rate, Schedule):
+                raise ValueError("update: with a schedule, pass learning_rate=schedule.rate(state, clock) at each step")
+        if self.clip_norm is not None:
+            grads = clip_by_global_norm(xp, grads, self.clip_norm)
+        step = state["step"] + 1
+        params, moments = self._apply(xp, grads, state, params, step, learning_rate)
+        return params, {"step": step, **moments}
+
+    @abstractmethod
+    def _moments(self) -> tuple[str, ...]:
+        """Names of the state's vectors."""
+
+    @abstractmethod
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        """The new parameters and moments."""
+
+
+@final
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent with classical or Nesterov momentum; see `sgd`.
+
+    Parameters
+    ----------
+    momentum : float or sequence of K floats
+        In [0, 1).
+    nesterov : bool
+        Look ahead along the velocity.
+    """
+
+    learning_rate: Hyper | Schedule = 0.01
+    momentum: Hyper = 0.0
+    nesterov: bool = False
+
+    def _check(self) -> None:
+        _check_between("momentum", self.momentum, 0.0, 1.0)
+
+    def _plain(self) -> bool:
+        """Without momentum there is no velocity to keep."""
+        return isinstance(self.momentum, (int, float)) and self.momentum == 0.0
+
+    def _moments(self) -> tuple[str, ...]:
+        return () if self._plain() else ("velocity",)
+
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        if self._plain():
+            params -= learning_rate * grads
+            return params, {}
+        params, velocity = sgd(xp, grads, state["velocity"], params, learning_rate, self.momentum, self.nesterov)
+        return params, {"velocity": velocity}
+
+
+@final
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Gradient divided by a running root mean square; see `rmsprop`. `rho` in [0, 1), `epsilon` > 0."""
+
+    rho: Hyper = 0.99
+    epsilon: Hyper = 1e-8
+
+    def _check(self) -> None:
+        _check_between("rho", self.rho, 0.0, 1.0)
+        check_positive("epsilon", self.epsilon)
+
+    def _moments(self) -> tuple[str, ...]:
+        return ("square",)
+
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        params, square = rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
+        return params, {"square": square}
+
+
+@final
+@dataclass(frozen=True)
+class Adagrad(Optimizer):
+    """Gradient divided by the root of the sum of its squares; see `adagrad`. `epsilon` > 0."""
+
+    learning_rate: Hyper | Schedule = 0.01
+    epsilon: Hyper = 1e-10
+
+    def _check(self) -> None:
+        check_positive("epsilon", self.epsilon)
+
+    def _moments(self) -> tuple[str, ...]:
+        return ("square",)
+
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        params, square = adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
+        return params, {"square": square}
+
+
+@dataclass(frozen=True)
+class _Adaptive(Optimizer):
+    """What `Adam` and `AdamW` share: two moments."""
+
+    beta_1: Hyper = 0.9
+    beta_2: Hyper = 0.999
+    epsilon: Hyper = 1e-8
+
+    def _check(self) -> None:
+        _check_between("beta_1", self.beta_1, 0.0, 1.0)
+        _check_between("beta_2", self.beta_2, 0.0, 1.0)
+        check_positive("epsilon", self.epsilon)
+
+    def _moments(self) -> tuple[str, ...]:
+        return ("mean", "square")
+
+
+@final
+@dataclass(frozen=True)
+class Adam(_Adaptive):
+    """Adaptive moment estimation; see `adam`.
+
+    Parameters
+    ----------
+    beta_1, beta_2 : float or sequence of K floats
+        Decay of the two moments, in [0, 1).
+    epsilon : float or sequence of K floats
+        Added to the root, > 0.
+    epsilon_hat : bool
+        Add it before the bias correction, as scikit-learn does; False as PyTorch and optax do.
+    """
+
+    epsilon_hat: bool = False
+
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        params, mean, square = adam(
+            xp, grads, state["mean"], state["square"], params, step, learning_rate,
+            self.beta_1, self.beta_2, self.epsilon, self.epsilon_hat,
+        )  # fmt: skip
+        return params, {"mean": mean, "square": square}
+
+
+@final
+@dataclass(frozen=True)
+class AdamW(_Adaptive):
+    """Adam with decoupled weight decay: p <- p (1 - r w) before the step (Loshchilov and Hutter 2019, algorithm 2).
+
+    Parameters
+    ----------
+    weight_decay : float or sequence of K floats
+        w >= 0; acts on all parameters, biases included, as PyTorch's does.
+    """
+
+    weight_decay: Hyper = 0.01
+
+    def _check(self) -> None:
+        super()._check()
+        _check_between("weight_decay", self.weight_decay, 0.0, np.inf)
+
+    def _apply(
+        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+    ) -> tuple[Array, State]:
+        params *= 1.0 - learning_rate * self.weight_decay
+        params, mean, square = adam(
+            xp, grads, state["mean"], state["square"], params, step, learning_rate,
+            self.beta_1, self.beta_2, self.epsilon, False,
+        )  # fmt: skip
+        return params, {"mean": mean, "square": square}
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "adagrad": Adagrad,
+    "adam": Adam,
+    "adamw": AdamW,
+}
+
+
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """The optimizer of that name with its default hyperparameters, or the object itself.
+
+    Raises
+    ------
+    ValueError
+        If the name is not known; the message lists the known ones.
+    TypeError
+        If it is neither a name nor an `Optimizer`.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if not isinstance(optimizer, str):
+        raise TypeError(f"expected an optimizer's name or object, got {type(optimizer).__name__}")
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(sorted(OPTIMIZERS))}")
+    return OPTIMIZERS[optimizer]()

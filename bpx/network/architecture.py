@@ -1,0 +1,114 @@
+"""What a network is made of, checked: sizes and, for every layer, activation, bias, initializer and dropout rate."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from bpx.formulas import activations
+from bpx.formulas.activations import Activation
+
+__all__ = ["check_dropout", "check_seed", "check_sizes", "layer_activations", "per_layer"]
+
+T = TypeVar("T")
+
+
+def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
+    """Layer sizes as a tuple of positive integers, at least two.
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
+    try:
+        checked = tuple(operator.index(size) for size in sizes)
+    except TypeError as error:
+        raise TypeError(f"sizes: expected a list of integers such as [784, 256, 10], got {sizes!r}") from error
+    if len(checked) < 2:
+        raise ValueError(f"sizes: expected at least two layers (inputs and outputs), got {list(checked)}")
+    if min(checked) < 1:
+        raise ValueError(f"sizes: expected at least one neuron in every layer, got {list(checked)}")
+    return checked
+
+
+def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) -> tuple[T, ...]:
+    """One value for all of `count` layers, or a list with one per layer, each converted.
+
+    Raises
+    ------
+    ValueError
+        If a list has another length.
+    """
+    if isinstance(value, (list, tuple)):
+        if len(value) != count:
+            raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
+        return tuple(convert(item) for item in value)
+    return tuple(convert(value) for _ in range(count))
+
+
+def check_bias(value: Any) -> bool:
+    """A bias flag; anything else but True and False is an error."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"bias: expected True or False, or a list of them, got {value!r}")
+    return bool(value)
+
+
+def check_dropout(value: Any) -> float:
+    """A dropout rate in [0, 1)."""
+    rate = float(value)
+    if not 0.0 <= rate < 1.0:
+        raise ValueError(f"dropout: expected a rate in [0, 1), got {value}")
+    return rate
+
+
+def check_stack(stack: int | None) -> int | None:
+    """The number of networks in a stack, at least 1, or None."""
+    if stack is None:
+        return None
+    if isinstance(stack, bool) or not isinstance(stack, (int, np.integer)):
+        raise TypeError(f"stack: expected a number of networks or None, got {stack!r}")
+    if stack < 1:
+        raise ValueError(f"stack: expected at least one network, got {stack}")
+    return int(stack)
+
+
+def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tuple[int, ...]:
+    """A seed >= 0; a list gives each network of a stack its own; None draws one from the operating system."""
+    if seed is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    if isinstance(seed, (list, tuple, np.ndarray)):
+        seeds = tuple(operator.index(item) for item in seed)
+        if stack is None or len(seeds) != stack:
+            raise ValueError(f"seed: expected one seed, or one for each network of a stack, got {len(seeds)} of them")
+    else:
+        try:
+            seeds = (operator.index(seed),)
+        except TypeError as error:
+            raise TypeError(f"seed: expected an integer >= 0 or None, got {seed!r}") from error
+    if min(seeds) < 0:
+        raise ValueError(f"seed: expected an integer >= 0, got {min(seeds)}")
+    return seeds if isinstance(seed, (list, tuple, np.ndarray)) else seeds[0]
+
+
+def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[tuple[Activation, ...], Activation]:
+    """The hidden layers' activations and the output's.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, a hidden layer uses an output activation, or softmax has one output.
+    """
+    inner = per_layer("hidden", hidden, len(sizes) - 2, activations.get)
+    for activation in inner:
+        if activation.output_only:
+            raise ValueError(f"hidden: {activation.name!r} is for the output layer only; use 'relu' or 'tanh', say")
+    last = activations.get(output)
+    if last.name == "softmax" and sizes[-1] == 1:
+        raise ValueError(
+            "output: softmax over one output is always 1; use output='sigmoid' for a yes/no answer,"
+            " 'identity' for a number, or two outputs"
+        )
+    return inner, last

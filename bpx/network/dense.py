@@ -1,0 +1,45 @@
+"""One dense layer: z = x W + b, a = f(z), and back.
+
+Shapes: x (..., n, n_in), W (..., n_in, n_out), b (..., 1, n_out), z and a (..., n, n_out). Leading axes are a stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bpx._typing import Array, Namespace
+from bpx.formulas.activations import Activation
+from bpx.network.params import LayerParams
+
+__all__ = ["LayerCache", "backward", "forward"]
+
+
+@dataclass(slots=True)
+class LayerCache:
+    """What a layer's forward leaves for its backward; `grad_a` and `grad_z` are filled in on the way back."""
+
+    x: Array
+    z: Array
+    a: Array
+    mask: Array | None = None
+    grad_a: Array | None = None
+    grad_z: Array | None = None
+
+
+def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation) -> LayerCache:
+    """Z = x W + b; a = f(z)."""
+    z = xp.matmul(x, params.W)
+    if params.b is not None:
+        z += params.b
+    return LayerCache(x, z, activation.forward(xp, z))
+
+
+def backward(xp: Namespace, cache: LayerCache, params: LayerParams, grads: LayerParams, back: bool) -> Array | None:
+    """grad_W = x^T grad_z; grad_b = sum_n grad_z; where `back`, returns grad_x = grad_z W^T.
+
+    The gradients are written into the views of the flat gradient.
+    """
+    grads.W[...] = xp.matmul(xp.matrix_transpose(cache.x), cache.grad_z)
+    if grads.b is not None:
+        grads.b[...] = xp.sum(cache.grad_z, axis=-2, keepdims=True)
+    return xp.matmul(cache.grad_z, xp.matrix_transpose(params.W)) if back else None

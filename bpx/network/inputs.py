@@ -1,0 +1,228 @@
+"""The gate: data are checked and brought to the network's backend and dtype here, once, before anything is computed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.backend.base import Backend, library_of
+from bpx.errors import NonFiniteError, ShapeError
+from bpx.formulas.losses import Loss
+
+__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "targets"]
+
+
+def numeric(backend: Backend, x: Any, name: str) -> Array:
+    """`x` on the backend with its own dtype; refuses what is not real numbers."""
+    if library_of(x) == "host":
+        try:
+            x = np.asarray(x)
+        except ValueError as error:  # rows of different lengths
+            raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+        if x.dtype.kind not in "biuf":
+            raise TypeError(
+                f"{name}: expected numbers, got dtype {x.dtype}; encode text and objects as numbers first"
+                " (for example one column per category)"
+            )
+        return x
+    x = backend.asarray(x)
+    if not backend.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
+    return x
+
+
+def cast(backend: Backend, x: Any, dtype: Any) -> Array:
+    """`x` on the backend in the network's dtype; what overflows there becomes infinity, which the next check refuses."""
+    with np.errstate(over="ignore"):
+        return backend.asarray(x, dtype)
+
+
+def _is_integer(backend: Backend, x: Array) -> bool:
+    """Whether an array (on the host or the backend) has an integer or boolean dtype."""
+    if isinstance(x, np.ndarray):
+        return x.dtype.kind in "biu"
+    return bool(backend.xp.isdtype(x.dtype, ("bool", "integral")))
+
+
+def check_finite(backend: Backend, x: Array, name: str) -> None:
+    """Refuse NaN and infinity, naming the first place."""
+    xp = np if isinstance(x, np.ndarray) else backend.xp
+    finite = xp.isfinite(x)
+    if not bool(xp.all(finite)):
+        host = np.asarray(finite) if isinstance(x, np.ndarray) else backend.to_host(finite)
+        place = tuple(int(i) for i in np.argwhere(~host)[0])
+        count = int(np.size(host) - np.count_nonzero(host))
+        raise NonFiniteError(
+            f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place};"
+            " remove or impute them"
+        )
+
+
+def inputs(
+    backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X", finite: bool = True
+) -> tuple[Array, bool]:
+    """Bring inputs through the gate.
+
+    Parameters
+    ----------
+    backend, dtype
+        Of the network.
+    X : array of shape (n, n_in), or (n_in,) for one sample
+        Of any real dtype, on the host or on the backend's device.
+    n_in : int
+        Columns expected.
+    name : str
+        How error messages call it.
+    finite : bool
+        Whether device arrays are checked for NaN and infinity, which waits for the device; host arrays always are.
+
+    Returns
+    -------
+    X : Array of shape (n, n_in)
+    single : bool
+        Whether one sample was given without its sample axis.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, DeviceMismatchError
+    """
+    x = numeric(backend, X, name)
+    if x.ndim not in (1, 2):
+        raise ShapeError(
+            f"{name}: expected 2 dimensions (samples, {n_in} columns), or 1 for a single sample, got {x.ndim}"
+            f" with shape {tuple(x.shape)}"
+        )
+    if x.shape[-1] != n_in:
+        raise ShapeError(
+            f"{name}: expected {n_in} columns, as many as the network has inputs, got {x.shape[-1]}"
+            f" (shape {tuple(x.shape)})"
+        )
+    if x.shape[0] == 0:
+        raise ShapeError(f"{name}: expected at least one sample, got shape {tuple(x.shape)}")
+    x = cast(backend, x, dtype)
+    if finite or library_of(X) == "host":
+        check_finite(backend, x, name)
+    return (backend.xp.reshape(x, (1, n_in)), True) if x.ndim == 1 else (x, False)
+
+
+def targets(
+    backend: Backend, dtype: Any, y: Any, n: int, n_out: int, loss: Loss, *, single: bool = False, name: str = "y"
+) -> Array:
+    """Bring targets through the gate.
+
+    Parameters
+    ----------
+    y : array of shape (n, n_out); (n,) for one output or for class labels; without n for a single sample
+        Class labels are integers in [0, n_out). For ``binary_cross_entropy`` with several outputs they become one-hot
+        rows, for ``cross_entropy`` they stay labels.
+    n, n_out : int
+        Rows and columns expected.
+    loss : Loss
+        Says which values are allowed.
+
+    Returns
+    -------
+    Array of shape (n, n_out) and the network's dtype, or of shape (n,) and an integer dtype
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    """
+    t = numeric(backend, y, name)
+    row_given = t.ndim == 2 and t.shape[0] == 1
+    label_given = t.ndim == 1 and t.shape[0] == 1 and n_out > 1
+    if single and not (row_given or label_given):
+        t = np.reshape(t, (1, *t.shape)) if isinstance(t, np.ndarray) else backend.xp.reshape(t, (1, *t.shape))
+    if t.ndim == 0 or t.shape[0] != n:
+        got = "a single number" if t.ndim == 0 else f"{t.shape[0]}"
+        raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}")
+    if t.ndim == 1 and n_out > 1 and loss.targets in {"classes", "unit"}:
+        labels = _labels(backend, t, n_out, name)
+        if loss.targets == "classes":
+            return labels
+        return backend.xp.astype(labels[:, None] == backend.xp.arange(n_out, device=labels.device), dtype)
+    if t.ndim == 1 and n_out == 1:
+        t = t[:, None]
+    if t.ndim != 2 or t.shape[1] != n_out:
+        raise ShapeError(
+            f"{name}: expected shape ({n}, {n_out}), one column per output, got {tuple(t.shape)}"
+            + ("; turn class labels into one-hot rows for this loss" if t.ndim == 1 else "")
+        )
+    t = cast(backend, t, dtype)
+    check_finite(backend, t, name)
+    _check_values(backend, t, loss, name)
+    return t
+
+
+def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
+    """Class labels as integers on the backend; refuses what is not an integer in [0, n_out)."""
+    if not _is_integer(backend, labels):
+        raise TypeError(
+            f"{name}: expected integer class labels in 0..{n_out - 1}, got dtype {labels.dtype};"
+            " convert them with y.astype(int), or give one-hot rows"
+        )
+    xp = backend.xp
+    labels = backend.asarray(labels, xp.int64)
+    low, high = int(xp.min(labels)), int(xp.max(labels))
+    if low < 0 or high >= n_out:
+        raise ValueError(
+            f"{name}: expected class labels in 0..{n_out - 1} for {n_out} outputs, got labels from {low} to {high};"
+            " number the classes from 0, or give the network as many outputs as there are classes"
+        )
+    return labels
+
+
+def _check_values(backend: Backend, t: Array, loss: Loss, name: str) -> None:
+    """Refuse target values on which the loss is not defined."""
+    xp = backend.xp
+    if loss.targets == "real":
+        return
+    low, high = float(xp.min(t)), float(xp.max(t))
+    if loss.targets == "count" and low < 0.0:
+        raise ValueError(f"{name}: expected targets >= 0 for loss {loss.name!r}, got {low}")
+    if loss.targets in {"unit", "classes"} and (low < 0.0 or high > 1.0):
+        raise ValueError(f"{name}: expected targets between 0 and 1 for loss {loss.name!r}, got {low} to {high}")
+    if loss.targets == "classes":
+        off = float(xp.max(xp.abs(xp.sum(t, axis=-1) - 1.0)))
+        if off > 1e-3:
+            raise ValueError(
+                f"{name}: expected rows of class probabilities that sum to 1 for loss {loss.name!r}, got a row that is"
+                f" off by {off:.3g}; for independent yes/no outputs use binary_cross_entropy"
+            )
+
+
+def sample_weights(backend: Backend, dtype: Any, weight: Any, n: int, stack: int | None) -> Array | None:
+    """Bring sample weights through the gate.
+
+    Parameters
+    ----------
+    weight : array of shape (n,), or (K, n) for a stack, or None
+        Not negative, not all zero.
+
+    Returns
+    -------
+    Array of shape (n, 1) or (K, n, 1), or None
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    """
+    if weight is None:
+        return None
+    w = numeric(backend, weight, "sample_weight")
+    allowed = [(n,)] + ([(stack, n)] if stack is not None else [])
+    if tuple(w.shape) not in allowed:
+        expected = " or ".join(str(shape) for shape in allowed)
+        raise ShapeError(
+            f"sample_weight: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}"
+        )
+    w = cast(backend, w, dtype)
+    check_finite(backend, w, "sample_weight")
+    xp = backend.xp
+    if float(xp.min(w)) < 0.0:
+        raise ValueError(f"sample_weight: expected weights >= 0, got {float(xp.min(w))}")
+    if float(xp.min(xp.sum(w, axis=-1))) <= 0.0:
+        raise ValueError("sample_weight: expected at least one weight > 0 (for each network), got only zeros")
+    return w[..., None]

@@ -1,0 +1,348 @@
+"""The multilayer perceptron: its parameters, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.backend.select import BackendLike, get_backend
+from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
+from bpx.formulas import initializers, losses
+from bpx.formulas.activations import Activation
+from bpx.formulas.losses import Loss
+from bpx.network import inputs
+from bpx.network.architecture import (
+    check_bias,
+    check_dropout,
+    check_seed,
+    check_sizes,
+    check_stack,
+    layer_activations,
+    per_layer,
+)
+from bpx.network.objective import Objective, propagate
+from bpx.network.params import LayerParams, Layout, ParamViews
+
+__all__ = ["MLP"]
+
+DTYPES = ("float32", "float64")
+
+
+@final
+class MLP:
+    """A multilayer perceptron: for each layer z = a_prev W + b and a = f(z).
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Neurons per layer, the inputs first, such as ``[784, 256, 10]``.
+    hidden : str or Activation, or a list with one per hidden layer
+        identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, softplus, silu, gelu, step (forward only).
+    output : str or Activation
+        Those, softmax or exp.
+    bias : bool, or a list with one per layer after the first
+    init : str, Initializer or callable, or a list with one per layer after the first
+        A callable is ``f(rng, n_in, n_out) -> (W, b)``, host arrays.
+    dropout : float, or a list with one per hidden layer
+        Share of a hidden layer's outputs that training drops, in [0, 1).
+    dtype : {"float32", "float64"}
+    seed : int, None, or a list of K ints for a stack
+        Of the initial weights and the dropout masks. In a stack, network k has ``seed + k``. None: a random one.
+    backend : str, module or Backend, optional
+        See `bpx.get_backend`; None is the one in force.
+    stack : int, optional
+        K: train K networks of this architecture at once. ``flat`` is then (K, n_params), W (K, n_in, n_out) and
+        outputs (K, n, n_out).
+
+    Attributes
+    ----------
+    flat : Array of shape (n_params,) or (K, n_params)
+        All parameters; ``params`` are views of it.
+    backend : Backend
+        What really runs, with ``.name`` and ``.device``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an architecture that makes no sense; the message says what was expected.
+
+    Examples
+    --------
+    >>> import bpx
+    >>> net = bpx.MLP([2, 3, 1], hidden="tanh", output="sigmoid", backend="numpy")
+    >>> net.n_params
+    13
+    >>> net([[0.0, 1.0], [1.0, 1.0]]).shape
+    (2, 1)
+    >>> net([0.0, 1.0]).shape
+    (1,)
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        hidden: Any = "relu",
+        output: str | Activation = "softmax",
+        bias: bool | Sequence[bool] = True,
+        init: Any = "glorot_uniform",
+        dropout: float | Sequence[float] = 0.0,
+        dtype: str = "float32",
+        seed: int | Sequence[int] | None = 0,
+        backend: BackendLike = None,
+        stack: int | None = None,
+    ) -> None:
+        self.sizes = check_sizes(sizes)
+        layers = len(self.sizes) - 1
+        self.hidden, self.output = layer_activations(hidden, output, self.sizes)
+        self.bias = per_layer("bias", bias, layers, check_bias)
+        self.init = per_layer("init", init, layers, initializers.get)
+        self.dropout = per_layer("dropout", dropout, layers - 1, check_dropout)
+        self.dtype = _dtype_name(dtype)
+        self.stack = check_stack(stack)
+        self.seed = check_seed(seed, self.stack)
+        self.layout = Layout(self.sizes, self.bias)
+        self.backend = get_backend(backend)
+        self._place(self._draw())
+
+    # ------------------------------------------------------------------ answers
+
+    def forward(self, X: Any) -> Array:
+        """Outputs for `X`, without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_in), or (n_in,) for one sample
+            On the host, or on the network's backend and device. Host arrays are checked for NaN and infinity.
+
+        Returns
+        -------
+        Array of shape (n, n_out), or (n_out,) for one sample; a stack adds its K in front
+            On the network's backend, in its dtype.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, TypeError, DeviceMismatchError
+        """
+        return self.activations(X)[-1]
+
+    __call__ = forward
+
+    def activations(self, X: Any) -> list[Array]:
+        """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
+        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0], finite=False)
+        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+            caches = propagate(self.backend.xp, x, self.layer_params, (*self.hidden, self.output))
+        return [cache.a[..., 0, :] if single else cache.a for cache in caches]
+
+    def loss_and_grads(
+        self,
+        X: Any,
+        y: Any,
+        loss: str | Loss | Callable[..., Any] = "cross_entropy",
+        l2: Any = 0.0,
+        sample_weight: Any = None,
+    ) -> tuple[Array, ParamViews]:
+        """Loss of a batch, and its gradient with respect to every parameter; without dropout.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_in), or (n_in,) for one sample
+        y : array of shape (n, n_out), or (n,) for one output or integer class labels
+        loss : str, Loss or function
+            Mean over samples of the sum over outputs.
+        l2 : float, or K floats for a stack
+            Adds l2/2 times the sum of squared weights (biases excluded).
+        sample_weight : array of shape (n,), or (K, n) for a stack, optional
+
+        Returns
+        -------
+        loss : Array of shape () or (K,)
+            On the network's backend.
+        grads : ParamViews
+            Mapping ``"0.W"`` to dL/dW and so on; ``grads.flat`` is the whole gradient.
+
+        Raises
+        ------
+        ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
+        """
+        objective, batch = self._objective(X, y, loss, l2, sample_weight)
+        with self.backend.scope():
+            value, grad = objective.value_and_grad(*batch)
+        return value, ParamViews(self.backend.xp, self.layout, grad)
+
+    def input_gradient(
+        self, X: Any, y: Any, loss: str | Loss | Callable[..., Any] = "cross_entropy", sample_weight: Any = None
+    ) -> Array:
+        """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
+        objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
+        with self.backend.scope():
+            grad = objective.input_gradient(*batch)
+        return grad[..., 0, :] if np.ndim(X) == 1 else grad
+
+    def _objective(
+        self, X: Any, y: Any, loss: Any, l2: Any, sample_weight: Any
+    ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
+        """The objective and the batch, everything checked before anything is computed."""
+        chosen = losses.get(loss)
+        objective = Objective(self, chosen, l2)
+        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
+        n = x.shape[0]
+        t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
+        return objective, (x, t, w)
+
+    # ------------------------------------------------------------------ parameters
+
+    @property
+    def n_params(self) -> int:
+        """Number of parameters of one network."""
+        return self.layout.n_params
+
+    @property
+    def params(self) -> ParamViews:
+        """Ordered mapping ``"0.W"``, ``"0.b"``, ``"1.W"``, ... to views of ``flat``."""
+        return ParamViews(self.backend.xp, self.layout, self.flat)
+
+    @property
+    def weights(self) -> list[Array]:
+        """Every layer's W, as views."""
+        return [view for name, view in self.params.items() if name.endswith("W")]
+
+    @property
+    def biases(self) -> list[Array]:
+        """Every b that there is, as views."""
+        return [view for name, view in self.params.items() if name.endswith("b")]
+
+    def set_params(self, params: Mapping[str, Any]) -> MLP:
+        """Overwrite parameters by name; all are checked before any is written.
+
+        Parameters
+        ----------
+        params : mapping of str to array
+            Host arrays or arrays of the network's backend, each of its parameter's shape.
+
+        Returns
+        -------
+        MLP
+            This network.
+
+        Raises
+        ------
+        KeyError, ShapeError, NonFiniteError, DeviceMismatchError
+        """
+        views = self.params
+        checked = {}
+        for name, value in params.items():
+            view = views[name]
+            new = inputs.numeric(self.backend, value, name)
+            if tuple(new.shape) != tuple(view.shape):
+                raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
+            new = inputs.cast(self.backend, new, self._xp_dtype)
+            inputs.check_finite(self.backend, new, name)
+            checked[name] = new
+        for name, new in checked.items():
+            views[name][...] = new
+        return self
+
+    # ------------------------------------------------------------------ copies
+
+    def to(self, backend: BackendLike = None, *, dtype: str | None = None) -> MLP:
+        """A copy of this network on another backend, or in another dtype; None keeps this one's."""
+        other = object.__new__(MLP)
+        other.__dict__.update(self._plain())
+        other.backend = self.backend if backend is None else get_backend(backend)
+        other.dtype = self.dtype if dtype is None else _dtype_name(dtype)
+        other._place(self.backend.to_host(self.flat))
+        return other
+
+    def copy(self) -> MLP:
+        """A copy on the same backend."""
+        return self.to()
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
+        return self.copy()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._plain() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        try:
+            self.backend = get_backend(state["backend"])
+        except ValueError:
+            message = f"the network was on backend {state['backend']!r}, which has no name here; it is now on NumPy"
+            warn_caller(message, BackendFallbackWarning)
+            self.backend = get_backend("numpy")
+        self._place(state["flat"])
+
+    def _plain(self) -> dict[str, Any]:
+        """What does not depend on the backend."""
+        derived = {"backend", "flat", "layer_params", "dropout_seeds"}
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _xp_dtype(self) -> Any:
+        """The network's dtype as its backend's namespace calls it."""
+        return self.backend.dtype(self.dtype)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Each network's seed."""
+        if isinstance(self.seed, tuple):
+            return self.seed
+        return tuple(self.seed + k for k in range(self.stack or 1))
+
+    @cached_property
+    def dropout_seeds(self) -> Array:
+        """The seeds, folded to 32 bits, as an int64 array of shape () or (K, 1) on the device."""
+        folded = np.array([(seed ^ (seed >> 32)) & 0xFFFFFFFF for seed in self.seeds], dtype=np.int64)
+        return self.backend.asarray(folded[0] if self.stack is None else folded[:, None])
+
+    def _draw(self) -> np.ndarray[Any, Any]:
+        """The initial parameters, on the host in float64."""
+        flat = np.empty((len(self.seeds), self.n_params))
+        for row, seed in zip(flat, self.seeds, strict=True):
+            rng = np.random.default_rng(seed)
+            views = ParamViews(np, self.layout, row)
+            for layer, draw in enumerate(self.init):
+                W, b = draw(rng, self.sizes[layer], self.sizes[layer + 1])
+                for letter, drawn in (("W", W), ("b", b)):
+                    name = f"{layer}.{letter}"
+                    if name not in views:
+                        continue
+                    if np.shape(drawn) != views[name].shape:
+                        raise ShapeError(f"init: expected {name} of shape {views[name].shape}, got {np.shape(drawn)}")
+                    views[name][...] = drawn
+        inputs.check_finite(get_backend("numpy"), flat, "initial parameters")
+        return flat if self.stack is not None else flat[0]
+
+    def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
+        """Put the parameters on the backend; the network owns its copy."""
+        with self.backend.scope():
+            self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
+            self.layer_params: list[LayerParams] = self.layout.layers(self.backend.xp, self.flat)
+        self.__dict__.pop("dropout_seeds", None)
+
+    def __repr__(self) -> str:
+        hidden = "/".join(dict.fromkeys(activation.name for activation in self.hidden))
+        stack = f" x {self.stack}" if self.stack is not None else ""
+        return (
+            f"<MLP {'-'.join(map(str, self.sizes))}{stack}, {hidden + ' to ' if hidden else ''}{self.output.name},"
+            f" {self.n_params} parameters, {self.dtype} on {self.backend.name} ({self.backend.device})>"
+        )
+
+
+def _dtype_name(dtype: Any) -> str:
+    """``"float32"`` or ``"float64"``, from a name, a NumPy dtype or a NumPy scalar type."""
+    name = dtype if isinstance(dtype, str) else str(getattr(dtype, "__name__", dtype))
+    if name not in DTYPES:
+        raise ValueError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
+    return name

@@ -1,0 +1,185 @@
+"""The loss of a network as a function of its parameters: forward, loss, backward, penalty, in this one place.
+
+Everything that needs a gradient goes through here: `MLP.loss_and_grads`, `bpx.fit`, the SciPy solvers, the proofs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+from bpx.errors import NotDifferentiableError
+from bpx.formulas import losses
+from bpx.formulas.activations import ACTIVATIONS, Activation
+from bpx.formulas.dropout import dropout_mask
+from bpx.formulas.losses import Loss
+from bpx.network import dense
+from bpx.network.dense import LayerCache
+from bpx.network.params import LayerParams
+
+if TYPE_CHECKING:
+    from bpx.network.mlp import MLP
+
+__all__ = ["DropoutKey", "Objective", "backpropagate", "propagate"]
+
+Mask = Callable[[int, Array], Array | None]
+
+
+@dataclass(frozen=True)
+class DropoutKey:
+    """Which dropout masks to use: the training run's seed and the update's number."""
+
+    run: int
+    step: int
+
+
+def propagate(
+    xp: Namespace, x: Array, layers: Sequence[LayerParams], activations: Sequence[Activation], mask: Mask | None = None
+) -> list[LayerCache]:
+    """Forward through every layer; a masked layer passes a * mask on."""
+    caches = []
+    for i, (params, activation) in enumerate(zip(layers, activations, strict=True)):
+        cache = dense.forward(xp, x, params, activation)
+        cache.mask = mask(i, cache.a) if mask is not None else None
+        x = cache.a if cache.mask is None else cache.a * cache.mask
+        caches.append(cache)
+    return caches
+
+
+def backpropagate(
+    xp: Namespace,
+    caches: Sequence[LayerCache],
+    layers: Sequence[LayerParams],
+    grads: Sequence[LayerParams],
+    activations: Sequence[Activation],
+    grad: Array,
+    back_to_inputs: bool = False,
+) -> Array | None:
+    """Backward through every layer, writing into `grads`; returns dL/dx where asked.
+
+    `grad` is dL/da of the last layer. Each layer's `grad_a` and `grad_z` stay in its cache.
+    """
+    for i in reversed(range(len(caches))):
+        cache = caches[i]
+        cache.grad_a = grad if cache.mask is None else grad * cache.mask
+        cache.grad_z = activations[i].backward(xp, cache.grad_a, cache.z, cache.a)
+        grad = dense.backward(xp, cache, layers[i], grads[i], back=i > 0 or back_to_inputs)
+    return grad
+
+
+@final
+class Objective:
+    """Loss (mean over samples of the sum over outputs) + l2/2 * sum of squared weights, biases excluded.
+
+    Parameters
+    ----------
+    net : MLP
+    loss : Loss
+    l2 : float, or K floats for a stack
+        Not negative; not divided by the number of samples.
+
+    Raises
+    ------
+    NotDifferentiableError
+        If an activation of the network has no derivative.
+    ValueError
+        If the loss is not defined on the network's output, or `l2` is negative or has the wrong length.
+    """
+
+    def __init__(self, net: MLP, loss: Loss, l2: Any = 0.0) -> None:
+        for activation in (*net.hidden, net.output):
+            if not activation.differentiable:
+                raise NotDifferentiableError(
+                    f"activation {activation.name!r} has no derivative to learn by: it is for forward only;"
+                    " train with 'sigmoid', its smooth form"
+                )
+        loss.check_output(net.output, net.sizes[-1])
+        self._net = net
+        self._xp = net.backend.xp
+        self.loss = loss
+        fused = loss.takes_logits(net.output)
+        self._formula = loss.on_logits if fused and loss.on_logits is not None else loss.on_outputs
+        # Where the loss takes pre-activations, the last layer passes them on as they are.
+        self._activations = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
+        self._decay = _decay(net, l2)
+        self.grad = net.flat * 0.0
+        self._grads = net.layout.layers(self._xp, self.grad)
+        self.caches: list[LayerCache] = []
+
+    def value(self, X: Array, y: Array, weight: Array | None = None, flat: Array | None = None) -> Array:
+        """Loss and penalty, without dropout, at the network's parameters or at others.
+
+        Parameters
+        ----------
+        X, y, weight : Array
+            As they come through the gate.
+        flat : Array of shape (..., n_params), optional
+            Parameters in place of the network's.
+
+        Returns
+        -------
+        Array of shape (...)
+        """
+        xp = self._xp
+        at = self._net.flat if flat is None else flat
+        layers = self._net.layer_params if flat is None else self._net.layout.layers(xp, flat)
+        z = propagate(xp, X, layers, self._activations)[-1].a
+        loss, _ = losses.value_and_grad(xp, self._formula, z, y, weight)
+        return loss if self._decay is None else loss + 0.5 * xp.sum(self._decay * at * at, axis=-1)
+
+    def value_and_grad(
+        self, X: Array, y: Array, weight: Array | None = None, dropout: DropoutKey | None = None
+    ) -> tuple[Array, Array]:
+        """Loss and penalty, and their gradient with respect to the flat vector (a buffer that the next call reuses)."""
+        loss, _ = self._run(X, y, weight, dropout, back_to_inputs=False)
+        return loss, self.grad
+
+    def input_gradient(self, X: Array, y: Array, weight: Array | None = None) -> Array:
+        """dL/dX, of shape (..., n, n_in)."""
+        return self._run(X, y, weight, None, back_to_inputs=True)[1]
+
+    def _run(
+        self, X: Array, y: Array, weight: Array | None, dropout: DropoutKey | None, back_to_inputs: bool
+    ) -> tuple[Array, Any]:
+        """One forward and one backward."""
+        xp, net = self._xp, self._net
+        mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
+        self.caches = propagate(xp, X, net.layer_params, self._activations, mask)
+        loss, grad = losses.value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
+        grad_x = backpropagate(xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs)
+        if self._decay is not None:
+            pull = self._decay * net.flat
+            loss = loss + 0.5 * xp.sum(pull * net.flat, axis=-1)
+            self.grad += pull
+        return loss, grad_x
+
+    def _mask(self, key: DropoutKey) -> Mask:
+        """The dropout masks of one update, hidden layer by hidden layer."""
+        net = self._net
+
+        def mask(layer: int, a: Array) -> Array | None:
+            if layer >= len(net.dropout) or net.dropout[layer] == 0.0:
+                return None
+            shape = (a.shape[-2], a.shape[-1])
+            return dropout_mask(
+                self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype
+            )
+
+        return mask
+
+
+def _decay(net: MLP, l2: Any) -> Array | None:
+    """l2 for every weight and 0 for every bias, of shape (n_params,) or (K, n_params); None where it is zero."""
+    strength = np.asarray(l2, dtype=np.float64)
+    allowed = [()] if net.stack is None else [(), (net.stack,)]
+    if strength.shape not in allowed:
+        raise ValueError(f"l2: expected shape {' or '.join(map(str, allowed))}, got {strength.shape}")
+    if not np.all(np.isfinite(strength)) or np.any(strength < 0.0):
+        raise ValueError(f"l2: expected a finite number >= 0, got {l2}")
+    if not np.any(strength):
+        return None
+    return net.backend.asarray(strength[..., None] * net.layout.weight_mask(), net.backend.dtype(net.dtype))

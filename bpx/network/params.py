@@ -1,0 +1,107 @@
+"""One flat vector of parameters and the named views into it.
+
+For layer sizes (n_0, n_1, ...) the vector holds ``"0.W"`` of shape (n_0, n_1) row by row, ``"0.b"`` of shape (n_1,)
+where the layer has a bias, then ``"1.W"`` and so on. Leading axes of the vector are a stack of networks and stay
+leading axes of every view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+
+__all__ = ["LayerParams", "Layout", "ParamViews"]
+
+
+class LayerParams(NamedTuple):
+    """One layer's views: W of shape (..., n_in, n_out), b of shape (..., 1, n_out) or None."""
+
+    W: Array
+    b: Array | None
+
+
+@final
+@dataclass(frozen=True)
+class Layout:
+    """Where each parameter lies in the flat vector.
+
+    Parameters
+    ----------
+    sizes : tuple of int
+        Neurons per layer, the inputs first.
+    bias : tuple of bool
+        Whether each layer of weights has a bias, one per layer after the first.
+    """
+
+    sizes: tuple[int, ...]
+    bias: tuple[bool, ...]
+
+    @cached_property
+    def entries(self) -> dict[str, tuple[int, int, tuple[int, ...]]]:
+        """For each name its start, its stop and its shape."""
+        entries, start = {}, 0
+        for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
+            shapes = {"W": (n_in, n_out)} | ({"b": (n_out,)} if self.bias[layer] else {})
+            for letter, shape in shapes.items():
+                stop = start + int(np.prod(shape))
+                entries[f"{layer}.{letter}"] = (start, stop, shape)
+                start = stop
+        return entries
+
+    @cached_property
+    def n_params(self) -> int:
+        """Length of the flat vector."""
+        return max(stop for _, stop, _ in self.entries.values())
+
+    def view(self, xp: Namespace, flat: Array, name: str, shape: Sequence[int] | None = None) -> Array:
+        """The part of `flat` of that name, without copying; `shape` in place of its own."""
+        start, stop, own = self.entries[name]
+        lead = flat.shape[:-1]
+        return xp.reshape(flat[..., start:stop], (*lead, *(shape or own)), copy=False)
+
+    def layers(self, xp: Namespace, flat: Array) -> list[LayerParams]:
+        """Every layer's views, as the formulas want them."""
+        return [
+            LayerParams(
+                self.view(xp, flat, f"{layer}.W"),
+                self.view(xp, flat, f"{layer}.b", (1, n_out)) if self.bias[layer] else None,
+            )
+            for layer, n_out in enumerate(self.sizes[1:])
+        ]
+
+    def weight_mask(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """1 where the flat vector holds a weight, 0 where a bias; on the host."""
+        mask = np.zeros(self.n_params)
+        for name, (start, stop, _) in self.entries.items():
+            mask[start:stop] = float(name.endswith("W"))
+        return mask
+
+
+@final
+class ParamViews(Mapping[str, Array]):
+    """Ordered mapping from ``"0.W"``, ``"0.b"``, ... to views of ``flat``: writing into one changes the network."""
+
+    def __init__(self, xp: Namespace, layout: Layout, flat: Array) -> None:
+        self._xp = xp
+        self._layout = layout
+        self.flat = flat
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._layout.entries:
+            raise KeyError(f"no parameter {name!r}; there are {', '.join(self._layout.entries)}")
+        return self._layout.view(self._xp, self.flat, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layout.entries)
+
+    def __len__(self) -> int:
+        return len(self._layout.entries)
+
+    def __repr__(self) -> str:
+        return "ParamViews(" + ", ".join(f"{name}: {tuple(view.shape)}" for name, view in self.items()) + ")"

@@ -1,0 +1,1 @@
+"""What shows that bpx is right: gradients against differences, backends against each other, one step number by number."""

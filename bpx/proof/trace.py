@@ -1,0 +1,246 @@
+"""One training step with every number shown: what articles on back-propagation work out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.formulas import losses
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import SGD
+from bpx.network import inputs
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective, propagate
+from bpx.network.params import ParamViews
+from bpx.proof.tables import Table
+
+__all__ = ["LayerTrace", "StepTrace", "trace"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+@final
+@dataclass(frozen=True)
+class LayerTrace:
+    """Every number of one layer, on the host; for a single sample without the sample axis.
+
+    Attributes
+    ----------
+    name : str
+        The activation's.
+    x : array of shape (n_in,)
+        What the layer is given: the inputs, or the previous layer's `a`.
+    W, b : arrays of shape (n_in, n_out) and (n_out,)
+        Before the step; `b` is None without bias.
+    z, a : arrays of shape (n_out,)
+        z = x W + b and a = f(z).
+    grad_a, delta : arrays of shape (n_out,)
+        dL/da and dL/dz.
+    grad_W, grad_b : arrays of shape (n_in, n_out) and (n_out,)
+        dL/dW and dL/db.
+    new_W, new_b : arrays of shape (n_in, n_out) and (n_out,)
+        After the step.
+    """
+
+    name: str
+    x: HostArray
+    W: HostArray
+    b: HostArray | None
+    z: HostArray
+    a: HostArray
+    grad_a: HostArray
+    delta: HostArray
+    grad_W: HostArray
+    grad_b: HostArray | None
+    new_W: HostArray
+    new_b: HostArray | None
+
+
+@final
+@dataclass(frozen=True)
+class StepTrace:
+    """One step of gradient descent; ``str``, `to_markdown`, `to_latex` and `to_dict` show it.
+
+    Attributes
+    ----------
+    layers : tuple of LayerTrace
+        The hidden layers first.
+    loss : float
+        Mean over samples of the sum over outputs.
+    losses : array of shape (n_out,)
+        Each output's share, before mean and weights.
+    x, y : arrays
+        Inputs, and targets as given.
+    loss_name : str
+    learning_rate : float
+    """
+
+    layers: tuple[LayerTrace, ...]
+    loss: float
+    losses: HostArray
+    x: HostArray
+    y: HostArray
+    loss_name: str
+    learning_rate: float
+
+    def __str__(self) -> str:
+        return self._render(lambda title: title, lambda table: table.to_text("  "), str)
+
+    def to_markdown(self) -> str:
+        """The tables of the step in Markdown."""
+        return self._render(lambda title: f"**{title}**", Table.to_markdown, lambda name: f"`{name}`")
+
+    def to_latex(self) -> str:
+        """The tables of the step in LaTeX."""
+        return self._render(
+            lambda title: rf"\paragraph{{{_escape(title)}}}", lambda table: _math(table).to_latex(), str
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain lists and floats, ready for JSON."""
+        return {
+            "loss": self.loss,
+            "losses": self.losses.tolist(),
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "loss_name": self.loss_name,
+            "learning_rate": self.learning_rate,
+            "layers": [
+                {
+                    field.name: value.tolist() if isinstance(value, np.ndarray) else value
+                    for field in fields(layer)
+                    for value in [getattr(layer, field.name)]
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def _render(self, title: Callable[[str], str], table: Callable[[Table], str], name: Callable[[str], str]) -> str:
+        """Titles and tables in one of the three notations."""
+        head = (
+            f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
+            f" learning rate {self.learning_rate:g}"
+        )
+        parts = [title(head)]
+        for i, layer in enumerate(self.layers, 1):
+            n_in, n_out = layer.W.shape
+            parts.append(title(f"Layer {i}: {n_in} -> {n_out}, z = x W + b, a = {layer.name}(z), delta = dL/dz"))
+            parts.append(table(self._neurons(layer, last=i == len(self.layers))))
+            parts.append(table(_weights(layer)))
+        return "\n\n".join(parts)
+
+    def _neurons(self, layer: LayerTrace, last: bool) -> Table:
+        """Sums, outputs and errors of a layer; for the last layer each output's loss too."""
+        table = Table(("neuron", "z", "a", "dL/da", "delta", *(("loss",) if last else ())))
+        many = layer.z.ndim == 2
+        for index in np.ndindex(*layer.z.shape):
+            label = f"{index[1] + 1} (sample {index[0] + 1})" if many else f"{index[0] + 1}"
+            values = [layer.z[index], layer.a[index], layer.grad_a[index], layer.delta[index]]
+            table.add(label, *(f"{v:.10f}" for v in [*values, *([self.losses[index]] if last else [])]))
+        return table
+
+
+def _weights(layer: LayerTrace) -> Table:
+    """Every weight and bias of a layer: before, gradient, after."""
+    table = Table(("weight", "before", "gradient", "after"))
+    for (i, j), w in np.ndenumerate(layer.W):
+        table.add(f"W[{i + 1}, {j + 1}]", *(f"{v:.10f}" for v in (w, layer.grad_W[i, j], layer.new_W[i, j])))
+    if layer.b is not None and layer.grad_b is not None and layer.new_b is not None:
+        for j, b in enumerate(layer.b):
+            table.add(f"b[{j + 1}]", *(f"{v:.10f}" for v in (b, layer.grad_b[j], layer.new_b[j])))
+    return table
+
+
+def _escape(text: str) -> str:
+    """Text that LaTeX sets as it stands."""
+    return text.replace("_", r"\_").replace("->", r"$\to$")
+
+
+_SYMBOLS = {
+    "z": "$z$",
+    "a": "$a$",
+    "dL/da": r"$\partial L/\partial a$",
+    "delta": r"$\delta = \partial L/\partial z$",
+    "gradient": r"$\partial L/\partial w$",
+}
+
+
+def _math(table: Table) -> Table:
+    """The table with its header as mathematics and numbers in math mode, so that a minus is set as one."""
+    typeset = Table(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
+    for row in table.rows:
+        typeset.add(row[0], *(f"${cell}$" for cell in row[1:]))
+    return typeset
+
+
+def trace(
+    net: MLP, x: Any, y: Any, loss: str | Loss | Callable[..., Any] = "squared_error", learning_rate: float = 0.5
+) -> StepTrace:
+    """Work out one step of gradient descent and keep every number; the network stays as it is.
+
+    Parameters
+    ----------
+    net : MLP
+        A single network, not a stack. Use ``dtype="float64"`` for ten correct digits.
+    x : array of shape (n_in,) for one sample, or (n, n_in)
+    y : array of shape (n_out,), a number or a class label for one sample; or as for ``net.loss_and_grads``
+    loss : str, Loss or function
+    learning_rate : float
+
+    Returns
+    -------
+    StepTrace
+        ``.layers[i].z``, ``.a``, ``.delta``, ``.grad_a``, ``.grad_W``, ``.grad_b``, ``.new_W``, ``.new_b``;
+        ``.loss``, ``.losses``.
+
+    Examples
+    --------
+    >>> import bpx
+    >>> net = bpx.MLP([1, 1], output="identity", dtype="float64", init="zeros", backend="numpy")
+    >>> t = bpx.trace(net, [2.0], [1.0], learning_rate=0.1)
+    >>> t.loss, t.layers[0].delta.tolist(), t.layers[0].new_W.tolist()
+    (0.5, [-1.0], [[0.2]])
+    """
+    if net.stack is not None:
+        raise ValueError(f"trace shows one network, got a stack of {net.stack}; trace a network without stack=")
+    backend, chosen = net.backend, losses.get(loss)
+    objective = Objective(net, chosen)
+    optimizer = SGD(learning_rate)
+    dtype = backend.dtype(net.dtype)
+    batch, single = inputs.inputs(backend, dtype, x, net.sizes[0])
+    target = inputs.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], chosen, single=single)
+    with backend.scope():
+        value, grad = objective.value_and_grad(batch, target)
+        # The objective may take pre-activations; the outputs and the loss's slope there are shown all the same.
+        output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
+        shares, slope = chosen.on_outputs(backend.xp, output, target)
+        after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
+
+    def host(array: Array) -> HostArray:
+        copied = np.array(backend.to_host(array))
+        return copied[0] if single else copied
+
+    numbers = [
+        (host(cache.x), host(cache.z), host(cache.a), host(cache.grad_a), host(cache.grad_z))
+        for cache in objective.caches
+    ]
+    numbers[-1] = (*numbers[-1][:2], host(output), host(slope * (1.0 / batch.shape[0])), numbers[-1][4])
+    kept = [_by_layer(net, np.array(backend.to_host(vector))) for vector in (net.flat, grad, after)]
+    layers = tuple(
+        LayerTrace(activation.name, x_, W, b, z, a, grad_a, delta, grad_W, grad_b, new_W, new_b)
+        for activation, (x_, z, a, grad_a, delta), (W, b), (grad_W, grad_b), (new_W, new_b) in zip(
+            (*net.hidden, net.output), numbers, *kept, strict=True
+        )
+    )
+    return StepTrace(layers, float(value), host(shares), host(batch), host(target), chosen.name, float(learning_rate))
+
+
+def _by_layer(net: MLP, flat: HostArray) -> Iterator[tuple[HostArray, HostArray | None]]:
+    """W and b of every layer from a flat host vector."""
+    views = ParamViews(np, net.layout, flat)
+    for layer in range(len(net.sizes) - 1):
+        yield views[f"{layer}.W"], views[f"{layer}.b"] if net.bias[layer] else None

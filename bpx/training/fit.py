@@ -1,0 +1,240 @@
+"""Training: the one loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.formulas import losses, optimizers
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.schedules import Clock, Constant, Schedule
+from bpx.network import inputs
+from bpx.network.mlp import MLP
+from bpx.network.objective import DropoutKey, Objective
+from bpx.training import solvers
+from bpx.training.batches import Data, batches, check_batch_size, check_sampling
+from bpx.training.callbacks import Callback, ProgressLines, as_callback
+from bpx.training.history import History, StopReason
+from bpx.training.monitor import Run
+from bpx.training.solvers import SciPy
+from bpx.training.stopping import StopRule
+from bpx.training.weighting import class_weights
+
+__all__ = ["fit"]
+
+
+def fit(
+    net: MLP,
+    X: Any,
+    y: Any,
+    loss: str | Loss | Callable[..., Any] = "cross_entropy",
+    optimizer: str | Optimizer | SciPy = "adam",
+    epochs: int = 20,
+    batch_size: int | None = 128,
+    sampling: str = "shuffle",
+    l2: Any = 0.0,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | str | None = None,
+    validation: Sequence[Any] | None = None,
+    stop: StopRule | Sequence[StopRule] = (),
+    callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
+    progress: bool | int = False,
+    seed: int = 0,
+) -> History:
+    """Train a network in place.
+
+    Parameters
+    ----------
+    net : MLP
+    X : array of shape (n, n_in)
+        On the host, or on the network's backend and device; copied there once.
+    y : array of shape (n, n_out), or (n,) for one output or integer class labels
+    loss : str, Loss or function
+        squared_error, absolute_error, huber, quantile, binary_cross_entropy, cross_entropy, poisson, or one's own.
+    optimizer : str, Optimizer or SciPy
+        sgd, rmsprop, adagrad, adam, adamw; or cg, lbfgs, bfgs, newton-cg, tnc, slsqp, trust-constr by SciPy, on the
+        full batch. In a stack of K networks every hyperparameter may be a list of K.
+    epochs : int
+        Passes over the data at most (iterations, for SciPy's methods).
+    batch_size : int or None
+        Samples per step: 1 is online, None the full batch.
+    sampling : {"shuffle", "sequential", "replacement"}
+        A new order each epoch, the order they have, or n random draws.
+    l2 : float, or K floats for a stack
+        Adds l2/2 times the sum of squared weights (biases excluded, not divided by the batch) to the loss.
+    sample_weight : array of shape (n,), or (K, n) for a stack, optional
+    class_weight : dict of int to float, or "balanced", optional
+        Factor for the samples of each class; a class that is not named has 1. "balanced" is n / (classes * count).
+    validation : (X, y) or (X, y, sample_weight), optional
+        Loss on it is recorded after each epoch, without penalty.
+    stop : StopRule or list of them
+        See `bpx.stop`.
+    callbacks : list of Callback or functions f(run)
+    progress : bool or int
+        Lines on standard error: about ten in all, or one every that many epochs.
+    seed : int
+        Of the batch order and, with the network's own seed, of the dropout masks.
+
+    Returns
+    -------
+    History
+        With ``loss``, ``val_loss``, ``stop_reason``, ``epochs``, ``seconds``.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
+        Before any parameter has changed.
+
+    Warns
+    -----
+    DivergenceWarning
+        If the loss or a parameter was no longer finite: the last finite parameters are restored.
+
+    Notes
+    -----
+    Ctrl-C ends training and keeps the network as it is after the last step.
+    """
+    chosen = losses.get(loss)
+    solver = solvers.get(optimizer)
+    first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
+    epochs = _check_epochs(epochs)
+    check_sampling(sampling)
+    rules = [stop] if isinstance(stop, StopRule) else list(stop)
+    for rule in rules:
+        if not isinstance(rule, StopRule):
+            raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
+    hooks = [as_callback(callback) for callback in callbacks]
+    if progress:
+        hooks.append(ProgressLines(None if progress is True else int(progress)))
+    rng = np.random.default_rng(_check_seed(seed))
+
+    objective = Objective(net, chosen, l2)
+    data = _gate(net, X, y, chosen, sample_weight, class_weight)
+    held_out = None if validation is None else _gate_validation(net, validation, chosen)
+    size = check_batch_size(batch_size, data.X.shape[0])
+    scipy_minimize = None if solver is None else solvers.check(net, solver)
+    bound = None if first_order is None else first_order.bind(lambda a: net.backend.asarray(a, _dtype(net)), net.stack)
+
+    run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order, data))
+    with net.backend.scope(), np.errstate(all="ignore"):
+        run.begin()
+        try:
+            if bound is not None and first_order is not None:
+                reason = _descend(run, objective, data, bound, first_order.schedule, size, sampling, rng, seed)
+            else:
+                assert solver is not None
+                reason = solvers.minimize(scipy_minimize, run, objective, data, solver)
+        except KeyboardInterrupt:
+            reason = StopReason.INTERRUPTED
+        return run.finish(reason)
+
+
+def _descend(
+    run: Run,
+    objective: Objective,
+    data: Data,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    size: int,
+    sampling: str,
+    rng: np.random.Generator,
+    seed: int,
+) -> StopReason:
+    """Epochs of steps: batch, loss and gradient, update."""
+    net, xp = run.net, run.net.backend.xp
+    state, schedule_state = optimizer.init(net.flat), schedule.init()
+    zero = xp.zeros(net.flat.shape[:-1], dtype=xp.float64, device=net.flat.device)
+    constant = _on_device(net, schedule.rate(schedule_state, Clock())) if isinstance(schedule, Constant) else None
+    drops = any(net.dropout)
+    samples = 0
+    for epoch in range(run.epochs):
+        total, weights = zero, 0.0
+        for batch in batches(net.backend, data, size, sampling, rng):
+            rate = constant
+            if rate is None:
+                rate = _on_device(net, schedule.rate(schedule_state, Clock(run.step, epoch, samples)))
+            key = DropoutKey(seed, run.step) if drops else None
+            loss, grad = objective.value_and_grad(*batch, key)
+            params, state = optimizer.update(grad, state, net.flat, rate, xp)
+            if params is not net.flat:
+                net.flat[...] = params
+            n = batch.X.shape[0]
+            weight = n if batch.weight is None else xp.sum(batch.weight, axis=(-2, -1))
+            total = total + loss * weight
+            weights = weights + weight
+            samples += n
+            run.end_step()
+        shown = schedule.rate(schedule_state, Clock(run.step - 1, epoch, samples - n))
+        reason = run.end_epoch(total / weights, shown)
+        schedule_state = schedule.end_epoch(schedule_state, run.loss)
+        if reason is not None:
+            return reason
+    return StopReason.EPOCHS
+
+
+def _on_device(net: MLP, rate: Any) -> Any:
+    """A rate as a Python float, or as an array of shape (K, 1) on the device."""
+    if np.ndim(rate) == 0:
+        return float(rate)
+    return net.backend.asarray(np.asarray(rate, dtype=np.float64)[:, None], _dtype(net))
+
+
+def _dtype(net: MLP) -> Any:
+    """The network's dtype as its backend calls it."""
+    return net.backend.dtype(net.dtype)
+
+
+def _gate(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any, suffix: str = "") -> Data:
+    """Check data and bring them to the network's backend."""
+    dtype = _dtype(net)
+    x, single = inputs.inputs(net.backend, dtype, X, net.sizes[0], name=f"X{suffix}")
+    if single:
+        x = net.backend.xp.reshape(x, (1, net.sizes[0]))
+    n, n_out = x.shape[0], net.sizes[-1]
+    t = inputs.targets(net.backend, dtype, y, n, n_out, loss, single=single, name=f"y{suffix}")
+    w = inputs.sample_weights(net.backend, dtype, sample_weight, n, net.stack)
+    if class_weight is not None:
+        factor: Array = net.backend.asarray(class_weights(net.backend.to_host(t), class_weight, n_out), dtype)
+        w = factor if w is None else w * factor
+    return Data(x, t, w)
+
+
+def _gate_validation(net: MLP, validation: Sequence[Any], loss: Loss) -> Data:
+    """Check validation data and bring them to the network's backend."""
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        raise TypeError("validation: expected (X_val, y_val) or (X_val, y_val, sample_weight)")
+    weight = validation[2] if len(validation) == 3 else None
+    return _gate(net, validation[0], validation[1], loss, weight, None, suffix="_val")
+
+
+def _check_epochs(epochs: int) -> int:
+    """An epoch limit of at least 1."""
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)):
+        raise TypeError(f"epochs: expected a positive integer, got {epochs!r}")
+    if epochs < 1:
+        raise ValueError(f"epochs: expected at least 1, got {epochs}")
+    return int(epochs)
+
+
+def _check_seed(seed: int) -> int:
+    """An integer seed that is not negative."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed: expected an integer >= 0, got {seed!r}")
+    return int(seed)
+
+
+def _advice(net: MLP, optimizer: Optimizer | None, data: Data) -> str:
+    """What to try when training diverges."""
+    tips = []
+    if optimizer is not None:
+        tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
+        if optimizer.clip_norm is None:
+            tips.append("clip_norm=1.0 in the optimizer")
+    tips.append("inputs and targets scaled to about zero mean and unit variance")
+    if net.dtype == "float32":
+        tips.append("dtype='float64'")
+    return ", ".join(tips)

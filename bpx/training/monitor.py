@@ -1,0 +1,187 @@
+"""What happens around the steps: losses recorded, divergence caught, rules asked, callbacks called."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array, State
+from bpx.errors import DivergenceWarning, warn_caller
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+from bpx.training.batches import Data, chunks
+from bpx.training.callbacks import Callback
+from bpx.training.history import History, StopReason
+from bpx.training.stopping import StopRule
+
+__all__ = ["Run"]
+
+# Rows per forward pass where only a loss or a prediction is wanted, so that memory does not grow with the data.
+CHUNK = 8192
+
+
+@final
+class Run:
+    """A training run as stopping rules and callbacks see it.
+
+    Attributes
+    ----------
+    net : MLP
+        The network in training; its parameters are those after the last step.
+    history : History
+        So far.
+    epoch, step : int
+        Epochs completed and updates made.
+    epochs : int
+        The epoch limit.
+    loss, val_loss : float or array of shape (K,), or None
+        Of the last epoch.
+    seconds : float
+        Wall time since training began.
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        data: Data,
+        objective: Objective,
+        validation: Data | None,
+        rules: Sequence[StopRule],
+        callbacks: Sequence[Callback],
+        epochs: int,
+        advice: str,
+    ) -> None:
+        self.net = net
+        self.data = data
+        self.epochs = epochs
+        self.history = History()
+        self.epoch = 0
+        self.step = 0
+        self.loss: Any = None
+        self.val_loss: Any = None
+        self.validates = validation is not None
+        self._validation = validation
+        self._plain = Objective(net, objective.loss)
+        self._advice = advice
+        self._callbacks = list(callbacks)
+        self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
+        self._start = time.perf_counter()
+        self._last_finite = net.flat * 1.0
+        self._diverged = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
+        self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self)) for rule in rules]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time since training began."""
+        return time.perf_counter() - self._start
+
+    def begin(self) -> None:
+        """Tell the callbacks that training begins."""
+        for callback in self._callbacks:
+            callback.on_fit_begin(self)
+
+    def end_step(self) -> None:
+        """Count an update and tell the callbacks that asked for it."""
+        self.step += 1
+        for callback in self._on_step:
+            callback.on_step_end(self)
+
+    def end_epoch(self, loss: Array, learning_rate: Any = None) -> StopReason | None:
+        """Record an epoch with that mean loss (on the device); the reason to stop, if there is one."""
+        self.epoch += 1
+        # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
+        host = self.net.backend.to_host(loss + 0.0 * self.net.backend.xp.sum(self.net.flat, axis=-1))
+        self.loss = float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
+        self.history.loss.append(self.loss)
+        if learning_rate is not None:
+            self.history.learning_rate.append(learning_rate)
+        self.history.epochs, self.history.steps = self.epoch, self.step
+        self._diverged |= ~np.isfinite(host)
+        self.copy_rows(~self._diverged, self.net.flat, self._last_finite)
+        if np.all(self._diverged):
+            return StopReason.DIVERGED
+        if self._validation is not None:
+            self.val_loss = self.evaluate(self._validation)
+            self.history.val_loss.append(self.val_loss)
+        return self._ask()
+
+    def _ask(self) -> StopReason | None:
+        """Ask every rule and callback, so that all of them see every epoch."""
+        reasons = []
+        for i, (rule, state) in enumerate(self._rules):
+            state, done = rule.check(state, self)
+            self._rules[i] = (rule, state)
+            if np.all(done | self._diverged):
+                reasons.append(rule.reason)
+        for callback in self._callbacks:
+            if callback.on_epoch_end(self) is True:
+                reasons.append(StopReason.CALLBACK)
+        return reasons[0] if reasons else None
+
+    def finish(self, reason: StopReason) -> History:
+        """Restore what must be restored, warn of divergence, and complete the history."""
+        if reason is StopReason.INTERRUPTED:  # in the middle of an epoch, whose end would have looked
+            xp = self.net.backend.xp
+            self._diverged |= ~self.net.backend.to_host(xp.all(xp.isfinite(self.net.flat), axis=-1))
+        for rule, state in self._rules:
+            rule.finish(state, self)
+        if np.any(self._diverged):
+            self._restore_finite()
+        self.history.stop_reason = reason
+        self.history.epochs, self.history.steps = self.epoch, self.step
+        self.history.diverged = bool(self._diverged) if self._diverged.ndim == 0 else self._diverged
+        self.history.seconds = self.seconds
+        for callback in self._callbacks:
+            callback.on_fit_end(self)
+        return self.history
+
+    def _restore_finite(self) -> None:
+        """Bring back the last finite parameters of each network that diverged, and say what to try."""
+        xp, net = self.net.backend.xp, self.net
+        lost = self._diverged & ~net.backend.to_host(xp.all(xp.isfinite(net.flat), axis=-1))
+        broken = lost if self.history.best_epoch is not None else self._diverged
+        self.copy_rows(broken, self._last_finite, net.flat)
+        which = "" if self._diverged.ndim == 0 else f" of network(s) {np.flatnonzero(self._diverged).tolist()}"
+        warn_caller(
+            f"the loss or a parameter{which} was no longer finite after epoch {self.epoch}; the last finite parameters"
+            f" are restored. Try {self._advice}",
+            DivergenceWarning,
+        )
+
+    def copy_rows(self, which: Any, source: Array, target: Array) -> None:
+        """Target = source where `which` holds: a bool for a single network, K of them for a stack."""
+        if np.all(which):
+            target[...] = source
+        elif np.any(which):
+            mask = self.net.backend.asarray(np.asarray(which)[:, None])
+            target[...] = self.net.backend.xp.where(mask, source, target)
+
+    def evaluate(self, data: Data) -> Any:
+        """Mean loss on data, without penalty and dropout: a float, or an array of shape (K,)."""
+        xp = self.net.backend.xp
+        total, weights = 0.0, 0.0
+        for part in chunks(data, CHUNK):
+            weight = part.X.shape[0] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
+            total = total + self._plain.value(*part) * weight
+            weights = weights + weight
+        host = self.net.backend.to_host(total / weights)
+        return float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
+
+    def error_rate(self, cutoff: float = 0.5) -> Any:
+        """Share of training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
+        xp = self.net.backend.xp
+        wrong = 0.0
+        for part in chunks(self.data, CHUNK):
+            output = self.net.forward(part.X)
+            if output.shape[-1] == 1:
+                missed = (output > cutoff) != (part.y > cutoff)
+                missed = missed[..., 0]
+            else:
+                target = part.y if part.y.ndim == 1 else xp.argmax(part.y, axis=-1)
+                missed = xp.argmax(output, axis=-1) != target
+            wrong = wrong + xp.sum(xp.astype(missed, xp.int64), axis=-1)
+        host = self.net.backend.to_host(wrong) / self.data.X.shape[0]
+        return float(host) if host.ndim == 0 else host

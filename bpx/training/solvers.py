@@ -1,0 +1,139 @@
+"""SciPy's gradient-based minimisers on the flat parameter vector: full batch, one network at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, final
+
+import numpy as np
+
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+from bpx.training.batches import Data
+from bpx.training.history import StopReason
+from bpx.training.monitor import Run
+
+__all__ = ["METHODS", "SciPy", "get", "minimize"]
+
+# bpx's name -> SciPy's name and its name for the iteration limit.
+METHODS = {
+    "cg": ("CG", "maxiter"),
+    "bfgs": ("BFGS", "maxiter"),
+    "lbfgs": ("L-BFGS-B", "maxiter"),
+    "l-bfgs-b": ("L-BFGS-B", "maxiter"),
+    "newton-cg": ("Newton-CG", "maxiter"),
+    "tnc": ("TNC", "maxfun"),
+    "slsqp": ("SLSQP", "maxiter"),
+    "trust-constr": ("trust-constr", "maxiter"),
+}
+
+
+@final
+@dataclass(frozen=True)
+class SciPy:
+    """A gradient-based method of ``scipy.optimize.minimize`` as an optimizer.
+
+    Parameters
+    ----------
+    method : str
+        cg, bfgs, lbfgs (or l-bfgs-b), newton-cg, tnc, slsqp, trust-constr; in any case.
+    options : dict
+        Passed on to SciPy, such as ``{"gtol": 1e-5}``. The iteration limit is ``fit``'s ``epochs``.
+    tol : float, optional
+        SciPy's ``tol``.
+    """
+
+    method: str
+    options: dict[str, Any] = field(default_factory=dict)
+    tol: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.method.lower() not in METHODS:
+            raise ValueError(f"unknown SciPy method {self.method!r}; known are {', '.join(sorted(METHODS))}")
+
+
+def get(optimizer: Any) -> SciPy | None:
+    """The SciPy method that a name or object means; None if it is not one."""
+    if isinstance(optimizer, SciPy):
+        return optimizer
+    if isinstance(optimizer, str) and optimizer.lower() in METHODS:
+        return SciPy(optimizer)
+    return None
+
+
+class _Stop(StopIteration):
+    """Ends SciPy's loop from inside its callback, which offers no other way."""
+
+
+def check(net: MLP, solver: SciPy) -> Any:
+    """SciPy's minimize; refuses what a deterministic full-batch method cannot train.
+
+    Raises
+    ------
+    ImportError
+        If SciPy is not installed; names the extra.
+    ValueError
+        For a stack, or a network with dropout.
+    """
+    if net.stack is not None:
+        raise ValueError(
+            f"optimizer {solver.method!r} trains one network, got a stack of {net.stack}; use 'adam' or another"
+            " first-order optimizer for a stack"
+        )
+    if any(net.dropout):
+        raise ValueError(
+            f"optimizer {solver.method!r} needs a loss without randomness, got dropout={list(net.dropout)};"
+            " set dropout=0, or use a first-order optimizer such as 'adam'"
+        )
+    try:
+        from scipy.optimize import minimize as scipy_minimize
+    except ImportError as error:
+        raise ImportError(
+            f"optimizer {solver.method!r} needs SciPy: pip install 'bpx-nn[sklearn]', or scipy alone"
+        ) from error
+    return scipy_minimize
+
+
+def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, solver: SciPy) -> StopReason:
+    """Train `run.net` to a minimum of `objective` on `data`; an iteration counts as an epoch.
+
+    SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
+    """
+    net, backend = run.net, run.net.backend
+    method, limit = METHODS[solver.method.lower()]
+    reasons: list[StopReason] = []
+    seen: dict[str, Any] = {}
+
+    def place(x: np.ndarray[Any, Any]) -> None:
+        net.flat[...] = backend.asarray(np.asarray(x), backend.dtype(net.dtype))
+
+    def evaluate(x: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
+        place(x)
+        run.end_step()
+        loss, grad = objective.value_and_grad(*data)
+        seen.update(x=np.array(x), loss=loss)
+        return float(loss), np.array(backend.to_host(grad), dtype=np.float64)
+
+    def end_iteration(x: np.ndarray[Any, Any], *_: Any) -> None:
+        place(x)
+        loss = seen["loss"] if np.array_equal(x, seen["x"]) else objective.value(*data)
+        reason = run.end_epoch(loss)
+        if reason is not None:
+            reasons.append(reason)
+            raise _Stop
+
+    start = np.array(backend.to_host(net.flat), dtype=np.float64)
+    try:
+        result = scipy_minimize(
+            evaluate, start, jac=True, method=method, tol=solver.tol, callback=end_iteration,
+            options={limit: run.epochs} | solver.options,
+        )  # fmt: skip
+    except _Stop:
+        return reasons[0]
+    place(result.x)
+    if reasons:
+        return reasons[0]
+    run.history.message = str(result.message)
+    if result.success:
+        return StopReason.CONVERGED
+    return StopReason.EPOCHS if getattr(result, "nit", 0) >= run.epochs else StopReason.NO_PROGRESS

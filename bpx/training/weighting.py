@@ -1,0 +1,61 @@
+"""Class weights: one factor per class, turned into one weight per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = ["class_weights"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int) -> HostArray:
+    """The weight of each sample, from its class.
+
+    Parameters
+    ----------
+    y : host array of shape (n,) or (n, k)
+        Labels, one-hot or soft rows (the largest is the class), or one column (class 1 above 0.5).
+    class_weight : dict of int to float, or "balanced"
+        Classes that are not named have weight 1; "balanced" is n / (classes present * count).
+    n_out : int
+        Outputs of the network: that many classes, two for one output.
+
+    Returns
+    -------
+    host array of shape (n, 1)
+
+    Raises
+    ------
+    ValueError
+        For an unknown class, a negative weight, or only zero weights.
+    TypeError
+        If it is neither a dict nor "balanced".
+    """
+    if y.ndim == 1:
+        labels = y.astype(np.int64)
+    else:
+        labels = (y[:, 0] > 0.5).astype(np.int64) if y.shape[1] == 1 else np.argmax(y, axis=1)
+    classes = max(n_out, 2)
+    counts = np.bincount(labels, minlength=classes)
+    factors = np.ones(classes)
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight: expected a dict or 'balanced', got {class_weight!r}")
+        factors = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    elif isinstance(class_weight, Mapping):
+        for label, factor in class_weight.items():
+            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < classes:
+                raise ValueError(f"class_weight: expected classes 0..{classes - 1}, got {label!r}")
+            if not (np.isfinite(factor) and factor >= 0.0):
+                raise ValueError(f"class_weight: expected finite weights >= 0, got {factor} for class {label}")
+            factors[label] = factor
+    else:
+        raise TypeError(f"class_weight: expected a dict or 'balanced', got {type(class_weight).__name__}")
+    weights: HostArray = factors[labels][:, None]
+    if not np.any(weights > 0.0):
+        raise ValueError("class_weight: every sample would have weight 0; give a class that occurs a positive weight")
+    return weights
