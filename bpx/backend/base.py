@@ -77,12 +77,12 @@ class Backend(ABC):
         if not self._same_device(x):
             raise DeviceMismatchError(
                 f"the network is on device {self.device} of backend {self.name!r}, the array is on device {x.device};"
-                f" move one to the other: net.to(...) with that device, or the array with xp.to_device(x, {self.device})"
+                f" move one to the other: net.to(...) on that device, or xp.to_device(x, {self.device})"
             )
         return x if wanted is None or x.dtype == wanted else self.xp.astype(x, wanted)
 
     def dtype(self, name: str) -> Any:
-        """This library's dtype of that name, such as ``float32``."""
+        """The library's dtype of that name, such as ``float32``."""
         return getattr(self.xp, name)
 
     @abstractmethod

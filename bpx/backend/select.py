@@ -97,9 +97,26 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
 
 
 def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None = None) -> Backend:
-    """Make `backend` the process's default, as the environment variable ``BPX_BACKEND`` does; None takes that back.
+    """Make `backend` the process's default, as the environment variable ``BPX_BACKEND`` does.
 
-    Parameters, errors and warnings are those of `get_backend`. Returns the backend now in force as the default.
+    Parameters
+    ----------
+    backend : str, module or Backend, or None
+        As for `get_backend`; None takes an earlier call back.
+    device : object, optional
+        A device of a namespace module.
+    strict : bool, optional
+        Raise where the backend cannot work, rather than fall back to NumPy.
+
+    Returns
+    -------
+    Backend
+        The one that is now the default.
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        As `get_backend`, which may also warn.
     """
     if backend is None:
         _process.clear()
@@ -112,7 +129,24 @@ def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
 def use_backend(backend: BackendLike, *, device: Any = None, strict: bool | None = None) -> Iterator[Backend]:
     """Use `backend` inside a ``with`` block, in this thread or asynchronous task only.
 
-    Parameters, errors and warnings are those of `get_backend`.
+    Parameters
+    ----------
+    backend : str, module or Backend
+        As for `get_backend`.
+    device : object, optional
+        A device of a namespace module.
+    strict : bool, optional
+        Raise where the backend cannot work, rather than fall back to NumPy.
+
+    Yields
+    ------
+    Backend
+        The one in force inside.
+
+    Raises
+    ------
+    ValueError, BackendUnavailableError
+        As `get_backend`, which may also warn.
     """
     token = _context.set(get_backend(backend, device=device, strict=strict))
     try:
@@ -170,9 +204,11 @@ def _prober(name: str) -> Callable[[], Probe]:
     if name == "numpy":
         return lambda: (_numpy, np.__version__, "")
     if match := _CUPY.fullmatch(name):
-        return lambda: cupy_backend.probe(int(match[1] or 0))
+        index = int(match[1] or 0)
+        return lambda: cupy_backend.probe(index)
     if match := _TORCH.fullmatch(name):
-        return lambda: torch_backend.probe(match[1] or "cpu")
+        device = match[1] or "cpu"
+        return lambda: torch_backend.probe(device)
     raise ValueError(f"unknown backend {name!r}; known are {', '.join(KNOWN)}, and any array API namespace module")
 
 

@@ -55,7 +55,7 @@ class Activation:
         return self.derivative is not None or self.jacobian is not None
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
-        """dL/dz from dL/da: grad_a * f'(z), or the product with the Jacobian; shapes (..., n, k).
+        """dL/dz from dL/da: grad_a * f'(z), or the product with the Jacobian; shapes (..., n, k); `out` is a hint.
 
         Raises
         ------
@@ -94,7 +94,7 @@ def softmax(xp: Namespace, z: Array) -> Array:
 
 
 def exp(xp: Namespace, z: Array) -> Array:
-    """exp(z), continued as its tangent beyond c = 0.8 log(largest number), so that it and a loss of it stay finite."""
+    """e^z, continued as its tangent beyond c = 0.8 log(largest number), so that a loss of it stays finite."""
     held = xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype))
     return xp.exp(held) * (1.0 + (z - held))
 

@@ -1,8 +1,8 @@
 """Dropout masks from a counter-based generator, so that every backend computes the same mask where the data is.
 
 The generator is Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3, SC 2011,
-section 4). Its key is (network's seed, run's seed), its counter (element / 4, step, layer, step / 2^32); four elements share one
-call, so that word e % 4 belongs to element e of the row-major (n, k) activations.
+section 4). Its key is (network's seed, run's seed), its counter (element / 4, step, layer, step / 2^32); four elements
+share one call, so that word e % 4 belongs to element e of the row-major (n, k) activations.
 """
 
 from __future__ import annotations

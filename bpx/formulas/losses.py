@@ -76,8 +76,9 @@ class Loss:
         """
         if activation.outputs not in _ACCEPTS[self.outputs]:
             raise ValueError(
-                f"loss {self.name!r} needs outputs that are {_OUTPUT_WORDS[self.outputs]}, but output={activation.name!r}"
-                f" gives {_OUTPUT_WORDS[activation.outputs]}; use output={self.canonical!r}, or another loss"
+                f"loss {self.name!r} needs outputs that are {_OUTPUT_WORDS[self.outputs]}, but"
+                f" output={activation.name!r} gives {_OUTPUT_WORDS[activation.outputs]}; use"
+                f" output={self.canonical!r}, or another loss"
             )
         if self.columns is not None and self.columns != n_out:
             raise ValueError(f"loss {self.name!r} is made for {self.columns} outputs, but the network has {n_out}")

@@ -133,7 +133,8 @@ class Optimizer(ABC):
     @final
     def init(self, params: Array) -> State:
         """State for a flat vector: ``step`` 0 and arrays of zeros like `params`."""
-        return {"step": 0} | dict.fromkeys(self._moments(), params * 0.0)
+        # Updates write into the moments, so each is an array of its own, which dict.fromkeys would not give.
+        return {"step": 0} | {name: params * 0.0 for name in self._moments()}  # noqa: C420 - an array each
 
     @final
     def bind(self, to_device: Callable[[Any], Array], stack: int | None) -> Optimizer:
@@ -174,9 +175,12 @@ class Optimizer(ABC):
 
         Parameters
         ----------
-        grads, params : Array of shape (p,) or (K, p)
+        grads : Array of shape (p,) or (K, p)
+            dL/dp.
         state : dict
             From `init` or the previous `update`.
+        params : Array of shape (p,) or (K, p)
+            Before the step.
         learning_rate : float or Array of shape (K, 1), optional
             The rate of this step; None: the optimizer's own, which must then be a number.
         xp : module, optional
@@ -219,10 +223,14 @@ class SGD(Optimizer):
 
     Parameters
     ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite; K floats give each network of a stack its own.
     momentum : float or sequence of K floats
         In [0, 1).
     nesterov : bool
         Look ahead along the velocity.
+    clip_norm : float or sequence of K floats, optional
+        Largest global norm of the gradient; None: no clipping.
     """
 
     learning_rate: Hyper | Schedule = 0.01
@@ -252,7 +260,19 @@ class SGD(Optimizer):
 @final
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Gradient divided by a running root mean square; see `rmsprop`. `rho` in [0, 1), `epsilon` > 0."""
+    """Gradient divided by a running root mean square; see `rmsprop`.
+
+    Parameters
+    ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite; K floats give each network of a stack its own.
+    rho : float or sequence of K floats
+        Decay of the running mean, in [0, 1).
+    epsilon : float or sequence of K floats
+        Added to the root, > 0.
+    clip_norm : float or sequence of K floats, optional
+        Largest global norm of the gradient; None: no clipping.
+    """
 
     rho: Hyper = 0.99
     epsilon: Hyper = 1e-8
@@ -274,7 +294,17 @@ class RMSprop(Optimizer):
 @final
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Gradient divided by the root of the sum of its squares; see `adagrad`. `epsilon` > 0."""
+    """Gradient divided by the root of the sum of its squares; see `adagrad`.
+
+    Parameters
+    ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite; K floats give each network of a stack its own.
+    epsilon : float or sequence of K floats
+        Added to the root, > 0.
+    clip_norm : float or sequence of K floats, optional
+        Largest global norm of the gradient; None: no clipping.
+    """
 
     learning_rate: Hyper | Schedule = 0.01
     epsilon: Hyper = 1e-10
@@ -316,12 +346,16 @@ class Adam(_Adaptive):
 
     Parameters
     ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite; K floats give each network of a stack its own.
     beta_1, beta_2 : float or sequence of K floats
         Decay of the two moments, in [0, 1).
     epsilon : float or sequence of K floats
         Added to the root, > 0.
     epsilon_hat : bool
         Add it before the bias correction, as scikit-learn does; False as PyTorch and optax do.
+    clip_norm : float or sequence of K floats, optional
+        Largest global norm of the gradient; None: no clipping.
     """
 
     epsilon_hat: bool = False
@@ -343,8 +377,16 @@ class AdamW(_Adaptive):
 
     Parameters
     ----------
+    learning_rate : float, sequence of K floats, or Schedule
+        Positive and finite; K floats give each network of a stack its own.
+    beta_1, beta_2 : float or sequence of K floats
+        Decay of the two moments, in [0, 1).
+    epsilon : float or sequence of K floats
+        Added to the root, > 0.
     weight_decay : float or sequence of K floats
         w >= 0; acts on all parameters, biases included, as PyTorch's does.
+    clip_norm : float or sequence of K floats, optional
+        Largest global norm of the gradient; None: no clipping.
     """
 
     weight_decay: Hyper = 0.01

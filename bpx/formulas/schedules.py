@@ -1,7 +1,7 @@
 """Learning-rate schedules: functions of the training clock, evaluated on the host.
 
 ``init()`` gives a schedule's state, ``rate(state, clock)`` the learning rate of the next step, and
-``end_epoch(state, loss)`` the state after an epoch. Rates are floats, or arrays of shape (K,) for a stack of K networks.
+``end_epoch(state, loss)`` the state after an epoch. Rates are floats, or arrays of shape (K,) for a stack of K.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class InverseScaling(Schedule):
 @final
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """minimum + (initial - minimum) (1 + cos(pi t / length)) / 2 (Loshchilov and Hutter 2017, equation 5, one cycle)."""
+    """From initial to minimum, minimum + (initial - minimum) (1 + cos(pi t / length)) / 2 (Loshchilov, Hutter 2017)."""
 
     initial: Rate
     length: int

@@ -85,7 +85,7 @@ def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tup
             raise ValueError(f"seed: expected one seed, or one for each network of a stack, got {len(seeds)} of them")
     else:
         try:
-            seeds = (operator.index(seed),)
+            seeds = (operator.index(seed),)  # type: ignore[arg-type]
         except TypeError as error:
             raise TypeError(f"seed: expected an integer >= 0 or None, got {seed!r}") from error
     if min(seeds) < 0:

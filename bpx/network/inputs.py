@@ -34,7 +34,7 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
 
 
 def cast(backend: Backend, x: Any, dtype: Any) -> Array:
-    """`x` on the backend in the network's dtype; what overflows there becomes infinity, which the next check refuses."""
+    """`x` on the backend in the network's dtype; what overflows there becomes infinity, which the next check finds."""
     with np.errstate(over="ignore"):
         return backend.asarray(x, dtype)
 
@@ -114,6 +114,8 @@ def targets(
 
     Parameters
     ----------
+    backend, dtype
+        Of the network.
     y : array of shape (n, n_out); (n,) for one output or for class labels; without n for a single sample
         Class labels are integers in [0, n_out). For ``binary_cross_entropy`` with several outputs they become one-hot
         rows, for ``cross_entropy`` they stay labels.
@@ -121,6 +123,10 @@ def targets(
         Rows and columns expected.
     loss : Loss
         Says which values are allowed.
+    single : bool
+        Whether X was one sample without its sample axis.
+    name : str
+        How error messages call it.
 
     Returns
     -------
@@ -198,8 +204,14 @@ def sample_weights(backend: Backend, dtype: Any, weight: Any, n: int, stack: int
 
     Parameters
     ----------
+    backend, dtype
+        Of the network.
     weight : array of shape (n,), or (K, n) for a stack, or None
         Not negative, not all zero.
+    n : int
+        Rows expected.
+    stack : int or None
+        K, or None for a single network.
 
     Returns
     -------

@@ -151,12 +151,15 @@ class MLP:
         Parameters
         ----------
         X : array of shape (n, n_in), or (n_in,) for one sample
+            Inputs, on the host or on the network's backend and device.
         y : array of shape (n, n_out), or (n,) for one output or integer class labels
+            Targets; for one sample without n.
         loss : str, Loss or function
             Mean over samples of the sum over outputs.
         l2 : float, or K floats for a stack
             Adds l2/2 times the sum of squared weights (biases excluded).
         sample_weight : array of shape (n,), or (K, n) for a stack, optional
+            Not negative, not all zero.
 
         Returns
         -------

@@ -45,9 +45,10 @@ class Layout:
     @cached_property
     def entries(self) -> dict[str, tuple[int, int, tuple[int, ...]]]:
         """For each name its start, its stop and its shape."""
-        entries, start = {}, 0
+        entries: dict[str, tuple[int, int, tuple[int, ...]]] = {}
+        start = 0
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
-            shapes = {"W": (n_in, n_out)} | ({"b": (n_out,)} if self.bias[layer] else {})
+            shapes: dict[str, tuple[int, ...]] = {"W": (n_in, n_out)} | ({"b": (n_out,)} if self.bias[layer] else {})
             for letter, shape in shapes.items():
                 stop = start + int(np.prod(shape))
                 entries[f"{layer}.{letter}"] = (start, stop, shape)

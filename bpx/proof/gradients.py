@@ -104,16 +104,24 @@ def check_gradients(
     """Compare every gradient with central differences of the loss, in float64 on a copy of the network.
 
     Each difference is (L(p + h) - L(p - h)) / 2h, extrapolated from h and h/2 (Richardson), which leaves an error of
-    order h^4. A second extrapolation from h/2 and h/4 tells how far it can be trusted; where the two disagree, as across
-    the kink of a ReLU, a smaller h is taken. Where the kink is at the very point, any slope between the one-sided ones is
-    right; such entries are counted and not compared.
+    order h^4. A second extrapolation from h/2 and h/4 tells how far it can be trusted; where the two disagree, as
+    across the kink of a ReLU, a smaller h is taken. Where the kink is at the very point, any slope between the
+    one-sided ones is right; such entries are counted and not compared.
 
     Parameters
     ----------
     net : MLP
         Left as it is. Dropout is off.
-    X, y, loss, l2, sample_weight
-        As for ``net.loss_and_grads``.
+    X : array of shape (n, n_in), or (n_in,) for one sample
+        Inputs.
+    y : array of shape (n, n_out), or as for ``net.loss_and_grads``
+        Targets.
+    loss : str, Loss or function
+        Mean over samples of the sum over outputs.
+    l2 : float, or K floats for a stack
+        Adds l2/2 times the sum of squared weights.
+    sample_weight : array of shape (n,) or (K, n), optional
+        Not negative, not all zero.
     epsilon : float
         The first h.
     tolerance : float
@@ -199,7 +207,9 @@ def _differentiate(
         jump = np.where(wide < 2 * (one_sided[1] - one_sided[0]), one_sided[1] - one_sided[0], 0.0)
         if np.all(trust <= 1e-9 * np.maximum(np.max(np.abs(best), initial=0.0), 1e-5)) and not np.any(jump > 1e-3):
             break
-    assert best is not None and one_sided is not None and jump is not None
+    assert best is not None
+    assert one_sided is not None
+    assert jump is not None
     at_kink = jump > 1e-6 * np.maximum(1.0, np.abs(best))
     return np.where(at_kink, one_sided[0], best), np.where(at_kink, one_sided[1], best), best
 
@@ -207,7 +217,7 @@ def _differentiate(
 def _compare(
     name: str, analytic: HostArray, numerical: HostArray, low: HostArray, high: HostArray, centre: HostArray
 ) -> ParameterCheck:
-    """The largest difference over the largest gradient; at a kink a slope between the one-sided ones counts as equal."""
+    """Largest difference over largest gradient; at a kink any slope between the one-sided ones counts as equal."""
     slack = 1e-6 * np.maximum(1.0, np.abs(high))
     kink = (low < high) & (analytic >= low - slack) & (analytic <= high + slack)
     shown = np.where(kink, analytic, numerical)

@@ -102,6 +102,7 @@ def check_parity(
     X, y : host arrays
         Data that every backend can take.
     loss : str, Loss or function
+        As for ``fit``.
     backends : sequence of str, module or Backend, optional
         NumPy is the reference and is always run. None: every backend that works here.
     tolerance : float, optional
@@ -123,8 +124,9 @@ def check_parity(
         except BackendUnavailableError as error:
             rows.append(ParityRow(str(name), "", reason=str(error)))
             continue
-        differences = [_difference(a, b) for a, b in zip(reference, _results(net, X, y, loss, backend), strict=True)]
-        rows.append(ParityRow(backend.name, str(backend.device), *differences))
+        results = _results(net, X, y, loss, backend)
+        forward, gradient, losses = (_difference(a, b) for a, b in zip(reference, results, strict=True))
+        rows.append(ParityRow(backend.name, str(backend.device), forward, gradient, losses))
     return ParityReport(tuple(rows), numpy.name, net.dtype, limit)
 
 

@@ -187,9 +187,13 @@ def trace(
     net : MLP
         A single network, not a stack. Use ``dtype="float64"`` for ten correct digits.
     x : array of shape (n_in,) for one sample, or (n, n_in)
+        Inputs.
     y : array of shape (n_out,), a number or a class label for one sample; or as for ``net.loss_and_grads``
+        Targets.
     loss : str, Loss or function
+        Mean over samples of the sum over outputs.
     learning_rate : float
+        Of the step, positive.
 
     Returns
     -------

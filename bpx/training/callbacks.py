@@ -56,10 +56,8 @@ class ProgressLines(Callback):
         every = self._every or max(1, run.epochs // 10)
         if run.epoch % every == 0 or run.epoch == run.epochs:
             val = f"  val_loss {short(run.val_loss)}" if run.val_loss is not None else ""
-            print(
-                f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}  loss {short(run.loss)}{val}  {run.seconds:.1f} s",
-                file=sys.stderr,
-            )
+            counted = f"{run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
+            print(f"epoch {counted}  loss {short(run.loss)}{val}  {run.seconds:.1f} s", file=sys.stderr)
 
 
 def as_callback(callback: Callback | Callable[[Run], Any]) -> Callback:

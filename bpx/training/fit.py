@@ -50,9 +50,11 @@ def fit(
     Parameters
     ----------
     net : MLP
+        Changed in place.
     X : array of shape (n, n_in)
         On the host, or on the network's backend and device; copied there once.
     y : array of shape (n, n_out), or (n,) for one output or integer class labels
+        Targets.
     loss : str, Loss or function
         squared_error, absolute_error, huber, quantile, binary_cross_entropy, cross_entropy, poisson, or one's own.
     optimizer : str, Optimizer or SciPy
@@ -67,6 +69,7 @@ def fit(
     l2 : float, or K floats for a stack
         Adds l2/2 times the sum of squared weights (biases excluded, not divided by the batch) to the loss.
     sample_weight : array of shape (n,), or (K, n) for a stack, optional
+        Not negative, not all zero.
     class_weight : dict of int to float, or "balanced", optional
         Factor for the samples of each class; a class that is not named has 1. "balanced" is n / (classes * count).
     validation : (X, y) or (X, y, sample_weight), optional
@@ -74,6 +77,7 @@ def fit(
     stop : StopRule or list of them
         See `bpx.stop`.
     callbacks : list of Callback or functions f(run)
+        A function is called after each epoch; one that returns True ends training.
     progress : bool or int
         Lines on standard error: about ten in all, or one every that many epochs.
     seed : int
@@ -119,7 +123,7 @@ def fit(
     scipy_minimize = None if solver is None else solvers.check(net, solver)
     bound = None if first_order is None else first_order.bind(lambda a: net.backend.asarray(a, _dtype(net)), net.stack)
 
-    run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order, data))
+    run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
     with net.backend.scope(), np.errstate(all="ignore"):
         run.begin()
         try:
@@ -227,7 +231,7 @@ def _check_seed(seed: int) -> int:
     return int(seed)
 
 
-def _advice(net: MLP, optimizer: Optimizer | None, data: Data) -> str:
+def _advice(net: MLP, optimizer: Optimizer | None) -> str:
     """What to try when training diverges."""
     tips = []
     if optimizer is not None:

@@ -31,7 +31,7 @@ class StopReason(Enum):
 class History:
     """What a training run did, epoch by epoch.
 
-    Attributes
+    Parameters
     ----------
     loss : list
         Mean training loss of each epoch (penalty included) as the steps saw it: a float, or an array of shape (K,) for

@@ -116,9 +116,9 @@ class Run:
             self._rules[i] = (rule, state)
             if np.all(done | self._diverged):
                 reasons.append(rule.reason)
-        for callback in self._callbacks:
-            if callback.on_epoch_end(self) is True:
-                reasons.append(StopReason.CALLBACK)
+        answers = [callback.on_epoch_end(self) for callback in self._callbacks]
+        if any(answer is True for answer in answers):
+            reasons.append(StopReason.CALLBACK)
         return reasons[0] if reasons else None
 
     def finish(self, reason: StopReason) -> History:

@@ -38,8 +38,8 @@ class StopRule(ABC):
     def check(self, state: State, run: Run) -> tuple[State, Any]:
         """State after an epoch, and whether to stop: a bool, or K of them for a stack."""
 
-    def finish(self, state: State, run: Run) -> None:
-        """Called once when training has ended for whatever reason."""
+    def finish(self, state: State, run: Run) -> None:  # noqa: B027 - most rules have nothing to restore
+        """Restore what the rule kept, once, when training has ended for whatever reason."""
 
 
 def _positive(name: str, value: float) -> None:
