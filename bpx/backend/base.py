@@ -24,6 +24,15 @@ def library_of(x: Any) -> str:
     return str(x.__array_namespace__().__name__).partition(".")[0]
 
 
+def _remedy(library: str, x: Any) -> str:
+    """How to bring a network to an array of that library, or the array to the host."""
+    if library == "torch":
+        return f"net.to('torch:{x.device}'), or pass the host copy x.detach().cpu().numpy()"
+    if library == "cupy":
+        return f"net.to('cupy:{x.device.id}'), or pass the host copy cupy.asnumpy(x)"
+    return f"net.to(bpx.get_backend({library}, device=x.device)), or pass the host copy numpy.from_dlpack(x)"
+
+
 class Backend(ABC):
     """One array library on one device.
 
@@ -70,9 +79,8 @@ class Backend(ABC):
             return self._from_host(np.asarray(x), wanted)
         if library != self.library:
             raise DeviceMismatchError(
-                f"the network is on backend {self.name!r} (device {self.device}), the array is a {library} array"
-                f" (device {getattr(x, 'device', 'unknown')}); move one to the other: net.to({library!r}), or pass the"
-                " array's host copy (numpy.from_dlpack(x.cpu()) for PyTorch, cupy.asnumpy(x) for CuPy)"
+                f"the network is on backend {self.name!r} (device {self.device}), the array is one of {library}"
+                f" (device {getattr(x, 'device', 'unknown')}); move one to the other: {_remedy(library, x)}"
             )
         if not self._same_device(x):
             raise DeviceMismatchError(
@@ -102,7 +110,7 @@ class Backend(ABC):
         """Wait until the device has finished all work given to it."""
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context in which new arrays land on this backend's device."""
+        """A context to compute in: new arrays land on this backend's device."""
         return nullcontext()
 
     @final

@@ -57,7 +57,7 @@ def probe(index: int) -> tuple[Backend | None, str, str]:
     try:
         import cupy
     except ImportError as error:
-        if error.name not in {None, "cupy"}:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
             return None, "", f"CuPy is installed but does not import ({error})"
         return None, "", "CuPy is not installed; pip install 'bpx-nn[cuda12]' (or [cuda13], after your NVIDIA driver)"
     except Exception as error:  # a broken toolkit may raise anything at import

@@ -10,7 +10,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import ModuleType
@@ -75,14 +75,14 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
     BackendFallbackWarning
         If the backend cannot work here and NumPy takes its place.
     """
+    if device is not None and (backend is None or isinstance(backend, (str, Backend))):
+        raise ValueError(f"device={device!r} goes with a namespace module; a name carries its own, as in 'cupy:1'")
     if isinstance(backend, Backend):
         return backend
-    if backend is None:
-        return _context.get() or (_process[0] if _process else _from_environment())
     strict = _strict_by_environment() if strict is None else strict
+    if backend is None:
+        return _context.get() or (_process[0] if _process else _from_environment(strict))
     if isinstance(backend, str):
-        if device is not None:
-            raise ValueError(f"device={device!r} goes with a namespace module; a name carries its own, as in 'cupy:1'")
         return _resolve(backend, strict)
     root = str(getattr(backend, "__name__", "")).removeprefix("array_api_compat.").partition(".")[0]
     if root in {"numpy", "cupy", "torch"} and device is None:
@@ -120,13 +120,14 @@ def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
     """
     if backend is None:
         _process.clear()
-        return _from_environment()
+        return _from_environment(_strict_by_environment() if strict is None else strict)
     _process[:] = [get_backend(backend, device=device, strict=strict)]
     return _process[0]
 
 
-@contextmanager
-def use_backend(backend: BackendLike, *, device: Any = None, strict: bool | None = None) -> Iterator[Backend]:
+def use_backend(
+    backend: BackendLike, *, device: Any = None, strict: bool | None = None
+) -> AbstractContextManager[Backend]:
     """Use `backend` inside a ``with`` block, in this thread or asynchronous task only.
 
     Parameters
@@ -138,19 +139,26 @@ def use_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
     strict : bool, optional
         Raise where the backend cannot work, rather than fall back to NumPy.
 
-    Yields
-    ------
-    Backend
-        The one in force inside.
+    Returns
+    -------
+    context manager of Backend
+        Gives the one in force inside.
 
     Raises
     ------
     ValueError, BackendUnavailableError
         As `get_backend`, which may also warn.
     """
-    token = _context.set(get_backend(backend, device=device, strict=strict))
+    # Chosen here and not on entering, from where a warning could not point at the caller's line.
+    return _using(get_backend(backend, device=device, strict=strict))
+
+
+@contextmanager
+def _using(backend: Backend) -> Iterator[Backend]:
+    """That backend in force until the block ends."""
+    token = _context.set(backend)
     try:
-        yield get_backend()
+        yield backend
     finally:
         _context.reset(token)
 
@@ -171,7 +179,10 @@ class BackendTable(tuple[BackendStatus, ...]):
 
     def __str__(self) -> str:
         rows = [("backend", "works", "device", "version", "reason")]
-        rows += [(s.name, "yes" if s.available else "no", s.device, s.version, s.reason) for s in self]
+        # CuPy's own words on a broken build fill many lines; a table has one for each backend.
+        rows += [
+            (s.name, "yes" if s.available else "no", s.device, s.version, " ".join(s.reason.split())) for s in self
+        ]
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
 
@@ -234,9 +245,9 @@ def _resolve_auto() -> Backend:
     return _auto[0]
 
 
-def _from_environment() -> Backend:
+def _from_environment(strict: bool) -> Backend:
     """The backend of ``BPX_BACKEND``, resolved (and warned about) once per value."""
-    key = (os.environ.get("BPX_BACKEND") or "auto", _strict_by_environment())
+    key = (os.environ.get("BPX_BACKEND") or "auto", strict)
     if key not in _environment:
         _environment[key] = _resolve(*key)
     return _environment[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, final
 
 import numpy as np
@@ -30,7 +31,8 @@ class TorchBackend(Backend):
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
         # A copy: PyTorch would otherwise share memory with an array that may be read-only, or the caller's own.
-        return self._torch.tensor(np.ascontiguousarray(x), dtype=dtype, device=self.device).reshape(x.shape)
+        native = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
+        return self._torch.tensor(native, dtype=dtype, device=self.device).reshape(x.shape)
 
     def _same_device(self, x: Array) -> bool:
         return bool(x.device == self.device)
@@ -42,13 +44,17 @@ class TorchBackend(Backend):
         if self.device.type == "cuda":
             self._torch.cuda.synchronize(self.device)
 
+    def scope(self) -> AbstractContextManager[Any]:
+        # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
+        return self._torch.no_grad()  # type: ignore[no-any-return]
+
 
 def probe(device: str) -> tuple[Backend | None, str, str]:
     """Try PyTorch on one device with one product; returns (backend or None, version, reason) as CuPy's probe does."""
     try:
         import torch
     except ImportError as error:
-        if error.name not in {None, "torch"}:
+        if not isinstance(error, ModuleNotFoundError) or error.name != "torch":
             return None, "", f"PyTorch is installed but does not import ({error})"
         return None, "", "PyTorch is not installed; pip install 'bpx-nn[peers]', or torch alone"
     except Exception as error:

@@ -202,7 +202,8 @@ def _y_log_y(xp: Namespace, y: Array) -> Array:
 
 def poisson(xp: Namespace, a: Array, y: Array) -> tuple[Array, Array]:
     """A - y + y log(y / a), half the Poisson deviance; derivative 1 - y / a."""
-    held = xp.maximum(a, float(xp.finfo(a.dtype).smallest_normal))
+    # Also in proportion to y, so that y / a stays below the largest number.
+    held = xp.maximum(a, float(xp.finfo(a.dtype).smallest_normal) * (1.0 + y))
     return a - y + _y_log_y(xp, y) - y * xp.log(held), 1.0 - y / held
 
 

@@ -23,7 +23,7 @@ Hyper = Any
 
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
-    """G min(1, max_norm / ||g||), the norm over each network's whole gradient (Pascanu et al. 2013); stays on device."""
+    """Gradient times min(1, max_norm / norm), the norm of each network's whole gradient (Pascanu et al. 2013)."""
     norm = xp.sqrt(xp.sum(grads * grads, axis=-1, keepdims=True))
     return grads * (max_norm / xp.maximum(norm, max_norm))
 

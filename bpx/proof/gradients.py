@@ -65,6 +65,11 @@ class GradientReport:
         return max(check.relative_error for check in self.parameters)
 
     @property
+    def max_absolute_error(self) -> float:
+        """The largest difference between the two columns."""
+        return max(check.absolute_error for check in self.parameters)
+
+    @property
     def passed(self) -> bool:
         """Whether it is within the tolerance."""
         return bool(self.max_relative_error <= self.tolerance)

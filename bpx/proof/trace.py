@@ -125,7 +125,8 @@ class StepTrace:
             f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
             f" learning rate {self.learning_rate:g}"
         )
-        parts = [title(head)]
+        given = f"inputs x = {_row(self.x)}, targets y = {_row(self.y)}"
+        parts = [title(head), given]
         for i, layer in enumerate(self.layers, 1):
             n_in, n_out = layer.W.shape
             parts.append(title(f"Layer {i}: {n_in} -> {n_out}, z = x W + b, a = {layer.name}(z), delta = dL/dz"))
@@ -142,6 +143,11 @@ class StepTrace:
             values = [layer.z[index], layer.a[index], layer.grad_a[index], layer.delta[index]]
             table.add(label, *(f"{v:.10f}" for v in [*values, *([self.losses[index]] if last else [])]))
         return table
+
+
+def _row(values: HostArray) -> str:
+    """Numbers in brackets, as short as they can be told apart."""
+    return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
 def _weights(layer: LayerTrace) -> Table:

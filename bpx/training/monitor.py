@@ -173,7 +173,7 @@ class Run:
     def error_rate(self, cutoff: float = 0.5) -> Any:
         """Share of training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
         xp = self.net.backend.xp
-        wrong = 0.0
+        wrong: Any = 0  # an integer: an integer array and 0.0 do not add up in every library
         for part in chunks(self.data, CHUNK):
             output = self.net.forward(part.X)
             if output.shape[-1] == 1:

@@ -15,14 +15,14 @@ from bpx.training.monitor import Run
 
 __all__ = ["METHODS", "SciPy", "get", "minimize"]
 
-# bpx's name -> SciPy's name and its name for the iteration limit.
-METHODS = {
+# bpx's name -> SciPy's name, and the option that limits its iterations; TNC has none, so `minimize` counts them.
+METHODS: dict[str, tuple[str, str | None]] = {
     "cg": ("CG", "maxiter"),
     "bfgs": ("BFGS", "maxiter"),
     "lbfgs": ("L-BFGS-B", "maxiter"),
     "l-bfgs-b": ("L-BFGS-B", "maxiter"),
     "newton-cg": ("Newton-CG", "maxiter"),
-    "tnc": ("TNC", "maxfun"),
+    "tnc": ("TNC", None),
     "slsqp": ("SLSQP", "maxiter"),
     "trust-constr": ("trust-constr", "maxiter"),
 }
@@ -118,18 +118,26 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
         place(x)
         loss = seen["loss"] if np.array_equal(x, seen["x"]) else objective.value(*data)
         reason = run.end_epoch(loss)
+        seen["iterate"] = np.array(x)
+        if reason is None and limit is None and run.epoch >= run.epochs:
+            reason = StopReason.EPOCHS
         if reason is not None:
             reasons.append(reason)
             raise _Stop
 
     start = np.array(backend.to_host(net.flat), dtype=np.float64)
+    seen["iterate"] = start
+    options = {limit: run.epochs} if limit is not None else {"maxfun": 2**31 - 1}
     try:
         result = scipy_minimize(
             evaluate, start, jac=True, method=method, tol=solver.tol, callback=end_iteration,
-            options={limit: run.epochs} | solver.options,
+            options=options | solver.options,
         )  # fmt: skip
     except _Stop:
         return reasons[0]
+    except BaseException:  # Ctrl-C, or an error in a callback, may come at a trial point of a line search
+        place(seen["iterate"])
+        raise
     place(result.x)
     if reasons:
         return reasons[0]
