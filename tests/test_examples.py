@@ -1,0 +1,80 @@
+"""Every example runs as a user runs it and prints what its comments say."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+NAMES = ("digits", "digits_cg", "pattern", "two_moons", "worked_step", "xor")
+PICTURES = {"digits", "digits_cg", "two_moons"}
+NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
+# Long trainings end elsewhere on another BLAS; the articles' exact numbers have their own tests, digit by digit.
+RELATIVE, ABSOLUTE = 0.1, 0.02
+# What is not the same on every machine: wall time, and the size of rounding errors.
+VARIES = re.compile(r"in \d+\.\d+ s|largest difference \S+")
+
+
+def run(name: str, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a copy of an example in its own folder, so that pictures land there."""
+    script = tmp_path / f"{name}.py"
+    script.write_text((EXAMPLES / f"{name}.py").read_text(encoding="utf-8"), encoding="utf-8")
+    env = os.environ | {"MPLBACKEND": "Agg", "PYTHONPATH": str(EXAMPLES.parent), "BPX_BACKEND": "numpy"}
+    return subprocess.run(
+        [sys.executable, str(script), *arguments], capture_output=True, text=True, env=env, timeout=300, check=False
+    )
+
+
+def expected(name: str) -> list[str]:
+    """The lines of an example's last cell."""
+    text = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8")
+    lines = text[text.index("# %% Expected output") :].splitlines()[1:]
+    return [line.removeprefix("#").removeprefix(" ") for line in lines]
+
+
+def assert_same(actual: str, wanted: str) -> None:
+    """The same words, and numbers that are the same or close."""
+    actual, wanted = VARIES.sub("", actual), VARIES.sub("", wanted)
+    assert NUMBER.sub("#", actual).split() == NUMBER.sub("#", wanted).split(), f"{actual!r} is not {wanted!r}"
+    for a, b in zip(NUMBER.findall(actual), NUMBER.findall(wanted), strict=True):
+        assert float(a) == pytest.approx(float(b), rel=RELATIVE, abs=ABSOLUTE), f"{actual!r} is not {wanted!r}"
+
+
+def test_every_example_is_tested() -> None:
+    assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_prints_what_its_comments_say_and_saves_its_picture(name: str, tmp_path: Path) -> None:
+    done = run(name, tmp_path)
+    assert done.returncode == 0, done.stderr
+    wanted = expected(name)
+    printed = done.stdout.splitlines()[-len(wanted) :]
+    assert len(printed) == len(wanted)
+    for actual, line in zip(printed, wanted, strict=True):
+        assert_same(actual, line)
+    pictures = list(tmp_path.glob("*.png"))
+    assert [picture.stem for picture in pictures] == ([name] if name in PICTURES else [])
+    assert all(p.read_bytes().startswith(b"\x89PNG") and p.stat().st_size > 5_000 for p in pictures)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_example_stays_under_60_lines(name: str) -> None:
+    assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_digits_reaches_its_accuracy_on_any_backend_that_falls_back(tmp_path: Path) -> None:
+    done = run("digits", tmp_path, "--backend", "cupy")
+    assert done.returncode == 0, done.stderr
+    accuracy = float(re.search(r"held-out accuracy (\S+)%", done.stdout)[1])
+    assert accuracy >= 97.5
+    assert done.stdout.startswith("backend ")
+    assert "epoch 60/60" in done.stderr
+    if done.stdout.startswith("backend numpy"):
+        assert done.stderr.count("BackendFallbackWarning") == 1
+        assert "cannot be used, NumPy takes its place: " in done.stderr
