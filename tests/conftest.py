@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import array_api_strict
 import numpy as np
@@ -57,9 +58,16 @@ def rng() -> np.random.Generator:
 
 
 @pytest.fixture(autouse=True)
-def _own_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Each test starts from the default backend, whatever the machine's environment or another test has set."""
     monkeypatch.delenv("BPX_BACKEND", raising=False)
     monkeypatch.delenv("BPX_BACKEND_STRICT", raising=False)
     yield
     bpx.set_backend(None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say once for each reason how many tests were skipped for it."""
+    reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"SKIPPED {count}: {reason.removeprefix('Skipped: ')}")

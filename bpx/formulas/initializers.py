@@ -92,6 +92,8 @@ def normal(std: float, *, biases: bool = False) -> Initializer:
 
 def glorot_uniform(numerator: float = 6.0, *, biases: bool = False) -> Initializer:
     """Uniform in ±sqrt(numerator / (n_in + n_out)), Glorot and Bengio 2010, equation 16."""
+    if not (math.isfinite(numerator) and numerator > 0.0):
+        raise ValueError(f"glorot_uniform: expected a finite numerator > 0, got {numerator}")
     draw = partial(_uniform, limit=partial(_by_both_fans, numerator=numerator))
     return Initializer("glorot_uniform", draw, biases)
 

@@ -14,88 +14,14 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array, Namespace, State
-from bpx.formulas.schedules import Constant, Schedule, check_positive
+from bpx.formulas import updates
+from bpx.formulas.hyperparameters import check_between, check_positive
+from bpx.formulas.schedules import Clock, Constant, Schedule
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
 
 # A number, a sequence of K numbers for a stack, or after `bind` an array of shape (K, 1) on the device.
 Hyper = Any
-
-
-def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
-    """Gradient times min(1, max_norm / norm), the norm of each network's whole gradient (Pascanu et al. 2013)."""
-    norm = xp.sqrt(xp.sum(grads * grads, axis=-1, keepdims=True))
-    return grads * (max_norm / xp.maximum(norm, max_norm))
-
-
-def sgd(
-    xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, momentum: Hyper, nesterov: bool
-) -> tuple[Array, Array]:
-    """V <- m v - r g; p <- p + v (Polyak 1964), or p <- p + m v - r g (Nesterov; Sutskever et al. 2013, equation 7)."""
-    velocity *= momentum
-    velocity -= learning_rate * grads
-    if nesterov:
-        params += momentum * velocity - learning_rate * grads
-    else:
-        params += velocity
-    return params, velocity
-
-
-def rmsprop(
-    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
-) -> tuple[Array, Array]:
-    """S <- rho s + (1 - rho) g^2; p <- p - r g / (sqrt(s) + eps) (Tieleman and Hinton 2012, lecture 6e)."""
-    square *= rho
-    square += (1.0 - rho) * (grads * grads)
-    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
-    return params, square
-
-
-def adagrad(
-    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
-) -> tuple[Array, Array]:
-    """S <- s + g^2; p <- p - r g / (sqrt(s) + eps) (Duchi et al. 2011, diagonal form)."""
-    square += grads * grads
-    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
-    return params, square
-
-
-def adam(
-    xp: Namespace,
-    grads: Array,
-    mean: Array,
-    square: Array,
-    params: Array,
-    step: int,
-    learning_rate: Hyper,
-    beta_1: Hyper,
-    beta_2: Hyper,
-    epsilon: Hyper,
-    epsilon_hat: bool,
-) -> tuple[Array, Array, Array]:
-    """M <- b1 m + (1 - b1) g; s <- b2 s + (1 - b2) g^2; p <- p - r m^ / (sqrt(s^) + eps) (Kingma and Ba 2015, alg. 1).
-
-    m^ = m / (1 - b1^t), s^ = s / (1 - b2^t), t = `step` from 1. With `epsilon_hat` the form before their section 2.1:
-    p <- p - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(s) + eps).
-    """
-    mean *= beta_1
-    mean += (1.0 - beta_1) * grads
-    square *= beta_2
-    square += (1.0 - beta_2) * (grads * grads)
-    rate = learning_rate / (1.0 - beta_1**step)
-    root = (1.0 - beta_2**step) ** 0.5
-    if epsilon_hat:
-        params -= (rate * root) * (mean / (xp.sqrt(square) + epsilon))
-    else:
-        params -= rate * (mean / (xp.sqrt(square) / root + epsilon))
-    return params, mean, square
-
-
-def _check_between(name: str, value: Hyper, low: float, high: float) -> None:
-    """Refuse a hyperparameter outside [low, high); arrays element by element."""
-    array = np.asarray(value, dtype=np.float64)
-    if not (np.all(array >= low) and np.all(array < high)):
-        raise ValueError(f"{name}: expected a number in [{low}, {high}), got {value}")
 
 
 @dataclass(frozen=True)
@@ -114,6 +40,10 @@ class Optimizer(ABC):
     clip_norm: Hyper | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
+        for entry in fields(self):  # NumPy's scalars would make float32 steps float64, and other libraries refuse them
+            value = getattr(self, entry.name)
+            if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
+                object.__setattr__(self, entry.name, value.item())
         if not isinstance(self.learning_rate, Schedule):
             check_positive("learning rate", self.learning_rate)
         if self.clip_norm is not None:
@@ -155,11 +85,13 @@ class Optimizer(ABC):
         changes = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
-            if isinstance(value, (list, tuple, np.ndarray)) and np.ndim(value) > 0:
-                if stack is None or np.shape(value) != (stack,):
+            shown = value.rate(value.init(), Clock()) if isinstance(value, Schedule) else value
+            if isinstance(shown, (list, tuple, np.ndarray)) and np.ndim(shown) > 0:
+                if stack is None or np.shape(shown) != (stack,):
                     expected = "one number for a single network" if stack is None else f"a number or {stack} of them"
-                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(value)}")
-                changes[entry.name] = to_device(np.asarray(value, dtype=np.float64)[:, None])
+                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(shown)}")
+                if shown is value:
+                    changes[entry.name] = to_device(np.asarray(value, dtype=np.float64)[:, None])
         if not changes:
             return self
         bound = object.__new__(type(self))
@@ -200,7 +132,7 @@ class Optimizer(ABC):
             if isinstance(learning_rate, Schedule):
                 raise ValueError("update: with a schedule, pass learning_rate=schedule.rate(state, clock) at each step")
         if self.clip_norm is not None:
-            grads = clip_by_global_norm(xp, grads, self.clip_norm)
+            grads = updates.clip_by_global_norm(xp, grads, self.clip_norm)
         step = state["step"] + 1
         params, moments = self._apply(xp, grads, state, params, step, learning_rate)
         return params, {"step": step, **moments}
@@ -219,7 +151,7 @@ class Optimizer(ABC):
 @final
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with classical or Nesterov momentum; see `sgd`.
+    """Stochastic gradient descent with classical or Nesterov momentum; see `updates.momentum`.
 
     Parameters
     ----------
@@ -238,7 +170,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def _check(self) -> None:
-        _check_between("momentum", self.momentum, 0.0, 1.0)
+        check_between("momentum", self.momentum, 0.0, 1.0)
 
     def _plain(self) -> bool:
         """Without momentum there is no velocity to keep."""
@@ -251,16 +183,17 @@ class SGD(Optimizer):
         self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
         if self._plain():
-            params -= learning_rate * grads
-            return params, {}
-        params, velocity = sgd(xp, grads, state["velocity"], params, learning_rate, self.momentum, self.nesterov)
+            return updates.gradient_descent(xp, grads, params, learning_rate), {}
+        params, velocity = updates.momentum(
+            xp, grads, state["velocity"], params, learning_rate, self.momentum, self.nesterov
+        )
         return params, {"velocity": velocity}
 
 
 @final
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Gradient divided by a running root mean square; see `rmsprop`.
+    """Gradient divided by a running root mean square; see `updates.rmsprop`.
 
     Parameters
     ----------
@@ -278,7 +211,7 @@ class RMSprop(Optimizer):
     epsilon: Hyper = 1e-8
 
     def _check(self) -> None:
-        _check_between("rho", self.rho, 0.0, 1.0)
+        check_between("rho", self.rho, 0.0, 1.0)
         check_positive("epsilon", self.epsilon)
 
     def _moments(self) -> tuple[str, ...]:
@@ -287,14 +220,14 @@ class RMSprop(Optimizer):
     def _apply(
         self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, square = rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
+        params, square = updates.rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
         return params, {"square": square}
 
 
 @final
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Gradient divided by the root of the sum of its squares; see `adagrad`.
+    """Gradient divided by the root of the sum of its squares; see `updates.adagrad`.
 
     Parameters
     ----------
@@ -318,7 +251,7 @@ class Adagrad(Optimizer):
     def _apply(
         self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, square = adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
+        params, square = updates.adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
         return params, {"square": square}
 
 
@@ -331,8 +264,8 @@ class _Adaptive(Optimizer):
     epsilon: Hyper = 1e-8
 
     def _check(self) -> None:
-        _check_between("beta_1", self.beta_1, 0.0, 1.0)
-        _check_between("beta_2", self.beta_2, 0.0, 1.0)
+        check_between("beta_1", self.beta_1, 0.0, 1.0)
+        check_between("beta_2", self.beta_2, 0.0, 1.0)
         check_positive("epsilon", self.epsilon)
 
     def _moments(self) -> tuple[str, ...]:
@@ -342,7 +275,7 @@ class _Adaptive(Optimizer):
 @final
 @dataclass(frozen=True)
 class Adam(_Adaptive):
-    """Adaptive moment estimation; see `adam`.
+    """Adaptive moment estimation; see `updates.adam`.
 
     Parameters
     ----------
@@ -363,7 +296,7 @@ class Adam(_Adaptive):
     def _apply(
         self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, mean, square = adam(
+        params, mean, square = updates.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,
             self.beta_1, self.beta_2, self.epsilon, self.epsilon_hat,
         )  # fmt: skip
@@ -393,13 +326,13 @@ class AdamW(_Adaptive):
 
     def _check(self) -> None:
         super()._check()
-        _check_between("weight_decay", self.weight_decay, 0.0, np.inf)
+        check_between("weight_decay", self.weight_decay, 0.0, np.inf)
 
     def _apply(
         self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
         params *= 1.0 - learning_rate * self.weight_decay
-        params, mean, square = adam(
+        params, mean, square = updates.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,
             self.beta_1, self.beta_2, self.epsilon, False,
         )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bpx._typing import State
+from bpx.formulas.hyperparameters import check_positive
 
 __all__ = ["Adaptive", "Clock", "Constant", "Cosine", "InverseScaling", "Schedule", "StepDecay", "WarmUp"]
 
@@ -28,11 +29,11 @@ class Clock(NamedTuple):
     sample: int = 0
 
 
-def check_positive(name: str, value: Any) -> None:
-    """Refuse a rate, length or factor that is not positive and finite; arrays element by element."""
-    array = np.asarray(value, dtype=np.float64)
-    if not (np.all(np.isfinite(array)) and np.all(array > 0.0)):
-        raise ValueError(f"{name}: expected a positive and finite number, got {value}")
+def check_initial(schedule: Any) -> None:
+    """Refuse a first rate that is not positive and finite; K numbers become an array, which the equations can scale."""
+    check_positive("learning rate", schedule.initial)
+    if np.ndim(schedule.initial) > 0:
+        object.__setattr__(schedule, "initial", np.asarray(schedule.initial, dtype=np.float64))
 
 
 def check_unit(unit: str) -> None:
@@ -65,7 +66,7 @@ class Constant(Schedule):
     initial: Rate
 
     def __post_init__(self) -> None:
-        check_positive("learning rate", self.initial)
+        check_initial(self)
 
     def rate(self, state: State, clock: Clock) -> Rate:
         return self.initial
@@ -82,7 +83,7 @@ class StepDecay(Schedule):
     unit: str = "epoch"
 
     def __post_init__(self) -> None:
-        check_positive("learning rate", self.initial)
+        check_initial(self)
         check_positive("every", self.every)
         check_positive("factor", self.factor)
         check_unit(self.unit)
@@ -101,7 +102,7 @@ class InverseScaling(Schedule):
     unit: str = "epoch"
 
     def __post_init__(self) -> None:
-        check_positive("learning rate", self.initial)
+        check_initial(self)
         check_positive("power", self.power)
         check_unit(self.unit)
 
@@ -120,7 +121,7 @@ class Cosine(Schedule):
     unit: str = "epoch"
 
     def __post_init__(self) -> None:
-        check_positive("learning rate", self.initial)
+        check_initial(self)
         check_positive("length", self.length)
         check_unit(self.unit)
         if not (math.isfinite(self.minimum) and self.minimum >= 0.0):
@@ -161,7 +162,8 @@ class WarmUp(Schedule):
 class Adaptive(Schedule):
     """Multiply by `factor` each time the training loss has not improved by `tol` for more than `patience` epochs.
 
-    scikit-learn's ``adaptive`` is ``factor=0.2``; the rate never falls below `minimum`.
+    A rate of `minimum` or less is not lowered any more. scikit-learn's ``adaptive`` is ``factor=0.2``; it ends training
+    where it would lower such a rate.
     """
 
     initial: Rate
@@ -171,7 +173,7 @@ class Adaptive(Schedule):
     minimum: float = 1e-6
 
     def __post_init__(self) -> None:
-        check_positive("learning rate", self.initial)
+        check_initial(self)
         check_positive("minimum", self.minimum)
         if not 0.0 < self.factor < 1.0:
             raise ValueError(f"factor: expected a number inside (0, 1), got {self.factor}")
@@ -183,14 +185,15 @@ class Adaptive(Schedule):
         return {"rate": start, "best": np.asarray(np.inf), "waited": np.asarray(0)}
 
     def rate(self, state: State, clock: Clock) -> Rate:
-        return state["rate"]
+        return state["rate"] if np.ndim(state["rate"]) else float(state["rate"])
 
     def end_epoch(self, state: State, loss: Any) -> State:
         loss = np.asarray(loss, dtype=np.float64)
         waited = np.where(loss > state["best"] - self.tol, state["waited"] + 1, 0)
         worn_out = waited > self.patience
+        lowered = worn_out & (state["rate"] > self.minimum)
         return {
-            "rate": np.where(worn_out, np.maximum(state["rate"] * self.factor, self.minimum), state["rate"]),
+            "rate": np.where(lowered, state["rate"] * self.factor, state["rate"]),
             "best": np.minimum(state["best"], loss),
             "waited": np.where(worn_out, 0, waited),
         }

@@ -46,7 +46,7 @@ def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) ->
         if len(value) != count:
             raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
         return tuple(convert(item) for item in value)
-    return tuple(convert(value) for _ in range(count))
+    return (convert(value),) * count  # converted, and so checked, for no layers too
 
 
 def check_bias(value: Any) -> bool:
@@ -58,7 +58,10 @@ def check_bias(value: Any) -> bool:
 
 def check_dropout(value: Any) -> float:
     """A dropout rate in [0, 1)."""
-    rate = float(value)
+    try:
+        rate = float(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"dropout: expected a rate in [0, 1), or a list of them, got {value!r}") from error
     if not 0.0 <= rate < 1.0:
         raise ValueError(f"dropout: expected a rate in [0, 1), got {value}")
     return rate
@@ -79,18 +82,16 @@ def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tup
     """A seed >= 0; a list gives each network of a stack its own; None draws one from the operating system."""
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
-    if isinstance(seed, (list, tuple, np.ndarray)):
-        seeds = tuple(operator.index(item) for item in seed)
-        if stack is None or len(seeds) != stack:
-            raise ValueError(f"seed: expected one seed, or one for each network of a stack, got {len(seeds)} of them")
-    else:
-        try:
-            seeds = (operator.index(seed),)  # type: ignore[arg-type]
-        except TypeError as error:
-            raise TypeError(f"seed: expected an integer >= 0 or None, got {seed!r}") from error
+    several = isinstance(seed, (list, tuple, np.ndarray))
+    try:
+        seeds = tuple(operator.index(item) for item in (seed if several else [seed]))  # type: ignore[arg-type,union-attr]
+    except TypeError as error:
+        raise TypeError(f"seed: expected an integer >= 0 or None, got {seed!r}") from error
+    if several and (stack is None or len(seeds) != stack):
+        raise ValueError(f"seed: expected one seed, or one for each network of a stack, got {len(seeds)} of them")
     if min(seeds) < 0:
         raise ValueError(f"seed: expected an integer >= 0, got {min(seeds)}")
-    return seeds if isinstance(seed, (list, tuple, np.ndarray)) else seeds[0]
+    return seeds if several else seeds[0]
 
 
 def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[tuple[Activation, ...], Activation]:

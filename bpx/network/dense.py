@@ -27,7 +27,7 @@ class LayerCache:
 
 
 def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation) -> LayerCache:
-    """Z = x W + b; a = f(z)."""
+    """z = x W + b; a = f(z)."""
     z = xp.matmul(x, params.W)
     if params.b is not None:
         z += params.b

@@ -16,6 +16,7 @@ from bpx.errors import NotDifferentiableError
 from bpx.formulas import losses
 from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.dropout import dropout_mask
+from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
 from bpx.network import dense
 from bpx.network.dense import LayerCache
@@ -174,7 +175,7 @@ class Objective:
 
 def _decay(net: MLP, l2: Any) -> Array | None:
     """l2 for every weight and 0 for every bias, of shape (n_params,) or (K, n_params); None where it is zero."""
-    strength = np.asarray(l2, dtype=np.float64)
+    strength = numbers("l2", l2, "a finite number >= 0")
     allowed = [()] if net.stack is None else [(), (net.stack,)]
     if strength.shape not in allowed:
         raise ValueError(f"l2: expected shape {' or '.join(map(str, allowed))}, got {strength.shape}")

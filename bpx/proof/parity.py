@@ -61,8 +61,8 @@ class ParityReport:
 
     @property
     def max_difference(self) -> float:
-        """The largest relative difference of any backend that ran; 0 where none did."""
-        return max((max(row.forward, row.gradient, row.losses) for row in self.rows if row.ran), default=0.0)
+        """The largest relative difference of any backend that ran, NaN where one is NaN; 0 where none did."""
+        return float(np.max([(row.forward, row.gradient, row.losses) for row in self.rows if row.ran], initial=0.0))
 
     @property
     def passed(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,11 +107,11 @@ def fit(
     first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
     epochs = _check_epochs(epochs)
     check_sampling(sampling)
-    rules = [stop] if isinstance(stop, StopRule) else list(stop)
+    rules = list(stop) if isinstance(stop, Iterable) else [stop]
     for rule in rules:
         if not isinstance(rule, StopRule):
             raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
-    hooks = [as_callback(callback) for callback in callbacks]
+    hooks = [as_callback(hook) for hook in (callbacks if isinstance(callbacks, Iterable) else [callbacks])]
     if progress:
         hooks.append(ProgressLines(None if progress is True else int(progress)))
     rng = np.random.default_rng(_check_seed(seed))
@@ -173,6 +173,8 @@ def _descend(
             samples += n
             run.end_step()
         shown = schedule.rate(schedule_state, Clock(run.step - 1, epoch, samples - n))
+        if data.weight is not None:  # an epoch drawn with replacement may hold no sample that has a weight
+            weights = xp.where(weights > 0.0, weights, xp.ones_like(weights))
         reason = run.end_epoch(total / weights, shown)
         schedule_state = schedule.end_epoch(schedule_state, run.loss)
         if reason is not None:
@@ -204,6 +206,8 @@ def _gate(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight
     if class_weight is not None:
         factor: Array = net.backend.asarray(class_weights(net.backend.to_host(t), class_weight, n_out), dtype)
         w = factor if w is None else w * factor
+        if float(net.backend.xp.min(net.backend.xp.sum(w, axis=-2))) <= 0.0:
+            raise ValueError("class_weight: with sample_weight, every sample would have weight zero")
     return Data(x, t, w)
 
 

@@ -152,7 +152,7 @@ class Run:
         )
 
     def copy_rows(self, which: Any, source: Array, target: Array) -> None:
-        """Target = source where `which` holds: a bool for a single network, K of them for a stack."""
+        """target = source where `which` holds: a bool for a single network, K of them for a stack."""
         if np.all(which):
             target[...] = source
         elif np.any(which):

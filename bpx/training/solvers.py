@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data
@@ -53,11 +54,14 @@ class SciPy:
 
 
 def get(optimizer: Any) -> SciPy | None:
-    """The SciPy method that a name or object means; None if it is not one."""
+    """The SciPy method that a name or object means; None for a first-order optimizer."""
     if isinstance(optimizer, SciPy):
         return optimizer
     if isinstance(optimizer, str) and optimizer.lower() in METHODS:
         return SciPy(optimizer)
+    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+        known = ", ".join([*sorted(OPTIMIZERS), *sorted(METHODS)])
+        raise ValueError(f"unknown optimizer {optimizer!r}; known are {known}")
     return None
 
 

@@ -111,6 +111,10 @@ class TargetLoss(StopRule):
     monitor: Monitor = "loss"
     reason: ClassVar = StopReason.TARGET_LOSS
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.loss):
+            raise ValueError(f"loss: expected a finite number, got {self.loss}")
+
     def init(self, run: Run) -> State:
         _check_monitor(self.monitor, run)
         return {}

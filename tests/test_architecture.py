@@ -1,0 +1,175 @@
+"""The rooms keep their contract, and `import bpx` brings nothing but NumPy and array-api-compat."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bpx
+from bpx.formulas import activations, initializers, losses, optimizers
+from bpx.training import batches, solvers
+
+PACKAGE = Path(bpx.__file__).parent
+PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
+MODULES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+LONGEST = 400  # lines of a module
+
+
+def fresh_process(script, *arguments, options=()):
+    """What a new interpreter prints; the package under test is the one imported here."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("BPX_", "PYTHON"))}
+    environment["PYTHONPATH"] = str(PACKAGE.parent)
+    command = [sys.executable, *options, "-c", script, *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+LOADED = """
+import sys, json
+import numpy, numpy.random
+numpy_alone = set(sys.modules)
+{}
+new = sorted(set(sys.modules) - numpy_alone)
+print(json.dumps([new, list(sys.stdlib_module_names)]))
+"""
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        "import bpx",
+        "import bpx; bpx.MLP([2, 3, 2], backend='numpy')([[0.0, 1.0]])",
+        "import bpx; bpx.fit(bpx.MLP([2, 3, 2], dropout=0.5, backend='numpy'), [[0.0, 1.0]], [1], epochs=2)",
+    ],
+    ids=["import", "forward", "fit"],
+)
+def test_importing_and_using_bpx_on_numpy_loads_nothing_else(use):
+    # With -W error a warning at import would end the process.
+    loaded, standard = json.loads(fresh_process(LOADED.format(use), options=("-W", "error")))
+    roots = {name.partition(".")[0] for name in loaded}
+    assert "bpx" in roots
+    assert roots - set(standard) <= {"bpx", "numpy", "array_api_compat"}
+    # It imports numpy.f2py, numpy.testing and numpy.ma, which takes longer than NumPy itself.
+    assert not [name for name in loaded if name.startswith("array_api_compat.")]
+
+
+def test_the_floors_import_only_from_those_below():
+    # In a process of its own, because import-linter switches off the loggers that are there.
+    script = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    report = fresh_process(script, "--config", str(PYPROJECT), "--no-cache")
+    assert "Each floor imports only from the floors below it KEPT" in report
+    assert "0 broken" in report
+
+
+def test_only_the_backend_room_names_a_device_library():
+    for name in MODULES:
+        if name.startswith(("backend/", "kernels/")):
+            continue
+        for node in ast.walk(ast.parse((PACKAGE / name).read_text(encoding="utf-8"))):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {module.partition(".")[0] for module in modules} & {"cupy", "torch"}, name
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is_and_fits_in_one_sitting(name):
+    source = (PACKAGE / name).read_text(encoding="utf-8")
+    assert ast.get_docstring(ast.parse(source))
+    assert len(source.splitlines()) <= LONGEST
+
+
+@pytest.mark.parametrize("name", bpx.__all__)
+def test_every_public_name_is_there_and_documented(name):
+    thing = getattr(bpx, name)
+    documentation = inspect.getdoc(thing)
+    assert documentation
+    # A dataclass without a docstring of its own gets its signature as one.
+    assert not documentation.startswith(f"{name}(")
+
+
+def test_public_names_are_listed_once_in_order_and_star_import_gives_them():
+    assert len(set(bpx.__all__)) == len(bpx.__all__)
+    namespace = {}
+    exec("from bpx import *", namespace)
+    assert set(bpx.__all__) <= set(namespace)
+
+
+CONTRACT = {
+    "backends": ["Backend", "backends", "get_backend", "set_backend", "use_backend"],
+    "work": ["MLP", "fit", "check_gradients", "check_parity", "trace"],
+    "optimizers": ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"],
+    "errors": [
+        "BackendFallbackWarning", "BackendUnavailableError", "DivergenceWarning", "FileFormatError", "NonFiniteError",
+        "ShapeError",
+    ],
+    "rooms": ["stop", "activations", "losses", "optimizers", "initializers", "schedules"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("names", CONTRACT.values(), ids=CONTRACT)
+def test_the_contracts_names_are_public(names):
+    assert set(names) <= set(bpx.__all__)
+
+
+REGISTRIES = {
+    "activations": (
+        activations.ACTIVATIONS,
+        "identity sigmoid logistic tanh relu leaky_relu elu softplus silu gelu softmax exp step",
+    ),
+    "losses": (
+        losses.LOSSES,
+        "squared_error absolute_error huber quantile binary_cross_entropy cross_entropy poisson",
+    ),
+    "optimizers": (optimizers.OPTIMIZERS, "sgd rmsprop adagrad adam adamw"),
+    "initializers": (
+        initializers.INITIALIZERS,
+        "glorot_uniform glorot_normal he_uniform he_normal lecun_uniform lecun_normal zeros",
+    ),
+    "solvers": (solvers.METHODS, "cg bfgs lbfgs l-bfgs-b newton-cg tnc slsqp trust-constr"),
+    "samplings": (batches.SAMPLINGS, "shuffle sequential replacement"),
+    "stopping rules": (
+        [name for name in bpx.stop.__all__ if name != "StopRule"],
+        "MaxWeightChange ErrorRate TargetLoss Patience TimeLimit",
+    ),
+    "schedules": (
+        [name for name in bpx.schedules.__all__ if name not in {"Clock", "Schedule"}],
+        "Constant StepDecay InverseScaling Adaptive Cosine WarmUp",
+    ),
+}
+
+
+@pytest.mark.parametrize(("registry", "names"), REGISTRIES.values(), ids=REGISTRIES)
+def test_a_registry_holds_what_the_contract_names_and_nothing_more(registry, names):
+    assert sorted(registry) == sorted(names.split())
+
+
+def test_a_registered_thing_carries_the_name_that_it_is_registered_under():
+    for registry in (activations.ACTIVATIONS, losses.LOSSES, initializers.INITIALIZERS):
+        for name, thing in registry.items():
+            assert thing.name == {"logistic": "sigmoid"}.get(name, name)
+
+
+@pytest.mark.parametrize(
+    ("error", "base"),
+    [
+        (bpx.BackendUnavailableError, RuntimeError),
+        (bpx.BackendFallbackWarning, RuntimeWarning),
+        (bpx.DeviceMismatchError, ValueError),
+        (bpx.DivergenceWarning, RuntimeWarning),
+        (bpx.FileFormatError, ValueError),
+        (bpx.NonFiniteError, ValueError),
+        (bpx.NotDifferentiableError, ValueError),
+        (bpx.ShapeError, ValueError),
+    ],
+)
+def test_errors_can_be_caught_as_the_builtin_kind_that_they_are(error, base):
+    assert issubclass(error, base)
