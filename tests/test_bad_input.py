@@ -285,7 +285,7 @@ BAD_FITS = {
     "negative batch_size": ({"batch_size": -5}, ValueError, ["batch_size", "at least 1", "-5"]),
     "broken batch_size": ({"batch_size": 2.5}, TypeError, ["batch_size", "positive integer", "2.5"]),
     "negative seed": ({"seed": -1}, ValueError, ["seed", ">= 0", "-1"]),
-    "seed of None": ({"seed": None}, ValueError, ["seed", ">= 0", "None"]),
+    "seed of None": ({"seed": None}, TypeError, ["seed", ">= 0", "None"]),
     "a number for stop": ({"stop": 3}, TypeError, ["stop", "bpx.stop", "3"]),
     "a word in stop": ({"stop": ["patience"]}, TypeError, ["stop", "bpx.stop", "'patience'"]),
     "a class in stop": ({"stop": [bpx.stop.Patience]}, TypeError, ["stop", "bpx.stop", "Patience"]),

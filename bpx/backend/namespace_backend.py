@@ -27,7 +27,7 @@ class NamespaceBackend(Backend):
         self.xp = xp
         self.library = str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
         self.device = xp.__array_namespace_info__().default_device() if device is None else device
-        self.name = self.library if device is None else f"{self.library}:{device}"
+        self.name = self.library
         try:
             flat = xp.zeros((2, 4), dtype=xp.float32, device=self.device)
             xp.reshape(flat[..., 1:3], (2, 1, 2), copy=False)[...] = 1.0

@@ -249,7 +249,10 @@ def _from_environment(strict: bool) -> Backend:
     """The backend of ``BPX_BACKEND``, resolved (and warned about) once per value."""
     key = (os.environ.get("BPX_BACKEND") or "auto", strict)
     if key not in _environment:
-        _environment[key] = _resolve(*key)
+        try:
+            _environment[key] = _resolve(*key)
+        except ValueError as error:
+            raise ValueError(f"environment variable BPX_BACKEND: {error}") from error
     return _environment[key]
 
 

@@ -42,7 +42,7 @@ def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) ->
     ValueError
         If a list has another length.
     """
-    if isinstance(value, (list, tuple)):
+    if isinstance(value, (list, tuple, np.ndarray)):
         if len(value) != count:
             raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
         return tuple(convert(item) for item in value)

@@ -230,8 +230,10 @@ def _check_epochs(epochs: int) -> int:
 
 def _check_seed(seed: int) -> int:
     """An integer seed that is not negative."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed: expected an integer >= 0, got {seed!r}")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise TypeError(f"seed: expected an integer >= 0, got {seed!r}")
+    if seed < 0:
+        raise ValueError(f"seed: expected an integer >= 0, got {seed}")
     return int(seed)
 
 
