@@ -113,6 +113,11 @@ def test_adaptive_lowers_the_rate_after_more_than_patience_epochs_without_progre
     assert rates == [1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25]
 
 
+def test_adaptive_counts_many_improvements_within_tol_as_none():
+    rates = _rates(Adaptive(1.0, factor=0.5, patience=2, tol=0.1), [1.0, 0.94, 0.88, 0.82, 0.76])
+    assert rates == [1.0, 1.0, 1.0, 1.0, 0.5, 0.5]
+
+
 def test_adaptive_lowers_no_rate_that_has_reached_the_minimum():
     rates = _rates(Adaptive(1.0, factor=0.1, patience=1, tol=0.0, minimum=0.05), [1.0] + 8 * [2.0])
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01, 0.01])
