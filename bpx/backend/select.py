@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 from bpx.backend import cupy_backend, torch_backend
-from bpx.backend.base import Backend
+from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, warn_caller
 
-__all__ = ["BackendStatus", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
 
 # A backend's name, an array API namespace, a Backend, or None for "whatever holds here".
 BackendLike = str | ModuleType | Backend | None
@@ -161,6 +161,18 @@ def _using(backend: Backend) -> Iterator[Backend]:
         yield backend
     finally:
         _context.reset(token)
+
+
+def backend_of(x: Any) -> Backend:
+    """The backend on whose device an array lies; that of NumPy for host data."""
+    library = library_of(x)
+    if library == "host":
+        return _numpy
+    if library == "cupy":
+        return _resolve(f"cupy:{x.device.id}" if x.device.id else "cupy", strict=True)
+    if library == "torch":
+        return _resolve("torch" if x.device.type == "cpu" else f"torch:{x.device}", strict=True)
+    return NamespaceBackend(x.__array_namespace__(), x.device)
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ class Objective:
     loss : Loss
     l2 : float, or K floats for a stack
         Not negative; not divided by the number of samples.
+    l1 : float, or K floats for a stack
+        Not negative; adds l1 times the sum of absolute weights.
+    per_batch : bool
+        Divide both penalties by the batch's number of samples (sum of weights), as scikit-learn does.
 
     Raises
     ------
@@ -91,7 +95,7 @@ class Objective:
         If the loss is not defined on the network's output, or `l2` is negative or has the wrong length.
     """
 
-    def __init__(self, net: MLP, loss: Loss, l2: Any = 0.0) -> None:
+    def __init__(self, net: MLP, loss: Loss, l2: Any = 0.0, l1: Any = 0.0, per_batch: bool = False) -> None:
         for activation in (*net.hidden, net.output):
             if not activation.differentiable:
                 raise NotDifferentiableError(
@@ -106,7 +110,9 @@ class Objective:
         self._formula = loss.on_logits if fused and loss.on_logits is not None else loss.on_outputs
         # Where the loss takes pre-activations, the last layer passes them on as they are.
         self._activations = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
-        self._decay = _decay(net, l2)
+        self._l2 = _on_weights(net, "l2", l2)
+        self._l1 = _on_weights(net, "l1", l1)
+        self._per_batch = per_batch
         self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
@@ -130,7 +136,8 @@ class Objective:
         layers = self._net.layer_params if flat is None else self._net.layout.layers(xp, flat)
         z = propagate(xp, X, layers, self._activations)[-1].a
         loss, _ = losses.value_and_grad(xp, self._formula, z, y, weight)
-        return loss if self._decay is None else loss + 0.5 * xp.sum(self._decay * at * at, axis=-1)
+        penalty, _ = self._penalty(at, X, weight)
+        return loss if penalty is None else loss + penalty
 
     def value_and_grad(
         self, X: Array, y: Array, weight: Array | None = None, dropout: DropoutKey | None = None
@@ -152,11 +159,30 @@ class Objective:
         self.caches = propagate(xp, X, net.layer_params, self._activations, mask)
         loss, grad = losses.value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
         grad_x = backpropagate(xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs)
-        if self._decay is not None:
-            pull = self._decay * net.flat
-            loss = loss + 0.5 * xp.sum(pull * net.flat, axis=-1)
+        penalty, pull = self._penalty(net.flat, X, weight)
+        if penalty is not None:
+            loss = loss + penalty
             self.grad += pull
         return loss, grad_x
+
+    def _penalty(self, flat: Array, X: Array, weight: Array | None) -> tuple[Array | None, Array | None]:
+        """l2/2 sum W^2 + l1 sum |W| and its gradient l2 W + l1 sign(W); None where both are zero."""
+        if self._l2 is None and self._l1 is None:
+            return None, None
+        xp, value, grad = self._xp, 0.0, 0.0
+        if self._l2 is not None:
+            grad = self._l2 * flat
+            value = 0.5 * xp.sum(grad * flat, axis=-1)
+        if self._l1 is not None:
+            push = self._l1 * xp.sign(flat)
+            value, grad = value + xp.sum(push * flat, axis=-1), grad + push
+        if not self._per_batch:
+            return value, grad
+        if weight is None:
+            return value * (1.0 / X.shape[-2]), grad * (1.0 / X.shape[-2])
+        total = xp.sum(weight, axis=(-2, -1))
+        share = 1.0 / xp.where(total > 0.0, total, xp.ones_like(total))
+        return value * share, grad * share[..., None]
 
     def _mask(self, key: DropoutKey) -> Mask:
         """The dropout masks of one update, hidden layer by hidden layer."""
@@ -173,14 +199,14 @@ class Objective:
         return mask
 
 
-def _decay(net: MLP, l2: Any) -> Array | None:
-    """l2 for every weight and 0 for every bias, of shape (n_params,) or (K, n_params); None where it is zero."""
-    strength = numbers("l2", l2, "a finite number >= 0")
+def _on_weights(net: MLP, name: str, strength: Any) -> Array | None:
+    """A penalty's strength for every weight and 0 for every bias, (n_params,) or (K, n_params); None where it is 0."""
+    given = numbers(name, strength, "a finite number >= 0")
     allowed = [()] if net.stack is None else [(), (net.stack,)]
-    if strength.shape not in allowed:
-        raise ValueError(f"l2: expected shape {' or '.join(map(str, allowed))}, got {strength.shape}")
-    if not np.all(np.isfinite(strength)) or np.any(strength < 0.0):
-        raise ValueError(f"l2: expected a finite number >= 0, got {l2}")
-    if not np.any(strength):
+    if given.shape not in allowed:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, allowed))}, got {given.shape}")
+    if not np.all(np.isfinite(given)) or np.any(given < 0.0):
+        raise ValueError(f"{name}: expected a finite number >= 0, got {strength}")
+    if not np.any(given):
         return None
-    return net.backend.asarray(strength[..., None] * net.layout.weight_mask(), net.backend.dtype(net.dtype))
+    return net.backend.asarray(given[..., None] * net.layout.weight_mask(), net.backend.dtype(net.dtype))

@@ -5,17 +5,30 @@ The order is drawn on the host, so that every backend sees the same batches; the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from bpx._typing import Array, Namespace
+from bpx._typing import Array
 from bpx.backend.base import Backend
 
-__all__ = ["SAMPLINGS", "Data", "batches", "check_batch_size", "check_sampling", "chunks", "epoch_order"]
+__all__ = [
+    "SAMPLINGS",
+    "Data",
+    "Order",
+    "SparseRows",
+    "batches",
+    "check_batch_size",
+    "check_sampling",
+    "chunks",
+    "order",
+]
 
 SAMPLINGS = ("shuffle", "sequential", "replacement")
+
+# Host indices of an epoch's samples; None is the order they have.
+Order = np.ndarray[Any, np.dtype[np.int64]] | None
 
 
 class Data(NamedTuple):
@@ -44,39 +57,61 @@ def check_sampling(sampling: str) -> str:
     return sampling
 
 
-def epoch_order(sampling: str, n: int, rng: np.random.Generator) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """The order in which an epoch visits the n samples; None is the order they have."""
-    if sampling == "shuffle":
-        return rng.permutation(n)
-    if sampling == "replacement":
-        return rng.integers(0, n, size=n)
-    return None
+def order(sampling: str, n: int, size: int, rng: np.random.Generator) -> Callable[[], Order]:
+    """A function that draws the order in which an epoch visits n samples in batches of `size`.
+
+    A full batch in shuffled order has the same mean as in the order it has, so it is not shuffled.
+    """
+
+    def draw() -> Order:
+        if sampling == "replacement":
+            return rng.integers(0, n, size=n)
+        return rng.permutation(n) if sampling == "shuffle" and size < n else None
+
+    return draw
 
 
-def take(xp: Namespace, data: Data, index: Array) -> Data:
-    """The rows of that index."""
+@final
+class SparseRows:
+    """A SciPy sparse matrix as the loop sees it: rows become dense on the device when a batch needs them."""
+
+    def __init__(self, backend: Backend, matrix: Any, dtype: Any) -> None:
+        self._backend = backend
+        self._matrix = matrix.tocsr()
+        self._dtype = dtype
+        self.shape = matrix.shape
+
+    def dense(self, rows: Any) -> Array:
+        """Those rows (a slice or host indices), as a dense array of the backend."""
+        return self._backend.asarray(self._matrix[rows].toarray(), self._dtype)
+
+
+def take(backend: Backend, data: Data, index: Array, rows: np.ndarray[Any, Any]) -> Data:
+    """The rows of that index, which is given on the device and on the host."""
+    xp = backend.xp
+    X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
     weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
-    return Data(xp.take(data.X, index, axis=0), xp.take(data.y, index, axis=0), weight)
+    return Data(X, xp.take(data.y, index, axis=0), weight)
 
 
 def chunks(data: Data, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying."""
+    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense)."""
     for start in range(0, data.X.shape[0], size):
         stop = min(start + size, data.X.shape[0])
+        sparse = isinstance(data.X, SparseRows)
+        X = data.X.dense(slice(start, stop)) if sparse else data.X[start:stop, ...]
         weight = None if data.weight is None else data.weight[..., start:stop, :]
-        yield Data(data.X[start:stop, ...], data.y[start:stop, ...], weight)
+        yield Data(X, data.y[start:stop, ...], weight)
 
 
-def batches(backend: Backend, data: Data, size: int, sampling: str, rng: np.random.Generator) -> Iterator[Data]:
-    """One epoch of batches; the last is smaller where n is not a multiple of `size`.
-
-    A full batch in shuffled order has the same mean as in the order it has, so it is not gathered.
-    """
+def batches(backend: Backend, data: Data, size: int, order: Order) -> Iterator[Data]:
+    """One epoch of batches in that order; the last is smaller where n is not a multiple of `size`."""
     n = data.X.shape[0]
-    order = None if size == n and sampling == "shuffle" else epoch_order(sampling, n, rng)
     if order is None:
-        yield from [data] if size == n else chunks(data, size)
+        whole = size == n and not isinstance(data.X, SparseRows)
+        yield from [data] if whole else chunks(data, size)
         return
     index = backend.asarray(order)
     for start in range(0, n, size):
-        yield take(backend.xp, data, index[start : min(start + size, n)])
+        stop = min(start + size, n)
+        yield take(backend, data, index[start:stop], order[start:stop])

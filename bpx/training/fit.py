@@ -1,4 +1,4 @@
-"""Training: the one loop."""
+"""Training: arguments and data checked, then the one loop of `descent`, or a SciPy solver."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bpx._typing import Array
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
-from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import inputs
 from bpx.network.mlp import MLP
-from bpx.network.objective import DropoutKey, Objective
+from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Data, batches, check_batch_size, check_sampling
+from bpx.training.batches import Data, check_batch_size, check_sampling, order
 from bpx.training.callbacks import Callback, ProgressLines, as_callback
+from bpx.training.descent import Descent
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
 from bpx.training.solvers import SciPy
@@ -128,65 +128,14 @@ def fit(
         run.begin()
         try:
             if bound is not None and first_order is not None:
-                reason = _descend(run, objective, data, bound, first_order.schedule, size, sampling, rng, seed)
+                descent = Descent(bound, first_order.schedule, size, order(sampling, data.X.shape[0], size, rng), seed)
+                reason = descent.train(run, objective, data)
             else:
                 assert solver is not None
                 reason = solvers.minimize(scipy_minimize, run, objective, data, solver)
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
         return run.finish(reason)
-
-
-def _descend(
-    run: Run,
-    objective: Objective,
-    data: Data,
-    optimizer: Optimizer,
-    schedule: Schedule,
-    size: int,
-    sampling: str,
-    rng: np.random.Generator,
-    seed: int,
-) -> StopReason:
-    """Epochs of steps: batch, loss and gradient, update."""
-    net, xp = run.net, run.net.backend.xp
-    state, schedule_state = optimizer.init(net.flat), schedule.init()
-    zero = xp.zeros(net.flat.shape[:-1], dtype=xp.float64, device=net.flat.device)
-    constant = _on_device(net, schedule.rate(schedule_state, Clock())) if isinstance(schedule, Constant) else None
-    drops = any(net.dropout)
-    samples = 0
-    for epoch in range(run.epochs):
-        total, weights = zero, 0.0
-        for batch in batches(net.backend, data, size, sampling, rng):
-            rate = constant
-            if rate is None:
-                rate = _on_device(net, schedule.rate(schedule_state, Clock(run.step, epoch, samples)))
-            key = DropoutKey(seed, run.step) if drops else None
-            loss, grad = objective.value_and_grad(*batch, key)
-            params, state = optimizer.update(grad, state, net.flat, rate, xp)
-            if params is not net.flat:
-                net.flat[...] = params
-            n = batch.X.shape[0]
-            weight = n if batch.weight is None else xp.sum(batch.weight, axis=(-2, -1))
-            total = total + loss * weight
-            weights = weights + weight
-            samples += n
-            run.end_step()
-        shown = schedule.rate(schedule_state, Clock(run.step - 1, epoch, samples - n))
-        if data.weight is not None:  # an epoch drawn with replacement may hold no sample that has a weight
-            weights = xp.where(weights > 0.0, weights, xp.ones_like(weights))
-        reason = run.end_epoch(total / weights, shown)
-        schedule_state = schedule.end_epoch(schedule_state, run.loss)
-        if reason is not None:
-            return reason
-    return StopReason.EPOCHS
-
-
-def _on_device(net: MLP, rate: Any) -> Any:
-    """A rate as a Python float, or as an array of shape (K, 1) on the device."""
-    if np.ndim(rate) == 0:
-        return float(rate)
-    return net.backend.asarray(np.asarray(rate, dtype=np.float64)[:, None], _dtype(net))
 
 
 def _dtype(net: MLP) -> Any:

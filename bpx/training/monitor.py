@@ -41,6 +41,8 @@ class Run:
         Of the last epoch.
     seconds : float
         Wall time since training began.
+    solution : scipy.optimize.OptimizeResult or None
+        What a SciPy solver returned.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Run:
         self.step = 0
         self.loss: Any = None
         self.val_loss: Any = None
+        self.solution: Any = None
         self.validates = validation is not None
         self._validation = validation
         self._plain = Objective(net, objective.loss)

@@ -10,7 +10,7 @@ import numpy as np
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data
+from bpx.training.batches import Data, chunks
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
 
@@ -104,6 +104,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
     """
     net, backend = run.net, run.net.backend
+    data = next(chunks(data, data.X.shape[0]))  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []
     seen: dict[str, Any] = {}
@@ -145,6 +146,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     place(result.x)
     if reasons:
         return reasons[0]
+    run.solution = result
     run.history.message = str(result.message)
     if result.success:
         return StopReason.CONVERGED

@@ -1,0 +1,1 @@
+"""What people touch: estimators in scikit-learn's manner."""

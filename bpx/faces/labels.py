@@ -1,0 +1,102 @@
+"""Class labels of any type, to what the network is trained on and back."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import numpy as np
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import type_of_target, unique_labels
+
+from bpx.formulas.activations import Activation
+from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
+from bpx.formulas.losses import LOSSES, Loss
+
+__all__ = ["Labels"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+@final
+class Labels:
+    """Encodes labels as scikit-learn's LabelBinarizer does, and several multiclass targets as blocks.
+
+    Attributes
+    ----------
+    kind : {"binary", "multiclass", "multilabel", "multioutput"}
+    classes : array, or list of arrays for "multioutput"
+        Sorted.
+    """
+
+    def __init__(self, y: HostArray) -> None:
+        if type_of_target(y) == "multiclass-multioutput":
+            self.kind = "multioutput"
+            self.classes: Any = [np.unique(column) for column in np.asarray(y).T]
+            return
+        self._binarizer = LabelBinarizer().fit(y)
+        self.classes = self._binarizer.classes_
+        kind = self._binarizer.y_type_
+        self.kind = "multilabel" if kind.startswith("multilabel") else kind
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Outputs of each block."""
+        return tuple(len(classes) for classes in self.classes)
+
+    @property
+    def n_outputs(self) -> int:
+        """Outputs of the network."""
+        if self.kind == "multioutput":
+            return sum(self.widths)
+        return 1 if self.kind == "binary" else len(self.classes)
+
+    def output(self) -> tuple[str | Activation, str]:
+        """The output activation, and scikit-learn's name for it."""
+        if self.kind == "multioutput":
+            return block_softmax(self.widths), "softmax"
+        return ("softmax", "softmax") if self.kind == "multiclass" else ("sigmoid", "logistic")
+
+    def log_loss(self) -> Loss:
+        """The loss that goes with that output."""
+        if self.kind == "multioutput":
+            return block_cross_entropy(self.widths)
+        return LOSSES["cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"]
+
+    def check_known(self, y: HostArray, warm_start: bool) -> None:
+        """Refuse labels that an earlier fit did not have, in scikit-learn's words."""
+        if self.kind == "multioutput":
+            unknown = [set(np.unique(c)) - set(k) for c, k in zip(np.asarray(y).T, self.classes, strict=True)]
+            if any(unknown):
+                raise ValueError(f"`y` has classes not in `self.classes_`: {[sorted(u) for u in unknown]}")
+            return
+        classes = unique_labels(y)
+        if warm_start:
+            if set(classes) != set(self.classes):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                    f" Previously got {self.classes}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes}. 'y' has {classes}."
+            )
+
+    def encode(self, y: HostArray) -> HostArray:
+        """Targets of shape (n, n_outputs), 0 and 1."""
+        if self.kind == "multioutput":
+            columns = zip(np.asarray(y).T, self.classes, strict=True)
+            return np.concatenate([column[:, None] == classes for column, classes in columns], axis=1)
+        return np.asarray(self._binarizer.transform(y)).astype(bool)
+
+    def decode(self, output: HostArray) -> HostArray:
+        """Labels from the network's outputs of shape (n, n_outputs)."""
+        if self.kind == "multioutput":
+            parts = zip(split(output, self.widths), self.classes, strict=True)
+            return np.stack([classes[np.argmax(part, axis=1)] for part, classes in parts], axis=1)
+        return np.asarray(self._binarizer.inverse_transform(output.ravel() if self.n_outputs == 1 else output))
+
+    def weights(self, y: HostArray, class_weight: Any) -> HostArray:
+        """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target)."""
+        from sklearn.utils.class_weight import compute_sample_weight
+
+        return np.asarray(compute_sample_weight(class_weight, y))
