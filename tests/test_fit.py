@@ -181,25 +181,6 @@ def test_validation_loss_is_that_of_the_network_after_each_epoch_without_penalty
     close(history.val_loss, expected)
 
 
-@pytest.mark.parametrize("stack", [None, 2])
-def test_with_dropout_a_step_follows_the_gradient_of_the_loss_that_is_recorded(data: Any, stack: int | None) -> None:
-    # One step from given parameters has the same masks each time, so its loss can be differentiated numerically.
-    net = bpx.MLP(
-        [N_IN, 6, 5, 1], "tanh", "identity", dropout=[0.5, 0.2], dtype="float64", backend="numpy", stack=stack
-    )
-    start = host(net)
-
-    def step(h: np.ndarray | float) -> tuple[np.ndarray, Any]:
-        net.flat[...] = start + h
-        return net.flat, bpx.fit(net, *data, "squared_error", bpx.SGD(1.0), epochs=1, batch_size=None, l2=0.1).loss[0]
-
-    analytic = start - step(0.0)[0]
-    for i in range(net.n_params):
-        h = 1e-4 * (np.arange(net.n_params) == i)
-        numerical = (step(h)[1] - step(-h)[1]) / 2e-4
-        assert np.max(np.abs(analytic[..., i] - numerical)) <= 1e-7
-
-
 @pytest.mark.parametrize("unit", ["step", "epoch", "sample"])
 def test_schedules_are_followed_step_by_step(unit: str, close: Any) -> None:
     # A loss whose gradient is always 1, on inputs of 1: each step lowers the one weight by the rate.

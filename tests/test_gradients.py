@@ -127,6 +127,26 @@ def test_input_gradient_agrees_with_central_differences(lib: bpx.Backend) -> Non
     assert np.max(np.abs(analytic - numerical)) <= LIMIT * np.max(np.abs(analytic))
 
 
+@pytest.mark.parametrize("stack", STACKS)
+def test_with_dropout_a_step_follows_the_gradient_of_the_loss_that_is_recorded(
+    rng: np.random.Generator, stack: int | None
+) -> None:
+    # One step from given parameters has the same masks each time, so its loss can be differentiated numerically.
+    net = bpx.MLP([N_IN, 6, 5, 3], "tanh", dropout=[0.5, 0.2], dtype="float64", backend="numpy", stack=stack)
+    X, y, start = rng.normal(size=(N, N_IN)), rng.integers(0, 3, N), np.array(net.flat)
+
+    def loss_after(h: Any) -> Any:
+        net.flat[...] = start + h
+        return bpx.fit(net, X, y, optimizer=bpx.SGD(1.0), epochs=1, batch_size=None, l2=0.1).loss[0]
+
+    loss_after(0.0)
+    analytic = start - net.flat
+    for i in range(net.n_params):
+        h = 1e-4 * (np.arange(net.n_params) == i)
+        numerical = (loss_after(h) - loss_after(-h)) / 2e-4
+        assert np.max(np.abs(analytic[..., i] - numerical)) <= LIMIT
+
+
 # ---------------------------------------------------------------------- what is wrong is caught
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bpx._typing import Array, Namespace
 
-__all__ = ["dropout_mask", "philox"]
+__all__ = ["dropout_mask", "fold", "philox"]
 
 # Multipliers and key increments of Philox 4x32, from the paper's reference implementation.
 _M0, _M1 = 0xD2511F53, 0xCD9E8D57
@@ -19,6 +19,14 @@ _W0, _W1 = 0x9E3779B9, 0xBB67AE85
 _LOW16, _LOW32 = 0xFFFF, 0xFFFFFFFF
 
 Words = tuple[Array, Array, Array, Array]
+
+
+def fold(seed: int) -> int:
+    """A seed of any length as 32 bits: its words, XORed."""
+    folded = 0
+    while seed:
+        folded, seed = folded ^ (seed & _LOW32), seed >> 32
+    return folded
 
 
 def _multiply(a: Array, m: int) -> tuple[Array, Array]:
@@ -82,7 +90,8 @@ def dropout_mask(
     blocks = -(-n * k // 4)
     first = xp.arange(blocks, dtype=xp.int64, device=seeds.device)
     rest = [
-        xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device) for word in (step, layer, step >> 32, run)
+        xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device)
+        for word in (step, layer, step >> 32, fold(run))
     ]
     words = xp.stack(philox((first, rest[0], rest[1], rest[2]), (seeds, rest[3])), axis=-1)
     lead = words.shape[:-2]

@@ -15,8 +15,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from bpx._typing import Array, Namespace
 from bpx.formulas.activations import Activation, exp, exp_slope, sigmoid
+from bpx.formulas.hyperparameters import numbers
 
 __all__ = ["LOSSES", "Loss", "get", "huber", "quantile"]
 
@@ -227,10 +230,11 @@ def quantile(q: float | Sequence[float] = 0.5) -> Loss:
     q : float or sequence of float
         The quantile's level, in (0, 1); a sequence gives one level per output.
     """
-    levels = (float(q),) if isinstance(q, (int, float)) else tuple(float(level) for level in q)
+    given = numbers("quantile", q, "levels inside (0, 1)")
+    levels = tuple(float(level) for level in np.atleast_1d(given))
     if not levels or not all(0.0 < level < 1.0 for level in levels):
         raise ValueError(f"quantile: expected levels inside (0, 1), got {q}")
-    if isinstance(q, (int, float)):
+    if given.ndim == 0:
         return Loss("quantile", partial(_quantile, q=levels[0]))
     return Loss("quantile", partial(_quantile, q=levels), columns=len(levels))
 

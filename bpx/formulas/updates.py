@@ -17,7 +17,10 @@ Hyper = Any
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
     """Gradient times min(1, max_norm / norm), the norm of each network's whole gradient (Pascanu et al. 2013)."""
-    norm = xp.sqrt(xp.sum(grads * grads, axis=-1, keepdims=True))
+    largest = xp.max(xp.abs(grads), axis=-1, keepdims=True)  # divided out, so that squares cannot overflow
+    largest = xp.where(largest > 0.0, largest, xp.ones_like(largest))
+    scaled = grads / largest
+    norm = largest * xp.sqrt(xp.sum(scaled * scaled, axis=-1, keepdims=True))
     return grads * (max_norm / xp.maximum(norm, max_norm))
 
 

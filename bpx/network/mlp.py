@@ -13,6 +13,7 @@ from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation
+from bpx.formulas.dropout import fold
 from bpx.formulas.losses import Loss
 from bpx.network import inputs
 from bpx.network.architecture import (
@@ -306,7 +307,7 @@ class MLP:
     @cached_property
     def dropout_seeds(self) -> Array:
         """The seeds, folded to 32 bits, as an int64 array of shape () or (K, 1) on the device."""
-        folded = np.array([(seed ^ (seed >> 32)) & 0xFFFFFFFF for seed in self.seeds], dtype=np.int64)
+        folded = np.array([fold(seed) for seed in self.seeds], dtype=np.int64)
         return self.backend.asarray(folded[0] if self.stack is None else folded[:, None])
 
     def _draw(self) -> np.ndarray[Any, Any]:
