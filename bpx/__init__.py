@@ -3,6 +3,8 @@
 The same forward and backward code runs on NumPy, CuPy, PyTorch and any other array API library.
 """
 
+from importlib import import_module
+
 from bpx import errors
 from bpx.backend.base import Backend
 from bpx.backend.select import backends, get_backend, set_backend, use_backend
@@ -32,6 +34,20 @@ from bpx.training.solvers import SciPy
 
 __version__ = "0.1.0"
 
+_OPTIONAL = {"MLPClassifier": "bpx.faces.estimators", "MLPRegressor": "bpx.faces.estimators"}
+
+
+def __getattr__(name: str) -> object:
+    """Public names that need an extra are imported when they are first used."""
+    if name not in _OPTIONAL:
+        raise AttributeError(f"module 'bpx' has no attribute {name!r}")
+    try:
+        return getattr(import_module(_OPTIONAL[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "sklearn":
+            raise
+        raise ImportError(f"bpx.{name} needs scikit-learn: pip install 'bpx-nn[sklearn]'") from error
+
 __all__ = [
     "MLP",
     "SGD",
@@ -48,6 +64,8 @@ __all__ = [
     "FileFormatError",
     "History",
     "Loss",
+    "MLPClassifier",
+    "MLPRegressor",
     "NonFiniteError",
     "NotDifferentiableError",
     "RMSprop",

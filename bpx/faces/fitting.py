@@ -21,7 +21,6 @@ from bpx.errors import DivergenceWarning
 from bpx.faces.callback_protocol import CallbackSupport, Ticker
 from bpx.faces.epochs import EpochEnd, EpochRate
 from bpx.faces.layers import LayerArrays
-from bpx.formulas import activations
 from bpx.formulas.initializers import glorot_uniform
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
@@ -523,5 +522,3 @@ def _to_host(a: Any) -> Any:
     """A device array's copy on the host; anything else as it is."""
     return a if library_of(a) == "host" else backend_of(a).to_host(a)
 
-
-_ = activations

@@ -7,6 +7,7 @@ Vectors have shape (p,), or (K, p) for a stack of K networks; a hyperparameter i
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, final
@@ -170,7 +171,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def _check(self) -> None:
-        check_between("momentum", self.momentum, 0.0, 1.0)
+        check_between("momentum", self.momentum, 0.0, math.nextafter(1.0, 2.0))
 
     def _plain(self) -> bool:
         """Without momentum there is no velocity to keep."""
