@@ -48,6 +48,7 @@ def __getattr__(name: str) -> object:
             raise
         raise ImportError(f"bpx.{name} needs scikit-learn: pip install 'bpx-nn[sklearn]'") from error
 
+
 __all__ = [
     "MLP",
     "SGD",

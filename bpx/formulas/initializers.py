@@ -39,7 +39,9 @@ class Initializer:
     draw: Draw
     biases: bool = False
 
-    def __call__(self, rng: np.random.Generator, n_in: int, n_out: int) -> tuple[HostArray, HostArray]:
+    def __call__(
+        self, rng: np.random.Generator | np.random.RandomState, n_in: int, n_out: int
+    ) -> tuple[HostArray, HostArray]:
         """Weights of shape (n_in, n_out) and biases of shape (n_out,), both float64."""
         W = self.draw(rng, (n_in, n_out), n_in, n_out)
         b = self.draw(rng, (n_out,), n_in, n_out) if self.biases else np.zeros(n_out)

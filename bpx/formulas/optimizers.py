@@ -6,8 +6,8 @@ Vectors have shape (p,), or (K, p) for a stack of K networks; a hyperparameter i
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import Any, final

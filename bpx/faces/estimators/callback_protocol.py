@@ -1,4 +1,4 @@
-"""scikit-learn's callback protocol (1.9, experimental): its callbacks hear of every epoch. Nothing where it is older."""
+"""scikit-learn's callback protocol (1.9, experimental): its callbacks hear of every epoch. Before 1.9: nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Ticker(Callback):
 
     @property
     def hooks(self) -> list[Callback]:
-        """This, where anybody listens."""
+        """Itself, where anybody listens."""
         return [self] if self._wanted else []
 
     @contextmanager

@@ -1,0 +1,119 @@
+"""What a fitted estimator answers: outputs, activations, gradients, and its weights."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bpx._typing import Array
+from bpx.backend.base import library_of
+from bpx.backend.select import backend_of
+from bpx.faces.estimators.layers import LayerArrays
+from bpx.formulas.losses import Loss
+from bpx.network.mlp import MLP
+
+__all__ = ["Fitted", "to_host"]
+
+# Rows of a sparse matrix that are made dense at once.
+SPARSE_ROWS = 4096
+
+
+class Fitted:
+    """The part of an estimator that needs a trained network, ``_net``."""
+
+    _net: MLP
+    _validate_device: Any
+    n_features_in_: int
+    predict_batch_size: int | None
+
+    @abstractmethod
+    def _encode(self, y: Any) -> Any:
+        """Targets of shape (n, n_outputs) for the network, on the host or the backend."""
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """The loss to train with."""
+
+    def _outputs(self, X: Any) -> Array:
+        """The network's outputs, in chunks that bound memory."""
+        net = self._net
+        size = self.predict_batch_size or X.shape[0]
+        if X.shape[0] <= size and not hasattr(X, "tocsr"):
+            return net(X)
+        parts = (X[rows] for rows in gen_batches(X.shape[0], min(size, 4096) if hasattr(X, "tocsr") else size))
+        return net.backend.xp.concat([net(p.toarray() if hasattr(p, "toarray") else p) for p in parts], axis=-2)
+
+    def _checked(self, X: Any) -> Any:
+        """Inputs for prediction, as scikit-learn checks them."""
+        check_is_fitted(self, "_net")
+        if library_of(X) != "host":
+            return self._validate_device(X, reset=False)
+        return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+
+    def _as_given(self, values: Array, X: Any) -> Any:
+        """Numbers in the kind of array that came in: NumPy for host data, the network's own for device arrays."""
+        return self._net.backend.to_host(values) if library_of(X) == "host" else values
+
+    def hidden_activations(self, X: Any) -> list[Any]:
+        """Every hidden layer's outputs for `X`, each of shape (n, units)."""
+        checked = self._checked(X)
+        dense = checked.toarray() if hasattr(checked, "toarray") else checked
+        return [self._as_given(a, X) for a in self._net.activations(dense)[:-1]]
+
+    def input_gradient(self, X: Any, y: Any) -> Any:
+        """Derivative of the mean loss with respect to every input, of the shape of `X`."""
+        checked = self._checked(X)
+        dense = checked.toarray() if hasattr(checked, "toarray") else checked
+        return self._as_given(self._net.input_gradient(dense, self._encode(to_host(y)), loss=self._loss()), X)
+
+    # ------------------------------------------------------------------ weights
+
+    @property
+    def coefs_(self) -> LayerArrays:
+        """Every layer's weights of shape (n_in, n_out): writing into one, or replacing one, changes the model."""
+        return LayerArrays(self._fitted_net(), "W")
+
+    @coefs_.setter
+    def coefs_(self, values: Iterable[Any]) -> None:
+        LayerArrays(self._fitted_net(), "W").replace(values)
+
+    @property
+    def intercepts_(self) -> LayerArrays:
+        """Every layer's biases of shape (n_out,): writing into one, or replacing one, changes the model."""
+        return LayerArrays(self._fitted_net(), "b")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Iterable[Any]) -> None:
+        LayerArrays(self._fitted_net(), "b").replace(values)
+
+    def _fitted_net(self) -> MLP:
+        """The network; an AttributeError before fit, as for any fitted attribute."""
+        if "_net" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet: it has no weights")
+        return self._net
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_net" in vars(self)
+
+    def __getstate__(self) -> Any:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        if state.get("_resume"):
+            to_host = self._net.backend.to_host
+            arrays = {k: to_host(v) if hasattr(v, "ndim") else v for k, v in state["_resume"]["state"].items()}
+            state["_resume"] = state["_resume"] | {"state": arrays}
+        return state
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.sparse = True
+        return tags
+
+
+def to_host(a: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return a if library_of(a) == "host" else backend_of(a).to_host(a)

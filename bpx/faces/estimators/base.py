@@ -1,0 +1,210 @@
+"""What `MLPClassifier` and `MLPRegressor` share: from scikit-learn's parameters to a network, all or nothing."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from bpx.backend.base import Backend, library_of
+from bpx.backend.select import backend_of, get_backend
+from bpx.faces.estimators.answers import Fitted, to_host
+from bpx.faces.estimators.callback_protocol import CallbackSupport
+from bpx.faces.estimators.running import scipy, scores
+from bpx.formulas.initializers import glorot_uniform
+from bpx.network.mlp import MLP
+
+__all__ = ["BaseMLP"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
+    """Everything but targets: those belong to the classifier and the regressor."""
+
+    @abstractmethod
+    def _begin_targets(self, y: Any, incremental: bool) -> None:
+        """Learn or check the classes."""
+
+    @abstractmethod
+    def _output(self) -> tuple[Any, str]:
+        """The output activation, and scikit-learn's name for it."""
+
+    @abstractmethod
+    def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
+        """The score of outputs, larger is better; NaN where they are not finite."""
+
+    # ------------------------------------------------------------------ fit
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        incremental: bool = False,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> BaseMLP:
+        """Fit, or leave the estimator as it was."""
+        before = dict(self.__dict__)
+        net: MLP | None = before.get("_net")
+        kept = None if net is None else net.flat * 1.0
+        resume = before.get("_resume")
+        if resume is not None:
+            before["_resume"] = resume | {
+                "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
+            }
+        try:
+            return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+        except BaseException:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            if net is not None:
+                net.flat[...] = kept
+            raise
+
+    def _train(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
+    ) -> BaseMLP:
+        """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
+        sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        first = not hasattr(self, "_net") or (not self.warm_start and not incremental)
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        backend = self._choose_backend(X)
+        X, y = self._validate_training(X, y, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(to_host(sample_weight), np.empty((X.shape[0], 1)))
+        self._begin_targets(y, incremental)
+        target = self._encode(y)
+        weight = self._class_weighted(y, sample_weight)
+        random = check_random_state(self.random_state)
+        if first:
+            self._initialize(backend, [X.shape[1], *sizes, target.shape[1]], random, X)
+        elif self._net.backend != backend:
+            self._net = self._net.to(backend)
+
+        held_out = None
+        if X_val is not None:
+            X_val, y_val = self._validate_validation(X_val, y_val)
+            held_out = (X_val, y_val, sample_weight_val)
+        elif self.early_stopping:
+            kept_rows, test = self._split(target, random)
+            held_out = (_rows(X, test), _rows(y, test), _rows(sample_weight, test))
+            X, target, weight = (_rows(part, kept_rows) for part in (X, target, weight))
+        train(self, X, target, weight, held_out, random, incremental)
+        return self
+
+    def _choose_backend(self, X: Any) -> Backend:
+        """The backend of the parameters; that of a device array where none is asked for."""
+        name = self.backend
+        if isinstance(name, str) and self.device is not None:
+            name = f"{name}:{self.device}"
+        if name is None and self.device is not None:
+            raise ValueError(f"device={self.device!r} needs backend='cupy' or 'torch'")
+        if name is None and library_of(X) != "host":
+            return backend_of(X)
+        return get_backend(name)
+
+    def _validate_training(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
+        if library_of(X) != "host":
+            return self._validate_device(X, reset), y
+        wanted = (np.float64, np.float32) if self.dtype is None else self.dtype
+        checks = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": wanted, "reset": reset}
+        pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)
+        return pair
+
+    # What scikit-learn's validation is asked besides, for targets.
+    _target_checks: ClassVar[dict[str, Any]] = {}
+
+    def _validate_device(self, X: Any, reset: bool) -> Any:
+        """Shape, number of columns and dtype of an array on a device; the gate checks its values."""
+        if X.ndim != 2:
+            raise ValueError(f"Expected 2D array, got {X.ndim}D array instead")
+        if X.shape[0] == 0:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        if reset:
+            self.n_features_in_ = int(X.shape[1])
+        elif X.shape[1] != self.n_features_in_:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_}"
+                " features as input"
+            )
+        return X
+
+    def _validate_validation(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
+        """Checks of validation data, which never change what the estimator knows."""
+        if y_val is None:
+            raise ValueError("X_val was given without y_val")
+        return self._validate_training(X_val, y_val, reset=False)
+
+    def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
+        """Sample weights; the classifier multiplies in its class weights."""
+        return sample_weight
+
+    def _initialize(self, backend: Backend, sizes: list[int], random: np.random.RandomState, X: Any) -> None:
+        """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
+        self._random_state = random
+        self.n_layers_ = len(sizes)
+        output, self.out_activation_ = self._output()
+        if self.output_activation is not None:
+            output = self.output_activation
+            self.out_activation_ = output if isinstance(output, str) else output.name
+        stack = self.n_init if self.n_init > 1 else None
+        dtype = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
+        draw = glorot_uniform(2.0 if self.activation == "logistic" else 6.0, biases=True)
+        draws = [[draw(random, *pair) for pair in pairwise(sizes)] for _ in range(self.n_init)]
+        flat = np.stack([np.concatenate([part.ravel() for pair in layers for part in pair]) for layers in draws])
+        hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
+        dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
+        seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(dropout) > 0) else 0
+        net = MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
+                  stack=stack)  # fmt: skip
+        net.flat[...] = net.backend.asarray(flat if stack else flat[0], net.backend.dtype(net.dtype))
+        self._net = net
+        self._resume = None
+        self.n_iter_ = self.t_ = 0
+        self.n_outputs_ = sizes[-1]
+        self.backend_, self.device_ = net.backend.name, str(net.backend.device)
+        self.loss_curve_: list[float] = []
+        self.validation_loss_curve_: list[float] = []
+        self._solver_is_stochastic = not scipy(self)
+        if not self._solver_is_stochastic:
+            del self.loss_curve_
+        else:
+            self.best_loss_ = None if scores(self) else np.inf
+            self.validation_scores_: Any = [] if scores(self) else None
+            self.best_validation_score_ = -np.inf if scores(self) else None
+
+    def _split(self, target: Any, random: np.random.RandomState) -> tuple[HostArray, HostArray]:
+        """Row numbers of the training and the validation part, drawn as scikit-learn draws them."""
+        host = to_host(target)
+        stratify = host if self._stratifies and host.shape[1] == 1 else None
+        rows = np.arange(host.shape[0])
+        train, test = train_test_split(rows, random_state=random, test_size=self.validation_fraction, stratify=stratify)
+        if len(test) < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        return train, test
+
+    _stratifies = False
+
+
+def _rows(a: Any, index: HostArray) -> Any:
+    """Some rows of host data, of a device array, or of nothing."""
+    if a is None or library_of(a) == "host":
+        return None if a is None else a[index]
+    backend = backend_of(a)
+    return backend.xp.take(a, backend.asarray(index), axis=0)

@@ -1,0 +1,188 @@
+"""`MLPClassifier`: labels of any type."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.neural_network import MLPClassifier as _ScikitClassifier
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from bpx.backend.base import library_of
+from bpx.faces.estimators.answers import to_host
+from bpx.faces.estimators.base import BaseMLP
+from bpx.faces.estimators.callback_protocol import with_callbacks
+from bpx.faces.estimators.labels import Labels
+from bpx.faces.estimators.parameters import FIT, MORE, SHARED, stochastic, store
+from bpx.formulas import losses
+from bpx.formulas.losses import LOSSES, Loss
+
+__all__ = ["MLPClassifier"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+@final
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+    _labels: Labels
+    __doc__ = f"""Multilayer perceptron classifier: scikit-learn's, with bpx's backends, losses and training.
+
+    Labels may be numbers or strings; binary, multiclass, multilabel, or several multiclass targets at once.
+
+    Parameters
+    ----------{SHARED}    loss : str, Loss or function, default="log_loss"
+        "log_loss" is cross-entropy in the form that belongs to the targets; others are bpx's, on 0/1 targets.
+    class_weight : dict, "balanced", list of dicts or None, default=None
+        Factor for the samples of each class.
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_ScikitClassifier._parameter_constraints,
+        **MORE,
+        "loss": [StrOptions({"log_loss", *LOSSES}), Loss, callable],
+        "class_weight": [dict, list, StrOptions({"balanced"}), None],
+    }
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
+        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
+        random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
+        early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
+        max_fun=15000, backend=None, device=None, dtype=None, loss="log_loss", output_activation=None, dropout=0.0,
+        l1=0.0, class_weight=None, clip_norm=None, monitor=None, restore_best=True, callbacks=None, progress=False,
+        n_init=1, predict_batch_size=None,
+    ):  # fmt: skip
+        store(self, locals())
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):  # type: ignore[no-untyped-def]
+        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+
+    @available_if(stochastic)
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):  # type: ignore[no-untyped-def]
+        """One epoch more.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array, optional
+            All classes there will be; needed at the first call.
+
+        Returns
+        -------
+        self
+        """
+        if not hasattr(self, "classes_"):
+            if classes is None:
+                raise ValueError("classes must be passed on the first call to partial_fit.")
+            from sklearn.utils.multiclass import type_of_target
+
+            known = y if type_of_target(to_host(y)).startswith("multilabel") else np.unique(classes)
+            self._pending = Labels(np.asarray(to_host(known)))
+        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            raise ValueError(
+                f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
+            )
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):  # type: ignore[no-untyped-def]
+        """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
+        check_is_fitted(self)
+        output = self._outputs(self._checked(X))
+        if library_of(X) == "host":
+            return self._labels.decode(self._net.backend.to_host(output))
+        backend, labels = self._net.backend, self._labels
+        if labels.kind not in {"binary", "multiclass"} or np.asarray(labels.classes).dtype.kind not in "biuf":
+            decoded = labels.decode(backend.to_host(output))
+            if decoded.dtype.kind not in "biuf":
+                raise TypeError(
+                    f"labels of dtype {decoded.dtype} cannot be put on device {backend.device}; pass host data to"
+                    " predict, or train on integer labels"
+                )
+            return backend.asarray(decoded)
+        xp = backend.xp
+        index = xp.astype(output[:, 0] > 0.5, xp.int64) if labels.kind == "binary" else xp.argmax(output, axis=-1)
+        return xp.take(backend.asarray(labels.classes), index, axis=0)
+
+    def predict_proba(self, X):  # type: ignore[no-untyped-def]
+        """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
+        check_is_fitted(self)
+        output = self._outputs(self._checked(X))
+        if self._labels.kind == "multioutput":
+            from bpx.formulas.blocks import split
+
+            return [self._as_given(part, X) for part in split(output, self._labels.widths)]
+        if self.n_outputs_ == 1:
+            output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
+        return self._as_given(output, X)
+
+    def predict_log_proba(self, X):  # type: ignore[no-untyped-def]
+        """Logarithm of `predict_proba`."""
+        probabilities: Any = self.predict_proba(X)  # type: ignore[no-untyped-call]
+        if isinstance(probabilities, list):
+            return [self._log(p) for p in probabilities]
+        return self._log(probabilities)
+
+    def _log(self, p: Any) -> Any:
+        """log p in whatever library holds it."""
+        return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
+
+    # ------------------------------------------------------------------ targets
+
+    _stratifies = True
+
+    def _begin_targets(self, y: Any, incremental: bool) -> None:
+        host = np.asarray(to_host(y))
+        if host.ndim == 2 and host.shape[1] == 1:
+            host = column_or_1d(host, warn=True)
+        pending = self.__dict__.pop("_pending", None)
+        if pending is not None:
+            self._labels, self.classes_ = pending, pending.classes
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            from sklearn.utils.multiclass import check_classification_targets
+
+            check_classification_targets(host)
+            self._labels = Labels(host)
+            self.classes_ = self._labels.classes
+        else:
+            self._labels.check_known(host, self.warm_start)
+
+    def _encode(self, y: Any) -> HostArray:
+        host = np.asarray(to_host(y))
+        encoded: HostArray = self._labels.encode(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host)
+        return encoded
+
+    def _output(self) -> tuple[Any, str]:
+        output: tuple[Any, str] = self._labels.output()
+        return output
+
+    def _loss(self) -> Loss:
+        return self._labels.log_loss() if self.loss == "log_loss" else losses.get(self.loss)
+
+    def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
+        if self.class_weight is None:
+            return sample_weight
+        factor = self._labels.weights(to_host(y), self.class_weight)
+        return factor if sample_weight is None else sample_weight * factor
+
+    def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
+        predicted = self._labels.decode(output)
+        if self._labels.kind == "multioutput":
+            return float(np.average(np.mean(predicted == y, axis=1), weights=weight))
+        return float(accuracy_score(y, predicted, sample_weight=weight))
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+MLPClassifier.fit.__doc__ = f"Fit to data and labels.\n{FIT}        "

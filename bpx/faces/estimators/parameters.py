@@ -1,0 +1,143 @@
+"""The parameters of both estimators: what is allowed beyond scikit-learn's own, and what each means."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from bpx.faces.estimators.running import STOCHASTIC, scipy
+from bpx.formulas.activations import ACTIVATIONS, Activation
+from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.schedules import Schedule
+from bpx.training.solvers import METHODS, SciPy
+
+__all__ = ["FIT", "MORE", "SHARED", "stochastic", "store"]
+
+HIDDEN = {name for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only}
+OUTPUT = {name for name, a in ACTIVATIONS.items() if a.differentiable}
+# What may be given beyond scikit-learn's own constraints.
+MORE: dict[str, Any] = {
+    "activation": [StrOptions(HIDDEN), list, tuple, Activation],
+    "solver": [StrOptions({*STOCHASTIC, *METHODS}), Optimizer, SciPy],
+    "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
+    "backend": [object],
+    "device": [str, Integral, None],
+    "dtype": [StrOptions({"float32", "float64"}), None],
+    "output_activation": [StrOptions(OUTPUT), Activation, None],
+    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+    "l1": [Interval(Real, 0, None, closed="left")],
+    "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
+    "monitor": [StrOptions({"loss", "validation_loss", "validation_score"}), callable, None],
+    "restore_best": ["boolean"],
+    "callbacks": [list, tuple, None],
+    "progress": ["boolean", Interval(Integral, 1, None, closed="left")],
+    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "predict_batch_size": [Interval(Integral, 1, None, closed="left"), None],
+}
+
+SHARED = """
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Neurons of each hidden layer.
+    activation : str or Activation, or a list with one per hidden layer, default="relu"
+        identity, logistic, tanh, relu, and bpx's others.
+    solver : {"adam", "sgd", "lbfgs"}, SciPy method, Optimizer or SciPy, default="adam"
+        scikit-learn's three behave as there; "cg" and the like are SciPy's, an object is used as it is.
+    alpha : float, default=0.0001
+        L2 penalty, divided by the batch's number of samples (sum of weights).
+    batch_size : int or "auto", default="auto"
+        "auto" is min(200, n).
+    learning_rate : {"constant", "invscaling", "adaptive"} or Schedule, default="constant"
+        The three are for "sgd"; a bpx schedule is followed by "sgd" and "adam".
+    learning_rate_init : float, default=0.001
+        First learning rate.
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Epochs at most (iterations for SciPy's methods).
+    shuffle : bool, default=True
+        Whether each epoch has a new order.
+    random_state : int, RandomState or None, default=None
+        Of initial weights, order and validation split: the same draws as scikit-learn's.
+    tol : float, default=1e-4
+        Smallest improvement that counts.
+    verbose : bool, default=False
+        Print the loss of each epoch.
+    warm_start : bool, default=False
+        Go on from the last fit's weights.
+    momentum : float, default=0.9
+        For "sgd".
+    nesterovs_momentum : bool, default=True
+        For "sgd".
+    early_stopping : bool, default=False
+        Hold out a part and stop when its score does not improve; the best weights are restored.
+    validation_fraction : float, default=0.1
+        That part.
+    beta_1, beta_2 : float, default=0.9 and 0.999
+        Decay of "adam"'s moments.
+    epsilon : float, default=1e-8
+        For "adam".
+    n_iter_no_change : int, default=10
+        Epochs without improvement before training stops.
+    max_fun : int, default=15000
+        Evaluations at most, for "lbfgs".
+    backend : str, module, Backend or None, default=None
+        Where to compute; None is the device of the data, or for host data the backend in force.
+    device : int, str or None, default=None
+        Goes behind the backend's name: ``backend="cupy", device=1``.
+    dtype : {"float32", "float64"} or None, default=None
+        Of the network; None is that of the data, as in scikit-learn.
+    output_activation : str, Activation or None, default=None
+        None is the one that belongs to the targets.
+    dropout : float or list with one per hidden layer, default=0.0
+        Share of a hidden layer's outputs dropped in training.
+    l1 : float, default=0.0
+        L1 penalty, divided like `alpha`.
+    clip_norm : float or None, default=None
+        Largest norm of the gradient.
+    monitor : {"loss", "validation_loss", "validation_score"}, callable or None, default=None
+        What decides when to stop; a callable is given the run, and larger is better. None is scikit-learn's choice.
+    restore_best : bool, default=True
+        With `monitor`: whether the best epoch's weights are restored.
+    callbacks : list or None, default=None
+        bpx callbacks, or functions of the run.
+    progress : bool or int, default=False
+        Lines on standard error.
+    n_init : int, default=1
+        Restarts, trained at once as a stack; the best is kept.
+    predict_batch_size : int or None, default=None
+        Rows per forward pass in prediction, to bound memory; None is all.
+"""
+FIT = """
+        Parameters
+        ----------
+        X : array-like or sparse matrix of shape (n, n_features)
+            On the host, or a device array of the backend.
+        y : array-like
+            Targets.
+        sample_weight : array-like of shape (n,), optional
+            Not negative.
+        X_val, y_val, sample_weight_val : array-like, optional
+            Validation data; their loss is recorded in ``validation_loss_curve_``.
+
+        Returns
+        -------
+        self
+"""
+
+
+def stochastic(estimator: Any) -> bool:
+    """partial_fit exists for first-order solvers only."""
+    if scipy(estimator) is not None:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
+
+
+def store(estimator: Any, arguments: dict[str, Any]) -> None:
+    """Keep every constructor argument under its own name, as scikit-learn's conventions want it."""
+    for name, value in arguments.items():
+        if name not in {"self", "__class__"}:
+            setattr(estimator, name, value)

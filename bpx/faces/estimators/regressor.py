@@ -1,0 +1,125 @@
+"""`MLPRegressor`: numbers, counts and quantiles."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, final
+
+import numpy as np
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPRegressor as _ScikitRegressor
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from bpx.backend.base import library_of
+from bpx.faces.estimators.base import BaseMLP
+from bpx.faces.estimators.callback_protocol import with_callbacks
+from bpx.faces.estimators.parameters import FIT, MORE, SHARED, stochastic, store
+from bpx.formulas import losses
+from bpx.formulas.losses import LOSSES, Loss
+
+__all__ = ["MLPRegressor"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+@final
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+    __doc__ = f"""Multilayer perceptron regressor: scikit-learn's, with bpx's backends, losses and training.
+
+    Parameters
+    ----------
+    loss : str, Loss or function, default="squared_error"
+        "squared_error" and "poisson" as in scikit-learn, and bpx's others. With ``bpx.losses.quantile([...])`` and one
+        target, `predict` gives one column per quantile.{SHARED}
+    Notes
+    -----
+    With several targets the reported squared error is their mean, as scikit-learn reports it, while the gradient
+    followed is that of their sum (scikit-learn issue 8349).
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **_ScikitRegressor._parameter_constraints,
+        **MORE,
+        "loss": [StrOptions(set(LOSSES)), Loss, callable],
+    }
+    _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
+
+    def __init__(  # type: ignore[no-untyped-def]
+        self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
+        batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200,
+        shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
+        nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
+        epsilon=1e-8, n_iter_no_change=10, max_fun=15000, backend=None, device=None, dtype=None,
+        output_activation=None, dropout=0.0, l1=0.0, clip_norm=None, monitor=None, restore_best=True, callbacks=None,
+        progress=False, n_init=1, predict_batch_size=None,
+    ):  # fmt: skip
+        store(self, locals())
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):  # type: ignore[no-untyped-def]
+        return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
+
+    @available_if(stochastic)
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
+        """One epoch more; parameters as for `fit`."""
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):  # type: ignore[no-untyped-def]
+        """Numbers for `X`, of shape (n,), or (n, n_outputs) where there are several."""
+        check_is_fitted(self)
+        output = self._as_given(self._outputs(self._checked(X)), X)
+        return output[:, 0] if output.shape[1] == 1 else output
+
+    # ------------------------------------------------------------------ targets
+
+    def _begin_targets(self, y: Any, incremental: bool) -> None:
+        if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1 and library_of(y) == "host":
+            column_or_1d(y, warn=True)
+
+    def _encode(self, y: Any) -> Any:
+        columns = self._loss_given().columns
+        if library_of(y) == "host":
+            column = np.asarray(y, dtype=np.float64)
+            column = column.reshape(-1, 1) if column.ndim == 1 else column
+            return np.repeat(column, columns, axis=1) if columns and column.shape[1] == 1 else column
+        column = y[:, None] if y.ndim == 1 else y
+        if columns and column.shape[1] == 1:
+            xp = self._net.backend.xp if "_net" in vars(self) else self._choose_backend(y).xp
+            return xp.concat([column] * columns, axis=1)
+        return column
+
+    def _loss_given(self) -> Loss:
+        """The loss that was asked for."""
+        return losses.get(self.loss)
+
+    def _output(self) -> tuple[Any, str]:
+        return ("exp", "exp") if self.loss == "poisson" else ("identity", "identity")
+
+    def _loss(self) -> Loss:
+        return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._loss_given()
+
+    def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
+        if not np.all(np.isfinite(output)):
+            return float("nan")
+        shown = np.mean(output, axis=1, keepdims=True) if np.ndim(y) == 1 and output.shape[1] > 1 else output
+        return float(r2_score(y, shown, sample_weight=weight))
+
+
+def _scikit_squared_error(columns: int) -> Loss:
+    """squared_error, its value (not its gradient) divided by the number of outputs, as scikit-learn reports it."""
+    if columns == 1:
+        return LOSSES["squared_error"]
+
+    def mean_of_outputs(xp: Any, a: Any, y: Any) -> tuple[Any, Any]:
+        values, grad = losses.squared_error(xp, a, y)
+        return values * (1.0 / columns), grad
+
+    return Loss("squared_error", mean_of_outputs)
+
+
+MLPRegressor.fit.__doc__ = f"Fit to data and numbers.\n{FIT}        "

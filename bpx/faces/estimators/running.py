@@ -1,0 +1,244 @@
+"""From an estimator's parameters and checked data to a trained network: what scikit-learn calls a solver."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import shuffle
+
+from bpx.errors import DivergenceWarning
+from bpx.faces.estimators.answers import to_host
+from bpx.faces.estimators.callback_protocol import Ticker
+from bpx.faces.estimators.epochs import EpochEnd, EpochRate
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import SGD, Adam, Optimizer
+from bpx.formulas.schedules import Schedule
+from bpx.network import inputs
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+from bpx.training import solvers
+from bpx.training.batches import Data, SparseRows
+from bpx.training.callbacks import ProgressLines, as_callback
+from bpx.training.descent import Descent
+from bpx.training.history import StopReason
+from bpx.training.monitor import Run
+from bpx.training.solvers import SciPy
+
+__all__ = ["STOCHASTIC", "scipy", "scores", "train"]
+
+STOCHASTIC = ("sgd", "adam")
+
+
+def scipy(est: Any) -> SciPy | None:
+    """The SciPy method that `solver` means, with scikit-learn's limits for lbfgs; None for the others."""
+    if isinstance(est.solver, Optimizer) or est.solver in STOCHASTIC:
+        return None
+    solver = solvers.get(est.solver)
+    if est.solver == "lbfgs":
+        return SciPy("lbfgs", {"maxfun": est.max_fun, "gtol": est.tol})
+    return solver
+
+
+def scores(est: Any) -> bool:
+    """Whether a validation score is computed after each epoch."""
+    return bool(est.early_stopping) or est.monitor == "validation_score" or callable(est.monitor)
+
+
+def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
+    """The optimizer, its schedule, and the part of it that scikit-learn's epochs steer."""
+    if isinstance(est.solver, Optimizer):
+        return est.solver, est.solver.schedule, None
+    own = est.learning_rate if isinstance(est.learning_rate, Schedule) else None
+    first: Any = own if own is not None else est.learning_rate_init
+    if est.solver == "adam":
+        adam = Adam(first, est.beta_1, est.beta_2, est.epsilon, epsilon_hat=True, clip_norm=est.clip_norm)
+        return adam, adam.schedule, None
+    sgd = SGD(first, est.momentum, est.nesterovs_momentum, clip_norm=est.clip_norm)
+    if own is not None:
+        return sgd, own, None
+    rate = EpochRate(est.learning_rate, est.learning_rate_init, est.power_t)
+    return sgd, rate, rate
+
+
+def gate(est: Any, X: Any, target: Any, weight: Any, loss: Loss) -> Data:
+    """Bring data that scikit-learn has checked to the network's backend."""
+    backend, dtype = est._net.backend, est._net.backend.dtype(est._net.dtype)
+    n = X.shape[0]
+    if hasattr(X, "tocsr"):
+        rows: Any = SparseRows(backend, X, dtype)
+    else:
+        rows, _ = inputs.inputs(backend, dtype, X, est._net.sizes[0])
+    t = inputs.targets(backend, dtype, target, n, est._net.sizes[-1], loss)
+    return Data(rows, t, inputs.sample_weights(backend, dtype, weight, n, None))
+
+
+def batch_size(est: Any, n: int) -> int:
+    """Samples per step, as scikit-learn takes and clips it."""
+    if est.batch_size == "auto":
+        return min(200, n)
+    if est.batch_size > n:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
+        )
+    return int(np.clip(est.batch_size, 1, n))
+
+
+def train(
+    est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool
+) -> None:
+    """Train on checked data."""
+    net, loss, solver = est._net, est._loss(), scipy(est)
+    data = gate(est, X, target, weight, loss)
+    val_data, metric = monitoring(est, held_out, loss)
+    objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
+    hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
+    if est.progress:
+        hooks.append(ProgressLines(None if est.progress is True else int(est.progress)))
+    ticker = Ticker(est)
+    hooks += ticker.hooks
+    epochs = 1 if incremental else est.max_iter
+    restore = bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
+    est.n_iter_ = 0
+    with net.backend.scope(), np.errstate(all="ignore"), ticker.task(X, target), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        if solver is None:
+            reason, run = descend(est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental)
+        else:
+            minimize = solvers.check(net, solver)
+            run = Run(net, data, objective, val_data, [], hooks, epochs, "")
+            reason = guarded(run, lambda: solvers.minimize(minimize, run, objective, data, solver))
+        run.finish(reason)
+    if reason is StopReason.DIVERGED or np.any(run.history.diverged):
+        raise ValueError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+            " preprocessed."
+        )
+    if solver is not None:
+        finish_scipy(est, run)
+    elif reason is StopReason.EPOCHS and not incremental:
+        warnings.warn(
+            f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
+            " converged yet.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    if reason is StopReason.INTERRUPTED:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+    est.history_ = run.history
+    if net.stack is not None:
+        keep_best(est, run, metric)
+    if not est.validation_loss_curve_:
+        del est.validation_loss_curve_
+
+
+def descend(
+    est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
+    random: np.random.RandomState, incremental: bool,
+) -> tuple[StopReason, Run]:  # fmt: skip
+    """Train by the first-order loop, continuing where partial_fit left off."""
+    net, n = est._net, data.X.shape[0]
+    optimizer, schedule, rate = first_order(est)
+    epoch_end = EpochEnd(est, rate, metric, restore)
+    if not hasattr(est, "validation_loss_curve_"):
+        est.validation_loss_curve_ = []
+    size = batch_size(est, n)
+    rows = np.arange(n, dtype=np.int64)
+
+    def order() -> Any:
+        nonlocal rows
+        if est.shuffle:
+            rows = shuffle(rows, random_state=random)
+        return rows if est.shuffle and size < n else None
+
+    bound = optimizer.bind(lambda a: net.backend.asarray(a, net.backend.dtype(net.dtype)), net.stack)
+    descent = Descent(bound, schedule, size, order, by_rows=True)
+    if est._resume is not None:
+        epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
+        if incremental:
+            descent.step, descent.samples = est._resume["step"], est._resume["samples"]
+            descent.state = {
+                name: value if np.isscalar(value) else net.backend.asarray(value)
+                for name, value in est._resume["state"].items()
+            }
+            if rate is not None:
+                rate.now = est._resume["rate"]
+    run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "")
+    reason = guarded(run, lambda: descent.train(run, objective, data))
+    est._resume = {
+        "state": descent.state,
+        "step": descent.step,
+        "samples": descent.samples,
+        "rate": None if rate is None else rate.now,
+        "waited": epoch_end.waited,
+        "best": epoch_end.best,
+    }
+    return reason, run
+
+
+def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
+    """Validation data for the loss curve, and the metric that is watched (larger is better)."""
+    if held_out is None:
+        if est.monitor not in (None, "loss"):
+            raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
+        return None, None
+    X_val, y_val, weight = held_out
+    val_data = gate(est, X_val, est._encode(y_val), weight, loss)
+    if callable(est.monitor):
+        return val_data, est.monitor
+    if est.monitor == "validation_loss":
+        return val_data, lambda run: -np.asarray(run.val_loss)
+    if est.monitor == "loss":
+        return val_data, lambda run: -np.asarray(run.loss)
+    if not scores(est):
+        return val_data, None
+    return val_data, lambda _: score_of(est, X_val, y_val, weight)
+
+
+def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
+    """The score of the network as it is; of each network of a stack."""
+    output = est._net.backend.to_host(est._outputs(X))
+    if est._net.stack is None:
+        return est._metric(to_host(y), output, weight)
+    return [est._metric(to_host(y), one, weight) for one in output]
+
+
+def finish_scipy(est: Any, run: Run) -> None:
+    """scikit-learn's attributes and warning after a SciPy method."""
+    result = run.solution
+    est.n_iter_ = run.epoch if result is None else min(int(result.nit), est.max_iter)
+    est.loss_ = float(run.loss if result is None else result.fun)
+    if result is not None and not result.success:
+        warnings.warn(
+            f"{est.solver} failed to converge after {est.n_iter_} iteration(s) (status={result.status}):\n"
+            f"{result.message}\n\nIncrease the number of iterations to improve the convergence"
+            f" (max_iter={est.max_iter}).\nYou might also want to scale the data as shown in:\n"
+            "    https://scikit-learn.org/stable/modules/preprocessing.html",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+
+
+def keep_best(est: Any, run: Run, metric: Any) -> None:
+    """Of several restarts keep the network with the best score, or the smallest loss."""
+    worth = -np.asarray(run.history.loss[-1]) if metric is None else np.asarray(metric(run))
+    best = int(np.argmax(worth))
+    flat = est._net.backend.to_host(est._net.flat)[best]
+    net = est._net
+    est.losses_of_restarts_ = np.asarray(run.history.loss[-1])
+    est._net = MLP(net.sizes, list(net.hidden), net.output, dropout=list(net.dropout), dtype=net.dtype,
+                    seed=net.seeds[best], init="zeros", backend=net.backend)  # fmt: skip
+    est._net.flat[...] = est._net.backend.asarray(flat)
+    est._resume = None
+
+
+def guarded(run: Run, train: Any) -> StopReason:
+    """Run a training function; Ctrl-C ends it and keeps the model."""
+    run.begin()
+    try:
+        return train()  # type: ignore[no-any-return]
+    except KeyboardInterrupt:
+        return StopReason.INTERRUPTED
