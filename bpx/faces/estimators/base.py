@@ -16,7 +16,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend
 from bpx.faces.estimators.answers import Fitted, to_host
 from bpx.faces.estimators.callback_protocol import CallbackSupport
-from bpx.faces.estimators.running import scipy, scores
+from bpx.faces.estimators.running import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.mlp import MLP
 
