@@ -316,7 +316,7 @@ BAD_OBJECTS = {
     },
     "learning rate of a schedule": (lambda: bpx.schedules.Cosine(0.0, 10), ValueError, [*LEARNING_RATE, "0.0"]),
     "learning rate that is no number": (lambda: bpx.SGD("fast"), TypeError, [*LEARNING_RATE, "'fast'"]),
-    "momentum": (lambda: bpx.SGD(0.1, 1.0), ValueError, ["momentum", "[0.0, 1.0)", "got 1.0"]),
+    "momentum": (lambda: bpx.SGD(0.1, 1.5), ValueError, ["momentum", "[0.0, 1.0]", "got 1.5"]),
     "clip_norm": (lambda: bpx.Adam(clip_norm=0.0), ValueError, ["clip_norm", "positive", "0.0"]),
     "epsilon": (lambda: bpx.RMSprop(epsilon=0.0), ValueError, ["epsilon", "positive", "0.0"]),
     "patience": (lambda: bpx.stop.Patience("loss", 0), ValueError, ["patience", "at least 1", "0"]),

@@ -24,8 +24,9 @@ def check_positive(name: str, value: Any) -> None:
         raise ValueError(f"{name}: expected a positive and finite number, got {value}")
 
 
-def check_between(name: str, value: Any, low: float, high: float) -> None:
-    """Refuse a hyperparameter outside [low, high); arrays element by element."""
-    array = numbers(name, value, f"a number in [{low}, {high})")
-    if not (np.all(array >= low) and np.all(array < high)):
-        raise ValueError(f"{name}: expected a number in [{low}, {high}), got {value}")
+def check_between(name: str, value: Any, low: float, high: float, *, closed: bool = False) -> None:
+    """Refuse a hyperparameter outside [low, high), or [low, high] where `closed`; arrays element by element."""
+    expected = f"a number in [{low}, {high}{']' if closed else ')'}"
+    array = numbers(name, value, expected)
+    if not (np.all(array >= low) and np.all(array <= high if closed else array < high)):
+        raise ValueError(f"{name}: expected {expected}, got {value}")

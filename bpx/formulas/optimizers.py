@@ -6,7 +6,6 @@ Vectors have shape (p,), or (K, p) for a stack of K networks; a hyperparameter i
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
@@ -159,7 +158,7 @@ class SGD(Optimizer):
     learning_rate : float, sequence of K floats, or Schedule
         Positive and finite; K floats give each network of a stack its own.
     momentum : float or sequence of K floats
-        In [0, 1).
+        In [0, 1].
     nesterov : bool
         Look ahead along the velocity.
     clip_norm : float or sequence of K floats, optional
@@ -171,7 +170,7 @@ class SGD(Optimizer):
     nesterov: bool = False
 
     def _check(self) -> None:
-        check_between("momentum", self.momentum, 0.0, math.nextafter(1.0, 2.0))
+        check_between("momentum", self.momentum, 0.0, 1.0, closed=True)
 
     def _plain(self) -> bool:
         """Without momentum there is no velocity to keep."""
