@@ -23,9 +23,6 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpx.network.mlp import MLP
-from bpx.proof.gradients import check_gradients
-from bpx.proof.parity import check_parity
-from bpx.proof.trace import trace
 from bpx.training import stopping as stop
 from bpx.training.callbacks import Callback
 from bpx.training.fit import fit
@@ -34,15 +31,21 @@ from bpx.training.solvers import SciPy
 
 __version__ = "0.1.0"
 
-_OPTIONAL = {"MLPClassifier": "bpx.faces.estimators", "MLPRegressor": "bpx.faces.estimators"}
+# Imported when they are first used: they need an extra, or are not needed to train.
+_LAZY = {
+    "MLPClassifier": "bpx.faces.estimators",
+    "MLPRegressor": "bpx.faces.estimators",
+    "check_gradients": "bpx.proof.gradients",
+    "check_parity": "bpx.proof.parity",
+    "trace": "bpx.proof.trace",
+}
 
 
 def __getattr__(name: str) -> object:
-    """Public names that need an extra are imported when they are first used."""
-    if name not in _OPTIONAL:
+    if name not in _LAZY:
         raise AttributeError(f"module 'bpx' has no attribute {name!r}")
     try:
-        return getattr(import_module(_OPTIONAL[name]), name)
+        return getattr(import_module(_LAZY[name]), name)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "sklearn":
             raise

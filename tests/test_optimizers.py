@@ -288,7 +288,7 @@ NAN, INF = float("nan"), float("inf")
     ("kind", "name", "bad"),
     [(kind, "learning_rate", bad) for kind in OPTIMIZERS.values() for bad in (0.0, -1.0, INF, NAN, [0.1, 0.0])]
     + [(kind, "clip_norm", bad) for kind in OPTIMIZERS.values() for bad in (0.0, -1.0, INF, NAN)]
-    + [(SGD, "momentum", bad) for bad in (-0.1, 1.0, NAN, [0.5, 1.0])]
+    + [(SGD, "momentum", bad) for bad in (-0.1, 1.1, NAN, [0.5, 1.1])]
     + [(RMSprop, "rho", bad) for bad in (-0.1, 1.0, NAN)]
     + [(kind, name, bad) for kind in (Adam, AdamW) for name in ("beta_1", "beta_2") for bad in (-0.1, 1.0, NAN)]
     + [(kind, "epsilon", bad) for kind in (RMSprop, Adagrad, Adam, AdamW) for bad in (0.0, -1.0, NAN)]

@@ -127,7 +127,7 @@ def test_a_backend_that_cannot_be_used_has_a_reason_and_does_not_pass(
     assert report.max_difference == 0.0
     text = str(report)
     assert "cupy did not run: " in text
-    assert text.splitlines()[-1] == "FAILED: tolerance 1e-12"
+    assert text.splitlines()[-1] == "FAILED, cupy did not run: tolerance 1e-12"
 
 
 def test_no_backend_that_works_is_no_proof(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,4 +66,14 @@ def probe(device: str) -> tuple[Backend | None, str, str]:
             return None, version, f"PyTorch {version} computes a wrong product on {device}"
         return TorchBackend(device), version, ""
     except Exception as error:
-        return None, version, f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {error})"
+        return (
+            None,
+            version,
+            f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {_first_line(error)})",
+        )
+
+
+def _first_line(error: Exception) -> str:
+    """The first line of a message, which PyTorch may follow with pages of its internals."""
+    lines = str(error).splitlines() or [""]
+    return lines[0] if len(lines[0]) <= 200 else lines[0][:200] + " ..."

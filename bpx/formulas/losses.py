@@ -88,7 +88,7 @@ class Loss:
 
 
 _OUTPUT_WORDS = {
-    "real": "any real number",
+    "real": "numbers of either sign",
     "positive": "positive",
     "unit": "between 0 and 1",
     "distribution": "class probabilities (rows that sum to 1)",

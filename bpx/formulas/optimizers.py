@@ -361,7 +361,8 @@ def get(optimizer: str | Optimizer) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if not isinstance(optimizer, str):
-        raise TypeError(f"expected an optimizer's name or object, got {type(optimizer).__name__}")
-    if optimizer not in OPTIMIZERS:
+        hint = f"; call it: {optimizer.__name__}()" if isinstance(optimizer, type) else ""
+        raise TypeError(f"expected an optimizer's name or object, got {optimizer!r}{hint}")
+    if optimizer.lower() not in OPTIMIZERS:
         raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(sorted(OPTIMIZERS))}")
-    return OPTIMIZERS[optimizer]()
+    return OPTIMIZERS[optimizer.lower()]()

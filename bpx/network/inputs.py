@@ -17,15 +17,22 @@ __all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "targe
 def numeric(backend: Backend, x: Any, name: str) -> Array:
     """`x` on the backend with its own dtype; refuses what is not real numbers."""
     if library_of(x) == "host":
+        if hasattr(x, "tocsr"):
+            raise TypeError(f"{name}: expected a dense array here, got a sparse matrix; use {name}.toarray()")
+        if type(x).__name__ == "MaskedArray":
+            raise TypeError(f"{name}: expected plain numbers, got a masked array; fill or drop what is masked first")
         try:
             x = np.asarray(x)
         except ValueError as error:  # rows of different lengths
             raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
         if x.dtype.kind not in "biuf":
-            raise TypeError(
-                f"{name}: expected numbers, got dtype {x.dtype}; encode text and objects as numbers first"
-                " (for example one column per category)"
+            remedy = (
+                "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
+                if name.startswith("y")
+                else f"convert it with {name}.to_numpy(dtype=float) or numpy.asarray({name}, dtype=float),"
+                " and text to one column per category first"
             )
+            raise TypeError(f"{name}: expected numbers, got dtype {x.dtype}; {remedy}")
         return x
     x = backend.asarray(x)
     if not backend.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
@@ -95,9 +102,14 @@ def inputs(
             f" with shape {tuple(x.shape)}"
         )
     if x.shape[-1] != n_in:
+        hint = (
+            f"; a 1-D {name} is one sample, for {x.shape[0]} samples of one feature use {name}.reshape(-1, 1)"
+            if x.ndim == 1
+            else ""
+        )
         raise ShapeError(
-            f"{name}: expected {n_in} columns, as many as the network has inputs, got {x.shape[-1]}"
-            f" (shape {tuple(x.shape)})"
+            f"{name}: expected {n_in} column{'s' if n_in > 1 else ''}, as many as the network has inputs, got"
+            f" {x.shape[-1]} (shape {tuple(x.shape)}){hint}"
         )
     if x.shape[0] == 0:
         raise ShapeError(f"{name}: expected at least one sample, got shape {tuple(x.shape)}")
@@ -143,7 +155,7 @@ def targets(
         t = np.reshape(t, (1, *t.shape)) if isinstance(t, np.ndarray) else backend.xp.reshape(t, (1, *t.shape))
     if t.ndim == 0 or t.shape[0] != n:
         got = "a single number" if t.ndim == 0 else f"{t.shape[0]}"
-        raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}")
+        raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}; give both the same rows")
     if t.ndim == 1 and n_out > 1 and loss.targets in {"classes", "unit"}:
         labels = _labels(backend, t, n_out, name)
         if loss.targets == "classes":

@@ -292,6 +292,10 @@ class MLP:
 
     # ------------------------------------------------------------------ inside
 
+    def asarray(self, x: Any) -> Array:
+        """`x` on the network's backend in the network's dtype."""
+        return self.backend.asarray(x, self._xp_dtype)
+
     @property
     def _xp_dtype(self) -> Any:
         """The network's dtype as its backend's namespace calls it."""
@@ -317,14 +321,17 @@ class MLP:
             rng = np.random.default_rng(seed)
             views = ParamViews(np, self.layout, row)
             for layer, draw in enumerate(self.init):
-                W, b = draw(rng, self.sizes[layer], self.sizes[layer + 1])
-                for letter, drawn in (("W", W), ("b", b)):
+                drawn = draw(rng, self.sizes[layer], self.sizes[layer + 1])
+                if not isinstance(drawn, (tuple, list)) or len(drawn) != 2:
+                    raise TypeError(f"init: expected a function that returns (W, b), got one that returned {drawn!r}")
+                W, b = drawn
+                for letter, part in (("W", W), ("b", b)):
                     name = f"{layer}.{letter}"
                     if name not in views:
                         continue
-                    if np.shape(drawn) != views[name].shape:
-                        raise ShapeError(f"init: expected {name} of shape {views[name].shape}, got {np.shape(drawn)}")
-                    views[name][...] = drawn
+                    if np.shape(part) != views[name].shape:
+                        raise ShapeError(f"init: expected {name} of shape {views[name].shape}, got {np.shape(part)}")
+                    views[name][...] = part
         inputs.check_finite(get_backend("numpy"), flat, "initial parameters")
         return flat if self.stack is not None else flat[0]
 

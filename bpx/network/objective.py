@@ -209,4 +209,4 @@ def _on_weights(net: MLP, name: str, strength: Any) -> Array | None:
         raise ValueError(f"{name}: expected a finite number >= 0, got {strength}")
     if not np.any(given):
         return None
-    return net.backend.asarray(given[..., None] * net.layout.weight_mask(), net.backend.dtype(net.dtype))
+    return net.asarray(given[..., None] * net.layout.weight_mask())

@@ -42,7 +42,7 @@ class ParameterCheck:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GradientReport:
     """What `check_gradients` found; prints as a table.
 
@@ -73,6 +73,9 @@ class GradientReport:
     def passed(self) -> bool:
         """Whether it is within the tolerance."""
         return bool(self.max_relative_error <= self.tolerance)
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         table = Table(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))

@@ -41,7 +41,7 @@ class ParityRow:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParityReport:
     """What `check_parity` found; prints as a table.
 
@@ -71,13 +71,17 @@ class ParityReport:
             row.ran and all(d <= self.tolerance for d in (row.forward, row.gradient, row.losses)) for row in self.rows
         )
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def __str__(self) -> str:
         table = Table(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
         for row in self.rows:
             shown = (f"{d:.2e}" if row.ran else "not run" for d in (row.forward, row.gradient, row.losses))
             table.add(row.backend, row.device, *shown)
         reasons = "".join(f"{row.backend} did not run: {row.reason}\n" for row in self.rows if not row.ran)
-        verdict = "passed" if self.passed else "FAILED"
+        idle = [row.backend for row in self.rows if not row.ran]
+        verdict = "passed" if self.passed else f"FAILED, {', '.join(idle)} did not run" if idle else "FAILED"
         return (
             f"largest difference from {self.reference}, relative to the largest value, {self.dtype}\n"
             f"{table.to_text()}\n{reasons}{verdict}: tolerance {self.tolerance:.0e}"

@@ -61,7 +61,7 @@ class LayerTrace:
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class StepTrace:
     """One step of gradient descent; ``str``, `to_markdown`, `to_latex` and `to_dict` show it.
 
@@ -86,6 +86,9 @@ class StepTrace:
     y: HostArray
     loss_name: str
     learning_rate: float
+
+    def __repr__(self) -> str:
+        return str(self)
 
     def __str__(self) -> str:
         return self._render(lambda title: title, lambda table: table.to_text("  "), str)

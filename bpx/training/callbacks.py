@@ -6,18 +6,22 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
+import numpy as np
+
 from bpx.training.history import short
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
 
-__all__ = ["Callback", "ProgressLines", "as_callback"]
+__all__ = ["Callback", "ProgressLines", "as_callback", "asks_to_stop"]
 
 
 class Callback:
-    """Base class: override what is wanted. Each method is given the `Run` (net, history, epoch, step, loss, ...).
+    """Base class: override what is wanted. Each method is given the run.
 
-    A plain function ``f(run)`` given as a callback is called as `on_epoch_end`.
+    A run has ``net`` (in training), ``history``, ``epoch`` and ``step`` (done so far), ``epochs`` (the limit), ``loss``
+    and ``val_loss`` (of the last epoch), ``seconds``, ``error_rate()`` and ``evaluate(data)``. A plain function
+    ``f(run)`` given as a callback is called as `on_epoch_end`.
     """
 
     def on_fit_begin(self, run: Run) -> None:
@@ -42,7 +46,8 @@ class _Function(Callback):
         self._function = function
 
     def on_epoch_end(self, run: Run) -> bool | None:
-        return self._function(run) is True
+        answer: bool | None = self._function(run)
+        return answer
 
 
 @final
@@ -58,6 +63,13 @@ class ProgressLines(Callback):
             val = f"  val_loss {short(run.val_loss)}" if run.val_loss is not None else ""
             counted = f"{run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
             print(f"epoch {counted}  loss {short(run.loss)}{val}  {run.seconds:.1f} s", file=sys.stderr)
+
+
+def asks_to_stop(answer: Any) -> bool:
+    """Whether a callback's answer ends training; None and False do not, and anything but a bool is a mistake."""
+    if answer is None or isinstance(answer, (bool, np.bool_)):
+        return bool(answer)
+    raise TypeError(f"a callback returns True to stop, or None or False to go on; got {answer!r}")
 
 
 def as_callback(callback: Callback | Callable[[Run], Any]) -> Callback:

@@ -114,4 +114,4 @@ def _on_device(net: MLP, rate: Any) -> Any:
     """A rate as a Python float, or as an array of shape (K, 1) on the device."""
     if np.ndim(rate) == 0:
         return float(rate)
-    return net.backend.asarray(np.asarray(rate, dtype=np.float64)[:, None], net.backend.dtype(net.dtype))
+    return net.asarray(np.asarray(rate, dtype=np.float64)[:, None])

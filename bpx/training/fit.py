@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from bpx._typing import Array
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
-from bpx.network import inputs
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Data, check_batch_size, check_sampling, order
+from bpx.training.batches import check_batch_size, check_sampling, order
 from bpx.training.callbacks import Callback, ProgressLines, as_callback
 from bpx.training.descent import Descent
+from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.weighting import class_weights
 
 __all__ = ["fit"]
 
@@ -51,8 +49,8 @@ def fit(
     ----------
     net : MLP
         Changed in place.
-    X : array of shape (n, n_in)
-        On the host, or on the network's backend and device; copied there once.
+    X : array or SciPy sparse matrix of shape (n, n_in)
+        On the host, or on the network's backend and device; copied there once. Sparse rows become dense batch by batch.
     y : array of shape (n, n_out), or (n,) for one output or integer class labels
         Targets.
     loss : str, Loss or function
@@ -63,7 +61,8 @@ def fit(
     epochs : int
         Passes over the data at most (iterations, for SciPy's methods).
     batch_size : int or None
-        Samples per step: 1 is online, None the full batch.
+        Samples per step: 1 is online, None the full batch. With fewer samples than that an epoch is one step: small
+        data want a smaller batch or more epochs. SciPy's methods always take the full batch.
     sampling : {"shuffle", "sequential", "replacement"}
         A new order each epoch, the order they have, or n random draws.
     l2 : float, or K floats for a stack
@@ -102,26 +101,31 @@ def fit(
     -----
     Ctrl-C ends training and keeps the network as it is after the last step.
     """
+    if not isinstance(net, MLP):
+        raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
     chosen = losses.get(loss)
     solver = solvers.get(optimizer)
     first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
     epochs = _check_epochs(epochs)
     check_sampling(sampling)
-    rules = list(stop) if isinstance(stop, Iterable) else [stop]
+    rules = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
     for rule in rules:
         if not isinstance(rule, StopRule):
             raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
-    hooks = [as_callback(hook) for hook in (callbacks if isinstance(callbacks, Iterable) else [callbacks])]
+    given: Any = callbacks
+    hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
+    if not isinstance(progress, (bool, int, np.integer)) or progress < 0:
+        raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
     if progress:
         hooks.append(ProgressLines(None if progress is True else int(progress)))
     rng = np.random.default_rng(_check_seed(seed))
 
     objective = Objective(net, chosen, l2)
-    data = _gate(net, X, y, chosen, sample_weight, class_weight)
-    held_out = None if validation is None else _gate_validation(net, validation, chosen)
+    data = gate(net, X, y, chosen, sample_weight, class_weight)
+    held_out = None if validation is None else gate_validation(net, validation, chosen)
     size = check_batch_size(batch_size, data.X.shape[0])
     scipy_minimize = None if solver is None else solvers.check(net, solver)
-    bound = None if first_order is None else first_order.bind(lambda a: net.backend.asarray(a, _dtype(net)), net.stack)
+    bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
 
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
     with net.backend.scope(), np.errstate(all="ignore"):
@@ -136,36 +140,6 @@ def fit(
         except KeyboardInterrupt:
             reason = StopReason.INTERRUPTED
         return run.finish(reason)
-
-
-def _dtype(net: MLP) -> Any:
-    """The network's dtype as its backend calls it."""
-    return net.backend.dtype(net.dtype)
-
-
-def _gate(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any, suffix: str = "") -> Data:
-    """Check data and bring them to the network's backend."""
-    dtype = _dtype(net)
-    x, single = inputs.inputs(net.backend, dtype, X, net.sizes[0], name=f"X{suffix}")
-    if single:
-        x = net.backend.xp.reshape(x, (1, net.sizes[0]))
-    n, n_out = x.shape[0], net.sizes[-1]
-    t = inputs.targets(net.backend, dtype, y, n, n_out, loss, single=single, name=f"y{suffix}")
-    w = inputs.sample_weights(net.backend, dtype, sample_weight, n, net.stack)
-    if class_weight is not None:
-        factor: Array = net.backend.asarray(class_weights(net.backend.to_host(t), class_weight, n_out), dtype)
-        w = factor if w is None else w * factor
-        if float(net.backend.xp.min(net.backend.xp.sum(w, axis=-2))) <= 0.0:
-            raise ValueError("class_weight: with sample_weight, every sample would have weight zero")
-    return Data(x, t, w)
-
-
-def _gate_validation(net: MLP, validation: Sequence[Any], loss: Loss) -> Data:
-    """Check validation data and bring them to the network's backend."""
-    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        raise TypeError("validation: expected (X_val, y_val) or (X_val, y_val, sample_weight)")
-    weight = validation[2] if len(validation) == 3 else None
-    return _gate(net, validation[0], validation[1], loss, weight, None, suffix="_val")
 
 
 def _check_epochs(epochs: int) -> int:

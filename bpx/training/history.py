@@ -27,7 +27,7 @@ class StopReason(Enum):
     DIVERGED = "the loss or a parameter was no longer finite"
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a training run did, epoch by epoch.
 
@@ -71,13 +71,19 @@ class History:
         last = f", loss {short(self.loss[-1])}" if self.loss else ""
         val = f", validation loss {short(self.val_loss[-1])}" if self.val_loss else ""
         best = "" if self.best_epoch is None else f", parameters of epoch {self.best_epoch} restored"
+        lost = f"; diverged: networks {np.flatnonzero(self.diverged).tolist()}" if np.ndim(self.diverged) else ""
         return (
             f"{self.epochs} epochs, {self.steps} steps in {self.seconds:.2f} s{last}{val}{best};"
-            f" stopped: {self.stop_reason.value}"
+            f" stopped: {self.stop_reason.value}{lost if np.any(self.diverged) else ''}"
         )
+
+    __repr__ = __str__
 
 
 def short(value: Any) -> str:
     """A loss as text; for a stack its range."""
     values = np.asarray(value)
-    return f"{float(values):.6g}" if values.ndim == 0 else f"{values.min():.6g} to {values.max():.6g}"
+    if values.ndim == 0:
+        return f"{float(values):.6g}"
+    finite = values[np.isfinite(values)]
+    return f"{finite.min():.6g} to {finite.max():.6g}" if finite.size else "none finite"

@@ -13,7 +13,7 @@ from bpx.errors import DivergenceWarning, warn_caller
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
-from bpx.training.callbacks import Callback
+from bpx.training.callbacks import Callback, asks_to_stop
 from bpx.training.history import History, StopReason
 from bpx.training.stopping import StopRule
 
@@ -72,8 +72,10 @@ class Run:
         self._callbacks = list(callbacks)
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
-        self._last_finite = net.flat * 1.0
+        # Parameters whose loss is known to be finite, and those after the last epoch, whose loss is not known yet.
+        self._proven, self._latest = net.flat * 1.0, net.flat * 1.0
         self._diverged = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
+        self._diverged_in = np.zeros(self._diverged.shape, dtype=np.int64)
         self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self)) for rule in rules]
 
     @property
@@ -102,8 +104,9 @@ class Run:
         if learning_rate is not None:
             self.history.learning_rate.append(learning_rate)
         self.history.epochs, self.history.steps = self.epoch, self.step
-        self._diverged |= ~np.isfinite(host)
-        self.copy_rows(~self._diverged, self.net.flat, self._last_finite)
+        self._note_divergence(~np.isfinite(host))
+        self.copy_rows(~self._diverged, self._latest, self._proven)
+        self.copy_rows(~self._diverged, self.net.flat, self._latest)
         if np.all(self._diverged):
             return StopReason.DIVERGED
         if self._validation is not None:
@@ -120,7 +123,7 @@ class Run:
             if np.all(done | self._diverged):
                 reasons.append(rule.reason)
         answers = [callback.on_epoch_end(self) for callback in self._callbacks]
-        if any(answer is True for answer in answers):
+        if any(asks_to_stop(answer) for answer in answers):
             reasons.append(StopReason.CALLBACK)
         return reasons[0] if reasons else None
 
@@ -128,7 +131,7 @@ class Run:
         """Restore what must be restored, warn of divergence, and complete the history."""
         if reason is StopReason.INTERRUPTED:  # in the middle of an epoch, whose end would have looked
             xp = self.net.backend.xp
-            self._diverged |= ~self.net.backend.to_host(xp.all(xp.isfinite(self.net.flat), axis=-1))
+            self._note_divergence(~self.net.backend.to_host(xp.all(xp.isfinite(self.net.flat), axis=-1)))
         for rule, state in self._rules:
             rule.finish(state, self)
         if np.any(self._diverged):
@@ -146,13 +149,25 @@ class Run:
         xp, net = self.net.backend.xp, self.net
         lost = self._diverged & ~net.backend.to_host(xp.all(xp.isfinite(net.flat), axis=-1))
         broken = lost if self.history.best_epoch is not None else self._diverged
-        self.copy_rows(broken, self._last_finite, net.flat)
-        which = "" if self._diverged.ndim == 0 else f" of network(s) {np.flatnonzero(self._diverged).tolist()}"
+        if np.any(broken):
+            self.copy_rows(broken, self._latest, net.flat)
+            # Finite parameters can still be so large that their loss is not; then the ones before them are better.
+            self.copy_rows(broken & ~np.isfinite(self.evaluate(self.data)), self._proven, net.flat)
+        if self._diverged.ndim == 0:
+            which = f" in epoch {int(self._diverged_in)}"
+        else:
+            numbers = np.flatnonzero(self._diverged).tolist()
+            which = f" of network(s) {numbers} in epoch(s) {self._diverged_in[self._diverged].tolist()}"
         warn_caller(
-            f"the loss or a parameter{which} was no longer finite after epoch {self.epoch}; the last finite parameters"
-            f" are restored. Try {self._advice}",
+            f"the loss or a parameter{which} was no longer finite; the last parameters with a finite loss are restored."
+            f" Try {self._advice}",
             DivergenceWarning,
         )
+
+    def _note_divergence(self, lost: Any) -> None:
+        """Remember which networks are lost, and since which epoch."""
+        self._diverged_in = np.where(lost & ~self._diverged, max(self.epoch, 1), self._diverged_in)
+        self._diverged = self._diverged | lost
 
     def copy_rows(self, which: Any, source: Array, target: Array) -> None:
         """target = source where `which` holds: a bool for a single network, K of them for a stack."""

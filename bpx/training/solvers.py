@@ -59,7 +59,7 @@ def get(optimizer: Any) -> SciPy | None:
         return optimizer
     if isinstance(optimizer, str) and optimizer.lower() in METHODS:
         return SciPy(optimizer)
-    if isinstance(optimizer, str) and optimizer not in OPTIMIZERS:
+    if isinstance(optimizer, str) and optimizer.lower() not in OPTIMIZERS:
         known = ", ".join([*sorted(OPTIMIZERS), *sorted(METHODS)])
         raise ValueError(f"unknown optimizer {optimizer!r}; known are {known}")
     return None
@@ -147,6 +147,8 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     if reasons:
         return reasons[0]
     run.solution = result
+    if run.epoch == 0:  # it ended where it began
+        run.history.loss.append(float(objective.value(*data)))
     run.history.message = str(result.message)
     if result.success:
         return StopReason.CONVERGED

@@ -35,6 +35,11 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
     TypeError
         If it is neither a dict nor "balanced".
     """
+    if y.ndim == 2 and (np.min(y) < 0.0 or np.max(y) > 1.0):
+        raise ValueError(
+            f"class_weight: expected targets that are classes (labels, or columns of 0 and 1), got numbers from"
+            f" {np.min(y):g} to {np.max(y):g}; weigh such samples with sample_weight"
+        )
     if y.ndim == 1:
         labels = y.astype(np.int64)
     else:

@@ -1,0 +1,71 @@
+"""Training data through the gate: checked, and brought to the network's backend, before anything changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bpx.errors import ShapeError
+from bpx.formulas.losses import Loss
+from bpx.network import inputs
+from bpx.network.mlp import MLP
+from bpx.training.batches import Data, SparseRows
+from bpx.training.weighting import class_weights
+
+__all__ = ["gate", "gate_validation"]
+
+
+def gate(
+    net: MLP,
+    X: Any,
+    y: Any,
+    loss: Loss,
+    sample_weight: Any = None,
+    class_weight: Mapping[int, float] | str | None = None,
+    suffix: str = "",
+) -> Data:
+    """Check data and bring them to the network's backend; arguments as `fit`'s.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    """
+    backend, dtype = net.backend, net.backend.dtype(net.dtype)
+    single = False
+    if hasattr(X, "tocsr"):
+        x: Any = _sparse(net, X, f"X{suffix}")
+    else:
+        x, single = inputs.inputs(backend, dtype, X, net.sizes[0], name=f"X{suffix}")
+    n, n_out = x.shape[0], net.sizes[-1]
+    t = inputs.targets(backend, dtype, y, n, n_out, loss, single=single, name=f"y{suffix}")
+    w = inputs.sample_weights(backend, dtype, sample_weight, n, net.stack)
+    if class_weight is not None:
+        factor = net.asarray(class_weights(backend.to_host(t), class_weight, n_out))
+        w = factor if w is None else w * factor
+        if float(backend.xp.min(backend.xp.sum(w, axis=-2))) <= 0.0:
+            raise ValueError("class_weight: with sample_weight, every sample would have weight zero")
+    return Data(x, t, w)
+
+
+def _sparse(net: MLP, X: Any, name: str) -> SparseRows:
+    """A SciPy sparse matrix, checked but not made dense."""
+    if X.ndim != 2 or X.shape[1] != net.sizes[0] or X.shape[0] == 0:
+        raise ShapeError(
+            f"{name}: expected a sparse matrix of shape (samples, {net.sizes[0]}) with at least one sample, got"
+            f" {tuple(X.shape)}"
+        )
+    entries = X.tocsr().data
+    if entries.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got dtype {entries.dtype}")
+    inputs.check_finite(net.backend, np.asarray(entries), f"{name} (stored entries)")
+    return SparseRows(net.backend, X, net.backend.dtype(net.dtype))
+
+
+def gate_validation(net: MLP, validation: Sequence[Any], loss: Loss) -> Data:
+    """Check validation data, (X_val, y_val) or (X_val, y_val, sample_weight), and bring them to the backend."""
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        raise TypeError(f"validation: expected (X_val, y_val) or (X_val, y_val, sample_weight), got {validation!r:.80}")
+    weight = validation[2] if len(validation) == 3 else None
+    return gate(net, validation[0], validation[1], loss, weight, suffix="_val")
