@@ -237,7 +237,7 @@ def test_an_array_on_another_device_is_refused_with_both_devices_and_a_remedy(ca
 @pytest.mark.parametrize("lib", ["strict", "torch", "cupy"], indirect=True)
 def test_an_array_of_another_library_is_refused_with_both_names_and_a_remedy(lib, call):
     net = classifier("numpy")
-    words = ["'numpy'", lib.library, str(lib.device), "net.to(", "host copy"]
+    words = ["'numpy'", lib.package, str(lib.device), "net.to(", "host copy"]
     message = refuses(bpx.DeviceMismatchError, words, net, lambda: call(net, lib.asarray))
     # The remedy, word for word.
     remedy = message.partition("one to the other: ")[2].partition(", or")[0]

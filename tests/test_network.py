@@ -356,7 +356,7 @@ def test_a_pickled_network_comes_back_on_its_backend(stack):
 @pytest.mark.parametrize("lib", ["strict", "torch", "cupy"], indirect=True)
 def test_a_pickled_network_comes_back_on_its_backend_or_on_numpy_with_a_warning(lib):
     net = bpx.MLP([3, 4, 2], dropout=0.5, seed=3, backend=lib)
-    data, named = pickle.dumps(net), lib.library in {"torch", "cupy"}
+    data, named = pickle.dumps(net), lib.package in {"torch", "cupy"}
     if named:
         again = pickle.loads(data)
     else:

@@ -48,7 +48,7 @@ class Backend(ABC):
     """
 
     name: str
-    library: str
+    package: str
     xp: Namespace
     device: Any
 
@@ -77,7 +77,7 @@ class Backend(ABC):
         library = library_of(x)
         if library == "host":
             return self._from_host(np.asarray(x), wanted)
-        if library != self.library:
+        if library != self.package:
             raise DeviceMismatchError(
                 f"the network is on backend {self.name!r} (device {self.device}), the array is one of {library}"
                 f" (device {getattr(x, 'device', 'unknown')}); move one to the other: {_remedy(library, x)}"

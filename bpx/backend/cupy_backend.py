@@ -17,7 +17,7 @@ __all__ = ["CupyBackend", "probe"]
 class CupyBackend(Backend):
     """CuPy on one GPU. Work goes to the caller's current stream."""
 
-    library = "cupy"
+    package = "cupy"
 
     def __init__(self, index: int = 0) -> None:
         import array_api_compat.cupy as xp

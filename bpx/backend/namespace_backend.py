@@ -25,22 +25,22 @@ class NamespaceBackend(Backend):
 
     def __init__(self, xp: Namespace, device: Any = None) -> None:
         self.xp = xp
-        self.library = str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
+        self.package = str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
         self.device = xp.__array_namespace_info__().default_device() if device is None else device
-        self.name = self.library
+        self.name = self.package
         try:
             flat = xp.zeros((2, 4), dtype=xp.float32, device=self.device)
             xp.reshape(flat[..., 1:3], (2, 1, 2), copy=False)[...] = 1.0
             writable = bool(xp.sum(flat) == 4.0)
         except Exception as error:
             raise BackendUnavailableError(
-                f"arrays of {self.library!r} cannot be written through a reshaped view ({error}); bpx keeps all"
+                f"arrays of {self.package!r} cannot be written through a reshaped view ({error}); bpx keeps all"
                 " parameters in one flat vector with named views, so use a library with mutable arrays (numpy, cupy,"
                 " torch)"
             ) from error
         if not writable:
             raise BackendUnavailableError(
-                f"writing into a view of a {self.library!r} array does not change the array; bpx keeps all parameters"
+                f"writing into a view of a {self.package!r} array does not change the array; bpx keeps all parameters"
                 " in one flat vector with named views, so use a library with real views (numpy, cupy, torch)"
             )
 

@@ -16,7 +16,7 @@ __all__ = ["NumpyBackend"]
 class NumpyBackend(Backend):
     """NumPy follows the array API by itself since 2.0, so no wrapper stands between (it would cost 0.3 s to import)."""
 
-    name = library = "numpy"
+    name = package = "numpy"
     xp = np
     device = "cpu"
 

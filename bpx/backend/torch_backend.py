@@ -17,7 +17,7 @@ __all__ = ["TorchBackend", "probe"]
 class TorchBackend(Backend):
     """PyTorch on one device, such as ``"cpu"`` or ``"cuda:0"``."""
 
-    library = "torch"
+    package = "torch"
 
     def __init__(self, device: str = "cpu") -> None:
         import array_api_compat.torch as xp
