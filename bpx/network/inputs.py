@@ -104,7 +104,7 @@ def inputs(
     if x.shape[-1] != n_in:
         hint = (
             f"; a 1-D {name} is one sample, for {x.shape[0]} samples of one feature use {name}.reshape(-1, 1)"
-            if x.ndim == 1
+            if x.ndim == 1 and n_in == 1
             else ""
         )
         raise ShapeError(
