@@ -43,6 +43,10 @@ class Run:
         Wall time since training began.
     solution : scipy.optimize.OptimizeResult or None
         What a SciPy solver returned.
+
+    Notes
+    -----
+    With `goes_on` a loss that is not finite is recorded like any other: rules and the caller judge it.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Run:
         callbacks: Sequence[Callback],
         epochs: int,
         advice: str,
+        goes_on: bool = False,
     ) -> None:
         self.net = net
         self.data = data
@@ -69,6 +74,7 @@ class Run:
         self._validation = validation
         self._plain = Objective(net, objective.loss)
         self._advice = advice
+        self._goes_on = goes_on
         self._callbacks = list(callbacks)
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
@@ -166,6 +172,7 @@ class Run:
 
     def _note_divergence(self, lost: Any) -> None:
         """Remember which networks are lost, and since which epoch."""
+        lost = lost & (not self._goes_on)
         self._diverged_in = np.where(lost & ~self._diverged, max(self.epoch, 1), self._diverged_in)
         self._diverged = self._diverged | lost
 

@@ -42,10 +42,12 @@ class Fitted:
     def _outputs(self, X: Any) -> Array:
         """The network's outputs, in chunks that bound memory."""
         net = self._net
+        sparse = hasattr(X, "tocsr")
         size = self.predict_batch_size or X.shape[0]
-        if X.shape[0] <= size and not hasattr(X, "tocsr"):
+        if X.shape[0] <= size and not sparse:
             return net(X)
-        parts = (X[rows] for rows in gen_batches(X.shape[0], min(size, 4096) if hasattr(X, "tocsr") else size))
+        X = X.tocsr() if sparse else X
+        parts = (X[rows, ...] for rows in gen_batches(X.shape[0], min(size, SPARSE_ROWS) if sparse else size))
         return net.backend.xp.concat([net(p.toarray() if hasattr(p, "toarray") else p) for p in parts], axis=-2)
 
     def _checked(self, X: Any) -> Any:
@@ -58,6 +60,15 @@ class Fitted:
     def _as_given(self, values: Array, X: Any) -> Any:
         """Numbers in the kind of array that came in: NumPy for host data, the network's own for device arrays."""
         return self._net.backend.to_host(values) if library_of(X) == "host" else values
+
+    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The metric on the host, where scikit-learn's own would not take the arrays or the outputs."""
+        output = self._net.backend.to_host(self._outputs(self._checked(X)))
+        return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
+
+    @abstractmethod
+    def _metric(self, y: Any, output: Any, weight: Any) -> float:
+        """The score of outputs, larger is better; NaN where they are not finite."""
 
     def hidden_activations(self, X: Any) -> list[Any]:
         """Every hidden layer's outputs for `X`, each of shape (n, units)."""

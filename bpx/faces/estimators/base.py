@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from copy import copy
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend
 from bpx.faces.estimators.answers import Fitted, to_host
-from bpx.faces.estimators.callback_protocol import CallbackSupport
+from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.mlp import MLP
@@ -23,6 +24,7 @@ from bpx.network.mlp import MLP
 __all__ = ["BaseMLP"]
 
 HostArray = np.ndarray[Any, Any]
+LOGISTIC = ("logistic", "sigmoid")
 
 
 class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
@@ -36,9 +38,13 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
     def _output(self) -> tuple[Any, str]:
         """The output activation, and scikit-learn's name for it."""
 
-    @abstractmethod
-    def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
-        """The score of outputs, larger is better; NaN where they are not finite."""
+    def __sklearn_clone__(self) -> Any:
+        """As scikit-learn clones, but a backend that is a module or an object, which has no copy, is shared."""
+        plain = copy(self)
+        plain.backend = plain.device = None
+        twin = BaseEstimator.__sklearn_clone__(plain)
+        twin.backend, twin.device = self.backend, self.device
+        return twin
 
     # ------------------------------------------------------------------ fit
 
@@ -65,8 +71,9 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         try:
             return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         except BaseException:
+            torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
             self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.update(before | torn_down_later)
             if net is not None:
                 net.flat[...] = kept
             raise
@@ -90,7 +97,9 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         weight = self._class_weighted(y, sample_weight)
         random = check_random_state(self.random_state)
         if first:
-            self._initialize(backend, [X.shape[1], *sizes, target.shape[1]], random, X)
+            self._initialize(
+                backend, [X.shape[1], *sizes, target.shape[1]], random, X, 1 if incremental else self.n_init
+            )
         elif self._net.backend != backend:
             self._net = self._net.to(backend)
 
@@ -98,11 +107,15 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if X_val is not None:
             X_val, y_val = self._validate_validation(X_val, y_val)
             held_out = (X_val, y_val, sample_weight_val)
-        elif self.early_stopping:
+        elif y_val is not None or sample_weight_val is not None:
+            raise ValueError("y_val and sample_weight_val need X_val")
+        elif self.early_stopping and scipy(self) is None:
             kept_rows, test = self._split(target, random)
             held_out = (_rows(X, test), _rows(y, test), _rows(sample_weight, test))
-            X, target, weight = (_rows(part, kept_rows) for part in (X, target, weight))
-        train(self, X, target, weight, held_out, random, incremental)
+            X, target, weight, y, sample_weight = (
+                _rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
+            )
+        train(self, X, target, weight, held_out, random, incremental, (y, sample_weight))
         return self
 
     def _choose_backend(self, X: Any) -> Backend:
@@ -114,12 +127,12 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
             raise ValueError(f"device={self.device!r} needs backend='cupy' or 'torch'")
         if name is None and library_of(X) != "host":
             return backend_of(X)
-        return get_backend(name)
+        return get_backend(name, device=self.device if hasattr(name, "__array_namespace_info__") else None)
 
     def _validate_training(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
         if library_of(X) != "host":
-            return self._validate_device(X, reset), y
+            return self._validate_device(X, reset), np.asarray(y) if library_of(y) == "host" else y
         wanted = (np.float64, np.float32) if self.dtype is None else self.dtype
         checks = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": wanted, "reset": reset}
         pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)
@@ -136,6 +149,7 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
             raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         if reset:
             self.n_features_in_ = int(X.shape[1])
+            self.__dict__.pop("feature_names_in_", None)
         elif X.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {type(self).__name__} is expecting {self.n_features_in_}"
@@ -147,13 +161,20 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         """Checks of validation data, which never change what the estimator knows."""
         if y_val is None:
             raise ValueError("X_val was given without y_val")
-        return self._validate_training(X_val, y_val, reset=False)
+        X_val, y_val = self._validate_training(X_val, y_val, reset=False)
+        self._check_validation_targets(y_val)
+        return X_val, y_val
+
+    def _check_validation_targets(self, y_val: Any) -> None:
+        """The classifier refuses classes that it is not trained on."""
 
     def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
         """Sample weights; the classifier multiplies in its class weights."""
         return sample_weight
 
-    def _initialize(self, backend: Backend, sizes: list[int], random: np.random.RandomState, X: Any) -> None:
+    def _initialize(
+        self, backend: Backend, sizes: list[int], random: np.random.RandomState, X: Any, restarts: int
+    ) -> None:
         """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
         self._random_state = random
         self.n_layers_ = len(sizes)
@@ -161,10 +182,9 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         if self.output_activation is not None:
             output = self.output_activation
             self.out_activation_ = output if isinstance(output, str) else output.name
-        stack = self.n_init if self.n_init > 1 else None
+        stack = restarts if restarts > 1 else None
         dtype = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
-        draw = glorot_uniform(2.0 if self.activation == "logistic" else 6.0, biases=True)
-        draws = [[draw(random, *pair) for pair in pairwise(sizes)] for _ in range(self.n_init)]
+        draws = [self._draw(random, sizes) for _ in range(restarts)]
         flat = np.stack([np.concatenate([part.ravel() for pair in layers for part in pair]) for layers in draws])
         hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
         dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
@@ -177,15 +197,22 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = self.t_ = 0
         self.n_outputs_ = sizes[-1]
         self.backend_, self.device_ = net.backend.name, str(net.backend.device)
-        self.loss_curve_: list[float] = []
-        self.validation_loss_curve_: list[float] = []
+        for name in ("loss_curve_", "validation_loss_curve_", "losses_of_restarts_"):
+            self.__dict__.pop(name, None)
         self._solver_is_stochastic = not scipy(self)
-        if not self._solver_is_stochastic:
-            del self.loss_curve_
-        else:
+        if self._solver_is_stochastic or self.monitor is not None:
+            self.loss_curve_: list[float] = []
             self.best_loss_ = None if scores(self) else np.inf
             self.validation_scores_: Any = [] if scores(self) else None
             self.best_validation_score_ = -np.inf if scores(self) else None
+
+    def _draw(self, random: np.random.RandomState, sizes: list[int]) -> list[Any]:
+        """One network's initial weights; scikit-learn's bound is narrower for logistic, here layer by layer."""
+        names = self.activation if isinstance(self.activation, (list, tuple)) else [self.activation] * (len(sizes) - 1)
+        names = [getattr(a, "name", a) for a in names] or ["identity"]
+        layers = [names[min(i, len(names) - 1)] for i in range(len(sizes) - 1)]
+        draws = {name: glorot_uniform(2.0 if name in LOGISTIC else 6.0, biases=True) for name in layers}
+        return [draws[name](random, *pair) for name, pair in zip(layers, pairwise(sizes), strict=True)]
 
     def _split(self, target: Any, random: np.random.RandomState) -> tuple[HostArray, HostArray]:
         """Row numbers of the training and the validation part, drawn as scikit-learn draws them."""

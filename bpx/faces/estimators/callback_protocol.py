@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, final
 
+import numpy as np
+
+from bpx.network.mlp import MLP
 from bpx.training.callbacks import Callback
 from bpx.training.monitor import Run
 
@@ -22,15 +23,26 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CallbackSupport", "Ticker", "with_callbacks"]
+__all__ = ["CallbackSupport", "Ticker", "member", "with_callbacks"]
+
+# What scikit-learn keeps on an estimator while it fits, to tear callbacks down even where the fit fails.
+TEARDOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+
+
+def member(net: MLP, k: int) -> MLP:
+    """Network k of a stack, alone."""
+    single = MLP(net.sizes, list(net.hidden), net.output, dropout=list(net.dropout), dtype=net.dtype,
+                 seed=net.seeds[k], init="zeros", backend=net.backend)  # fmt: skip
+    single.flat[...] = net.flat[k, ...]
+    return single
 
 
 @final
 class Ticker(Callback):
     """Tells scikit-learn's callbacks of a fit's begin, of each epoch, and of its end."""
 
-    def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
+    def __init__(self, estimator: Any, epochs: int) -> None:
+        self._estimator, self._epochs = estimator, epochs
         wanted = bool(getattr(estimator, "_skl_callbacks", None)) or hasattr(estimator, "_parent_callback_ctx")
         self._wanted = wanted and hasattr(estimator, "_init_callback_context")
         self._context: Any = None
@@ -41,19 +53,26 @@ class Ticker(Callback):
         """Itself, where anybody listens."""
         return [self] if self._wanted else []
 
-    @contextmanager
-    def task(self, X: Any, y: Any) -> Iterator[None]:
-        """The fit as a task of the protocol, its epochs as subtasks."""
+    def begin(self, X: Any, y: Any, sample_weight: Any) -> None:
+        """The fit begins, as a task of the protocol whose subtasks are epochs."""
         if not self._wanted:
-            yield
             return
-        self._data = {"estimator": self._estimator, "X": X, "y": y}
-        self._context = self._estimator._init_callback_context(max_subtasks=self._estimator.max_iter)
+        metadata = None if sample_weight is None else {"sample_weight": sample_weight}
+        self._data = {"estimator": self._estimator, "X": X, "y": y, "metadata": metadata}
+        self._context = self._estimator._init_callback_context(max_subtasks=self._epochs)
         self._context.call_on_fit_task_begin(**self._data)
-        yield
-        self._context.call_on_fit_task_end(**self._data)
 
     def on_epoch_end(self, run: Run) -> bool | None:
-        epoch = self._context.subcontext()
+        epoch = self._context.subcontext(task_name="epoch")
         epoch.call_on_fit_task_begin(**self._data)
-        return bool(epoch.call_on_fit_task_end(**self._data)) or None
+        return bool(epoch.call_on_fit_task_end(**self._data, reconstruction_attributes=lambda: fitted(run)))
+
+    def end(self) -> None:
+        """The fit ends."""
+        if self._wanted:
+            self._context.call_on_fit_task_end(**self._data, reconstruction_attributes={})
+
+
+def fitted(run: Run) -> dict[str, Any]:
+    """What makes a copy of the estimator predict as if training had ended here."""
+    return {"_net": run.net.copy() if run.net.stack is None else member(run.net, int(np.nanargmin(run.loss)))}

@@ -13,10 +13,9 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from bpx.backend.base import library_of
-from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.callback_protocol import with_callbacks
-from bpx.faces.estimators.labels import Labels
+from bpx.faces.estimators.labels import Labels, host_labels
 from bpx.faces.estimators.parameters import FIT, MORE, SHARED, stochastic, store
 from bpx.formulas import losses
 from bpx.formulas.losses import LOSSES, Loss
@@ -74,7 +73,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         X, y, sample_weight
             As for `fit`.
         classes : array, optional
-            All classes there will be; needed at the first call.
+            All classes there will be, for several targets a list of them; needed at the first call.
 
         Returns
         -------
@@ -83,15 +82,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         if not hasattr(self, "classes_"):
             if classes is None:
                 raise ValueError("classes must be passed on the first call to partial_fit.")
-            from sklearn.utils.multiclass import type_of_target
-
-            known = y if type_of_target(to_host(y)).startswith("multilabel") else np.unique(classes)
-            self._pending = Labels(np.asarray(to_host(known)))
-        elif classes is not None and not np.array_equal(self.classes_, np.unique(classes)):
+            self._pending = Labels(host_labels(y), classes)
+        elif classes is not None and not self._labels.same_classes(classes):
             raise ValueError(
                 f"`classes={classes!r}` is not the same as on last call to partial_fit, was: {self.classes_!r}"
             )
-        return self._fit(X, y, sample_weight, incremental=True)
+        try:
+            return self._fit(X, y, sample_weight, incremental=True)
+        finally:
+            self.__dict__.pop("_pending", None)
 
     def predict(self, X):  # type: ignore[no-untyped-def]
         """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
@@ -131,6 +130,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             return [self._log(p) for p in probabilities]
         return self._log(probabilities)
 
+    def score(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
+        """Accuracy; with several labels or targets the share of samples with all of them right."""
+        check_is_fitted(self)
+        if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
+            return super().score(X, y, sample_weight)
+        return self._score(X, y, sample_weight)
+
     def _log(self, p: Any) -> Any:
         """log p in whatever library holds it."""
         return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
@@ -140,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     _stratifies = True
 
     def _begin_targets(self, y: Any, incremental: bool) -> None:
-        host = np.asarray(to_host(y))
+        host = host_labels(y)
         if host.ndim == 2 and host.shape[1] == 1:
             host = column_or_1d(host, warn=True)
         pending = self.__dict__.pop("_pending", None)
@@ -156,7 +162,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self._labels.check_known(host, self.warm_start)
 
     def _encode(self, y: Any) -> HostArray:
-        host = np.asarray(to_host(y))
+        host = host_labels(y)
         encoded: HostArray = self._labels.encode(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host)
         return encoded
 
@@ -167,16 +173,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     def _loss(self) -> Loss:
         return self._labels.log_loss() if self.loss == "log_loss" else losses.get(self.loss)
 
+    def _check_validation_targets(self, y_val: Any) -> None:
+        host = host_labels(y_val)
+        self._labels.check_known(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host, warm_start=False)
+
     def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight
-        factor = self._labels.weights(to_host(y), self.class_weight)
+        factor = self._labels.weights(host_labels(y), self.class_weight)
         return factor if sample_weight is None else sample_weight * factor
 
     def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
         predicted = self._labels.decode(output)
         if self._labels.kind == "multioutput":
-            return float(np.average(np.mean(predicted == y, axis=1), weights=weight))
+            return float(np.average(np.all(predicted == y, axis=1), weights=weight))
         return float(accuracy_score(y, predicted, sample_weight=weight))
 
     def __sklearn_tags__(self) -> Any:

@@ -8,18 +8,31 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
+from bpx.faces.estimators.answers import to_host
 from bpx.formulas.activations import Activation
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
 from bpx.formulas.losses import LOSSES, Loss
 
-__all__ = ["Labels"]
+__all__ = ["Labels", "host_labels"]
 
 HostArray = np.ndarray[Any, Any]
+
+
+def host_labels(y: Any) -> Any:
+    """Labels on the host, as a NumPy array, or as the sparse matrix of a multilabel set that was given."""
+    return y if hasattr(y, "tocsr") else np.asarray(to_host(y))
 
 
 @final
 class Labels:
     """Encodes labels as scikit-learn's LabelBinarizer does, and several multiclass targets as blocks.
+
+    Parameters
+    ----------
+    y : array
+        Labels to learn the classes from.
+    classes : array, or list of arrays, optional
+        All classes (of each target); `y` then only tells the kind.
 
     Attributes
     ----------
@@ -28,15 +41,28 @@ class Labels:
         Sorted.
     """
 
-    def __init__(self, y: HostArray) -> None:
+    def __init__(self, y: HostArray, classes: Any = None) -> None:
+        if classes is not None and type_of_target(y) == "multiclass-multioutput":
+            self.kind, self.classes = "multioutput", [np.unique(known) for known in classes]
+            return
+        if classes is not None and not type_of_target(y).startswith("multilabel"):
+            y = np.unique(classes)
         if type_of_target(y) == "multiclass-multioutput":
             self.kind = "multioutput"
-            self.classes: Any = [np.unique(column) for column in np.asarray(y).T]
+            self.classes = [np.unique(column) for column in np.asarray(y).T]
             return
         self._binarizer = LabelBinarizer().fit(y)
         self.classes = self._binarizer.classes_
         kind = self._binarizer.y_type_
         self.kind = "multilabel" if kind.startswith("multilabel") else kind
+
+    classes: Any
+
+    def same_classes(self, classes: Any) -> bool:
+        """Whether these are the classes it has."""
+        if self.kind != "multioutput":
+            return np.array_equal(self.classes, np.unique(classes))
+        return all(np.array_equal(a, np.unique(b)) for a, b in zip(self.classes, classes, strict=True))
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -86,14 +112,16 @@ class Labels:
         if self.kind == "multioutput":
             columns = zip(np.asarray(y).T, self.classes, strict=True)
             return np.concatenate([column[:, None] == classes for column, classes in columns], axis=1)
-        return np.asarray(self._binarizer.transform(y)).astype(bool)
+        encoded = self._binarizer.transform(y)
+        return np.asarray(encoded.toarray() if hasattr(encoded, "tocsr") else encoded).astype(bool)
 
-    def decode(self, output: HostArray) -> HostArray:
-        """Labels from the network's outputs of shape (n, n_outputs)."""
+    def decode(self, output: HostArray) -> Any:
+        """Labels from the network's outputs of shape (n, n_outputs), sparse where sparse ones were learnt."""
         if self.kind == "multioutput":
             parts = zip(split(output, self.widths), self.classes, strict=True)
             return np.stack([classes[np.argmax(part, axis=1)] for part, classes in parts], axis=1)
-        return np.asarray(self._binarizer.inverse_transform(output.ravel() if self.n_outputs == 1 else output))
+        labels = self._binarizer.inverse_transform(output.ravel() if self.n_outputs == 1 else output)
+        return labels if hasattr(labels, "tocsr") else np.asarray(labels)
 
     def weights(self, y: HostArray, class_weight: Any) -> HostArray:
         """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target)."""

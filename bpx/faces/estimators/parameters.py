@@ -23,7 +23,7 @@ MORE: dict[str, Any] = {
     "solver": [StrOptions({*STOCHASTIC, *METHODS}), Optimizer, SciPy],
     "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"}), Schedule],
     "backend": [object],
-    "device": [str, Integral, None],
+    "device": [object],
     "dtype": [StrOptions({"float32", "float64"}), None],
     "output_activation": [StrOptions(OUTPUT), Activation, None],
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
@@ -84,8 +84,8 @@ SHARED = """
         Evaluations at most, for "lbfgs".
     backend : str, module, Backend or None, default=None
         Where to compute; None is the device of the data, or for host data the backend in force.
-    device : int, str or None, default=None
-        Goes behind the backend's name: ``backend="cupy", device=1``.
+    device : int, str, device object or None, default=None
+        Goes behind the backend's name (``backend="cupy", device=1``), or is one of the backend module's.
     dtype : {"float32", "float64"} or None, default=None
         Of the network; None is that of the data, as in scikit-learn.
     output_activation : str, Activation or None, default=None
@@ -95,9 +95,10 @@ SHARED = """
     l1 : float, default=0.0
         L1 penalty, divided like `alpha`.
     clip_norm : float or None, default=None
-        Largest norm of the gradient.
+        Largest norm of the gradient, for "sgd" and "adam".
     monitor : {"loss", "validation_loss", "validation_score"}, callable or None, default=None
-        What decides when to stop; a callable is given the run, and larger is better. None is scikit-learn's choice.
+        What decides when to stop, after `n_iter_no_change` epochs; a callable is given the run, and larger is better.
+        None is scikit-learn's choice.
     restore_best : bool, default=True
         With `monitor`: whether the best epoch's weights are restored.
     callbacks : list or None, default=None
@@ -105,7 +106,7 @@ SHARED = """
     progress : bool or int, default=False
         Lines on standard error.
     n_init : int, default=1
-        Restarts, trained at once as a stack; the best is kept.
+        Restarts of `fit`, trained at once as a stack; the best is kept.
     predict_batch_size : int or None, default=None
         Rows per forward pass in prediction, to bound memory; None is all.
 """

@@ -75,6 +75,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         output = self._as_given(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 
+    def score(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
+        """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
+        check_is_fitted(self)
+        if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
+            return super().score(X, y, sample_weight)
+        return self._score(X, y, sample_weight)
+
     # ------------------------------------------------------------------ targets
 
     def _begin_targets(self, y: Any, incremental: bool) -> None:

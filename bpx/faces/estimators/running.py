@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,12 @@ from sklearn.utils import shuffle
 
 from bpx.errors import DivergenceWarning
 from bpx.faces.estimators.answers import to_host
-from bpx.faces.estimators.callback_protocol import Ticker
+from bpx.faces.estimators.callback_protocol import Ticker, member
 from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network import inputs
-from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import Data, SparseRows
@@ -44,13 +44,15 @@ def scipy(est: Any) -> SciPy | None:
 
 
 def scores(est: Any) -> bool:
-    """Whether a validation score is computed after each epoch."""
-    return bool(est.early_stopping) or est.monitor == "validation_score" or callable(est.monitor)
+    """Whether a score is computed after each epoch, not only a loss."""
+    return callable(est.monitor) or est.monitor == "validation_score" or (est.monitor is None and est.early_stopping)
 
 
 def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
     """The optimizer, its schedule, and the part of it that scikit-learn's epochs steer."""
     if isinstance(est.solver, Optimizer):
+        if est.clip_norm is not None or isinstance(est.learning_rate, Schedule):
+            raise ValueError("with an optimizer object as solver, give clip_norm and the schedule to that object")
         return est.solver, est.solver.schedule, None
     own = est.learning_rate if isinstance(est.learning_rate, Schedule) else None
     first: Any = own if own is not None else est.learning_rate_init
@@ -88,9 +90,10 @@ def batch_size(est: Any, n: int) -> int:
 
 
 def train(
-    est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool
-) -> None:
-    """Train on checked data."""
+    est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
+    shown: tuple[Any, Any],
+) -> None:  # fmt: skip
+    """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights."""
     net, loss, solver = est._net, est._loss(), scipy(est)
     data = gate(est, X, target, weight, loss)
     val_data, metric = monitoring(est, held_out, loss)
@@ -98,21 +101,30 @@ def train(
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
     if est.progress:
         hooks.append(ProgressLines(None if est.progress is True else int(est.progress)))
-    ticker = Ticker(est)
-    hooks += ticker.hooks
     epochs = 1 if incremental else est.max_iter
+    ticker = Ticker(est, epochs)
+    hooks += ticker.hooks
     restore = bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
     est.n_iter_ = 0
-    with net.backend.scope(), np.errstate(all="ignore"), ticker.task(X, target), warnings.catch_warnings():
+    if solver is not None and est.clip_norm is not None:
+        raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
+    minimize = None if solver is None else solvers.check(net, solver)
+    ticker.begin(X, *shown)
+    with net.backend.scope(), np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if solver is None:
-            reason, run = descend(est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental)
+            reason, run, epoch_end = descend(
+                est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental
+            )
         else:
-            minimize = solvers.check(net, solver)
-            run = Run(net, data, objective, val_data, [], hooks, epochs, "")
+            # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
+            rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
+            run = Run(net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None)
             reason = guarded(run, lambda: solvers.minimize(minimize, run, objective, data, solver))
         run.finish(reason)
-    if reason is StopReason.DIVERGED or np.any(run.history.diverged):
+    # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
+    finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
+    if not np.any(finite & ~np.asarray(run.history.diverged)):
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
             " preprocessed."
@@ -129,22 +141,25 @@ def train(
     if reason is StopReason.INTERRUPTED:
         warnings.warn("Training interrupted by user.", stacklevel=2)
     est.history_ = run.history
+    if run.history.val_loss:
+        est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
     if net.stack is not None:
-        keep_best(est, run, metric)
-    if not est.validation_loss_curve_:
-        del est.validation_loss_curve_
+        keep_best(est, run, epoch_end)
+    ticker.end()
 
 
 def descend(
     est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
     random: np.random.RandomState, incremental: bool,
-) -> tuple[StopReason, Run]:  # fmt: skip
+) -> tuple[StopReason, Run, EpochEnd]:  # fmt: skip
     """Train by the first-order loop, continuing where partial_fit left off."""
     net, n = est._net, data.X.shape[0]
-    optimizer, schedule, rate = first_order(est)
+    resumed = est._resume if incremental else None
+    # scikit-learn's partial_fit goes on with the optimizer it has, whatever set_params changed since.
+    optimizer, schedule, rate = first_order(est) if resumed is None else resumed["optimizer"]
+    if resumed is not None and rate is not None:
+        schedule = rate = copy(rate)
     epoch_end = EpochEnd(est, rate, metric, restore)
-    if not hasattr(est, "validation_loss_curve_"):
-        est.validation_loss_curve_ = []
     size = batch_size(est, n)
     rows = np.arange(n, dtype=np.int64)
 
@@ -158,35 +173,43 @@ def descend(
     descent = Descent(bound, schedule, size, order, by_rows=True)
     if est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
+        epoch_end.restores = est.monitor is not None
         if incremental:
-            descent.step, descent.samples = est._resume["step"], est._resume["samples"]
+            descent.step, descent.epoch, descent.samples = (est._resume[name] for name in ("step", "epoch", "samples"))
+            descent.schedule_state = est._resume["schedule_state"]
             descent.state = {
                 name: value if np.isscalar(value) else net.backend.asarray(value)
                 for name, value in est._resume["state"].items()
             }
             if rate is not None:
                 rate.now = est._resume["rate"]
-    run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "")
+    run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
     reason = guarded(run, lambda: descent.train(run, objective, data))
     est._resume = {
+        "optimizer": (optimizer, schedule, rate),
         "state": descent.state,
+        "schedule_state": descent.schedule_state,
         "step": descent.step,
+        "epoch": descent.epoch,
         "samples": descent.samples,
         "rate": None if rate is None else rate.now,
         "waited": epoch_end.waited,
         "best": epoch_end.best,
     }
-    return reason, run
+    return reason, run, epoch_end
 
 
 def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
     """Validation data for the loss curve, and the metric that is watched (larger is better)."""
     if held_out is None:
+        if callable(est.monitor):
+            return None, est.monitor
         if est.monitor not in (None, "loss"):
             raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
         return None, None
     X_val, y_val, weight = held_out
     val_data = gate(est, X_val, est._encode(y_val), weight, loss)
+    weight = to_host(weight)
     if callable(est.monitor):
         return val_data, est.monitor
     if est.monitor == "validation_loss":
@@ -222,16 +245,25 @@ def finish_scipy(est: Any, run: Run) -> None:
         )
 
 
-def keep_best(est: Any, run: Run, metric: Any) -> None:
-    """Of several restarts keep the network with the best score, or the smallest loss."""
-    worth = -np.asarray(run.history.loss[-1]) if metric is None else np.asarray(metric(run))
-    best = int(np.argmax(worth))
-    flat = est._net.backend.to_host(est._net.flat)[best]
-    net = est._net
-    est.losses_of_restarts_ = np.asarray(run.history.loss[-1])
-    est._net = MLP(net.sizes, list(net.hidden), net.output, dropout=list(net.dropout), dtype=net.dtype,
-                    seed=net.seeds[best], init="zeros", backend=net.backend)  # fmt: skip
-    est._net.flat[...] = est._net.backend.asarray(flat)
+def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
+    """Of several restarts keep the network that is best at what is watched, and its curves."""
+    worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
+    worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
+    k = int(np.argmax(worth))
+    epochs = int(epoch_end.epochs[k])
+    losses = np.asarray(run.history.loss)
+    est.losses_of_restarts_ = losses[epoch_end.epochs - 1, np.arange(len(worth))]
+    est.n_iter_, est.t_ = epochs, epochs * run.data.X.shape[0]
+    est.loss_curve_ = losses[:epochs, k].tolist()
+    est.loss_ = est.loss_curve_[-1]
+    if run.history.val_loss:
+        est.validation_loss_curve_ = np.asarray(run.history.val_loss)[:epochs, k].tolist()
+    if est.validation_scores_ is None:
+        est.best_loss_ = min(est.loss_curve_)
+    else:
+        est.validation_scores_ = [float(value[k]) for value in epoch_end.values[:epochs]]
+        est.best_validation_score_ = float(epoch_end.best[k])
+    est._net = member(est._net, k)
     est._resume = None
 
 

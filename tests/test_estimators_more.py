@@ -1,0 +1,384 @@
+"""What the estimators add to scikit-learn's: each addition against its definition, or against a plain fit."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import log_loss
+from sklearn.utils.class_weight import compute_sample_weight
+
+import bpx
+from bpx import losses, optimizers, schedules
+from bpx.network.objective import Objective
+
+# Two ways to the same numbers, relative to the largest; central differences with their step.
+SAME = 1e-10
+CENTRAL, STEP = 1e-7, 1e-6
+
+N, FEATURES = 90, 5
+SMALL = {"hidden_layer_sizes": (7,), "random_state": 0, "max_iter": 6, "learning_rate_init": 0.01}
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+_rng = np.random.default_rng(11)
+X = _rng.normal(size=(N, FEATURES))
+LABELS = np.array(["ash", "birch", "cedar"])[np.argmax(X[:, :3] + 0.3 * _rng.normal(size=(N, 3)), axis=1)]
+BINARY = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
+NUMBERS = X @ np.array([1.0, -2.0, 0.5, 0.0, 1.0]) + 0.1 * _rng.normal(size=N)
+SEVERAL = np.stack([(X[:, 0] > 0) + 5, (X[:, 1] > 0) + (X[:, 2] > 0.5) * 1], axis=1)
+WEIGHTS = _rng.uniform(0.1, 2.0, N)
+X_VAL, LABELS_VAL, NUMBERS_VAL, W_VAL = X[:30] + 0.05, LABELS[:30], NUMBERS[:30], WEIGHTS[:30]
+
+
+def classifier(**params: Any) -> Any:
+    return bpx.MLPClassifier(**(SMALL | params))
+
+
+def regressor(**params: Any) -> Any:
+    return bpx.MLPRegressor(**(SMALL | params))
+
+
+def same(a: Any, b: Any, tolerance: float = SAME) -> None:
+    """Equal relative to the largest value; lists layer by layer, estimators by their weights."""
+    if hasattr(a, "coefs_"):
+        a, b = [*a.coefs_, *a.intercepts_], [*b.coefs_, *b.intercepts_]
+    if isinstance(a, list) and np.ndim(a[0]) > 0:
+        assert len(a) == len(b)
+        for one, other in zip(a, b, strict=True):
+            same(one, other, tolerance)
+        return
+    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    assert a.shape == b.shape
+    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
+
+
+def different(a: Any, b: Any) -> None:
+    assert max(float(np.max(np.abs(p - q))) for p, q in zip(a.coefs_, b.coefs_, strict=True)) > 1e-4
+
+
+def weights(est: Any) -> list[np.ndarray]:
+    return [*est.coefs_, *est.intercepts_]
+
+
+# ---------------------------------------------------------------------- where and in what precision
+
+
+@pytest.mark.parametrize("estimator", [classifier, regressor])
+def test_every_library_trains_host_data_to_the_same_weights(lib: bpx.Backend, estimator: Any) -> None:
+    y = LABELS if estimator is classifier else NUMBERS
+    est = estimator(backend=lib).fit(X, y, WEIGHTS)
+    assert (est.backend_, est.device_) == (lib.name, str(lib.device))
+    plain = estimator(backend="numpy").fit(X, y, WEIGHTS)
+    same([lib.to_host(w) for w in weights(est)], weights(plain))
+    shown = est.predict(X)
+    assert isinstance(shown, np.ndarray)
+    if estimator is classifier:
+        np.testing.assert_array_equal(shown, plain.predict(X))
+    else:
+        same(shown, plain.predict(X))
+
+
+@pytest.mark.parametrize(("dtype", "given"), [("float32", np.float64), ("float64", np.float32), (None, np.float32)])
+def test_dtype_is_the_networks_and_by_default_the_datas(dtype: str | None, given: Any) -> None:
+    est = regressor(dtype=dtype).fit(X.astype(given), NUMBERS)
+    expected = dtype or np.dtype(given).name
+    assert {w.dtype.name for w in weights(est)} == {expected}
+    assert est.predict(X.astype(given)).dtype.name == expected
+
+
+def test_device_goes_behind_the_backends_name_or_is_the_modules() -> None:
+    xs = pytest.importorskip("array_api_strict")
+    est = classifier(backend=xs, device=xs.Device("device1")).fit(X, LABELS)
+    assert (est.backend_, est.device_) == ("array_api_strict", "array_api_strict.Device('device1')")
+    with pytest.raises(ValueError, match="device='cpu' needs backend"):
+        classifier(device="cpu").fit(X, LABELS)
+    with pytest.raises(ValueError, match="unknown backend 'numpy:7'"):
+        classifier(backend="numpy", device=7).fit(X, LABELS)
+
+
+def test_cupy_without_a_gpu_falls_back_with_one_warning_per_fit() -> None:
+    if next(b for b in bpx.backends() if b.name == "cupy").available:
+        pytest.skip("a GPU is here")
+    est = classifier(backend="cupy", early_stopping=True, n_init=2)
+    for train in (est.fit, est.fit, est.set_params(early_stopping=False).partial_fit):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            train(X, LABELS)
+            est.predict(X)
+        fallbacks = [w for w in caught if w.category is bpx.BackendFallbackWarning]
+        assert len(fallbacks) == 1
+        assert "'cupy' cannot be used, NumPy takes its place" in str(fallbacks[0].message)
+        assert (est.backend_, est.device_) == ("numpy", "cpu")
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_without_scikit_learn_the_error_names_the_extra(name: str) -> None:
+    code = f"""
+import sys
+sys.modules["sklearn"] = None
+import bpx
+try:
+    bpx.{name}
+except ImportError as error:
+    assert "bpx-nn[sklearn]" in str(error) and "bpx.{name}" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_importing_bpx_imports_no_scikit_learn() -> None:
+    code = "import sys, bpx; bpx.MLP([1, 2]); assert not [m for m in sys.modules if m.startswith('sklearn')]"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ---------------------------------------------------------------------- network
+
+
+def test_each_hidden_layer_has_its_activation() -> None:
+    est = regressor(hidden_layer_sizes=(6, 4), activation=["tanh", bpx.activations.get("gelu")]).fit(X, NUMBERS)
+    first, second = est.hidden_activations(X)
+    same(first, np.tanh(X @ est.coefs_[0] + est.intercepts_[0]))
+    same(second, bpx.activations.get("gelu").forward(np, first @ est.coefs_[1] + est.intercepts_[1]))
+    same(est.predict(X), (second @ est.coefs_[2] + est.intercepts_[2])[:, 0])
+    with pytest.raises(ValueError, match="a list of 2"):
+        regressor(hidden_layer_sizes=(6, 4), activation=["tanh"]).fit(X, NUMBERS)
+
+
+@pytest.mark.parametrize("name", ["logistic", "tanh"])
+def test_a_list_of_equal_activations_is_the_one(name: str) -> None:
+    sizes = {"hidden_layer_sizes": (6, 4)}
+    same(
+        classifier(activation=[name, name], **sizes).fit(X, LABELS),
+        classifier(activation=name, **sizes).fit(X, LABELS),
+    )
+
+
+def test_the_output_activation_can_be_chosen() -> None:
+    est = regressor(output_activation="softplus").fit(X, np.abs(NUMBERS))
+    assert est.out_activation_ == "softplus"
+    z = est.hidden_activations(X)[0] @ est.coefs_[1] + est.intercepts_[1]
+    same(est.predict(X), np.log1p(np.exp(z[:, 0])))
+    with pytest.raises(ValueError, match="binary_cross_entropy"):
+        classifier(output_activation="tanh").fit(X, BINARY)
+
+
+def cubic(xp: Any, a: Any, y: Any) -> tuple[Any, Any]:
+    """|a - y|^3 and its derivative."""
+    r = a - y
+    return xp.abs(r) ** 3, 3.0 * r * xp.abs(r)
+
+
+@pytest.mark.parametrize("loss", ["absolute_error", "huber", losses.huber(0.3), cubic, "squared_error"])
+@pytest.mark.parametrize(("estimator", "y"), [(classifier, LABELS), (classifier, BINARY), (regressor, NUMBERS)])
+def test_the_loss_is_the_one_that_is_asked_for(loss: Any, estimator: Any, y: Any) -> None:
+    est = estimator(loss=loss, alpha=0.0, batch_size=N, max_iter=1, solver=bpx.SGD(1e-9)).fit(X, y)
+    formula = losses.get(loss).on_outputs
+    output = est.predict_proba(X)[:, -1:] if y is BINARY else est.predict_proba(X) if y is LABELS else est.predict(X)
+    target = y[:, None] == est.classes_[1:] if y is BINARY else y[:, None] == est.classes_ if y is LABELS else y
+    values = formula(np, np.reshape(output, (N, -1)), np.reshape(target * 1.0, (N, -1)))[0]
+    same(est.loss_, np.sum(values) / N, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(losses.LOSSES))
+def test_every_loss_of_bpx_trains_a_regressor_or_says_why_not(name: str) -> None:
+    y = np.abs(NUMBERS) / 10.0
+    if losses.LOSSES[name].outputs in {"real", "positive"}:
+        est = regressor(loss=name, max_iter=40).fit(X, y)
+        assert est.loss_curve_[-1] < est.loss_curve_[0]
+    else:
+        with pytest.raises(ValueError, match=f"loss '{name}'"):
+            regressor(loss=name).fit(X, y)
+
+
+def test_dropout_is_for_training_only_and_the_seed_decides() -> None:
+    params = {"hidden_layer_sizes": (30, 20), "dropout": [0.5, 0.2]}
+    one, again = classifier(**params).fit(X, LABELS), classifier(**params).fit(X, LABELS)
+    same(one, again)
+    np.testing.assert_array_equal(one.predict_proba(X), one.predict_proba(X))
+    different(one, classifier(**(params | {"dropout": 0.0})).fit(X, LABELS))
+    with pytest.raises(ValueError, match="needs a loss without randomness"):
+        classifier(solver="lbfgs", dropout=0.1).fit(X, LABELS)
+
+
+# ---------------------------------------------------------------------- penalty, weights
+
+
+@pytest.mark.parametrize("per_batch", [False, True])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_l1_terms_gradient_agrees_with_central_differences(per_batch: bool, weighted: bool) -> None:
+    net = bpx.MLP([FEATURES, 4, 1], "tanh", "identity", dtype="float64", backend="numpy", seed=3)
+    net.biases[0][...] = 0.7
+    objective = Objective(net, losses.get("squared_error"), l2=0.3, l1=0.2, per_batch=per_batch)
+    batch = (X, NUMBERS[:, None], WEIGHTS[:, None] if weighted else None)
+    grad = objective.value_and_grad(*batch)[1].copy()
+    numeric = np.empty_like(grad)
+    for i in range(net.n_params):
+        ends = [net.flat.copy(), net.flat.copy()]
+        ends[0][i] += STEP
+        ends[1][i] -= STEP
+        numeric[i] = (objective.value(*batch, ends[0]) - objective.value(*batch, ends[1])) / (2 * STEP)
+    same(grad, numeric, CENTRAL)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_l1_adds_the_sum_of_absolute_weights_over_the_batch(weighted: bool) -> None:
+    w = WEIGHTS if weighted else None
+    params = {"batch_size": N, "max_iter": 1, "alpha": 0.0}
+    plain, held = (regressor(l1=l1, **params).fit(X, NUMBERS, w) for l1 in (0.0, 0.5))
+    # The loss of the only epoch is that before its step, at the initial weights: biases are not penalised.
+    start = regressor(solver=bpx.SGD(1e-12), **params).fit(X, NUMBERS, w)
+    penalty = 0.5 * sum(np.sum(np.abs(W)) for W in start.coefs_) / (np.sum(WEIGHTS) if weighted else N)
+    same(held.loss_ - plain.loss_, penalty, tolerance=1e-8)
+
+
+def test_l1_makes_weights_small() -> None:
+    plain, held = (regressor(l1=l1, max_iter=200).fit(X, NUMBERS) for l1 in (0.0, 20.0))
+    assert sum(np.sum(np.abs(W)) for W in held.coefs_) < 0.5 * sum(np.sum(np.abs(W)) for W in plain.coefs_)
+
+
+@pytest.mark.parametrize("own", [None, WEIGHTS])
+@pytest.mark.parametrize(
+    ("y", "class_weight"),
+    [
+        (LABELS, "balanced"), (LABELS, {"ash": 3.0, "cedar": 0.5}), (BINARY, {"yes": 2.0, "no": 1.0}),
+        (BINARY, "balanced"), (SEVERAL, "balanced"), (SEVERAL, [{5: 1.0, 6: 2.0}, {0: 1.0, 1: 4.0, 2: 0.5}]),
+        ((SEVERAL > 0) * 1, "balanced"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_class_weight_is_sample_weight(y: Any, class_weight: Any, own: Any, solver: str) -> None:
+    factor = compute_sample_weight(class_weight, y)
+    given = classifier(class_weight=class_weight, solver=solver).fit(X, y, own)
+    same(given, classifier(solver=solver).fit(X, y, factor if own is None else factor * own))
+    if not np.allclose(factor, factor[0]):
+        different(given, classifier(solver=solver).fit(X, y, own))
+
+
+# ---------------------------------------------------------------------- solvers, schedules, clipping
+
+
+def test_an_optimizer_object_does_what_the_named_solver_does() -> None:
+    for named, solver in [
+        ({"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False}, bpx.SGD(0.01, momentum=0.8)),
+        ({"solver": "adam"}, bpx.Adam(0.01, epsilon_hat=True)),
+    ]:
+        same(classifier(**named).fit(X, LABELS), classifier(solver=solver).fit(X, LABELS))
+
+
+@pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
+def test_every_optimizer_trains(name: str) -> None:
+    est = regressor(solver=optimizers.OPTIMIZERS[name](0.01), max_iter=20, batch_size=10).fit(X, NUMBERS)
+    assert est.loss_curve_[-1] < 0.7 * est.loss_curve_[0]
+    est.partial_fit(X, NUMBERS)
+    assert est.n_iter_ == 1
+
+
+@pytest.mark.parametrize("solver", [*sorted(bpx.training.solvers.METHODS), bpx.SciPy("CG", {"gtol": 1e-3})])
+def test_every_scipy_method_lowers_the_loss(solver: Any) -> None:
+    first = regressor(solver=bpx.SGD(1e-12), batch_size=N, max_iter=1).fit(X, NUMBERS).loss_
+    est = regressor(solver=solver, max_iter=25).fit(X, NUMBERS, X_val=X_VAL, y_val=NUMBERS_VAL)
+    assert est.loss_ < 0.5 * first
+    assert 1 <= est.n_iter_ <= 25
+    assert len(est.validation_loss_curve_) == est.n_iter_
+    assert not hasattr(est, "loss_curve_")
+    assert not hasattr(est, "partial_fit")
+
+
+def test_cg_warns_where_it_did_not_converge() -> None:
+    with pytest.warns(ConvergenceWarning, match="cg failed to converge after 2 iteration"):
+        regressor(solver="cg", max_iter=2).fit(X, NUMBERS)
+
+
+def test_a_scipy_method_stops_and_restores_by_its_monitor() -> None:
+    est = regressor(solver="bfgs", monitor="validation_loss", max_iter=300, n_iter_no_change=3, tol=0.0)
+    est.fit(X[:20], NUMBERS[:20], X_val=X_VAL + 1.0, y_val=NUMBERS_VAL)
+    assert est.n_iter_ < 300
+    shown = np.mean((est.predict(X_VAL + 1.0) - NUMBERS_VAL) ** 2) / 2
+    same(shown, min(est.validation_loss_curve_))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_schedule_is_followed_and_continued_by_partial_fit(solver: str) -> None:
+    schedule = schedules.StepDecay(0.05, every=2, factor=0.3, unit="epoch")
+    params = {"solver": solver, "learning_rate": schedule, "shuffle": False, "batch_size": 30}
+    whole = regressor(**params).fit(X, NUMBERS)
+    same(whole.history_.learning_rate, [0.05, 0.05, 0.015, 0.015, 0.0045, 0.0045])
+    parts = regressor(**params)
+    for _ in range(SMALL["max_iter"]):
+        parts.partial_fit(X, NUMBERS)
+    same(whole, parts)
+
+
+@pytest.mark.parametrize(("clip", "share"), [(0.01, None), (1e6, 1.0)])
+def test_clip_norm_bounds_the_gradient(clip: float, share: float | None) -> None:
+    params = {"solver": "sgd", "momentum": 0.0, "batch_size": N, "max_iter": 1, "learning_rate_init": 0.1}
+    start, step = (regressor(**(params | {"learning_rate_init": r})).fit(X, NUMBERS) for r in (1e-12, 0.1))
+    clipped = regressor(clip_norm=clip, **params).fit(X, NUMBERS)
+    moved, full = (np.concatenate([(a - b).ravel() for a, b in zip(weights(e), weights(start), strict=True)])
+                   for e in (clipped, step))  # fmt: skip
+    same(np.linalg.norm(moved), 0.1 * clip if share is None else share * np.linalg.norm(full), 1e-8)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"solver": "lbfgs", "clip_norm": 1.0}, {"solver": bpx.Adam(), "clip_norm": 1.0},
+     {"solver": bpx.Adam(), "learning_rate": schedules.Cosine(0.1, 5)}, {"solver": "lbfgs", "n_init": 2}],
+)  # fmt: skip
+def test_what_a_solver_cannot_use_is_refused(params: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"clip_norm|schedule|trains one network"):
+        regressor(**params).fit(X, NUMBERS)
+
+
+# ---------------------------------------------------------------------- gradients, chunks
+
+GRADIENTS: list[tuple[Any, Any, Callable[[Any], float]]] = [
+    (classifier, LABELS, lambda p: log_loss(LABELS, p.predict_proba(p.at))),
+    (classifier, BINARY, lambda p: log_loss(BINARY, p.predict_proba(p.at))),
+    (regressor, NUMBERS, lambda p: np.mean((p.predict(p.at) - NUMBERS) ** 2) / 2),
+    (regressor, np.stack([NUMBERS, X[:, 0]], 1),
+     lambda p: np.sum((p.predict(p.at) - np.stack([NUMBERS, X[:, 0]], 1)) ** 2) / 2 / N),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("estimator", "y", "value"), GRADIENTS)
+def test_the_input_gradient_agrees_with_central_differences(estimator: Any, y: Any, value: Any) -> None:
+    est = estimator(activation="tanh").fit(X, y)
+    grad = est.input_gradient(X, y)
+    assert grad.shape == X.shape
+    for i, j in [(0, 0), (3, 4), (50, 2)]:
+        ends = []
+        for sign in (1.0, -1.0):
+            est.at = X.copy()
+            est.at[i, j] += sign * 1e-4
+            ends.append(value(est))
+        assert abs(grad[i, j] - (ends[0] - ends[1]) / 2e-4) <= CENTRAL * np.max(np.abs(grad))
+
+
+@pytest.mark.parametrize("size", [1, 7, N, 1000])
+def test_prediction_in_chunks_is_the_same(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = bpx.MLP.__call__
+    for estimator, y, method in [(classifier, LABELS, "predict_proba"), (regressor, NUMBERS, "predict")]:
+        est = estimator().fit(X, y)
+        whole = getattr(est, method)(X)
+        rows: list[int] = []
+        monkeypatch.setattr(bpx.MLP, "__call__", lambda net, x, rows=rows: rows.append(len(x)) or forward(net, x))
+        same(getattr(est.set_params(predict_batch_size=size), method)(X), whole)
+        monkeypatch.setattr(bpx.MLP, "__call__", forward)
+        assert sum(rows) == N
+        assert max(rows) == min(size, N)
+
+
+def test_a_clone_has_every_addition() -> None:
+    params = {"loss": cubic, "dropout": 0.1, "l1": 0.5, "clip_norm": 1.0, "n_init": 2, "monitor": "loss"}
+    twin = clone(regressor(**params))
+    assert {name: twin.get_params()[name] for name in params} == params
+    assert re.search(r"l1=0\.5", repr(twin))
