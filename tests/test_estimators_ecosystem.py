@@ -104,7 +104,7 @@ def test_clone_gives_an_unfitted_equal(lib: bpx.Backend) -> None:
 @pytest.mark.parametrize("through", ["pickle", "joblib"])
 def test_a_pickled_estimator_predicts_and_goes_on(lib: bpx.Backend, solver: Any, through: str) -> None:
     if lib.name not in {"numpy", "torch", "cupy"}:
-        pytest.skip("a backend without a name is loaded on NumPy")
+        pytest.skip("does not apply: a backend without a name is loaded on NumPy")
     est = classifier(solver=solver, backend=lib.name).fit(X, LABELS)
     file = io.BytesIO()
     if through == "joblib":
@@ -314,7 +314,7 @@ def test_labels_on_the_host_beside_inputs_on_a_device(lib: bpx.Backend) -> None:
 
 def test_arrays_of_a_wrong_shape_or_place_are_refused(lib: bpx.Backend) -> None:
     if lib.name == "numpy":
-        pytest.skip("scikit-learn's own checks")
+        pytest.skip("does not apply: host data are checked by scikit-learn itself")
     est = regressor().fit(on(lib, X), on(lib, NUMBERS))
     with pytest.raises(ValueError, match="X has 2 features, but MLPRegressor is expecting 4 features"):
         est.predict(on(lib, X[:, :2]))
