@@ -9,23 +9,30 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["compiled", "is_number", "is_plain"]
+__all__ = ["compiled", "compiled_sum", "is_number", "is_plain"]
 
 logger = logging.getLogger("bpx.kernels")
 
-# Sums may be reordered and products fused with sums, so that the processor's vectors are used. NaN and infinity keep
-# their meaning (no "nnan", "ninf"): divergence must be seen.
-_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": {"reassoc", "contract"}}
+# No liberties with arithmetic: what is computed element by element then equals the formula to the last bit.
+_EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+# A long sum may be reordered, so that the processor's vectors are used. NaN and infinity keep their meaning (no "nnan",
+# no "ninf"): divergence must be seen.
+_REORDERED: dict[str, Any] = _EXACT | {"fastmath": {"reassoc"}}
 
 
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any], options: dict[str, Any] = _EXACT) -> Callable[..., Any]:
     """The function, compiled at its first call with arrays of a dtype and kept on disk."""
     try:
-        kernel: Callable[..., Any] = numba.njit(cache=True, **_OPTIONS)(function)
+        kernel: Callable[..., Any] = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:  # neither the package's folder nor the user's cache can be written
         logger.info("compiled kernels are not kept on disk: %s", error)
-        kernel = numba.njit(**_OPTIONS)(function)
+        kernel = numba.njit(**options)(function)
     return kernel
+
+
+def compiled_sum(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a function with a long sum, in any order."""
+    return compiled(function, _REORDERED)
 
 
 def is_plain(*arrays: Any) -> bool:

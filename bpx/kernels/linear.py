@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.compiling import compiled, is_number, is_plain
+from bpx.kernels.compiling import compiled, compiled_sum, is_number, is_plain
 
 __all__ = ["add_penalty", "column_sums"]
 
@@ -30,7 +30,7 @@ def column_sums(xp: Namespace, grad_z: Array, out: Array) -> Array:
     return out
 
 
-@compiled
+@compiled_sum
 def _pull_l2(flat: Array, l2: Array, share: Any, grads: Array) -> Any:
     """Value and gradient of the squares."""
     part = flat.dtype.type(share)

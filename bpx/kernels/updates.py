@@ -93,15 +93,15 @@ def adagrad(
 def _adam(
     grads: Array, mean: Array, square: Array, params: Array, rates: Any, beta_1: Any, beta_2: Any, epsilon: Any
 ) -> None:
-    """p <- kept p - rate m / (unroot sqrt(s) + eps), with (kept, rate, unroot) = `rates`."""
+    """p <- kept p - rate (m / (sqrt(s) / root + eps)), with (kept, rate, root) = `rates`."""
     dtype = params.dtype.type
-    kept, rate, unroot = dtype(rates[0]), dtype(rates[1]), dtype(rates[2])
+    kept, rate, root = dtype(rates[0]), dtype(rates[1]), dtype(rates[2])
     old_1, old_2, new_1, new_2 = dtype(beta_1), dtype(beta_2), dtype(1.0 - beta_1), dtype(1.0 - beta_2)
     small = dtype(epsilon)
     for i in range(params.size):
         mean[i] = old_1 * mean[i] + new_1 * grads[i]
         square[i] = old_2 * square[i] + new_2 * (grads[i] * grads[i])
-        params[i] = kept * params[i] - rate * (mean[i] / (np.sqrt(square[i]) * unroot + small))
+        params[i] = kept * params[i] - rate * (mean[i] / (np.sqrt(square[i]) / root + small))
 
 
 def adam(
@@ -118,14 +118,14 @@ def adam(
     epsilon_hat: bool,
     weight_decay: Hyper | None = None,
 ) -> tuple[Array, Array, Array]:
-    """Both moments and the parameters together; a root and one division for each parameter, in both forms."""
+    """Both moments and the parameters together; the form with `epsilon_hat` divides by a root of 1."""
     decay = 0.0 if weight_decay is None else weight_decay
     if not is_number(learning_rate, beta_1, beta_2, epsilon, decay) or not is_plain(grads, mean, square, params):
         return NotImplemented
     rate = learning_rate / (1.0 - beta_1**step)
     root = (1.0 - beta_2**step) ** 0.5
     kept = 1.0 - learning_rate * decay
-    rates = (kept, rate * root, 1.0) if epsilon_hat else (kept, rate, 1.0 / root)
+    rates = (kept, rate * root, 1.0) if epsilon_hat else (kept, rate, root)
     flat = grads.reshape(-1), mean.reshape(-1), square.reshape(-1), params.reshape(-1)
     _adam(*flat, rates, float(beta_1), float(beta_2), float(epsilon))
     return params, mean, square
