@@ -38,11 +38,17 @@ def compiled_sum(function: Callable[..., Any]) -> Callable[..., Any]:
 def is_plain(*arrays: Any) -> bool:
     """Whether all are NumPy arrays of one dtype, float32 or float64, in one piece and not empty."""
     dtype = arrays[0].dtype
-    return dtype.char in "fd" and all(
-        type(a) is np.ndarray and a.dtype == dtype and a.flags.c_contiguous and a.size for a in arrays
-    )
+    if dtype.char not in "fd":
+        return False
+    for a in arrays:  # a loop, because a generator costs more than all that it asks
+        if type(a) is not np.ndarray or a.dtype != dtype or not a.flags.c_contiguous or not a.size:
+            return False
+    return True
 
 
 def is_number(*values: Any) -> bool:
     """Whether all hyperparameters are numbers, not one for each network of a stack."""
-    return all(isinstance(value, (float, int)) for value in values)
+    for value in values:  # noqa: SIM110 - as above
+        if not isinstance(value, (float, int)):
+            return False
+    return True
