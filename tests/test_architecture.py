@@ -43,12 +43,18 @@ print(json.dumps([new, list(sys.stdlib_module_names)]))
 """
 
 
+FIT_WITHOUT_KERNELS = """
+import os; os.environ["BPX_KERNELS"] = "reference"
+import bpx; bpx.fit(bpx.MLP([2, 3, 2], dropout=0.5, backend="numpy"), [[0.0, 1.0]], [1], epochs=2)
+"""
+
+
 @pytest.mark.parametrize(
     "use",
     [
         "import bpx",
         "import bpx; bpx.MLP([2, 3, 2], backend='numpy')([[0.0, 1.0]])",
-        "import bpx; bpx.fit(bpx.MLP([2, 3, 2], dropout=0.5, backend='numpy'), [[0.0, 1.0]], [1], epochs=2)",
+        FIT_WITHOUT_KERNELS,
     ],
     ids=["import", "forward", "fit"],
 )

@@ -177,8 +177,8 @@ def test_a_patched_derivative_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 def mean_over_batch(right: Callable[..., Any]) -> Callable[..., Any]:
     """A backward that averages the bias's gradient where it must sum."""
 
-    def backward(xp: Any, cache: Any, params: Any, grads: Any, back: bool) -> Any:
-        result = right(xp, cache, params, grads, back)
+    def backward(xp: Any, cache: Any, params: Any, grads: Any, *rest: Any) -> Any:
+        result = right(xp, cache, params, grads, *rest)
         grads.b[...] = xp.mean(cache.grad_z, axis=-2, keepdims=True)
         return result
 
@@ -188,8 +188,8 @@ def mean_over_batch(right: Callable[..., Any]) -> Callable[..., Any]:
 def nan_in_the_last_layer(right: Callable[..., Any]) -> Callable[..., Any]:
     """A backward whose last bias has no gradient to speak of."""
 
-    def backward(xp: Any, cache: Any, params: Any, grads: Any, back: bool) -> Any:
-        result = right(xp, cache, params, grads, back)
+    def backward(xp: Any, cache: Any, params: Any, grads: Any, *rest: Any) -> Any:
+        result = right(xp, cache, params, grads, *rest)
         if params.W.shape[-1] == 2:
             grads.b[...] = float("nan")
         return result

@@ -54,6 +54,15 @@ class Activation:
         """Whether a gradient can pass back through it."""
         return self.derivative is not None or self.jacobian is not None
 
+    def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
+        """z + b, written into `z`, and a = f(z + b); shapes (..., n, k) and (..., 1, k).
+
+        A kernel may write `a` over z where f'(z) needs `a` alone.
+        """
+        if b is not None:
+            z += b
+        return z, self.forward(xp, z)
+
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
         """dL/dz from dL/da: grad_a * f'(z), or the product with the Jacobian; shapes (..., n, k); `out` is a hint.
 
@@ -137,6 +146,11 @@ def _gelu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
 def identity(xp: Namespace, z: Array) -> Array:
     """Z itself."""
     return z
+
+
+def _identity_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
+    """grad_a as it is: a product with ones would only cost."""
+    return grad_a
 
 
 def _identity_derivative(xp: Namespace, z: Array, a: Array) -> Array:
@@ -226,7 +240,7 @@ def elu(alpha: float = 1.0) -> Activation:
 _SIGMOID = Activation("sigmoid", sigmoid, _sigmoid_derivative, outputs="unit")
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation("identity", identity, _identity_derivative),
+    "identity": Activation("identity", identity, _identity_derivative, _identity_jacobian),
     "sigmoid": _SIGMOID,
     "logistic": _SIGMOID,
     "tanh": Activation("tanh", tanh, _tanh_derivative),

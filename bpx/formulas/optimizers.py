@@ -101,7 +101,13 @@ class Optimizer(ABC):
 
     @final
     def update(
-        self, grads: Array, state: State, params: Array, learning_rate: Hyper | None = None, xp: Namespace = None
+        self,
+        grads: Array,
+        state: State,
+        params: Array,
+        learning_rate: Hyper | None = None,
+        xp: Namespace = None,
+        equations: Any = updates,
     ) -> tuple[Array, State]:
         """One step.
 
@@ -117,6 +123,8 @@ class Optimizer(ABC):
             The rate of this step; None: the optimizer's own, which must then be a number.
         xp : module, optional
             The arrays' namespace, to spare looking it up.
+        equations : module, optional
+            `updates`, or what has its functions in a faster form.
 
         Returns
         -------
@@ -134,7 +142,7 @@ class Optimizer(ABC):
         if self.clip_norm is not None:
             grads = updates.clip_by_global_norm(xp, grads, self.clip_norm)
         step = state["step"] + 1
-        params, moments = self._apply(xp, grads, state, params, step, learning_rate)
+        params, moments = self._apply(equations, xp, grads, state, params, step, learning_rate)
         return params, {"step": step, **moments}
 
     @abstractmethod
@@ -143,9 +151,9 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        """The new parameters and moments."""
+        """The new parameters and moments, by the functions of `equations`."""
 
 
 @final
@@ -180,11 +188,11 @@ class SGD(Optimizer):
         return () if self._plain() else ("velocity",)
 
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
         if self._plain():
-            return updates.gradient_descent(xp, grads, params, learning_rate), {}
-        params, velocity = updates.momentum(
+            return equations.gradient_descent(xp, grads, params, learning_rate), {}
+        params, velocity = equations.momentum(
             xp, grads, state["velocity"], params, learning_rate, self.momentum, self.nesterov
         )
         return params, {"velocity": velocity}
@@ -218,9 +226,9 @@ class RMSprop(Optimizer):
         return ("square",)
 
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, square = updates.rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
+        params, square = equations.rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
         return params, {"square": square}
 
 
@@ -249,9 +257,9 @@ class Adagrad(Optimizer):
         return ("square",)
 
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, square = updates.adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
+        params, square = equations.adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
         return params, {"square": square}
 
 
@@ -294,9 +302,9 @@ class Adam(_Adaptive):
     epsilon_hat: bool = False
 
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params, mean, square = updates.adam(
+        params, mean, square = equations.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,
             self.beta_1, self.beta_2, self.epsilon, self.epsilon_hat,
         )  # fmt: skip
@@ -329,12 +337,11 @@ class AdamW(_Adaptive):
         check_between("weight_decay", self.weight_decay, 0.0, np.inf)
 
     def _apply(
-        self, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
     ) -> tuple[Array, State]:
-        params *= 1.0 - learning_rate * self.weight_decay
-        params, mean, square = updates.adam(
+        params, mean, square = equations.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,
-            self.beta_1, self.beta_2, self.epsilon, False,
+            self.beta_1, self.beta_2, self.epsilon, False, self.weight_decay,
         )  # fmt: skip
         return params, {"mean": mean, "square": square}
 

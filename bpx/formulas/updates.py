@@ -74,12 +74,16 @@ def adam(
     beta_2: Hyper,
     epsilon: Hyper,
     epsilon_hat: bool,
+    weight_decay: Hyper | None = None,
 ) -> tuple[Array, Array, Array]:
     """m <- b1 m + (1 - b1) g; s <- b2 s + (1 - b2) g^2; p <- p - r m^ / (sqrt(s^) + eps) (Kingma and Ba 2015, alg. 1).
 
     m^ = m / (1 - b1^t), s^ = s / (1 - b2^t), t = `step` from 1. With `epsilon_hat` the form before their section 2.1:
-    p <- p - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(s) + eps).
+    p <- p - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(s) + eps). With `weight_decay` w first p <- p (1 - r w)
+    (Loshchilov and Hutter 2019, algorithm 2).
     """
+    if weight_decay is not None:
+        params *= 1.0 - learning_rate * weight_decay
     mean *= beta_1
     mean += (1.0 - beta_1) * grads
     square *= beta_2

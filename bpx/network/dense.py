@@ -6,8 +6,10 @@ Shapes: x (..., n, n_in), W (..., n_in, n_out), b (..., 1, n_out), z and a (...,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import linear
 from bpx.formulas.activations import Activation
 from bpx.network.params import LayerParams
 
@@ -28,18 +30,18 @@ class LayerCache:
 
 def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation) -> LayerCache:
     """z = x W + b; a = f(z)."""
-    z = xp.matmul(x, params.W)
-    if params.b is not None:
-        z += params.b
-    return LayerCache(x, z, activation.forward(xp, z))
+    z, a = activation.after_bias(xp, xp.matmul(x, params.W), params.b)
+    return LayerCache(x, z, a)
 
 
-def backward(xp: Namespace, cache: LayerCache, params: LayerParams, grads: LayerParams, back: bool) -> Array | None:
+def backward(
+    xp: Namespace, cache: LayerCache, params: LayerParams, grads: LayerParams, back: bool, linear: Any = linear
+) -> Array | None:
     """grad_W = x^T grad_z; grad_b = sum_n grad_z; where `back`, returns grad_x = grad_z W^T.
 
-    The gradients are written into the views of the flat gradient.
+    The gradients are written into the views of the flat gradient, by the functions of `linear`.
     """
-    grads.W[...] = xp.matmul(xp.matrix_transpose(cache.x), cache.grad_z)
+    linear.product(xp, xp.matrix_transpose(cache.x), cache.grad_z, grads.W)
     if grads.b is not None:
-        grads.b[...] = xp.sum(cache.grad_z, axis=-2, keepdims=True)
+        linear.column_sums(xp, cache.grad_z, grads.b)
     return xp.matmul(cache.grad_z, xp.matrix_transpose(params.W)) if back else None

@@ -13,11 +13,12 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import NotDifferentiableError
-from bpx.formulas import losses
+from bpx.formulas import linear, losses
 from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.dropout import dropout_mask
 from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
+from bpx.kernels.select import Twins
 from bpx.network import dense
 from bpx.network.dense import LayerCache
 from bpx.network.params import LayerParams
@@ -59,6 +60,7 @@ def backpropagate(
     activations: Sequence[Activation],
     grad: Array,
     back_to_inputs: bool = False,
+    linear: Any = linear,
 ) -> Array | None:
     """Backward through every layer, writing into `grads`; returns dL/dx where asked.
 
@@ -67,8 +69,8 @@ def backpropagate(
     for i in reversed(range(len(caches))):
         cache = caches[i]
         cache.grad_a = grad if cache.mask is None else grad * cache.mask
-        cache.grad_z = activations[i].backward(xp, cache.grad_a, cache.z, cache.a)
-        grad = dense.backward(xp, cache, layers[i], grads[i], back=i > 0 or back_to_inputs)
+        cache.grad_z = activations[i].backward(xp, cache.grad_a, cache.z, cache.a, out=cache.grad_a)
+        grad = dense.backward(xp, cache, layers[i], grads[i], i > 0 or back_to_inputs, linear)
     return grad
 
 
@@ -109,13 +111,21 @@ class Objective:
         fused = loss.takes_logits(net.output)
         self._formula = loss.on_logits if fused and loss.on_logits is not None else loss.on_outputs
         # Where the loss takes pre-activations, the last layer passes them on as they are.
-        self._activations = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
+        self._activations: tuple[Any, ...] = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
+        self._linear: Any = linear
+        self._value_and_grad: Any = losses.value_and_grad
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
         self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
+
+    def use(self, twins: Twins) -> None:
+        """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten."""
+        self._activations = tuple(twins.activation(activation) for activation in self._activations)
+        self._linear = twins.module(linear)
+        self._value_and_grad = twins.of(losses.value_and_grad)
 
     def value(self, X: Array, y: Array, weight: Array | None = None, flat: Array | None = None) -> Array:
         """Loss and penalty, without dropout, at the network's parameters or at others.
@@ -135,9 +145,12 @@ class Objective:
         at = self._net.flat if flat is None else flat
         layers = self._net.layer_params if flat is None else self._net.layout.layers(xp, flat)
         z = propagate(xp, X, layers, self._activations)[-1].a
-        loss, _ = losses.value_and_grad(xp, self._formula, z, y, weight)
-        penalty, _ = self._penalty(at, X, weight)
-        return loss if penalty is None else loss + penalty
+        loss, _ = self._value_and_grad(xp, self._formula, z, y, weight)
+        if self._l2 is None and self._l1 is None:
+            return loss
+        value, _ = linear.penalty(xp, at, self._l2, self._l1)
+        share = self._share(X, weight)
+        return loss + (value if share is None else value * share)
 
     def value_and_grad(
         self, X: Array, y: Array, weight: Array | None = None, dropout: DropoutKey | None = None
@@ -157,32 +170,25 @@ class Objective:
         xp, net = self._xp, self._net
         mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
         self.caches = propagate(xp, X, net.layer_params, self._activations, mask)
-        loss, grad = losses.value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
-        grad_x = backpropagate(xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs)
-        penalty, pull = self._penalty(net.flat, X, weight)
-        if penalty is not None:
-            loss = loss + penalty
-            self.grad += pull
+        loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
+        grad_x = backpropagate(
+            xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
+        )
+        if self._l2 is not None or self._l1 is not None:
+            share = self._share(X, weight)
+            value, self.grad = self._linear.add_penalty(xp, net.flat, self._l2, self._l1, share, self.grad)
+            loss = loss + value
         return loss, grad_x
 
-    def _penalty(self, flat: Array, X: Array, weight: Array | None) -> tuple[Array | None, Array | None]:
-        """l2/2 sum W^2 + l1 sum |W| and its gradient l2 W + l1 sign(W); None where both are zero."""
-        if self._l2 is None and self._l1 is None:
-            return None, None
-        xp, value, grad = self._xp, 0.0, 0.0
-        if self._l2 is not None:
-            grad = self._l2 * flat
-            value = 0.5 * xp.sum(grad * flat, axis=-1)
-        if self._l1 is not None:
-            push = self._l1 * xp.sign(flat)
-            value, grad = value + xp.sum(push * flat, axis=-1), grad + push
+    def _share(self, X: Array, weight: Array | None) -> Any:
+        """What the penalty is multiplied by: None for 1, or one over the batch's number of samples or weights."""
         if not self._per_batch:
-            return value, grad
+            return None
         if weight is None:
-            return value * (1.0 / X.shape[-2]), grad * (1.0 / X.shape[-2])
+            return 1.0 / X.shape[-2]
+        xp = self._xp
         total = xp.sum(weight, axis=(-2, -1))
-        share = 1.0 / xp.where(total > 0.0, total, xp.ones_like(total))
-        return value * share, grad * share[..., None]
+        return 1.0 / xp.where(total > 0.0, total, xp.ones_like(total))
 
     def _mask(self, key: DropoutKey) -> Mask:
         """The dropout masks of one update, hidden layer by hidden layer."""

@@ -9,8 +9,10 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import State
+from bpx.formulas import updates
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Clock, Constant, Schedule
+from bpx.kernels import select
 from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
 from bpx.training.batches import Data, Order, batches
@@ -63,13 +65,16 @@ class Descent:
             self.state = self.optimizer.init(run.net.flat)
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
+        twins = select.for_backend(run.net.backend, run.net.dtype)
+        objective.use(twins)
+        equations = twins.module(updates)
         for _ in range(run.epochs):
-            reason = self._epoch(run, objective, data)
+            reason = self._epoch(run, objective, data, equations)
             if reason is not None:
                 return reason
         return StopReason.EPOCHS
 
-    def _epoch(self, run: Run, objective: Objective, data: Data) -> StopReason | None:
+    def _epoch(self, run: Run, objective: Objective, data: Data, equations: Any) -> StopReason | None:
         """One pass over the data; the loss stays on the device until its end."""
         net, optimizer = run.net, self.optimizer
         xp = net.backend.xp
@@ -86,7 +91,7 @@ class Descent:
                 rate = _on_device(net, shown)
             key = DropoutKey(self.seed, self.step) if drops else None
             loss, grad = objective.value_and_grad(*batch, key)
-            params, state = optimizer.update(grad, state, net.flat, rate, xp)
+            params, state = optimizer.update(grad, state, net.flat, rate, xp, equations)
             if params is not net.flat:
                 net.flat[...] = params
             n = batch.X.shape[0]

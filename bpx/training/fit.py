@@ -100,6 +100,9 @@ def fit(
     Notes
     -----
     Ctrl-C ends training and keeps the network as it is after the last step.
+
+    On NumPy, where Numba is installed, compiled kernels do part of the work: their first use on a machine takes some
+    seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
     """
     if not isinstance(net, MLP):
         raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.formulas.optimizers import OPTIMIZERS
+from bpx.kernels import select
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
@@ -104,6 +105,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
     """
     net, backend = run.net, run.net.backend
+    objective.use(select.for_backend(backend, net.dtype))
     data = next(chunks(data, data.X.shape[0]))  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []

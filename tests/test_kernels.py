@@ -1,0 +1,364 @@
+"""Compiled kernels are their formulas' twins: same names, same signatures, same results."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import logging
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from test_architecture import fresh_process
+
+import bpx
+from bpx.formulas import linear, losses, updates
+from bpx.formulas.activations import ACTIVATIONS, Activation
+from bpx.formulas.losses import LOSSES
+from bpx.formulas.optimizers import OPTIMIZERS
+from bpx.kernels import select
+
+pytest.importorskip("numba", reason="Numba is not installed: there are no compiled kernels to test")
+
+ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
+DTYPES = ("float32", "float64")
+SHAPES = {"rows": (7, 5), "one row": (1, 5), "wide": (3, 130), "stack": (3, 7, 5), "empty": (0, 5)}
+
+
+@pytest.fixture
+def twins(monkeypatch):
+    monkeypatch.delenv("BPX_KERNELS", raising=False)
+    return select.for_backend(bpx.get_backend("numpy"), "float64")
+
+
+def compiled(module):
+    return importlib.import_module(f"bpx.kernels.{module}")
+
+
+def array(rng, shape, dtype, layout="contiguous"):
+    values = rng.normal(size=shape).astype(dtype)
+    if layout == "strided":
+        values = np.repeat(values, 2, axis=-1)[..., ::2]
+    return values
+
+
+def same(actual, expected, terms=1, least=0.0):
+    """Equal in shape and dtype, and in value to a few units in the last place of the largest one (or of `least`)."""
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.shape == expected.shape
+    assert actual.dtype == expected.dtype
+    if expected.size:
+        scale = max(float(np.max(np.abs(expected))), least, float(np.finfo(expected.dtype).smallest_normal))
+        worst = float(np.max(np.abs(actual.astype(np.float64) - expected.astype(np.float64)))) / scale
+        assert worst <= ULPS * terms * float(np.finfo(expected.dtype).eps)
+
+
+# ---------------------------------------------------------------------- names and signatures
+
+ROOMS = {"linear": linear, "losses": losses, "updates": updates}
+
+
+def test_every_kernel_has_the_name_and_the_parameters_of_its_formula():
+    pairs = [(compiled("in_place").product, linear.product)]
+    for room, formulas in ROOMS.items():
+        kernels = compiled(room)
+        pairs += [(getattr(kernels, name), getattr(formulas, name)) for name in kernels.__all__]
+    twin = compiled("activations").Twin
+    pairs += [(twin.after_bias, Activation.after_bias), (twin.backward, Activation.backward)]
+    assert len(pairs) == 11
+    for kernel, formula in pairs:
+        assert kernel.__name__ == formula.__name__
+        assert inspect.signature(kernel) == inspect.signature(formula)
+
+
+def test_twins_are_found_for_the_formulas_and_only_for_them(twins):
+    def value_and_grad(xp, formula, output, target, weight, out=None):
+        return None
+
+    assert twins.of(losses.value_and_grad) is not losses.value_and_grad
+    assert twins.of(losses.one_hot) is losses.one_hot
+    assert twins.of(value_and_grad) is value_and_grad
+    assert set(vars(twins.module(updates))) == set(updates.__all__)
+    fused = {name for name, a in ACTIVATIONS.items() if twins.activation(a) is not a}
+    assert fused == {"identity", "relu", "leaky_relu", "tanh", "sigmoid", "logistic", "elu", "softplus"}
+    impostor = Activation("relu", lambda xp, z: z + 1.0, lambda xp, z, a: xp.ones_like(a))
+    assert twins.activation(impostor) is impostor
+
+
+# ---------------------------------------------------------------------- parity
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+@pytest.mark.parametrize("name", ["identity", "relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus", "silu"])
+def test_bias_with_activation_and_its_gradient_equal_the_formulas(twins, rng, name, layout, shape, dtype):
+    activation = ACTIVATIONS[name]
+    twin = twins.activation(activation)
+    z = array(rng, shape, dtype, layout) * 3.0 if layout == "contiguous" else array(rng, shape, dtype, layout)
+    b = array(rng, (*shape[:-2], 1, shape[-1]), dtype)
+    grad_a = array(rng, shape, dtype, layout)
+    expected_z, expected_a = activation.after_bias(np, z.copy(), b)
+    actual_z, actual_a = twin.after_bias(np, z.copy() if layout == "contiguous" else z, b)
+    same(actual_a, expected_a)
+    expected = activation.backward(np, grad_a, expected_z, expected_a)
+    same(twin.backward(np, grad_a, actual_z, actual_a, out=grad_a), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus"])
+def test_activation_kernels_keep_nan_infinity_and_large_numbers(twins, name, dtype):
+    z = np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, 200.0, -200.0, 1e-30]], dtype=dtype)
+    b = np.zeros((1, 8), dtype=dtype)
+    with np.errstate(all="ignore"):
+        _, expected = ACTIVATIONS[name].after_bias(np, z.copy(), b)
+        _, actual = twins.activation(ACTIVATIONS[name]).after_bias(np, z.copy(), b)
+        np.testing.assert_allclose(actual, expected, rtol=ULPS * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+def targets(rng, kind, n, k, dtype):
+    if kind == "labels":
+        return rng.integers(0, k, n)
+    if kind == "one-hot":
+        return np.eye(k, dtype=dtype)[rng.integers(0, k, n)]
+    return rng.random((n, k)).astype(dtype)
+
+
+FORMULAS = {
+    "squared error": (losses.squared_error, "soft"),
+    "softmax, labels": (losses.cross_entropy_with_softmax, "labels"),
+    "softmax, one-hot": (losses.cross_entropy_with_softmax, "one-hot"),
+    "softmax, soft": (losses.cross_entropy_with_softmax, "soft"),
+    "sigmoid": (losses.binary_cross_entropy_with_sigmoid, "soft"),
+    "no kernel": (losses.absolute_error, "soft"),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [s for s in SHAPES.values() if s[-2]], ids=[s for s in SHAPES if s != "empty"])
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+@pytest.mark.parametrize("weighted", ["equal", "weighted", "all zero", "weights of each network"])
+@pytest.mark.parametrize(("formula", "kind"), FORMULAS.values(), ids=FORMULAS)
+def test_a_loss_with_its_gradient_equals_the_formula(twins, rng, formula, kind, weighted, layout, shape, dtype):
+    n, k = shape[-2:]
+    output = array(rng, shape, dtype, layout)
+    target = targets(rng, kind, n, k, dtype)
+    lead = shape[:-2] if weighted == "weights of each network" else ()
+    weight = None if weighted == "equal" else rng.random((*lead, n, 1)).astype(dtype)
+    if weighted == "all zero":
+        weight = weight * np.dtype(dtype).type(0.0)
+    expected = losses.value_and_grad(np, formula, output, target, weight)
+    actual = twins.of(losses.value_and_grad)(np, formula, output, target, weight)
+    same(actual[0], expected[0], terms=4)
+    same(actual[1], expected[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("formula", "kind"), FORMULAS.values(), ids=FORMULAS)
+def test_a_loss_of_what_is_not_finite_is_as_the_formulas(twins, rng, formula, kind, bad, dtype):
+    output = array(rng, (4, 3), dtype)
+    output[1, 2] = bad
+    target = targets(rng, kind, 4, 3, dtype)
+    with np.errstate(all="ignore"):
+        expected = losses.value_and_grad(np, formula, output.copy(), target, None)
+        actual = twins.of(losses.value_and_grad)(np, formula, output.copy(), target, None)
+    assert np.isfinite(actual[0]) == np.isfinite(expected[0])
+    np.testing.assert_array_equal(np.isfinite(actual[1]), np.isfinite(expected[1]))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+def test_sums_and_products_equal_the_formulas(twins, rng, layout, shape, dtype):
+    grad_z = array(rng, shape, dtype, layout)
+    out, expected = np.ones((2, *shape[:-2], 1, shape[-1]), dtype=dtype)
+    linear.column_sums(np, grad_z, expected)
+    assert twins.module(linear).column_sums(np, grad_z, out) is out
+    same(out, expected, terms=2)
+    x = array(rng, (*shape[:-1], 4), dtype, layout).mT
+    out, expected = np.ones((2, *shape[:-2], 4, shape[-1]), dtype=dtype)
+    linear.product(np, x, grad_z, expected)
+    twins.module(linear).product(np, x, grad_z, out)
+    same(out, expected, terms=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lead", [(), (3,)], ids=["one", "stack"])
+@pytest.mark.parametrize("share", [None, 0.125, "array"])
+@pytest.mark.parametrize(("l2", "l1"), [(0.1, None), (None, 0.1), (0.1, 0.2)])
+def test_a_penalty_equals_the_formula(twins, rng, l2, l1, share, lead, dtype):
+    flat, grads = array(rng, (*lead, 37), dtype), array(rng, (*lead, 37), dtype)
+    mask = (rng.random(37) > 0.2).astype(dtype)
+    strengths = [None if s is None else mask * np.dtype(dtype).type(s) for s in (l2, l1)]
+    part = np.full(lead, 0.25, dtype=dtype) if share == "array" else share
+    expected = linear.add_penalty(np, flat, *strengths, part, grads.copy())
+    actual = twins.module(linear).add_penalty(np, flat, *strengths, part, grads.copy())
+    same(actual[0], expected[0], terms=4)
+    same(actual[1], expected[1])
+
+
+UPDATES = {
+    "gradient_descent": [()],
+    "momentum": [(0.9, False), (0.9, True)],
+    "rmsprop": [(0.99, 1e-8)],
+    "adagrad": [(1e-10,)],
+    "adam": [(0.9, 0.999, 1e-8, False), (0.9, 0.999, 1e-8, True), (0.9, 0.999, 1e-8, False, 0.01), (0, 0, 1e-8, True)],
+}
+MOMENTS = {"gradient_descent": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(41,), (1,), (0,), (3, 41)], ids=["vector", "one", "empty", "stack"])
+@pytest.mark.parametrize("layout", ["contiguous", "strided"])
+@pytest.mark.parametrize("rate", ["number", "each network's"])
+@pytest.mark.parametrize(("name", "hyper"), [(name, h) for name, all_of in UPDATES.items() for h in all_of])
+def test_five_updates_equal_the_formulas(twins, rng, name, hyper, rate, layout, shape, dtype):
+    learning_rate = 0.01
+    if rate == "each network's":
+        learning_rate = np.linspace(0.01, 0.02, shape[0]).astype(dtype)[:, None] if len(shape) == 2 else 1
+    runs = []
+    start = array(rng, shape, dtype)
+    steps = [array(rng, shape, dtype, layout) for _ in range(5)]
+    for equations in (updates, twins.module(updates)):
+        params, *moments = start.copy(), *(np.zeros_like(start) for _ in range(MOMENTS[name]))
+        for t, grads in enumerate(steps, 1):
+            counted = (t,) if name == "adam" else ()
+            given = grads.copy()
+            result = getattr(equations, name)(np, grads, *moments, params, *counted, learning_rate, *hyper)
+            params, *moments = result if isinstance(result, tuple) else (result,)
+            np.testing.assert_array_equal(grads, given)
+        runs.append([params, *moments])
+    for actual, expected in zip(*reversed(runs), strict=True):
+        same(actual, expected, terms=4, least=1.0)  # what the numbers were before the updates
+
+
+# ---------------------------------------------------------------------- training
+
+
+def losses_of_fit(monkeypatch, mode, dtype="float64", **options):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(50, 6))
+    loss = options.pop("loss", "cross_entropy")
+    n_out = options.pop("n_out", 3)
+    y = rng.integers(0, n_out, 50) if loss == "cross_entropy" else rng.random((50, n_out))
+    architecture = {name: options.pop(name) for name in ("hidden", "output", "stack", "dropout") if name in options}
+    net = bpx.MLP([6, 5, n_out], dtype=dtype, seed=3, backend="numpy", **architecture)
+    return np.asarray(bpx.fit(net, X, y, loss=loss, epochs=4, batch_size=16, **options).loss)
+
+
+FITS = [
+    *({"optimizer": name} for name in OPTIMIZERS),
+    {"optimizer": bpx.SGD(0.1, momentum=0.9)},
+    {"optimizer": bpx.SGD(0.1, momentum=0.9, nesterov=True, clip_norm=0.5)},
+    {"optimizer": bpx.Adam(0.01, epsilon_hat=True), "l2": 0.01},
+    {"optimizer": bpx.Adam([0.01, 0.1]), "l2": [0.01, 0.1], "stack": 2},
+    {"optimizer": "lbfgs", "l2": 0.01},
+    {"dropout": 0.5, "sample_weight": np.linspace(0.0, 1.0, 50)},
+    {"class_weight": "balanced"},
+    *({"hidden": name} for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only),
+    *({"loss": name, "output": LOSSES[name].canonical or "tanh"} for name in LOSSES),
+    {"loss": "binary_cross_entropy", "output": "sigmoid", "n_out": 1, "stack": 2},
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("options", FITS, ids=str)
+def test_training_with_kernels_and_without_gives_the_same_losses(monkeypatch, close, options, dtype):
+    fast = losses_of_fit(monkeypatch, "auto", dtype, **options)
+    slow = losses_of_fit(monkeypatch, "reference", dtype, **options)
+    close(fast, slow, dtype)
+
+
+def test_bpx_kernels_reference_leaves_the_formulas(monkeypatch):
+    backend = bpx.get_backend("numpy")
+    monkeypatch.setenv("BPX_KERNELS", "reference")
+    twins = select.for_backend(backend, "float32")
+    assert twins.of(losses.value_and_grad) is losses.value_and_grad
+    assert twins.of(linear.product) is linear.product
+    assert twins.activation(ACTIVATIONS["relu"]) is ACTIVATIONS["relu"]
+    monkeypatch.setenv("BPX_KERNELS", "fastest")
+    with pytest.raises(ValueError, match="'auto' or 'reference', got 'fastest'"):
+        select.for_backend(backend, "float32")
+
+
+@pytest.mark.parametrize("name", ["strict", "torch"])
+def test_other_libraries_and_dtypes_take_the_formulas(name):
+    other = SimpleNamespace(xp=importlib.import_module("array_api_strict"), name=name)
+    assert select.for_backend(other, "float64").of(losses.value_and_grad) is losses.value_and_grad
+    numpy = bpx.get_backend("numpy")
+    assert select.for_backend(numpy, "float16").of(losses.value_and_grad) is losses.value_and_grad
+
+
+@pytest.mark.parametrize("optimizer", [bpx.SGD(1e30), bpx.Adam(1e300)], ids=["sgd", "adam"])
+def test_divergence_is_seen_with_kernels(monkeypatch, optimizer):
+    monkeypatch.delenv("BPX_KERNELS", raising=False)
+    rng = np.random.default_rng(0)
+    net = bpx.MLP([3, 4, 1], output="identity", dtype="float64", backend="numpy")
+    with pytest.warns(bpx.DivergenceWarning):
+        history = bpx.fit(
+            net, rng.normal(size=(20, 3)), rng.normal(size=20), loss="squared_error", optimizer=optimizer, batch_size=5
+        )
+    assert history.stop_reason == bpx.StopReason.DIVERGED
+    assert np.all(np.isfinite(net.flat))
+
+
+# ---------------------------------------------------------------------- when compiling does not work
+
+
+def test_a_kernel_that_cannot_be_compiled_leaves_the_arrays_to_the_formula(caplog):
+    calls = []
+
+    def broken(x):
+        calls.append(1)
+        x += 1.0
+        raise OSError("no space left")
+
+    def double(x):
+        return 2.0 * x
+
+    twin = select.guarded(broken, double)
+    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
+        assert twin(np.ones(2)).tolist() == [2.0, 2.0]
+        assert twin(np.ones(2)).tolist() == [2.0, 2.0]
+    assert len(calls) == 1
+    assert "the formula computes: no space left" in caplog.text
+
+
+WITHOUT_A_CACHE = """
+import logging, sys
+import numba.core.caching as caching
+caching.CacheImpl._locator_classes = []  # as in an installation and a home that cannot be written
+import bpx
+net = bpx.MLP([3, 4, 2], backend="numpy")
+history = bpx.fit(net, [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [0, 1], epochs=2)
+print(history.epochs)
+"""
+
+NO_NUMBA = """
+import sys
+sys.modules["numba"] = None
+import bpx
+net = bpx.MLP([3, 4, 2], backend="numpy")
+print(bpx.fit(net, [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [0, 1], epochs=2).epochs)
+"""
+
+
+@pytest.mark.parametrize("script", [WITHOUT_A_CACHE, NO_NUMBA], ids=["no cache", "no numba"])
+def test_training_works_where_kernels_cannot_be_kept_or_numba_is_missing(script):
+    assert fresh_process(script).split() == ["2"]
+
+
+LAZY = """
+import sys, bpx
+net = bpx.MLP([3, 4, 2], backend="numpy")
+net([[0.0, 1.0, 2.0]]); net.loss_and_grads([[0.0, 1.0, 2.0]], [1])
+print("numba" in sys.modules)
+bpx.fit(net, [[0.0, 1.0, 2.0]], [1], epochs=1)
+print("numba" in sys.modules)
+"""
+
+
+def test_numba_is_imported_by_training_alone():
+    assert fresh_process(LAZY).split() == ["False", "True"]
