@@ -198,6 +198,15 @@ def cross_entropy_with_softmax(xp: Namespace, z: Array, y: Array) -> tuple[Array
     return -y * log_p, e * (xp.sum(y, axis=-1, keepdims=True) / total) - y
 
 
+def capped(xp: Namespace, output: Array, target: Array, formula: Elementwise) -> tuple[Array, Array]:
+    """A cross-entropy whose values are held at -log(eps), with its own gradient.
+
+    What scikit-learn reports: it clips probabilities to [eps, 1 - eps] in the loss, and not in the gradient.
+    """
+    values, grad = formula(xp, output, target)
+    return xp.minimum(values, -math.log(float(xp.finfo(output.dtype).eps))), grad
+
+
 def _y_log_y(xp: Namespace, y: Array) -> Array:
     """Y log y, 0 at y = 0."""
     return y * _log(xp, y)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -20,14 +20,14 @@ __all__ = ["value_and_grad"]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
-# ``loss(output, target, share, grad) -> losses``: output and grad (K, n, k), target (n, k) or labels (n,), share
-# (1 or K, n, 1), losses (K,).
-Fused = Callable[[Array, Array, Array, Array], Array]
+# ``loss(output, target, share, cap, grad) -> losses``: output and grad (K, n, k), target (n, k) or labels (n,), share
+# (1 or K, n, 1), the largest value of a sample and output, losses (K,).
+Fused = Callable[[Array, Array, Array, float, Array], Array]
 
 
 @compiled
-def _squared_error(output: Array, target: Array, share: Array, grad: Array) -> Array:
-    """(a - y)^2 / 2."""
+def _squared_error(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
+    """(a - y)^2 / 2, which nothing caps."""
     networks, n, k = output.shape
     zero = grad.dtype.type(0.0)
     losses = np.zeros(networks)
@@ -57,10 +57,10 @@ def _below_row_maximum(z: Array, out: Array) -> None:
 
 
 @compiled
-def _softmax_labels(shifted: Array, target: Array, share: Array, grad: Array) -> Array:
+def _softmax_labels(shifted: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
     """Cross-entropy for labels; `grad` holds exp(shifted)."""
     networks, n, k = shifted.shape
-    one, zero = grad.dtype.type(1.0), grad.dtype.type(0.0)
+    one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
     losses = np.zeros(networks)
     for network in range(networks):
         shared = network if share.shape[0] > 1 else 0
@@ -71,17 +71,18 @@ def _softmax_labels(shifted: Array, target: Array, share: Array, grad: Array) ->
             log_total = math.log(total)
             for j in range(k):
                 p = one if target[i] == j else zero
-                row -= p * (shifted[network, i, j] - log_total)
+                value = -p * (shifted[network, i, j] - log_total)
+                row += most if value > most else value
                 grad[network, i, j] = (grad[network, i, j] / total - p) * part
             losses[network] += row * part
     return losses
 
 
 @compiled
-def _softmax_rows(shifted: Array, target: Array, share: Array, grad: Array) -> Array:
+def _softmax_rows(shifted: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
     """Cross-entropy for one-hot or soft rows; `grad` holds exp(shifted)."""
     networks, n, k = shifted.shape
-    zero = grad.dtype.type(0.0)
+    zero, most = grad.dtype.type(0.0), grad.dtype.type(cap)
     losses = np.zeros(networks)
     for network in range(networks):
         shared = network if share.shape[0] > 1 else 0
@@ -92,26 +93,27 @@ def _softmax_rows(shifted: Array, target: Array, share: Array, grad: Array) -> A
                 mass += target[i, j]
             log_total, scale = math.log(total), mass / total
             for j in range(k):
-                row -= target[i, j] * (shifted[network, i, j] - log_total)
+                value = -target[i, j] * (shifted[network, i, j] - log_total)
+                row += most if value > most else value
                 grad[network, i, j] = (grad[network, i, j] * scale - target[i, j]) * part
             losses[network] += row * part
     return losses
 
 
-def _cross_entropy_with_softmax(output: Array, target: Array, share: Array, grad: Array) -> Array:
+def _cross_entropy_with_softmax(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
     shifted = np.empty_like(output)
     _below_row_maximum(output, shifted)
     np.exp(shifted, out=grad)
     loss = _softmax_labels if target.ndim == 1 else _softmax_rows
-    losses: Array = loss(shifted, target, share, grad)
+    losses: Array = loss(shifted, target, share, cap, grad)
     return losses
 
 
 @compiled
-def _sigmoid_rows(z: Array, target: Array, share: Array, tail: Array, grad: Array) -> Array:
+def _sigmoid_rows(z: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array) -> Array:
     """max(z, 0) - y z + tail; `grad` holds exp(-|z|) and `tail` its log1p."""
     networks, n, k = z.shape
-    one, zero = grad.dtype.type(1.0), grad.dtype.type(0.0)
+    one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
     losses = np.zeros(networks)
     for network in range(networks):
         shared = network if share.shape[0] > 1 else 0
@@ -119,17 +121,18 @@ def _sigmoid_rows(z: Array, target: Array, share: Array, tail: Array, grad: Arra
             part, row = share[shared, i, 0], zero
             for j in range(k):
                 t, y, e = z[network, i, j], target[i, j], grad[network, i, j]
-                row += (zero if t < 0 else t) - y * t + tail[network, i, j]
+                value = (zero if t < 0 else t) - y * t + tail[network, i, j]
+                row += most if value > most else value
                 grad[network, i, j] = ((e if t < 0 else one) / (one + e) - y) * part
             losses[network] += row * part
     return losses
 
 
-def _binary_cross_entropy_with_sigmoid(output: Array, target: Array, share: Array, grad: Array) -> Array:
+def _binary_cross_entropy_with_sigmoid(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
     np.abs(output, out=grad)
     np.negative(grad, out=grad)
     np.exp(grad, out=grad)
-    losses: Array = _sigmoid_rows(output, target, share, np.log1p(grad), grad)
+    losses: Array = _sigmoid_rows(output, target, share, cap, np.log1p(grad), grad)
     return losses
 
 
@@ -149,9 +152,13 @@ def _equal_shares(n: int, dtype: Any) -> Array:
 def value_and_grad(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array]:
-    """For squared error and the two cross-entropies on pre-activations, if they are the formulas' own functions."""
+    """For squared error and the two cross-entropies on pre-activations, capped or not."""
+    cap = math.inf
+    if isinstance(formula, partial) and formula.func.__name__ == "capped":
+        cap = -math.log(float(np.finfo(output.dtype).eps))
+        formula = formula.keywords["formula"]
     loss = _FUSED.get(getattr(formula, "__name__", ""))
-    if loss is None or formula.__module__ != "bpx.formulas.losses" or not is_plain(output):
+    if loss is None or getattr(formula, "__module__", "") != "bpx.formulas.losses" or not is_plain(output):
         return NotImplemented
     if target.ndim == 1 and target.dtype.kind in "iu" and loss is _cross_entropy_with_softmax:
         if target.shape[0] != output.shape[-2]:
@@ -168,6 +175,6 @@ def value_and_grad(
         share = share if share.ndim == 3 else share[None]
     grad = np.empty_like(output)
     single = output.ndim == 2
-    values = loss(output[None] if single else output, target, share, grad[None] if single else grad)
+    values = loss(output[None] if single else output, target, share, cap, grad[None] if single else grad)
     values = values.astype(output.dtype)
     return values[0] if single else values, grad

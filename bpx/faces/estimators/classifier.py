@@ -16,7 +16,7 @@ from bpx.backend.base import library_of
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.labels import Labels, host_labels
-from bpx.faces.estimators.parameters import FIT, MORE, SHARED, stochastic, store
+from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
 from bpx.formulas import losses
 from bpx.formulas.losses import LOSSES, Loss
 
@@ -34,9 +34,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     Parameters
     ----------{SHARED}    loss : str, Loss or function, default="log_loss"
-        "log_loss" is cross-entropy in the form that belongs to the targets; others are bpx's, on 0/1 targets.
+        "log_loss" is cross-entropy in the form that belongs to the targets; others are bpx's, on 0/1 targets. A
+        function is ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
     class_weight : dict, "balanced", list of dicts or None, default=None
         Factor for the samples of each class.
+{ATTRIBUTES}
+    Notes
+    -----
+    Where outputs saturate (probabilities within 1e-12 of 0 or 1) scikit-learn's log loss loses digits that bpx keeps:
+    reported losses of unscaled data can differ in the fourth digit; weights and predictions do not.
+
+    Examples
+    --------
+    >>> import bpx
+    >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+    >>> bpx.MLPClassifier((8,), solver="lbfgs", random_state=0, backend="numpy").fit(X, y).predict([[0.5], [2.5]])
+    array(['low', 'high'], dtype='<U4')
     """
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {
@@ -51,9 +64,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
         random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
         early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-        max_fun=15000, backend=None, device=None, dtype=None, loss="log_loss", output_activation=None, dropout=0.0,
-        l1=0.0, class_weight=None, clip_norm=None, monitor=None, restore_best=True, callbacks=None, progress=False,
-        n_init=1, predict_batch_size=None,
+        max_fun=15000, backend=None, device=None, dtype=None, output_activation=None, dropout=0.0, l1=0.0,
+        clip_norm=None, monitor=None, restore_best=True, callbacks=None, progress=False, n_init=1,
+        predict_batch_size=None,
+        loss="log_loss", class_weight=None,
     ):  # fmt: skip
         store(self, locals())
 

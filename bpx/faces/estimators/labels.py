@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -11,7 +13,7 @@ from sklearn.utils.multiclass import type_of_target, unique_labels
 from bpx.faces.estimators.answers import to_host
 from bpx.formulas.activations import Activation
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
-from bpx.formulas.losses import LOSSES, Loss
+from bpx.formulas.losses import LOSSES, Loss, capped
 
 __all__ = ["Labels", "host_labels"]
 
@@ -83,10 +85,12 @@ class Labels:
         return ("softmax", "softmax") if self.kind == "multiclass" else ("sigmoid", "logistic")
 
     def log_loss(self) -> Loss:
-        """The loss that goes with that output."""
+        """The loss that goes with that output; its values are capped as scikit-learn's are."""
         if self.kind == "multioutput":
             return block_cross_entropy(self.widths)
-        return LOSSES["cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"]
+        plain = LOSSES["cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"]
+        assert plain.on_logits is not None
+        return replace(plain, on_logits=partial(capped, formula=plain.on_logits))
 
     def check_known(self, y: HostArray, warm_start: bool) -> None:
         """Refuse labels that an earlier fit did not have, in scikit-learn's words."""

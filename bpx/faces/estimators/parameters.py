@@ -13,7 +13,7 @@ from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.training.solvers import METHODS, SciPy
 
-__all__ = ["FIT", "MORE", "SHARED", "stochastic", "store"]
+__all__ = ["ATTRIBUTES", "FIT", "MORE", "SHARED", "stochastic", "store"]
 
 HIDDEN = {name for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only}
 OUTPUT = {name for name, a in ACTIVATIONS.items() if a.differentiable}
@@ -106,10 +106,31 @@ SHARED = """
     progress : bool or int, default=False
         Lines on standard error.
     n_init : int, default=1
-        Restarts of `fit`, trained at once as a stack; the best is kept.
+        Restarts of `fit`, trained at once as a stack; the best is kept. Not for SciPy's methods; `partial_fit` has one.
     predict_batch_size : int or None, default=None
         Rows per forward pass in prediction, to bound memory; None is all.
 """
+ATTRIBUTES = """
+    Attributes
+    ----------
+    coefs_, intercepts_ : lists of arrays of shape (n_in, n_out) and (n_out,)
+        Views of the weights: writing into one, or replacing one, changes the model.
+    loss_, best_loss_, loss_curve_, n_iter_, t_ : float, float, list, int, int
+        As in scikit-learn.
+    validation_scores_, best_validation_score_ : list and float, or None
+        With early stopping, or a monitored score.
+    validation_loss_curve_ : list of float
+        Loss on the validation data after each epoch, where there are any.
+    n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
+        As in scikit-learn.
+    backend_, device_ : str
+        What the last fit really ran on.
+    history_ : History
+        bpx's record of the last fit.
+    losses_of_restarts_ : array of shape (n_init,)
+        What each restart reached, with ``n_init > 1``.
+"""
+
 FIT = """
         Parameters
         ----------

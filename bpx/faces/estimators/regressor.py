@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from bpx.backend.base import library_of
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.callback_protocol import with_callbacks
-from bpx.faces.estimators.parameters import FIT, MORE, SHARED, stochastic, store
+from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
 from bpx.formulas import losses
 from bpx.formulas.losses import LOSSES, Loss
 
@@ -32,7 +32,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     ----------
     loss : str, Loss or function, default="squared_error"
         "squared_error" and "poisson" as in scikit-learn, and bpx's others. With ``bpx.losses.quantile([...])`` and one
-        target, `predict` gives one column per quantile.{SHARED}
+        target, `predict` gives one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
+        `bpx.Loss`.{SHARED}{ATTRIBUTES}
     Notes
     -----
     With several targets the reported squared error is their mean, as scikit-learn reports it, while the gradient

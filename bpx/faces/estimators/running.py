@@ -235,10 +235,11 @@ def finish_scipy(est: Any, run: Run) -> None:
     est.n_iter_ = run.epoch if result is None else min(int(result.nit), est.max_iter)
     est.loss_ = float(run.loss if result is None else result.fun)
     if result is not None and not result.success:
+        more = f"Increase the number of iterations to improve the convergence (max_iter={est.max_iter}).\n"
+        more = more if est.n_iter_ == est.max_iter else ""
         warnings.warn(
             f"{est.solver} failed to converge after {est.n_iter_} iteration(s) (status={result.status}):\n"
-            f"{result.message}\n\nIncrease the number of iterations to improve the convergence"
-            f" (max_iter={est.max_iter}).\nYou might also want to scale the data as shown in:\n"
+            f"{result.message}\n\n{more}You might also want to scale the data as shown in:\n"
             "    https://scikit-learn.org/stable/modules/preprocessing.html",
             ConvergenceWarning,
             stacklevel=2,
