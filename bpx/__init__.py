@@ -52,6 +52,11 @@ def __getattr__(name: str) -> object:
         raise ImportError(f"bpx.{name} needs scikit-learn: pip install 'bpx-nn[sklearn]'") from error
 
 
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})
+
+
+# The estimators need an extra, so ``from bpx import *`` leaves them out.
 __all__ = [
     "MLP",
     "SGD",
@@ -68,8 +73,6 @@ __all__ = [
     "FileFormatError",
     "History",
     "Loss",
-    "MLPClassifier",
-    "MLPRegressor",
     "NonFiniteError",
     "NotDifferentiableError",
     "RMSprop",

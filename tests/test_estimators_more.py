@@ -98,8 +98,10 @@ def test_device_goes_behind_the_backends_name_or_is_the_modules() -> None:
     xs = pytest.importorskip("array_api_strict")
     est = classifier(backend=xs, device=xs.Device("device1")).fit(X, LABELS)
     assert (est.backend_, est.device_) == ("array_api_strict", "array_api_strict.Device('device1')")
-    with pytest.raises(ValueError, match="device='cpu' needs backend"):
-        classifier(device="cpu").fit(X, LABELS)
+    with pytest.raises(ValueError, match="device='cuda' needs backend"):
+        classifier(device="cuda").fit(X, LABELS)
+    for backend in (None, "numpy"):  # the name that `device_` reports
+        assert classifier(backend=backend, device="cpu").fit(X, LABELS).device_ == "cpu"
     with pytest.raises(ValueError, match="unknown backend 'numpy:7'"):
         classifier(backend="numpy", device=7).fit(X, LABELS)
 

@@ -121,13 +121,17 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
     def _choose_backend(self, X: Any) -> Backend:
         """The backend of the parameters; that of a device array where none is asked for."""
         name = self.backend
-        if isinstance(name, str) and self.device is not None:
-            name = f"{name}:{self.device}"
-        if name is None and self.device is not None:
-            raise ValueError(f"device={self.device!r} needs backend='cupy' or 'torch'")
+        # NumPy's only device has a name too, the one that `device_` reports.
+        device = None if self.device == "cpu" and name in (None, "numpy") else self.device
+        if isinstance(name, str) and device is not None:
+            name = f"{name}:{device}"
+        if name is None and device is not None:
+            raise ValueError(f"device={device!r} needs backend='cupy' or 'torch'")
         if name is None and library_of(X) != "host":
             return backend_of(X)
-        return get_backend(name, device=self.device if hasattr(name, "__array_namespace_info__") else None)
+        if name is None and self.device == "cpu":
+            return get_backend("numpy")
+        return get_backend(name, device=device if hasattr(name, "__array_namespace_info__") else None)
 
     def _validate_training(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
