@@ -18,12 +18,12 @@ from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
-from bpx.network import inputs
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Data, SparseRows
+from bpx.training.batches import Data
 from bpx.training.callbacks import ProgressLines, as_callback
 from bpx.training.descent import Descent
+from bpx.training.gate import gate
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
 from bpx.training.solvers import SciPy
@@ -66,18 +66,6 @@ def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
     return sgd, rate, rate
 
 
-def gate(est: Any, X: Any, target: Any, weight: Any, loss: Loss) -> Data:
-    """Bring data that scikit-learn has checked to the network's backend."""
-    backend, dtype = est._net.backend, est._net.backend.dtype(est._net.dtype)
-    n = X.shape[0]
-    if hasattr(X, "tocsr"):
-        rows: Any = SparseRows(backend, X, dtype)
-    else:
-        rows, _ = inputs.inputs(backend, dtype, X, est._net.sizes[0])
-    t = inputs.targets(backend, dtype, target, n, est._net.sizes[-1], loss)
-    return Data(rows, t, inputs.sample_weights(backend, dtype, weight, n, None))
-
-
 def batch_size(est: Any, n: int) -> int:
     """Samples per step, as scikit-learn takes and clips it."""
     if est.batch_size == "auto":
@@ -95,7 +83,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights."""
     net, loss, solver = est._net, est._loss(), scipy(est)
-    data = gate(est, X, target, weight, loss)
+    data = gate(est._net, X, target, loss, weight)
     val_data, metric = monitoring(est, held_out, loss)
     objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
@@ -208,7 +196,7 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
             raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
         return None, None
     X_val, y_val, weight = held_out
-    val_data = gate(est, X_val, est._encode(y_val), weight, loss)
+    val_data = gate(est._net, X_val, est._encode(y_val), loss, weight)
     weight = to_host(weight)
     if callable(est.monitor):
         return val_data, est.monitor
