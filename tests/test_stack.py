@@ -236,3 +236,16 @@ def test_a_single_network_takes_no_arrays_of_hyperparameters(data: Any) -> None:
     for rate in ([0.1, 0.2], schedules.Constant([0.1, 0.2])):
         with pytest.raises(ValueError, match="learning_rate: expected one number for a single network"):
             bpx.fit(network(), *data, optimizer=bpx.Adam(rate))
+
+
+def test_a_member_of_a_stack_is_that_network_alone() -> None:
+    stack = bpx.MLP([3, 4, 2], bias=[True, False], dropout=0.5, stack=3, seed=[5, 9, 7], backend="numpy")
+    one = stack.member(1)
+    assert (one.stack, one.seed, one.bias, one.dropout) == (None, 9, (True, False), (0.5,))
+    assert np.array_equal(one.flat, stack.flat[1])
+    assert np.array_equal(one(np.ones((2, 3))), stack(np.ones((2, 3)))[1])
+    one.flat[...] = 0.0
+    assert np.any(stack.flat[1])
+    for network, k in ((stack, 3), (stack, -1), (one, 0)):
+        with pytest.raises(ValueError, match="member: expected a stack"):
+            network.member(k)

@@ -269,6 +269,16 @@ class MLP:
 
     __copy__ = copy
 
+    def member(self, k: int) -> MLP:
+        """A copy of network `k` of a stack, as a single network on the same backend."""
+        if self.stack is None or not 0 <= k < self.stack:
+            raise ValueError(f"member: expected a stack and one of its networks, from 0, got {k} of {self.stack}")
+        other = object.__new__(MLP)
+        other.__dict__.update(self._plain())
+        other.stack, other.seed, other.backend = None, self.seeds[k], self.backend
+        other._place(self.backend.to_host(self.flat)[k])
+        return other
+
     def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
         return self.copy()
 

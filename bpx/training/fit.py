@@ -131,18 +131,17 @@ def fit(
     bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
 
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
+
+    def train() -> StopReason:
+        if solver is not None:
+            return solvers.minimize(scipy_minimize, run, objective, data, solver)
+        assert bound is not None
+        assert first_order is not None
+        draw = order(sampling, data.X.shape[0], size, rng)
+        return Descent(bound, first_order.schedule, size, draw, seed).train(run, objective, data)
+
     with net.backend.scope(), np.errstate(all="ignore"):
-        run.begin()
-        try:
-            if bound is not None and first_order is not None:
-                descent = Descent(bound, first_order.schedule, size, order(sampling, data.X.shape[0], size, rng), seed)
-                reason = descent.train(run, objective, data)
-            else:
-                assert solver is not None
-                reason = solvers.minimize(scipy_minimize, run, objective, data, solver)
-        except KeyboardInterrupt:
-            reason = StopReason.INTERRUPTED
-        return run.finish(reason)
+        return run.finish(run.carry_out(train))
 
 
 def _check_epochs(epochs: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -89,10 +89,14 @@ class Run:
         """Wall time since training began."""
         return time.perf_counter() - self._start
 
-    def begin(self) -> None:
-        """Tell the callbacks that training begins."""
+    def carry_out(self, train: Callable[[], StopReason]) -> StopReason:
+        """Tell the callbacks that training begins, and train; Ctrl-C ends it and keeps the network."""
         for callback in self._callbacks:
             callback.on_fit_begin(self)
+        try:
+            return train()
+        except KeyboardInterrupt:
+            return StopReason.INTERRUPTED
 
     def end_step(self) -> None:
         """Count an update and tell the callbacks that asked for it."""

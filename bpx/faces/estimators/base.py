@@ -180,7 +180,6 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         self, backend: Backend, sizes: list[int], random: np.random.RandomState, X: Any, restarts: int
     ) -> None:
         """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
-        self._random_state = random
         self.n_layers_ = len(sizes)
         output, self.out_activation_ = self._output()
         if self.output_activation is not None:
@@ -195,7 +194,7 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(dropout) > 0) else 0
         net = MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
                   stack=stack)  # fmt: skip
-        net.flat[...] = net.backend.asarray(flat if stack else flat[0], net.backend.dtype(net.dtype))
+        net.flat[...] = net.asarray(flat if stack else flat[0])
         self._net = net
         self._resume = None
         self.n_iter_ = self.t_ = 0
@@ -203,8 +202,7 @@ class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
         self.backend_, self.device_ = net.backend.name, str(net.backend.device)
         for name in ("loss_curve_", "validation_loss_curve_", "losses_of_restarts_"):
             self.__dict__.pop(name, None)
-        self._solver_is_stochastic = not scipy(self)
-        if self._solver_is_stochastic or self.monitor is not None:
+        if scipy(self) is None or self.monitor is not None:
             self.loss_curve_: list[float] = []
             self.best_loss_ = None if scores(self) else np.inf
             self.validation_scores_: Any = [] if scores(self) else None

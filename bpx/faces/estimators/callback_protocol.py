@@ -6,7 +6,6 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.network.mlp import MLP
 from bpx.training.callbacks import Callback
 from bpx.training.monitor import Run
 
@@ -23,18 +22,10 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-__all__ = ["CallbackSupport", "Ticker", "member", "with_callbacks"]
+__all__ = ["CallbackSupport", "Ticker", "with_callbacks"]
 
 # What scikit-learn keeps on an estimator while it fits, to tear callbacks down even where the fit fails.
 TEARDOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
-
-
-def member(net: MLP, k: int) -> MLP:
-    """Network k of a stack, alone."""
-    single = MLP(net.sizes, list(net.hidden), net.output, dropout=list(net.dropout), dtype=net.dtype,
-                 seed=net.seeds[k], init="zeros", backend=net.backend)  # fmt: skip
-    single.flat[...] = net.flat[k, ...]
-    return single
 
 
 @final
@@ -75,4 +66,4 @@ class Ticker(Callback):
 
 def fitted(run: Run) -> dict[str, Any]:
     """What makes a copy of the estimator predict as if training had ended here."""
-    return {"_net": run.net.copy() if run.net.stack is None else member(run.net, int(np.nanargmin(run.loss)))}
+    return {"_net": run.net.copy() if run.net.stack is None else run.net.member(int(np.nanargmin(run.loss)))}

@@ -13,7 +13,7 @@ from sklearn.utils import shuffle
 
 from bpx.errors import DivergenceWarning
 from bpx.faces.estimators.answers import to_host
-from bpx.faces.estimators.callback_protocol import Ticker, member
+from bpx.faces.estimators.callback_protocol import Ticker
 from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
@@ -108,7 +108,7 @@ def train(
             # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
             rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
             run = Run(net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None)
-            reason = guarded(run, lambda: solvers.minimize(minimize, run, objective, data, solver))
+            reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
         run.finish(reason)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
@@ -157,7 +157,7 @@ def descend(
             rows = shuffle(rows, random_state=random)
         return rows if est.shuffle and size < n else None
 
-    bound = optimizer.bind(lambda a: net.backend.asarray(a, net.backend.dtype(net.dtype)), net.stack)
+    bound = optimizer.bind(net.asarray, net.stack)
     descent = Descent(bound, schedule, size, order, by_rows=True)
     if est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
@@ -172,7 +172,7 @@ def descend(
             if rate is not None:
                 rate.now = est._resume["rate"]
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
-    reason = guarded(run, lambda: descent.train(run, objective, data))
+    reason = run.carry_out(lambda: descent.train(run, objective, data))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),
         "state": descent.state,
@@ -252,14 +252,5 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     else:
         est.validation_scores_ = [float(value[k]) for value in epoch_end.values[:epochs]]
         est.best_validation_score_ = float(epoch_end.best[k])
-    est._net = member(est._net, k)
+    est._net = est._net.member(k)
     est._resume = None
-
-
-def guarded(run: Run, train: Any) -> StopReason:
-    """Run a training function; Ctrl-C ends it and keeps the model."""
-    run.begin()
-    try:
-        return train()  # type: ignore[no-any-return]
-    except KeyboardInterrupt:
-        return StopReason.INTERRUPTED
