@@ -57,7 +57,7 @@ class Activation:
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
         """z + b, written into `z`, and a = f(z + b); shapes (..., n, k) and (..., 1, k).
 
-        A kernel may write `a` over z where f'(z) needs `a` alone.
+        A kernel may leave in z whatever its own `backward` wants there: `a`, or f'(z).
         """
         if b is not None:
             z += b

@@ -77,7 +77,7 @@ def dropout_mask(
     seeds : int64 Array of shape () or (K, 1)
         Each network's seed, in [0, 2^32).
     run, step, layer : int
-        The training run's seed, the update's number and the layer's.
+        The training run's seed in [0, 2^32), the update's number and the layer's.
     dtype : dtype
         Of the mask.
 
@@ -91,7 +91,7 @@ def dropout_mask(
     first = xp.arange(blocks, dtype=xp.int64, device=seeds.device)
     rest = [
         xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device)
-        for word in (step, layer, step >> 32, fold(run))
+        for word in (step, layer, step >> 32, run)
     ]
     words = xp.stack(philox((first, rest[0], rest[1], rest[2]), (seeds, rest[3])), axis=-1)
     lead = words.shape[:-2]

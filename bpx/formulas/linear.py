@@ -1,19 +1,31 @@
-"""The linear parts of a step, written into an array that is there: a product, sums of columns, a penalty's pull.
+"""The linear parts of a step: rows, products, sums, and a penalty's pull.
 
-Each function fills `out` (or `grads`) and returns it.
+`out` is a hint where it may be None; where it is an array, the function fills it and returns it.
 """
 
 from __future__ import annotations
 
 from bpx._typing import Array, Namespace
 
-__all__ = ["add_penalty", "column_sums", "penalty", "product"]
+__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "penalty", "product", "times", "weight_sum"]
 
 
-def product(xp: Namespace, a: Array, b: Array, out: Array) -> Array:
-    """A b, of shapes (..., n, m) and (..., m, k), into `out` of shape (..., n, k)."""
+def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
+    """The rows of a batch: those of `x` (n, ...) that `index` (m,) names, or along another axis."""
+    return xp.take(x, index, axis=axis)
+
+
+def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
+    """A b, of shapes (..., n, m) and (..., m, k); (..., n, k)."""
+    if out is None:
+        return xp.matmul(a, b)
     out[...] = xp.matmul(a, b)
     return out
+
+
+def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
+    """A * mask, element by element; `out` is a hint, and may be `a`."""
+    return a * mask
 
 
 def column_sums(xp: Namespace, grad_z: Array, out: Array) -> Array:
@@ -22,8 +34,20 @@ def column_sums(xp: Namespace, grad_z: Array, out: Array) -> Array:
     return out
 
 
-def penalty(xp: Namespace, flat: Array, l2: Array | None, l1: Array | None) -> tuple[Array, Array]:
-    """l2/2 sum W^2 + l1 sum |W|, and its gradient l2 W + l1 sign(W).
+def weight_sum(xp: Namespace, weight: Array) -> Array:
+    """Sum of a batch's weights (..., n, 1); shape (...)."""
+    return xp.sum(weight, axis=(-2, -1))
+
+
+def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
+    """Total + value * weight, of shape (...); `total`, in float64, may be overwritten."""
+    return total + value * weight
+
+
+def penalty(
+    xp: Namespace, flat: Array, l2: Array | None, l1: Array | None, samples: Array | int | None = None
+) -> tuple[Array, Array]:
+    """(l2/2 sum W^2 + l1 sum |W|) / samples, and its gradient (l2 W + l1 sign(W)) / samples.
 
     Parameters
     ----------
@@ -33,6 +57,8 @@ def penalty(xp: Namespace, flat: Array, l2: Array | None, l1: Array | None) -> t
         All parameters.
     l2, l1 : Array of shape (p,) or (..., p), or None
         Each parameter's strength, 0 for a bias; one of the two may be missing.
+    samples : int or Array of shape (...), optional
+        What both are divided by, 0 counting as 1; None: not divided.
 
     Returns
     -------
@@ -40,23 +66,32 @@ def penalty(xp: Namespace, flat: Array, l2: Array | None, l1: Array | None) -> t
     pull : Array of shape (..., p)
     """
     if l2 is None:
-        push = l1 * xp.sign(flat)
-        return xp.sum(push * flat, axis=-1), push
-    pull = l2 * flat
-    value = 0.5 * xp.sum(pull * flat, axis=-1)
-    if l1 is None:
+        pull = l1 * xp.sign(flat)
+        value = xp.sum(pull * flat, axis=-1)
+    else:
+        pull = l2 * flat
+        value = 0.5 * xp.sum(pull * flat, axis=-1)
+        if l1 is not None:
+            push = l1 * xp.sign(flat)
+            value, pull = value + xp.sum(push * flat, axis=-1), pull + push
+    if samples is None:
         return value, pull
-    push = l1 * xp.sign(flat)
-    return value + xp.sum(push * flat, axis=-1), pull + push
+    if isinstance(samples, int):
+        return value * (1.0 / samples), pull * (1.0 / samples)
+    share = 1.0 / xp.where(samples > 0.0, samples, xp.ones_like(samples))
+    return value * share, pull * share[..., None]
 
 
 def add_penalty(
-    xp: Namespace, flat: Array, l2: Array | None, l1: Array | None, share: Array | float | None, grads: Array
+    xp: Namespace,
+    loss: Array,
+    flat: Array,
+    l2: Array | None,
+    l1: Array | None,
+    samples: Array | int | None,
+    grads: Array,
 ) -> tuple[Array, Array]:
-    """`penalty` times `share` (a number, or an array of shape (...); None: 1), its gradient added to `grads`."""
-    value, pull = penalty(xp, flat, l2, l1)
-    if share is not None:
-        value = value * share
-        pull = pull * (share if isinstance(share, float) else share[..., None])
+    """`penalty` added to a loss of shape (...) and to its gradient of shape (..., p); both may be overwritten."""
+    value, pull = penalty(xp, flat, l2, l1, samples)
     grads += pull
-    return value, grads
+    return loss + value, grads

@@ -108,6 +108,7 @@ class Optimizer(ABC):
         learning_rate: Hyper | None = None,
         xp: Namespace = None,
         equations: Any = updates,
+        step: int | Array | None = None,
     ) -> tuple[Array, State]:
         """One step.
 
@@ -125,6 +126,8 @@ class Optimizer(ABC):
             The arrays' namespace, to spare looking it up.
         equations : module, optional
             `updates`, or what has its functions in a faster form.
+        step : int, or integer Array of shape (), optional
+            This step's number, from 1; None: one more than the state's.
 
         Returns
         -------
@@ -140,8 +143,9 @@ class Optimizer(ABC):
             if isinstance(learning_rate, Schedule):
                 raise ValueError("update: with a schedule, pass learning_rate=schedule.rate(state, clock) at each step")
         if self.clip_norm is not None:
-            grads = updates.clip_by_global_norm(xp, grads, self.clip_norm)
-        step = state["step"] + 1
+            grads = equations.clip_by_global_norm(xp, grads, self.clip_norm)
+        if step is None:
+            step = state["step"] + 1
         params, moments = self._apply(equations, xp, grads, state, params, step, learning_rate)
         return params, {"step": step, **moments}
 
@@ -151,7 +155,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         """The new parameters and moments, by the functions of `equations`."""
 
@@ -188,7 +192,7 @@ class SGD(Optimizer):
         return () if self._plain() else ("velocity",)
 
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         if self._plain():
             return equations.gradient_descent(xp, grads, params, learning_rate), {}
@@ -226,7 +230,7 @@ class RMSprop(Optimizer):
         return ("square",)
 
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         params, square = equations.rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
         return params, {"square": square}
@@ -257,7 +261,7 @@ class Adagrad(Optimizer):
         return ("square",)
 
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         params, square = equations.adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
         return params, {"square": square}
@@ -302,7 +306,7 @@ class Adam(_Adaptive):
     epsilon_hat: bool = False
 
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         params, mean, square = equations.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,
@@ -337,7 +341,7 @@ class AdamW(_Adaptive):
         check_between("weight_decay", self.weight_decay, 0.0, np.inf)
 
     def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: int, learning_rate: Hyper
+        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
     ) -> tuple[Array, State]:
         params, mean, square = equations.adam(
             xp, grads, state["mean"], state["square"], params, step, learning_rate,

@@ -16,7 +16,10 @@ Hyper = Any
 
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
-    """Gradient times min(1, max_norm / norm), the norm of each network's whole gradient (Pascanu et al. 2013)."""
+    """Gradient times min(1, max_norm / norm), the norm of each network's whole gradient (Pascanu et al. 2013).
+
+    The gradient given may be overwritten.
+    """
     largest = xp.max(xp.abs(grads), axis=-1, keepdims=True)  # divided out, so that squares cannot overflow
     largest = xp.where(largest > 0.0, largest, xp.ones_like(largest))
     scaled = grads / largest
@@ -68,7 +71,7 @@ def adam(
     mean: Array,
     square: Array,
     params: Array,
-    step: int,
+    step: int | Array,
     learning_rate: Hyper,
     beta_1: Hyper,
     beta_2: Hyper,

@@ -1,14 +1,14 @@
 """Which formulas have a fast twin here; asked once when training starts.
 
 A kernel returns ``NotImplemented`` for what it is not made for (a layout, a dtype, a formula), as Python's operators
-do, and then the formula computes.
+do, and then the next one does it, in the end the formula.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache, wraps
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, final
@@ -16,6 +16,7 @@ from typing import Any, TypeVar, final
 import numpy as np
 
 from bpx.backend.base import Backend
+from bpx.kernels.recording import NotRecordableError, is_recording
 
 __all__ = ["Twins", "for_backend"]
 
@@ -26,27 +27,29 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 @final
 class Twins:
-    """Gives for a formula what should compute it: its twin where there is one, else the formula.
+    """Gives for a formula what should compute it: its twins where there are any, else the formula.
 
     Parameters
     ----------
-    table : mapping of str to function
-        Kernels by their formula's module and name, such as ``"updates.adam"``.
-    activations : callable, optional
-        ``activations(activation)`` gives an object with the methods ``after_bias`` and ``backward``, or None.
+    rooms : modules
+        Folders of kernels, the best first, whose modules have the formulas' names.
     """
 
-    def __init__(
-        self, table: Mapping[str, Callable[..., Any]], activations: Callable[[Any], Any] | None = None
-    ) -> None:
-        self._table = table
-        self._activations = activations
+    def __init__(self, *rooms: ModuleType) -> None:
+        self._rooms = rooms
+
+    @property
+    def records(self) -> bool:
+        """Whether a step made of these may be recorded."""
+        return bool(self._rooms)
 
     def of(self, formula: Function) -> Function:
-        """The twin of a function, or the function itself."""
-        room, _, module = formula.__module__.rpartition(".")
-        kernel = self._table.get(f"{module}.{formula.__name__}") if room == "bpx.formulas" else None
-        return formula if kernel is None else guarded(kernel, formula)
+        """A function's twins in one, or the function itself."""
+        floor, _, module = formula.__module__.rpartition(".")
+        if floor != "bpx.formulas":
+            return formula
+        found = [getattr(vars(room).get(module), formula.__name__, None) for room in self._rooms]
+        return self._first_that_can([kernel for kernel in found if kernel is not None], formula)
 
     def module(self, formulas: ModuleType) -> Any:
         """All public functions of a module of formulas, twins where there are any."""
@@ -54,43 +57,30 @@ class Twins:
 
     def activation(self, activation: Any) -> Any:
         """What has an activation's ``after_bias`` and ``backward``."""
-        twin = None if self._activations is None else self._activations(activation)
-        if twin is None:
+        if not self._rooms:
             return activation
+        twins = [twin for room in self._rooms if (twin := room.activations.twin(activation)) is not None]
         return SimpleNamespace(
-            after_bias=guarded(twin.after_bias, activation.after_bias),
-            backward=guarded(twin.backward, activation.backward),
+            after_bias=self._first_that_can([twin.after_bias for twin in twins], activation.after_bias),
+            backward=self._first_that_can([twin.backward for twin in twins], activation.backward),
         )
 
+    def _first_that_can(self, kernels: list[Callable[..., Any]], formula: Function) -> Function:
+        """The kernels one after the other, then the formula, which a recorded step cannot repeat."""
+        if not self._rooms:
+            return formula
 
-def guarded(kernel: Callable[..., Any], formula: Function) -> Function:
-    """`kernel` where it can, else `formula`; a kernel that cannot be compiled here is not tried again."""
-    tried = works = False
+        @wraps(formula)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            for kernel in kernels:
+                result = kernel(*args, **kwargs)
+                if result is not NotImplemented:
+                    return result
+            if is_recording():
+                raise NotRecordableError(formula.__qualname__)
+            return formula(*args, **kwargs)
 
-    @wraps(formula)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal tried, works
-        if works:
-            result = kernel(*args, **kwargs)
-            return formula(*args, **kwargs) if result is NotImplemented else result
-        if tried:
-            return formula(*args, **kwargs)
-        # The first call compiles. Should that fail, the formula must find the arrays as they were.
-        before = [(a, a.copy()) for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
-        try:
-            result = kernel(*args, **kwargs)
-        except Exception as error:
-            tried = True
-            logger.warning("%s: no compiled kernel, the formula computes: %s", formula.__qualname__, error)
-            for array, content in before:
-                array[...] = content
-            return formula(*args, **kwargs)
-        if result is NotImplemented:
-            return formula(*args, **kwargs)
-        works = True
-        return result
-
-    return call  # type: ignore[return-value]
+        return call  # type: ignore[return-value]
 
 
 def for_backend(backend: Backend, dtype: str) -> Twins:
@@ -99,28 +89,30 @@ def for_backend(backend: Backend, dtype: str) -> Twins:
     Raises
     ------
     ValueError
-        If ``BPX_KERNELS`` is neither "auto" nor "reference".
+        If ``BPX_KERNELS`` is none of "auto", "numpy" and "reference".
     """
     wanted = os.environ.get("BPX_KERNELS") or "auto"
-    if wanted not in ("auto", "reference"):
-        raise ValueError(f"BPX_KERNELS: expected 'auto' or 'reference', got {wanted!r}")
+    if wanted not in ("auto", "numpy", "reference"):
+        raise ValueError(f"BPX_KERNELS: expected 'auto', 'numpy' or 'reference', got {wanted!r}")
     if wanted == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
-        return Twins({})
-    return _numpy_twins()
+        return Twins()
+    from bpx.kernels import numpy_in_place
+
+    fused = _fused() if wanted == "auto" else None
+    return Twins(numpy_in_place) if fused is None else Twins(fused, numpy_in_place)
 
 
 @cache
-def _numpy_twins() -> Twins:
-    """Those that need only NumPy, and those of Numba where it is installed and works."""
-    from bpx.kernels import in_place
-
-    table: dict[str, Callable[..., Any]] = {"linear.product": in_place.product}
+def _fused() -> ModuleType | None:
+    """The fused kernels, where Numba is installed and can compile."""
     try:
-        from bpx.kernels import activations, linear, losses, updates
+        from bpx.kernels import numpy_fused
+
+        numpy_fused.smoke_test()
     except ImportError as error:
         logger.info("no compiled kernels: %s", error)
-        return Twins(table)
-    for module in (linear, losses, updates):
-        room = module.__name__.rpartition(".")[2]
-        table |= {f"{room}.{name}": getattr(module, name) for name in module.__all__}
-    return Twins(table, activations.twin)
+        return None
+    except Exception as error:  # whatever keeps a compiler from working here
+        logger.warning("Numba is installed but cannot compile; NumPy alone computes: %s", error)
+        return None
+    return numpy_fused

@@ -28,9 +28,11 @@ class LayerCache:
     grad_z: Array | None = None
 
 
-def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation) -> LayerCache:
+def forward(
+    xp: Namespace, x: Array, params: LayerParams, activation: Activation, linear: Any = linear
+) -> LayerCache:
     """z = x W + b; a = f(z)."""
-    z, a = activation.after_bias(xp, xp.matmul(x, params.W), params.b)
+    z, a = activation.after_bias(xp, linear.product(xp, x, params.W), params.b)
     return LayerCache(x, z, a)
 
 
@@ -44,4 +46,4 @@ def backward(
     linear.product(xp, xp.matrix_transpose(cache.x), cache.grad_z, grads.W)
     if grads.b is not None:
         linear.column_sums(xp, cache.grad_z, grads.b)
-    return xp.matmul(cache.grad_z, xp.matrix_transpose(params.W)) if back else None
+    return linear.product(xp, cache.grad_z, xp.matrix_transpose(params.W)) if back else None

@@ -13,9 +13,8 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import NotDifferentiableError
-from bpx.formulas import linear, losses
+from bpx.formulas import dropout, linear, losses
 from bpx.formulas.activations import ACTIVATIONS, Activation
-from bpx.formulas.dropout import dropout_mask
 from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
 from bpx.kernels.select import Twins
@@ -33,21 +32,26 @@ Mask = Callable[[int, Array], Array | None]
 
 @dataclass(frozen=True)
 class DropoutKey:
-    """Which dropout masks to use: the training run's seed and the update's number."""
+    """Which dropout masks to use: the training run's seed in [0, 2^32) and the update's number."""
 
     run: int
-    step: int
+    step: int | Array
 
 
 def propagate(
-    xp: Namespace, x: Array, layers: Sequence[LayerParams], activations: Sequence[Activation], mask: Mask | None = None
+    xp: Namespace,
+    x: Array,
+    layers: Sequence[LayerParams],
+    activations: Sequence[Activation],
+    mask: Mask | None = None,
+    linear: Any = linear,
 ) -> list[LayerCache]:
-    """Forward through every layer; a masked layer passes a * mask on."""
+    """Forward through every layer; a masked layer passes a * mask on. `linear` has that module's functions."""
     caches = []
     for i, (params, activation) in enumerate(zip(layers, activations, strict=True)):
-        cache = dense.forward(xp, x, params, activation)
+        cache = dense.forward(xp, x, params, activation, linear)
         cache.mask = mask(i, cache.a) if mask is not None else None
-        x = cache.a if cache.mask is None else cache.a * cache.mask
+        x = cache.a if cache.mask is None else linear.times(xp, cache.a, cache.mask)
         caches.append(cache)
     return caches
 
@@ -68,7 +72,7 @@ def backpropagate(
     """
     for i in reversed(range(len(caches))):
         cache = caches[i]
-        cache.grad_a = grad if cache.mask is None else grad * cache.mask
+        cache.grad_a = grad if cache.mask is None else linear.times(xp, grad, cache.mask, out=grad)
         cache.grad_z = activations[i].backward(xp, cache.grad_a, cache.z, cache.a, out=cache.grad_a)
         grad = dense.backward(xp, cache, layers[i], grads[i], i > 0 or back_to_inputs, linear)
     return grad
@@ -113,6 +117,7 @@ class Objective:
         # Where the loss takes pre-activations, the last layer passes them on as they are.
         self._activations: tuple[Any, ...] = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
         self._linear: Any = linear
+        self._dropout_mask: Any = dropout.dropout_mask
         self._value_and_grad: Any = losses.value_and_grad
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
@@ -125,6 +130,7 @@ class Objective:
         """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten."""
         self._activations = tuple(twins.activation(activation) for activation in self._activations)
         self._linear = twins.module(linear)
+        self._dropout_mask = twins.of(dropout.dropout_mask)
         self._value_and_grad = twins.of(losses.value_and_grad)
 
     def value(self, X: Array, y: Array, weight: Array | None = None, flat: Array | None = None) -> Array:
@@ -144,13 +150,12 @@ class Objective:
         xp = self._xp
         at = self._net.flat if flat is None else flat
         layers = self._net.layer_params if flat is None else self._net.layout.layers(xp, flat)
-        z = propagate(xp, X, layers, self._activations)[-1].a
+        z = propagate(xp, X, layers, self._activations, linear=self._linear)[-1].a
         loss, _ = self._value_and_grad(xp, self._formula, z, y, weight)
         if self._l2 is None and self._l1 is None:
             return loss
-        value, _ = linear.penalty(xp, at, self._l2, self._l1)
-        share = self._share(X, weight)
-        return loss + (value if share is None else value * share)
+        value, _ = linear.penalty(xp, at, self._l2, self._l1, self._samples(X, weight))
+        return loss + value
 
     def value_and_grad(
         self, X: Array, y: Array, weight: Array | None = None, dropout: DropoutKey | None = None
@@ -169,26 +174,21 @@ class Objective:
         """One forward and one backward."""
         xp, net = self._xp, self._net
         mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
-        self.caches = propagate(xp, X, net.layer_params, self._activations, mask)
+        self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
         loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
         grad_x = backpropagate(
             xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
         )
         if self._l2 is not None or self._l1 is not None:
-            share = self._share(X, weight)
-            value, self.grad = self._linear.add_penalty(xp, net.flat, self._l2, self._l1, share, self.grad)
-            loss = loss + value
+            samples = self._samples(X, weight)
+            loss, self.grad = self._linear.add_penalty(xp, loss, net.flat, self._l2, self._l1, samples, self.grad)
         return loss, grad_x
 
-    def _share(self, X: Array, weight: Array | None) -> Any:
-        """What the penalty is multiplied by: None for 1, or one over the batch's number of samples or weights."""
+    def _samples(self, X: Array, weight: Array | None) -> Any:
+        """What the penalty is divided by: None for 1, or the batch's number of samples or sum of weights."""
         if not self._per_batch:
             return None
-        if weight is None:
-            return 1.0 / X.shape[-2]
-        xp = self._xp
-        total = xp.sum(weight, axis=(-2, -1))
-        return 1.0 / xp.where(total > 0.0, total, xp.ones_like(total))
+        return X.shape[-2] if weight is None else self._linear.weight_sum(self._xp, weight)
 
     def _mask(self, key: DropoutKey) -> Mask:
         """The dropout masks of one update, hidden layer by hidden layer."""
@@ -198,7 +198,7 @@ class Objective:
             if layer >= len(net.dropout) or net.dropout[layer] == 0.0:
                 return None
             shape = (a.shape[-2], a.shape[-1])
-            return dropout_mask(
+            return self._dropout_mask(
                 self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype
             )
 

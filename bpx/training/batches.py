@@ -85,13 +85,9 @@ class SparseRows:
         """Those rows (a slice or host indices), as a dense array of the backend."""
         return self._backend.asarray(self._matrix[rows].toarray(), self._dtype)
 
-
-def take(backend: Backend, data: Data, index: Array, rows: np.ndarray[Any, Any]) -> Data:
-    """The rows of that index, which is given on the device and on the host."""
-    xp = backend.xp
-    X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
-    return Data(X, xp.take(data.y, index, axis=0), weight)
+    def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
+        """The same, into a NumPy array."""
+        out[...] = self._matrix[rows].toarray()
 
 
 def chunks(data: Data, size: int) -> Iterator[Data]:
@@ -104,14 +100,17 @@ def chunks(data: Data, size: int) -> Iterator[Data]:
         yield Data(X, data.y[start:stop, ...], weight)
 
 
-def batches(backend: Backend, data: Data, size: int, order: Order) -> Iterator[Data]:
-    """One epoch of batches in that order; the last is smaller where n is not a multiple of `size`."""
-    n = data.X.shape[0]
+def batches(backend: Backend, n: int, size: int, order: Order) -> Iterator[tuple[Any, Any]]:
+    """One epoch of batches in that order: rows of each on the host and on the device; None for all in their order.
+
+    The last is smaller where n is not a multiple of `size`.
+    """
     if order is None:
-        whole = size == n and not isinstance(data.X, SparseRows)
-        yield from [data] if whole else chunks(data, size)
-        return
+        if size == n:
+            yield None, None
+            return
+        order = np.arange(n, dtype=np.int64)
     index = backend.asarray(order)
     for start in range(0, n, size):
         stop = min(start + size, n)
-        yield take(backend, data, index[start:stop], order[start:stop])
+        yield order[start:stop], index[start:stop]

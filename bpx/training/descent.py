@@ -9,15 +9,14 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import State
-from bpx.formulas import updates
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Clock, Constant, Schedule
-from bpx.kernels import select
 from bpx.network.mlp import MLP
-from bpx.network.objective import DropoutKey, Objective
+from bpx.network.objective import Objective
 from bpx.training.batches import Data, Order, batches
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
+from bpx.training.step import Step
 
 __all__ = ["Descent"]
 
@@ -65,48 +64,31 @@ class Descent:
             self.state = self.optimizer.init(run.net.flat)
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
-        twins = select.for_backend(run.net.backend, run.net.dtype)
-        objective.use(twins)
-        equations = twins.module(updates)
+        step = Step(run.net, objective, data, self.optimizer, self.state, self.seed, self.by_rows)
         for _ in range(run.epochs):
-            reason = self._epoch(run, objective, data, equations)
+            reason = self._epoch(run, step, data.X.shape[0])
             if reason is not None:
                 return reason
         return StopReason.EPOCHS
 
-    def _epoch(self, run: Run, objective: Objective, data: Data, equations: Any) -> StopReason | None:
+    def _epoch(self, run: Run, step: Step, n: int) -> StopReason | None:
         """One pass over the data; the loss stays on the device until its end."""
-        net, optimizer = run.net, self.optimizer
-        xp = net.backend.xp
-        state, schedule_state = self.state or {}, self.schedule_state or {}
+        net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
         shown = self.schedule.rate(schedule_state, self._clock())
         rate = _on_device(net, shown)
-        drops = any(net.dropout)
-        total: Any = xp.zeros(net.flat.shape[:-1], dtype=xp.float64, device=net.flat.device)
-        weights: Any = 0.0
-        for batch in batches(net.backend, data, self.size, self.order()):
+        step.reset()
+        for rows, index in batches(net.backend, n, self.size, self.order()):
             if not fixed:
                 shown = self.schedule.rate(schedule_state, self._clock())
                 rate = _on_device(net, shown)
-            key = DropoutKey(self.seed, self.step) if drops else None
-            loss, grad = objective.value_and_grad(*batch, key)
-            params, state = optimizer.update(grad, state, net.flat, rate, xp, equations)
-            if params is not net.flat:
-                net.flat[...] = params
-            n = batch.X.shape[0]
-            weight = n if batch.weight is None or self.by_rows else xp.sum(batch.weight, axis=(-2, -1))
-            total = total + loss * weight
-            weights = weights + weight
-            self.state = state
+            step(rows, index, rate, self.step)
+            self.state = step.state
             self.step += 1
-            self.samples += n
+            self.samples += n if rows is None else rows.shape[0]
             run.end_step()
         self.epoch += 1
-        if data.weight is not None and not self.by_rows:
-            # an epoch drawn with replacement may hold no sample that has a weight
-            weights = xp.where(weights > 0.0, weights, xp.ones_like(weights))
-        reason = run.end_epoch(total / weights, shown)
+        reason = run.end_epoch(step.mean(), shown)
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
 

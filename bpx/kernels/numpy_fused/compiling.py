@@ -1,4 +1,4 @@
-"""How kernels are compiled, and which arrays they take. Only kernels import this module: it needs Numba."""
+"""How kernels are compiled, and which arrays they take. Only fused kernels import this module: it needs Numba."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-__all__ = ["compiled", "compiled_sum", "is_number", "is_plain"]
+__all__ = ["compiled", "compiled_sum", "is_number", "is_plain", "smoke_test"]
 
 logger = logging.getLogger("bpx.kernels")
 
@@ -47,8 +47,31 @@ def is_plain(*arrays: Any) -> bool:
 
 
 def is_number(*values: Any) -> bool:
-    """Whether all hyperparameters are numbers, not one for each network of a stack."""
-    for value in values:  # noqa: SIM110 - as above
-        if not isinstance(value, (float, int)):
+    """Whether all hyperparameters are numbers (float64 arrays of no dimension, too), not one for each network."""
+    for value in values:
+        if isinstance(value, np.ndarray):
+            if value.ndim or value.dtype != np.float64:
+                return False
+        elif not isinstance(value, (float, int)):
             return False
     return True
+
+
+@compiled
+def _double(x: Any) -> None:
+    for i in range(x.size):
+        x[i] *= 2.0
+
+
+def smoke_test() -> None:
+    """Compile and run one kernel.
+
+    Raises
+    ------
+    Exception
+        Whatever Numba raises where it cannot compile, or a RuntimeError where the result is wrong.
+    """
+    x = np.ones(3)
+    _double(x)
+    if x.tolist() != [2.0, 2.0, 2.0]:
+        raise RuntimeError(f"a compiled kernel gave {x.tolist()} in place of 2")

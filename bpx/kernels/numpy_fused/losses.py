@@ -8,39 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.compiling import compiled, is_plain
+from bpx.kernels.numpy_fused.compiling import compiled, is_plain
+from bpx.kernels.recording import launch
 
 __all__ = ["value_and_grad"]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
-# ``loss(output, target, share, cap, grad) -> losses``: output and grad (K, n, k), target (n, k) or labels (n,), share
-# (1 or K, n, 1), the largest value of a sample and output, losses (K,).
-Fused = Callable[[Array, Array, Array, float, Array], Array]
+# ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (n, k) or labels
+# (n,), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
+Fused = Callable[[Array, Array, Array, float, Array, Array, Array], None]
 
 
 @compiled
-def _squared_error(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
+def _squared_error(
+    output: Array, target: Array, share: Array, cap: float, scratch: Array, grad: Array, losses: Array
+) -> None:
     """(a - y)^2 / 2, which nothing caps."""
     networks, n, k = output.shape
     zero = grad.dtype.type(0.0)
-    losses = np.zeros(networks)
     for network in range(networks):
-        shared = network if share.shape[0] > 1 else 0
+        shared, loss = network if share.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, row = share[shared, i, 0], zero
             for j in range(k):
                 residual = output[network, i, j] - target[i, j]
                 row += residual * residual
                 grad[network, i, j] = residual * part
-            losses[network] += 0.5 * row * part
-    return losses
+            loss += 0.5 * row * part
+        losses[network] = loss
 
 
 @compiled
@@ -57,13 +59,12 @@ def _below_row_maximum(z: Array, out: Array) -> None:
 
 
 @compiled
-def _softmax_labels(shifted: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
+def _softmax_labels(shifted: Array, target: Array, share: Array, cap: float, grad: Array, losses: Array) -> None:
     """Cross-entropy for labels; `grad` holds exp(shifted)."""
     networks, n, k = shifted.shape
     one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
-    losses = np.zeros(networks)
     for network in range(networks):
-        shared = network if share.shape[0] > 1 else 0
+        shared, loss = network if share.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, total, row = share[shared, i, 0], zero, zero
             for j in range(k):
@@ -74,18 +75,17 @@ def _softmax_labels(shifted: Array, target: Array, share: Array, cap: float, gra
                 value = -p * (shifted[network, i, j] - log_total)
                 row += most if value > most else value
                 grad[network, i, j] = (grad[network, i, j] / total - p) * part
-            losses[network] += row * part
-    return losses
+            loss += row * part
+        losses[network] = loss
 
 
 @compiled
-def _softmax_rows(shifted: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
+def _softmax_rows(shifted: Array, target: Array, share: Array, cap: float, grad: Array, losses: Array) -> None:
     """Cross-entropy for one-hot or soft rows; `grad` holds exp(shifted)."""
     networks, n, k = shifted.shape
     zero, most = grad.dtype.type(0.0), grad.dtype.type(cap)
-    losses = np.zeros(networks)
     for network in range(networks):
-        shared = network if share.shape[0] > 1 else 0
+        shared, loss = network if share.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, total, mass, row = share[shared, i, 0], zero, zero, zero
             for j in range(k):
@@ -96,27 +96,28 @@ def _softmax_rows(shifted: Array, target: Array, share: Array, cap: float, grad:
                 value = -target[i, j] * (shifted[network, i, j] - log_total)
                 row += most if value > most else value
                 grad[network, i, j] = (grad[network, i, j] * scale - target[i, j]) * part
-            losses[network] += row * part
-    return losses
+            loss += row * part
+        losses[network] = loss
 
 
-def _cross_entropy_with_softmax(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
-    shifted = np.empty_like(output)
+def _cross_entropy_with_softmax(
+    output: Array, target: Array, share: Array, cap: float, shifted: Array, grad: Array, losses: Array
+) -> None:
     _below_row_maximum(output, shifted)
-    np.exp(shifted, out=grad)
+    np.exp(shifted, grad)
     loss = _softmax_labels if target.ndim == 1 else _softmax_rows
-    losses: Array = loss(shifted, target, share, cap, grad)
-    return losses
+    loss(shifted, target, share, cap, grad, losses)
 
 
 @compiled
-def _sigmoid_rows(z: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array) -> Array:
+def _sigmoid_rows(
+    z: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array, losses: Array
+) -> None:
     """max(z, 0) - y z + tail; `grad` holds exp(-|z|) and `tail` its log1p."""
     networks, n, k = z.shape
     one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
-    losses = np.zeros(networks)
     for network in range(networks):
-        shared = network if share.shape[0] > 1 else 0
+        shared, loss = network if share.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, row = share[shared, i, 0], zero
             for j in range(k):
@@ -124,16 +125,18 @@ def _sigmoid_rows(z: Array, target: Array, share: Array, cap: float, tail: Array
                 value = (zero if t < 0 else t) - y * t + tail[network, i, j]
                 row += most if value > most else value
                 grad[network, i, j] = ((e if t < 0 else one) / (one + e) - y) * part
-            losses[network] += row * part
-    return losses
+            loss += row * part
+        losses[network] = loss
 
 
-def _binary_cross_entropy_with_sigmoid(output: Array, target: Array, share: Array, cap: float, grad: Array) -> Array:
-    np.abs(output, out=grad)
-    np.negative(grad, out=grad)
-    np.exp(grad, out=grad)
-    losses: Array = _sigmoid_rows(output, target, share, cap, np.log1p(grad), grad)
-    return losses
+def _binary_cross_entropy_with_sigmoid(
+    output: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array, losses: Array
+) -> None:
+    np.abs(output, grad)
+    np.negative(grad, grad)
+    np.exp(grad, grad)
+    np.log1p(grad, tail)
+    _sigmoid_rows(output, target, share, cap, tail, grad, losses)
 
 
 _FUSED: dict[str, Fused] = {
@@ -143,10 +146,17 @@ _FUSED: dict[str, Fused] = {
 }
 
 
-@lru_cache(maxsize=8)
-def _equal_shares(n: int, dtype: Any) -> Array:
-    """1/n for each sample; a fit has two sizes of batch."""
-    return np.full((1, n, 1), 1.0 / n, dtype=dtype)
+@compiled
+def _shares(weight: Array, share: Array) -> None:
+    """Each sample's part of its network's sum of weights; all zero where that is zero."""
+    networks, n, _ = weight.shape
+    zero = weight.dtype.type(0.0)
+    for network in range(networks):
+        total = zero
+        for i in range(n):
+            total += weight[network, i, 0]
+        for i in range(n):
+            share[network, i, 0] = weight[network, i, 0] / total if total > zero else zero
 
 
 def value_and_grad(
@@ -166,15 +176,15 @@ def value_and_grad(
     elif target.shape != output.shape[-2:] or not is_plain(output, target):
         return NotImplemented
     if weight is None:
-        share = _equal_shares(output.shape[-2], output.dtype)
+        share = np.full((1, output.shape[-2], 1), 1.0 / output.shape[-2], dtype=output.dtype)
     else:
         if not is_plain(output, weight):
             return NotImplemented
-        total = np.sum(weight, axis=(-2, -1), keepdims=True)
-        share = weight / np.where(total > 0, total, np.ones_like(total))
-        share = share if share.ndim == 3 else share[None]
-    grad = np.empty_like(output)
-    single = output.ndim == 2
-    values = loss(output[None] if single else output, target, share, cap, grad[None] if single else grad)
-    values = values.astype(output.dtype)
-    return values[0] if single else values, grad
+        rows = weight if weight.ndim == 3 else weight[None]
+        share = np.empty_like(rows)
+        launch(_shares, rows, share)
+    grad, scratch = np.empty_like(output), np.empty_like(output)
+    losses = np.empty(output.shape[:-2], dtype=output.dtype)
+    stacked = [a if a.ndim == 3 else a[None] for a in (output, scratch, grad)]
+    launch(loss, stacked[0], target, share, cap, *stacked[1:], losses.reshape(-1))
+    return losses, grad

@@ -1,0 +1,101 @@
+"""Twins of `bpx.formulas.linear`: each result straight into the array that is kept for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+from bpx.kernels.recording import launch
+
+__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product", "times", "weight_sum"]
+
+
+def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
+    """Indices are in range, so that NumPy needs no buffer to check them."""
+    axis %= x.ndim
+    out = np.empty((*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]), dtype=x.dtype)
+    launch(np.take, x, index, axis, out, "clip")
+    return out
+
+
+def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
+    """Without a copy on the way."""
+    if out is None:
+        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        out = np.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
+    launch(np.matmul, a, b, out)
+    return out
+
+
+def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
+    """Into `out` where it is given."""
+    if out is None or out.shape != mask.shape:
+        out = np.empty(np.broadcast_shapes(a.shape, mask.shape), dtype=a.dtype)
+    launch(np.multiply, a, mask, out)
+    return out
+
+
+def _sum_rows(grad_z: Array, out: Array) -> None:
+    np.sum(grad_z, axis=-2, out=out, keepdims=True)
+
+
+def column_sums(xp: Namespace, grad_z: Array, out: Array) -> Array:
+    """Without a copy on the way."""
+    launch(_sum_rows, grad_z, out)
+    return out
+
+
+def weight_sum(xp: Namespace, weight: Array) -> Array:
+    """Into an array that is kept."""
+    out = np.empty(weight.shape[:-2], dtype=weight.dtype)
+    launch(np.sum, weight, (-2, -1), None, out)
+    return out
+
+
+def _accumulate(total: Array, value: Array, weight: Any) -> None:
+    total += value * weight
+
+
+def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
+    """In place."""
+    launch(_accumulate, total, value, weight)
+    return total
+
+
+def _add_penalty(
+    loss: Array, flat: Array, l2: Array | None, l1: Array | None, samples: Any, grads: Array, pull: Array
+) -> None:
+    share = None if samples is None else 1.0 / np.where(samples > 0, samples, np.ones_like(samples))
+    for strength, factor in ((l2, 0.5), (l1, 1.0)):
+        if strength is None:
+            continue
+        if strength is l2:
+            np.multiply(strength, flat, pull)
+        else:
+            np.sign(flat, pull)
+            np.multiply(strength, pull, pull)
+        value = factor * np.vecdot(pull, flat)
+        if share is not None:
+            value = value * share
+            np.multiply(pull, share[..., None], pull)
+        np.add(loss, value, loss)
+        np.add(grads, pull, grads)
+
+
+def add_penalty(
+    xp: Namespace,
+    loss: Array,
+    flat: Array,
+    l2: Array | None,
+    l1: Array | None,
+    samples: Array | int | None,
+    grads: Array,
+) -> tuple[Array, Array]:
+    """Loss and gradient in place."""
+    if not isinstance(loss, np.ndarray):  # a number, where a formula gave the loss
+        return NotImplemented
+    count = samples if samples is None or isinstance(samples, np.ndarray) else np.asarray(samples, dtype=flat.dtype)
+    launch(_add_penalty, loss, flat, l2, l1, count, grads, np.empty_like(flat))
+    return loss, grads

@@ -1,0 +1,177 @@
+"""Twins of `bpx.formulas.updates`: vectors updated piece by piece, so that what is in between stays in the cache.
+
+The step's number and the learning rate may come as arrays of no dimension, so that a recorded step reads what they are
+then. Hyperparameters of shape (K, 1) are one for each network of a stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from bpx._typing import Array, Namespace
+from bpx.kernels.recording import launch
+
+__all__ = ["adagrad", "adam", "clip_by_global_norm", "gradient_descent", "momentum", "rmsprop"]
+
+Hyper = Any
+
+# Elements that are updated together: five vectors of them fit into a core's own cache.
+PIECE = 16_384
+
+
+def _in_pieces(
+    update: Callable[..., None], hypers: tuple[Hyper, ...], vectors: tuple[Array, ...], spare: tuple[Array, Array]
+) -> None:
+    """``update(*hypers, *vectors, *spare)``, piece by piece where the spare arrays are shorter than the vectors."""
+    numbers = [float(hyper) if np.ndim(hyper) == 0 else hyper for hyper in hypers]
+    if spare[0].size == vectors[0].size:
+        update(*numbers, *vectors, *spare)
+        return
+    flat = [v.reshape(-1) for v in vectors]
+    for start in range(0, flat[0].size, PIECE):
+        pieces = [v[start : start + PIECE] for v in flat]
+        size = pieces[0].size
+        update(*numbers, *pieces, spare[0][:size], spare[1][:size])
+
+
+def _launch(update: Callable[..., None], hypers: tuple[Hyper, ...], *vectors: Array) -> bool:
+    """Hand an update to `launch`; False where the vectors are not NumPy's."""
+    if any(type(v) is not np.ndarray or v.dtype.kind != "f" for v in vectors):
+        return False
+    first = vectors[0]
+    whole = first.size <= PIECE or any(np.ndim(h) for h in hypers) or not all(v.flags.c_contiguous for v in vectors)
+    shape = first.shape if whole else (PIECE,)
+    spare = np.empty(shape, dtype=first.dtype), np.empty(shape, dtype=first.dtype)
+    launch(_in_pieces, update, hypers, vectors, spare)
+    return True
+
+
+def _clip(grads: Array, max_norm: Hyper, spare: Array) -> None:
+    np.abs(grads, spare)
+    largest = np.max(spare, axis=-1, keepdims=True)
+    largest[~(largest > 0.0)] = 1.0
+    np.divide(grads, largest, spare)
+    norm = largest * np.sqrt(np.vecdot(spare, spare))[..., None]
+    np.multiply(grads, max_norm / np.maximum(norm, max_norm), grads)
+
+
+def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
+    """In place."""
+    if type(grads) is not np.ndarray:
+        return NotImplemented
+    launch(_clip, grads, max_norm, np.empty_like(grads))
+    return grads
+
+
+def _gradient_descent(rate: Any, grads: Array, params: Array, push: Array, _: Array) -> None:
+    np.multiply(grads, rate, push)
+    np.subtract(params, push, params)
+
+
+def gradient_descent(xp: Namespace, grads: Array, params: Array, learning_rate: Hyper) -> Array:
+    """In place."""
+    return params if _launch(_gradient_descent, (learning_rate,), grads, params) else NotImplemented
+
+
+def _momentum(rate: Any, kept: Any, grads: Array, velocity: Array, params: Array, push: Array, _: Array) -> None:
+    np.multiply(grads, rate, push)
+    np.multiply(velocity, kept, velocity)
+    np.subtract(velocity, push, velocity)
+    np.add(params, velocity, params)
+
+
+def _nesterov(rate: Any, kept: Any, grads: Array, velocity: Array, params: Array, push: Array, ahead: Array) -> None:
+    np.multiply(grads, rate, push)
+    np.multiply(velocity, kept, velocity)
+    np.subtract(velocity, push, velocity)
+    np.multiply(velocity, kept, ahead)
+    np.subtract(ahead, push, ahead)
+    np.add(params, ahead, params)
+
+
+def momentum(
+    xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, friction: Hyper, nesterov: bool
+) -> tuple[Array, Array]:
+    """Velocity and parameters in place."""
+    update = _nesterov if nesterov else _momentum
+    done = _launch(update, (learning_rate, friction), grads, velocity, params)
+    return (params, velocity) if done else NotImplemented
+
+
+def _scaled(
+    rate: Any, old: Any, new: Any, epsilon: Any, grads: Array, square: Array, params: Array, work: Array, _: Array
+) -> None:
+    """s <- old s + new g^2; p <- p - r g / (sqrt(s) + eps): both RMSprop (new = 1 - old) and Adagrad (both 1)."""
+    np.multiply(grads, grads, work)
+    np.multiply(work, new, work)
+    np.multiply(square, old, square)
+    np.add(square, work, square)
+    np.sqrt(square, work)
+    np.add(work, epsilon, work)
+    np.divide(grads, work, work)
+    np.multiply(work, rate, work)
+    np.subtract(params, work, params)
+
+
+def rmsprop(
+    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
+) -> tuple[Array, Array]:
+    """Mean square and parameters in place."""
+    done = _launch(_scaled, (learning_rate, rho, 1.0 - rho, epsilon), grads, square, params)
+    return (params, square) if done else NotImplemented
+
+
+def adagrad(
+    xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
+) -> tuple[Array, Array]:
+    """Sum of squares and parameters in place."""
+    done = _launch(_scaled, (learning_rate, 1.0, 1.0, epsilon), grads, square, params)
+    return (params, square) if done else NotImplemented
+
+
+def _adam(
+    step: Any, rate: Any, beta_1: Any, beta_2: Any, epsilon: Any, decay: Any, hat: Any,
+    grads: Array, mean: Array, square: Array, params: Array, work: Array, move: Array,
+) -> None:  # fmt: skip
+    np.multiply(grads, 1.0 - beta_1, work)
+    np.multiply(mean, beta_1, mean)
+    np.add(mean, work, mean)
+    np.multiply(grads, grads, work)
+    np.multiply(work, 1.0 - beta_2, work)
+    np.multiply(square, beta_2, square)
+    np.add(square, work, square)
+    np.sqrt(square, work)
+    pace, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
+    if hat:
+        pace = pace * root
+    else:
+        np.divide(work, root, work)
+    np.add(work, epsilon, work)
+    np.divide(mean, work, move)
+    np.multiply(move, pace, move)
+    if np.ndim(decay) or decay:
+        np.multiply(params, 1.0 - rate * decay, params)
+    np.subtract(params, move, params)
+
+
+def adam(
+    xp: Namespace,
+    grads: Array,
+    mean: Array,
+    square: Array,
+    params: Array,
+    step: int | Array,
+    learning_rate: Hyper,
+    beta_1: Hyper,
+    beta_2: Hyper,
+    epsilon: Hyper,
+    epsilon_hat: bool,
+    weight_decay: Hyper | None = None,
+) -> tuple[Array, Array, Array]:
+    """Both moments and the parameters in place."""
+    hypers = (step, learning_rate, beta_1, beta_2, epsilon, 0.0 if weight_decay is None else weight_decay, epsilon_hat)
+    done = _launch(_adam, hypers, grads, mean, square, params)
+    return (params, mean, square) if done else NotImplemented

@@ -1,0 +1,59 @@
+"""A step recorded once and replayed: what remains of it is the calls of its kernels.
+
+A kernel checks its arguments, makes the arrays that it fills, and hands the work itself to `launch`. While `record` runs
+a step, nothing is computed: the work is noted, with its arrays, and every `Replay` call then does it again on the same
+arrays. So a replayed step makes no array and decides nothing; what changes between steps (the rows of the batch, the
+learning rate, the step's number) is written into arrays that were given when it was recorded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, final
+
+__all__ = ["NotRecordableError", "Replay", "is_recording", "launch", "record"]
+
+_local = threading.local()
+
+
+class NotRecordableError(Exception):
+    """A step did something that a replay would not repeat."""
+
+
+@final
+class Replay:
+    """The recorded work; call it to do a step."""
+
+    def __init__(self, calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+        self._calls = calls
+
+    def __call__(self) -> None:
+        for function, args in self._calls:
+            function(*args)
+
+
+def is_recording() -> bool:
+    """Whether this thread is recording a step."""
+    return getattr(_local, "calls", None) is not None
+
+
+def launch(function: Callable[..., Any], *args: Any) -> None:
+    """Do a kernel's work now, or note it for the replay; its results are what it writes into `args`."""
+    calls = getattr(_local, "calls", None)
+    if calls is None:
+        function(*args)
+    else:
+        calls.append((function, args))
+
+
+def record(step: Callable[[], Any]) -> Replay | None:
+    """Run `step` without computing anything; None where it cannot be recorded."""
+    _local.calls = []
+    try:
+        step()
+        return Replay(_local.calls)
+    except NotRecordableError:
+        return None
+    finally:
+        _local.calls = None
