@@ -115,7 +115,10 @@ class Run:
             self.history.learning_rate.append(learning_rate)
         self.history.epochs, self.history.steps = self.epoch, self.step
         self._note_divergence(~np.isfinite(host))
-        self.copy_rows(~self._diverged, self._latest, self._proven)
+        if self.net.stack is None and not self._diverged:
+            self._proven, self._latest = self._latest, self._proven  # spares a copy
+        else:
+            self.copy_rows(~self._diverged, self._latest, self._proven)
         self.copy_rows(~self._diverged, self.net.flat, self._latest)
         if np.all(self._diverged):
             return StopReason.DIVERGED

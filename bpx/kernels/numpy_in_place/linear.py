@@ -16,7 +16,7 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
     """Indices are in range, so that NumPy needs no buffer to check them."""
     axis %= x.ndim
     out = np.empty((*x.shape[:axis], index.shape[0], *x.shape[axis + 1 :]), dtype=x.dtype)
-    launch(np.take, x, index, axis, out, "clip")
+    launch(x.take, index, axis, out, "clip")
     return out
 
 
@@ -37,30 +37,24 @@ def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Arr
     return out
 
 
-def _sum_rows(grad_z: Array, out: Array) -> None:
-    np.sum(grad_z, axis=-2, out=out, keepdims=True)
-
-
 def column_sums(xp: Namespace, grad_z: Array, out: Array) -> Array:
-    """Without a copy on the way."""
-    launch(_sum_rows, grad_z, out)
+    """A product with ones, which is faster than a sum."""
+    launch(np.matmul, np.ones((1, grad_z.shape[-2]), dtype=grad_z.dtype), grad_z, out)
     return out
 
 
 def weight_sum(xp: Namespace, weight: Array) -> Array:
     """Into an array that is kept."""
     out = np.empty(weight.shape[:-2], dtype=weight.dtype)
-    launch(np.sum, weight, (-2, -1), None, out)
+    launch(np.add.reduce, weight, (-2, -1), None, out)
     return out
-
-
-def _accumulate(total: Array, value: Array, weight: Any) -> None:
-    total += value * weight
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
     """In place."""
-    launch(_accumulate, total, value, weight)
+    product = np.empty_like(total)
+    launch(np.multiply, value, weight, product)
+    launch(np.add, total, product, total)
     return total
 
 

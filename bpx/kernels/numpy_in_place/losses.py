@@ -16,39 +16,53 @@ __all__ = ["value_and_grad"]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
-# ``loss(output, target, grad, values, row)``: gradient and values of each sample and output; `row` is (..., n, 1).
-InPlace = Callable[[Array, Array, Array, Array, Array], None]
+# ``loss(output, target, grad, values, rest)``: gradient and values of each sample and output; `rest` is one more array
+# of their shape, and one of shape (..., n, 1).
+InPlace = Callable[[Array, Array, Array, Array, tuple[Array, Array]], None]
 
 
-def _squared_error(output: Array, target: Array, grad: Array, values: Array, row: Array) -> None:
+def _squared_error(output: Array, target: Array, grad: Array, values: Array, rest: tuple[Array, Array]) -> None:
     np.subtract(output, target, grad)
     np.multiply(grad, grad, values)
     np.multiply(values, 0.5, values)
 
 
-def _cross_entropy_with_softmax(output: Array, target: Array, grad: Array, values: Array, row: Array) -> None:
-    np.max(output, axis=-1, keepdims=True, out=row)
-    np.subtract(output, row, values)
-    np.exp(values, grad)
-    np.sum(grad, axis=-1, keepdims=True, out=row)
+def _log_softmax(output: Array, grad: Array, values: Array, row: Array) -> None:
+    """grad <- softmax, values <- -log softmax."""
+    np.maximum.reduce(output, -1, None, row, True)
+    np.subtract(row, output, values)
+    np.negative(values, grad)
+    np.exp(grad, grad)
+    np.add.reduce(grad, -1, None, row, True)
     np.divide(grad, row, grad)
     np.log(row, row)
-    np.subtract(row, values, values)  # -log p
-    if target.ndim == 1:  # labels
-        target = (target[:, None] == np.arange(output.shape[-1])).astype(output.dtype)
-    else:  # rows that sum to 1, or to what soft targets sum to
+    np.add(values, row, values)
+
+
+def _cross_entropy_with_softmax(
+    output: Array, target: Array, grad: Array, values: Array, rest: tuple[Array, Array]
+) -> None:
+    mask, row = rest
+    _log_softmax(output, grad, values, row)
+    if target.ndim == 1:  # labels, as rows of 0 and 1
+        mask[...] = target[:, None] == np.arange(output.shape[-1])
+        target = mask
+    else:  # what soft targets sum to
         np.multiply(grad, np.sum(target, axis=-1, keepdims=True), grad)
     np.multiply(values, target, values)
     np.subtract(grad, target, grad)
 
 
-def _binary_cross_entropy_with_sigmoid(output: Array, target: Array, grad: Array, values: Array, row: Array) -> None:
-    np.abs(output, grad)
-    np.negative(grad, grad)
-    np.exp(grad, grad)
-    np.log1p(grad, values)
-    # sigmoid(z) is 1 / (1 + e) for z >= 0 and e / (1 + e) below, with e = exp(-|z|)
-    e = grad.copy()
+def _binary_cross_entropy_with_sigmoid(
+    output: Array, target: Array, grad: Array, values: Array, rest: tuple[Array, Array]
+) -> None:
+    """sigmoid(z) is 1 / (1 + e) for z >= 0 and e / (1 + e) below, with e = exp(-|z|)."""
+    e, _ = rest
+    np.abs(output, e)
+    np.negative(e, e)
+    np.exp(e, e)
+    np.log1p(e, values)
+    np.copyto(grad, e)
     np.copyto(grad, 1.0, where=output >= 0.0)
     np.add(e, 1.0, e)
     np.divide(grad, e, grad)
@@ -66,6 +80,26 @@ _IN_PLACE: dict[str, InPlace] = {
 }
 
 
+def _labels(
+    output: Array, labels: Array, grad: Array, values: Array, row: Array, own: tuple[Array, ...], cap: float, loss: Array
+) -> None:
+    """Cross-entropy of one network's softmax for labels, unweighted: only the labels' own entries are looked at.
+
+    `own` are the flat places where the rows begin, and an array for the places and one for the values found there.
+    """
+    begin, places, found = own
+    _log_softmax(output, grad, values, row)
+    np.add(begin, labels, places)
+    values.take(places, None, found, "clip")
+    if cap < math.inf:
+        np.minimum(found, cap, found)
+    grad.reshape(-1)[places] -= 1.0
+    scale = 1.0 / output.shape[0]
+    np.multiply(grad, scale, grad)
+    np.add.reduce(found, 0, None, loss)
+    np.multiply(loss, scale, loss)
+
+
 def _by_formula(formula: Elementwise, output: Array, target: Array, grad: Array, values: Array) -> None:
     """Any loss's own function."""
     of_each, slope = formula(np, output, target)
@@ -80,14 +114,14 @@ def _mean(cap: float, weight: Array | None, loss: Array, grad: Array, values: Ar
     if weight is None:
         scale = 1.0 / grad.shape[-2]
         np.multiply(grad, scale, grad)
-        np.sum(values, axis=(-2, -1), out=loss)
+        np.add.reduce(values, (-2, -1), None, loss)
         np.multiply(loss, scale, loss)
         return
     total = np.sum(weight, axis=(-2, -1), keepdims=True)
     share = weight / np.where(total > 0, total, np.ones_like(total))
     np.multiply(grad, share, grad)
     np.multiply(values, share, values)
-    np.sum(values, axis=(-2, -1), out=loss)
+    np.add.reduce(values, (-2, -1), None, loss)
 
 
 def value_and_grad(
@@ -106,7 +140,12 @@ def value_and_grad(
     loss = np.empty(output.shape[:-2], dtype=output.dtype)
     if name in _IN_PLACE and room == "bpx.formulas.losses":
         row = np.empty((*output.shape[:-1], 1), dtype=output.dtype)
-        launch(_IN_PLACE[name], output, target, grad, values, row)
+        if target.ndim == 1 and output.ndim == 2 and weight is None:
+            n, k = output.shape
+            own = np.arange(n) * k, np.empty(n, dtype=np.int64), np.empty(n, dtype=output.dtype)
+            launch(_labels, output, target, grad, values, row, own, cap, loss)
+            return loss, grad
+        launch(_IN_PLACE[name], output, target, grad, values, (np.empty_like(output), row))
     else:
         launch(_by_formula, function, output, target, grad, values)
     launch(_mean, cap, weight, loss, grad, values)

@@ -19,34 +19,38 @@ __all__ = ["adagrad", "adam", "clip_by_global_norm", "gradient_descent", "moment
 Hyper = Any
 
 # Elements that are updated together: five vectors of them fit into a core's own cache.
-PIECE = 16_384
+PIECE = 32768
 
 
 def _in_pieces(
     update: Callable[..., None], hypers: tuple[Hyper, ...], vectors: tuple[Array, ...], spare: tuple[Array, Array]
 ) -> None:
     """``update(*hypers, *vectors, *spare)``, piece by piece where the spare arrays are shorter than the vectors."""
-    numbers = [float(hyper) if np.ndim(hyper) == 0 else hyper for hyper in hypers]
     if spare[0].size == vectors[0].size:
-        update(*numbers, *vectors, *spare)
+        update(*hypers, *vectors, *spare)
         return
     flat = [v.reshape(-1) for v in vectors]
     for start in range(0, flat[0].size, PIECE):
         pieces = [v[start : start + PIECE] for v in flat]
         size = pieces[0].size
-        update(*numbers, *pieces, spare[0][:size], spare[1][:size])
+        update(*hypers, *pieces, spare[0][:size], spare[1][:size])
 
 
 def _launch(update: Callable[..., None], hypers: tuple[Hyper, ...], *vectors: Array) -> bool:
     """Hand an update to `launch`; False where the vectors are not NumPy's."""
+    first = vectors[0]
     if any(type(v) is not np.ndarray or v.dtype.kind != "f" for v in vectors):
         return False
-    first = vectors[0]
     whole = first.size <= PIECE or any(np.ndim(h) for h in hypers) or not all(v.flags.c_contiguous for v in vectors)
     shape = first.shape if whole else (PIECE,)
     spare = np.empty(shape, dtype=first.dtype), np.empty(shape, dtype=first.dtype)
     launch(_in_pieces, update, hypers, vectors, spare)
     return True
+
+
+def _now(hyper: Hyper) -> Any:
+    """A number as it is now; an array with one for each network as it is."""
+    return hyper.item() if isinstance(hyper, np.ndarray) and not hyper.ndim else hyper
 
 
 def _clip(grads: Array, max_norm: Hyper, spare: Array) -> None:
@@ -67,7 +71,7 @@ def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
 
 
 def _gradient_descent(rate: Any, grads: Array, params: Array, push: Array, _: Array) -> None:
-    np.multiply(grads, rate, push)
+    np.multiply(grads, _now(rate), push)
     np.subtract(params, push, params)
 
 
@@ -77,14 +81,14 @@ def gradient_descent(xp: Namespace, grads: Array, params: Array, learning_rate: 
 
 
 def _momentum(rate: Any, kept: Any, grads: Array, velocity: Array, params: Array, push: Array, _: Array) -> None:
-    np.multiply(grads, rate, push)
+    np.multiply(grads, _now(rate), push)
     np.multiply(velocity, kept, velocity)
     np.subtract(velocity, push, velocity)
     np.add(params, velocity, params)
 
 
 def _nesterov(rate: Any, kept: Any, grads: Array, velocity: Array, params: Array, push: Array, ahead: Array) -> None:
-    np.multiply(grads, rate, push)
+    np.multiply(grads, _now(rate), push)
     np.multiply(velocity, kept, velocity)
     np.subtract(velocity, push, velocity)
     np.multiply(velocity, kept, ahead)
@@ -112,7 +116,7 @@ def _scaled(
     np.sqrt(square, work)
     np.add(work, epsilon, work)
     np.divide(grads, work, work)
-    np.multiply(work, rate, work)
+    np.multiply(work, _now(rate), work)
     np.subtract(params, work, params)
 
 
@@ -136,6 +140,7 @@ def _adam(
     step: Any, rate: Any, beta_1: Any, beta_2: Any, epsilon: Any, decay: Any, hat: Any,
     grads: Array, mean: Array, square: Array, params: Array, work: Array, move: Array,
 ) -> None:  # fmt: skip
+    step, rate = _now(step), _now(rate)
     np.multiply(grads, 1.0 - beta_1, work)
     np.multiply(mean, beta_1, mean)
     np.add(mean, work, mean)
