@@ -1,10 +1,11 @@
-"""Compiled kernels are their formulas' twins: same names, same signatures, same results."""
+"""Kernels are their formulas' twins: same names, same signatures, same results; a recorded step is the step."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import logging
+import tracemalloc
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,27 +13,25 @@ import pytest
 from test_architecture import fresh_process
 
 import bpx
-from bpx.formulas import linear, losses, updates
+from bpx.formulas import dropout, linear, losses, updates
 from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.losses import LOSSES
 from bpx.formulas.optimizers import OPTIMIZERS
-from bpx.kernels import select
+from bpx.formulas.schedules import Schedule
+from bpx.kernels import numpy_in_place, recording, select
+from bpx.training import step
 
-pytest.importorskip("numba", reason="Numba is not installed: there are no compiled kernels to test")
+numpy_fused = pytest.importorskip("bpx.kernels.numpy_fused", reason="Numba is not installed")
 
 ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
 DTYPES = ("float32", "float64")
 SHAPES = {"rows": (7, 5), "one row": (1, 5), "wide": (3, 130), "stack": (3, 7, 5), "empty": (0, 5)}
 
 
-@pytest.fixture
-def twins(monkeypatch):
-    monkeypatch.delenv("BPX_KERNELS", raising=False)
+@pytest.fixture(params=["auto", "numpy"])
+def twins(monkeypatch, request):
+    monkeypatch.setenv("BPX_KERNELS", request.param)
     return select.for_backend(bpx.get_backend("numpy"), "float64")
-
-
-def compiled(module):
-    return importlib.import_module(f"bpx.kernels.{module}")
 
 
 def array(rng, shape, dtype, layout="contiguous"):
@@ -55,34 +54,38 @@ def same(actual, expected, terms=1, least=0.0):
 
 # ---------------------------------------------------------------------- names and signatures
 
-ROOMS = {"linear": linear, "losses": losses, "updates": updates}
+FORMULAS_IN = {"dropout": dropout, "linear": linear, "losses": losses, "updates": updates}
 
 
-def test_every_kernel_has_the_name_and_the_parameters_of_its_formula():
-    pairs = [(compiled("in_place").product, linear.product)]
-    for room, formulas in ROOMS.items():
-        kernels = compiled(room)
+@pytest.mark.parametrize("room", [numpy_fused, numpy_in_place], ids=["fused", "in place"])
+def test_every_kernel_has_the_name_and_the_parameters_of_its_formula(room):
+    pairs = []
+    for module, formulas in FORMULAS_IN.items():
+        kernels = getattr(room, module)
         pairs += [(getattr(kernels, name), getattr(formulas, name)) for name in kernels.__all__]
-    twin = compiled("activations").Twin
+    twin = room.activations.Twin
     pairs += [(twin.after_bias, Activation.after_bias), (twin.backward, Activation.backward)]
-    assert len(pairs) == 11
+    assert len(pairs) == (14 if room is numpy_fused else 17)
     for kernel, formula in pairs:
         assert kernel.__name__ == formula.__name__
-        assert inspect.signature(kernel) == inspect.signature(formula)
+        assert list(inspect.signature(kernel).parameters) == list(inspect.signature(formula).parameters)
 
 
-def test_twins_are_found_for_the_formulas_and_only_for_them(twins):
+def test_twins_are_found_for_the_formulas_and_only_for_them(monkeypatch):
     def value_and_grad(xp, formula, output, target, weight, out=None):
         return None
 
+    monkeypatch.setenv("BPX_KERNELS", "auto")
+    twins = select.for_backend(bpx.get_backend("numpy"), "float64")
     assert twins.of(losses.value_and_grad) is not losses.value_and_grad
-    assert twins.of(losses.one_hot) is losses.one_hot
     assert twins.of(value_and_grad) is value_and_grad
     assert set(vars(twins.module(updates))) == set(updates.__all__)
-    fused = {name for name, a in ACTIVATIONS.items() if twins.activation(a) is not a}
-    assert fused == {"identity", "relu", "leaky_relu", "tanh", "sigmoid", "logistic", "elu", "softplus"}
+    fused = {name for name, a in ACTIVATIONS.items() if numpy_fused.activations.twin(a) is not None}
+    assert fused == {name for name, a in ACTIVATIONS.items() if not a.output_only and a.differentiable}
     impostor = Activation("relu", lambda xp, z: z + 1.0, lambda xp, z, a: xp.ones_like(a))
-    assert twins.activation(impostor) is impostor
+    assert numpy_fused.activations.twin(impostor) is None
+    z = np.zeros((2, 3))
+    assert twins.activation(impostor).after_bias(np, z, None)[1].tolist() == [[1.0] * 3] * 2
 
 
 # ---------------------------------------------------------------------- parity
@@ -91,7 +94,7 @@ def test_twins_are_found_for_the_formulas_and_only_for_them(twins):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("layout", ["contiguous", "strided"])
-@pytest.mark.parametrize("name", ["identity", "relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus", "silu"])
+@pytest.mark.parametrize("name", [name for name, a in ACTIVATIONS.items() if a.differentiable])
 def test_bias_with_activation_and_its_gradient_equal_the_formulas(twins, rng, name, layout, shape, dtype):
     activation = ACTIVATIONS[name]
     twin = twins.activation(activation)
@@ -106,7 +109,7 @@ def test_bias_with_activation_and_its_gradient_equal_the_formulas(twins, rng, na
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus"])
+@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus", "silu", "gelu"])
 def test_activation_kernels_keep_nan_infinity_and_large_numbers(twins, name, dtype):
     z = np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, 200.0, -200.0, 1e-30]], dtype=dtype)
     b = np.zeros((1, 8), dtype=dtype)
@@ -185,17 +188,63 @@ def test_sums_and_products_equal_the_formulas(twins, rng, layout, shape, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("lead", [(), (3,)], ids=["one", "stack"])
-@pytest.mark.parametrize("share", [None, 0.125, "array"])
+@pytest.mark.parametrize("samples", [None, 8, "array"])
 @pytest.mark.parametrize(("l2", "l1"), [(0.1, None), (None, 0.1), (0.1, 0.2)])
-def test_a_penalty_equals_the_formula(twins, rng, l2, l1, share, lead, dtype):
+def test_a_penalty_equals_the_formula(twins, rng, l2, l1, samples, lead, dtype):
     flat, grads = array(rng, (*lead, 37), dtype), array(rng, (*lead, 37), dtype)
     mask = (rng.random(37) > 0.2).astype(dtype)
     strengths = [None if s is None else mask * np.dtype(dtype).type(s) for s in (l2, l1)]
-    part = np.full(lead, 0.25, dtype=dtype) if share == "array" else share
-    expected = linear.add_penalty(np, flat, *strengths, part, grads.copy())
-    actual = twins.module(linear).add_penalty(np, flat, *strengths, part, grads.copy())
+    loss = array(rng, lead, dtype) if lead else np.array(0.5, dtype=dtype)
+    part = np.linspace(0.0, 4.0, lead[0]).astype(dtype) if samples == "array" and lead else samples
+    part = np.array(4.0, dtype=dtype) if isinstance(part, str) else part
+    expected = linear.add_penalty(np, loss.copy(), flat, *strengths, part, grads.copy())
+    actual = twins.module(linear).add_penalty(np, loss.copy(), flat, *strengths, part, grads.copy())
     same(actual[0], expected[0], terms=4)
     same(actual[1], expected[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gathers_and_small_sums_equal_the_formulas(twins, rng, dtype):
+    fast = twins.module(linear)
+    index = np.array([3, 0, 3, 8], dtype=np.int64)
+    for shape in ((9,), (9, 5), (9, 70)):
+        for x in (array(rng, shape, dtype), array(rng, shape, dtype, "strided"), np.arange(9 * 5).reshape(9, 5)):
+            np.testing.assert_array_equal(fast.gather(np, x, index), linear.gather(np, x, index))
+    for shape in ((9, 1), (3, 9, 1)):
+        weight = array(rng, shape, dtype)
+        np.testing.assert_array_equal(fast.gather(np, weight, index, axis=-2), weight[..., index, :])
+        same(fast.weight_sum(np, weight), linear.weight_sum(np, weight))
+    a, mask = array(rng, (3, 4, 5), dtype), array(rng, (4, 5), dtype)
+    np.testing.assert_array_equal(fast.times(np, a, mask), a * mask)
+    np.testing.assert_array_equal(fast.times(np, a, mask[None], out=a.copy()), a * mask)
+    for lead in ((), (3,)):
+        total, value = np.ones(lead), np.asarray(rng.random(lead), dtype=dtype)
+        for weight in (7, np.asarray(rng.random(lead), dtype=dtype), np.asarray(2.0, dtype=dtype)):
+            expected = linear.accumulate(np, total.copy(), value, weight)
+            same(fast.accumulate(np, total.copy(), value, weight), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(3, 5), (1, 1), (40, 7)])
+@pytest.mark.parametrize("seeds", [np.int64(7), np.array([[2**32 - 1], [0], [12345]])], ids=["one", "stack"])
+@pytest.mark.parametrize(("run", "step", "layer"), [(0, 0, 0), (2**32 - 1, 2**35 + 3, 2)])
+def test_dropout_masks_equal_the_formulas_bit_for_bit(twins, seeds, shape, run, step, layer, dtype):
+    args = (np, shape, 0.3, np.asarray(seeds), run, step, layer, np.dtype(dtype))
+    expected = dropout.dropout_mask(*args)
+    np.testing.assert_array_equal(twins.of(dropout.dropout_mask)(*args), expected)
+    cell = np.asarray(step, dtype=np.int64)
+    np.testing.assert_array_equal(twins.of(dropout.dropout_mask)(*args[:5], cell, *args[6:]), expected)
+    assert expected.dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e30, 0.0])
+@pytest.mark.parametrize("max_norm", [0.5, "each network's"])
+def test_clipping_equals_the_formula(twins, rng, max_norm, scale, dtype):
+    grads = array(rng, (3, 41), dtype) * np.dtype(dtype).type(scale)
+    most = np.array([[0.1], [1.0], [1e4]], dtype=dtype) if max_norm == "each network's" else max_norm
+    expected = updates.clip_by_global_norm(np, grads.copy(), most)
+    same(twins.module(updates).clip_by_global_norm(np, grads.copy(), most), expected, terms=4)
 
 
 UPDATES = {
@@ -264,11 +313,104 @@ FITS = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", FITS, ids=str)
-def test_training_with_kernels_and_without_gives_the_same_losses(monkeypatch, close, options, dtype):
-    fast = losses_of_fit(monkeypatch, "auto", dtype, **options)
+@pytest.mark.parametrize("mode", ["auto", "numpy"])
+@pytest.mark.parametrize("options", FITS, ids=range(len(FITS)))
+def test_training_with_kernels_and_without_gives_the_same_losses(monkeypatch, close, options, mode, dtype):
+    fast = losses_of_fit(monkeypatch, mode, dtype, **options)
     slow = losses_of_fit(monkeypatch, "reference", dtype, **options)
     close(fast, slow, dtype)
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy"])
+@pytest.mark.parametrize("options", [o for o in FITS if o.get("optimizer") != "lbfgs"], ids=range(len(FITS) - 1))
+def test_every_step_on_numpy_is_recorded(monkeypatch, options, mode):
+    seen = []
+    whole = step.record
+    monkeypatch.setattr(step, "record", lambda work: seen.append(whole(work)) or seen[-1])
+    losses_of_fit(monkeypatch, mode, **options)
+    assert len(seen) == 2  # batches of 16, and the last one of 2
+    assert None not in seen
+
+
+def test_a_step_that_cannot_be_recorded_is_done_all_the_same(monkeypatch, close):
+    slow = losses_of_fit(monkeypatch, "reference")
+    monkeypatch.setattr(numpy_in_place.linear, "weight_sum", lambda xp, weight: NotImplemented)
+    weighted = {"sample_weight": np.linspace(0.5, 1.0, 50)}
+    fast = losses_of_fit(monkeypatch, "numpy", **weighted)
+    close(fast, losses_of_fit(monkeypatch, "reference", **weighted))
+    assert not np.allclose(fast, slow)
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy"])
+def test_a_rate_that_becomes_one_for_each_network_is_followed(monkeypatch, close, mode):
+    class Splitting(Schedule):
+        def rate(self, state, clock):
+            return 0.1 if clock.epoch < 2 else np.array([0.1, 0.01])
+
+    options = {"optimizer": bpx.SGD(Splitting(), momentum=0.5), "stack": 2}
+    close(losses_of_fit(monkeypatch, mode, **options), losses_of_fit(monkeypatch, "reference", **options))
+
+
+def test_recording_computes_nothing_and_ends_with_the_step():
+    a, out = np.ones(3), np.zeros(3)
+    replay = recording.record(lambda: recording.launch(np.add, a, a, out))
+    assert out.tolist() == [0.0, 0.0, 0.0]
+    assert not recording.is_recording()
+    replay()
+    a[...] = 2.0
+    replay()
+    assert out.tolist() == [4.0, 4.0, 4.0]
+
+    def fails():
+        recording.launch(np.add, a, a, out)
+        raise KeyError("in the step")
+
+    with pytest.raises(KeyError):
+        recording.record(fails)
+    assert not recording.is_recording()
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [
+        ("auto", {}),
+        ("auto", {"hidden": "tanh", "optimizer": "sgd"}),
+        ("auto", {"hidden": "sigmoid", "l2": 0.1}),
+        ("auto", {"hidden": "gelu", "dropout": 0.5}),
+        ("numpy", {}),
+        ("numpy", {"hidden": "tanh", "optimizer": bpx.SGD(0.1, momentum=0.9)}),
+    ],
+    ids=["adam", "sgd", "l2", "dropout", "NumPy adam", "NumPy momentum"],
+)
+def test_a_hundred_steps_make_no_array_of_a_batch(monkeypatch, mode, options):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    options = dict(options)
+    n, batch = 4_000, 200
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, 64)), rng.integers(0, 10, n)
+    architecture = {name: options.pop(name) for name in ("hidden", "dropout") if name in options}
+    net = bpx.MLP([64, 100, 10], dtype="float64", backend="numpy", **architecture)
+    marks = []
+
+    class Watch(bpx.Callback):
+        def on_step_end(self, run):
+            if run.step == 100:
+                tracemalloc.start()
+            elif run.step == 102:  # what tracing itself needs has been made
+                tracemalloc.reset_peak()
+                marks.append(tracemalloc.get_traced_memory())
+            elif run.step == 199:
+                marks.append(tracemalloc.get_traced_memory())
+
+    try:
+        # one epoch long enough that no epoch ends in between
+        bpx.fit(net, np.tile(X, (11, 1)), np.tile(y, 11), epochs=1, batch_size=batch, callbacks=[Watch()], **options)
+    finally:
+        tracemalloc.stop()
+    (before, _), (after, peak) = marks
+    assert after - before < 10_000
+    # The smallest array of a batch's size has one number for each output; NumPy's casts use a buffer of 64 kB.
+    assert peak - before < (batch * 10 * 8 if mode == "auto" else 70_000)
 
 
 def test_bpx_kernels_reference_leaves_the_formulas(monkeypatch):
@@ -279,7 +421,7 @@ def test_bpx_kernels_reference_leaves_the_formulas(monkeypatch):
     assert twins.of(linear.product) is linear.product
     assert twins.activation(ACTIVATIONS["relu"]) is ACTIVATIONS["relu"]
     monkeypatch.setenv("BPX_KERNELS", "fastest")
-    with pytest.raises(ValueError, match="'auto' or 'reference', got 'fastest'"):
+    with pytest.raises(ValueError, match="'auto', 'numpy' or 'reference', got 'fastest'"):
         select.for_backend(backend, "float32")
 
 
@@ -307,23 +449,22 @@ def test_divergence_is_seen_with_kernels(monkeypatch, optimizer):
 # ---------------------------------------------------------------------- when compiling does not work
 
 
-def test_a_kernel_that_cannot_be_compiled_leaves_the_arrays_to_the_formula(caplog):
-    calls = []
-
-    def broken(x):
-        calls.append(1)
-        x += 1.0
+def test_numba_that_cannot_compile_leaves_numpys_kernels(monkeypatch, caplog):
+    def broken():
         raise OSError("no space left")
 
-    def double(x):
-        return 2.0 * x
-
-    twin = select.guarded(broken, double)
-    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
-        assert twin(np.ones(2)).tolist() == [2.0, 2.0]
-        assert twin(np.ones(2)).tolist() == [2.0, 2.0]
-    assert len(calls) == 1
-    assert "the formula computes: no space left" in caplog.text
+    monkeypatch.setenv("BPX_KERNELS", "auto")
+    monkeypatch.setattr(numpy_fused, "smoke_test", broken)
+    select._fused.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
+            twins = select.for_backend(bpx.get_backend("numpy"), "float64")
+    finally:
+        select._fused.cache_clear()
+    assert "NumPy alone computes: no space left" in caplog.text
+    z = np.array([[-1.0, 2.0]])
+    assert twins.activation(ACTIVATIONS["relu"]).after_bias(np, z, np.ones((1, 2)))[1].tolist() == [[0.0, 3.0]]
+    assert twins.records
 
 
 WITHOUT_A_CACHE = """

@@ -258,7 +258,7 @@ def test_no_update_leaves_the_networks_dtype(lib, optimizer, dtype):
 
 
 @both_dtypes
-@pytest.mark.parametrize("init", [*sorted(INITIALIZERS), normal(0.3, biases=True)], ids=str)
+@pytest.mark.parametrize("init", [*sorted(INITIALIZERS), normal(0.3, biases=True)], ids=[*sorted(INITIALIZERS), "own"])
 def test_a_seed_gives_bitwise_the_same_parameters_on_every_library(lib, init, dtype):
     there, here = (bpx.MLP([3, 4, 2], init=init, dtype=dtype, seed=5, backend=b, stack=2) for b in (lib, "numpy"))
     assert lib.to_host(there.flat).tobytes() == here.flat.tobytes()

@@ -90,8 +90,7 @@ def dropout_mask(
     blocks = -(-n * k // 4)
     first = xp.arange(blocks, dtype=xp.int64, device=seeds.device)
     rest = [
-        xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device)
-        for word in (step, layer, step >> 32, run)
+        xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device) for word in (step, layer, step >> 32, run)
     ]
     words = xp.stack(philox((first, rest[0], rest[1], rest[2]), (seeds, rest[3])), axis=-1)
     lead = words.shape[:-2]

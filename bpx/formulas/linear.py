@@ -40,8 +40,9 @@ def weight_sum(xp: Namespace, weight: Array) -> Array:
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
-    """Total + value * weight, of shape (...); `total`, in float64, may be overwritten."""
-    return total + value * weight
+    """Total + value * weight, of shape (...) and in the dtype of `total` (float64), which may be overwritten."""
+    factor = weight if isinstance(weight, int) else xp.astype(weight, total.dtype)
+    return total + xp.astype(value, total.dtype) * factor
 
 
 def penalty(

@@ -1,9 +1,9 @@
 """A step recorded once and replayed: what remains of it is the calls of its kernels.
 
-A kernel checks its arguments, makes the arrays that it fills, and hands the work itself to `launch`. While `record` runs
-a step, nothing is computed: the work is noted, with its arrays, and every `Replay` call then does it again on the same
-arrays. So a replayed step makes no array and decides nothing; what changes between steps (the rows of the batch, the
-learning rate, the step's number) is written into arrays that were given when it was recorded.
+A kernel checks its arguments, makes the arrays that it fills, and hands the work itself to `launch`. While `record`
+runs a step, nothing is computed: the work is noted, with its arrays, and every `Replay` call then does it again on the
+same arrays. So a replayed step makes no array and decides nothing; what changes between steps (the rows of the batch,
+the learning rate, the step's number) is written into arrays that were given when it was recorded.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Replay:
         self._calls = calls
 
     def __call__(self) -> None:
+        """Do the recorded work."""
         for function, args in self._calls:
             function(*args)
 

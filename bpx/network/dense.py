@@ -28,9 +28,7 @@ class LayerCache:
     grad_z: Array | None = None
 
 
-def forward(
-    xp: Namespace, x: Array, params: LayerParams, activation: Activation, linear: Any = linear
-) -> LayerCache:
+def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation, linear: Any = linear) -> LayerCache:
     """z = x W + b; a = f(z)."""
     z, a = activation.after_bias(xp, linear.product(xp, x, params.W), params.b)
     return LayerCache(x, z, a)

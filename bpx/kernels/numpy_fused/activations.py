@@ -19,6 +19,7 @@ from bpx.kernels.recording import launch
 
 __all__ = ["Twin", "twin"]
 
+
 @compiled
 def _add(z: Array, b: Array) -> None:
     """z <- z + b."""
@@ -73,7 +74,7 @@ def _one_over_one_plus(z: Array) -> None:
         z[i] = one / (one + z[i])
 
 
-# ``forward(z, b, scratch, number)``: the number is the activation's own (leaky_relu's slope, elu's alpha), 0 for others.
+# ``forward(z, b, scratch, number)``: the number is the activation's own (leaky_relu's slope, elu's alpha), else 0.
 Forward = Callable[[Array, Array, Array, float], None]
 # ``backward(grad_a, a, out, number)``, on flat arrays.
 Backward = Callable[[Array, Array, Array, float], None]
@@ -112,7 +113,7 @@ def _elu_join(z: Array, low: Array, alpha: Any) -> None:
 
 def _forward_elu(z: Array, b: Array, low: Array, alpha: float) -> None:
     _add(z, b)
-    np.minimum(z, 0.0, low)
+    np.minimum(z, 0.0, out=low)
     np.expm1(low, low)
     _elu_join(z.reshape(-1), low.reshape(-1), alpha)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -21,8 +20,8 @@ __all__ = ["value_and_grad"]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
-# ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (n, k) or labels
-# (n,), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
+# ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (n, k) or
+# labels (n,), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
 Fused = Callable[[Array, Array, Array, float, Array, Array, Array], None]
 
 
@@ -110,9 +109,7 @@ def _cross_entropy_with_softmax(
 
 
 @compiled
-def _sigmoid_rows(
-    z: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array, losses: Array
-) -> None:
+def _sigmoid_rows(z: Array, target: Array, share: Array, cap: float, tail: Array, grad: Array, losses: Array) -> None:
     """max(z, 0) - y z + tail; `grad` holds exp(-|z|) and `tail` its log1p."""
     networks, n, k = z.shape
     one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)

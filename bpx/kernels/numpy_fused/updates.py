@@ -1,6 +1,6 @@
 """Twins of `bpx.formulas.updates`: every update in one pass over the flat vector.
 
-The step's number and the learning rate come as arrays of no dimension, so that a recorded step reads what they are then.
+The step's number and the learning rate come as arrays of no dimension, which a recorded step reads anew each time.
 Scalars are computed in float64 and rounded once to the vector's dtype, as the formulas' are. A stack whose networks
 share their hyperparameters is one long vector; others take the formula.
 """

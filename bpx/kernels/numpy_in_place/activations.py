@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.activations`: in place where f'(z) needs only `a`, else the formula into an array that is kept."""
+"""Twins of `bpx.formulas.activations`: in place where f'(z) needs only `a`, else by the formula."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Backward = Callable[[Array, Array, Array, Array], None]
 
 
 def _relu(z: Array) -> None:
-    np.maximum(z, 0.0, z)
+    np.maximum(z, 0.0, out=z)
 
 
 def _tanh(z: Array) -> None:
@@ -28,7 +28,7 @@ def _tanh(z: Array) -> None:
 
 def _sigmoid(z: Array) -> None:
     np.negative(z, z)
-    np.minimum(z, math.log(float(np.finfo(z.dtype).max)) - 1.0, z)
+    np.minimum(z, math.log(float(np.finfo(z.dtype).max)) - 1.0, out=z)
     np.exp(z, z)
     np.add(z, 1.0, z)
     np.divide(1.0, z, z)
@@ -70,13 +70,11 @@ class Twin:
     """``after_bias`` and ``backward`` of one activation, whichever it is."""
 
     def __init__(self, activation: Any) -> None:
-        names = [
-            f.__name__ if getattr(f, "__module__", "") == "bpx.formulas.activations" else ""
-            for f in (activation.forward, activation.derivative)
-            if hasattr(f, "__name__")
-        ]
-        self._forward, self._backward = _IN_PLACE.get(tuple(names), (None, None))  # type: ignore[call-overload]
-        self._nothing = names == ["identity", "_identity_derivative"]
+        names = _name(activation.forward), _name(activation.derivative)
+        found = _IN_PLACE.get(names)
+        self._forward: Forward | None = None if found is None else found[0]
+        self._backward: Backward | None = None if found is None else found[1]
+        self._nothing = names == ("identity", "_identity_derivative")
         self._activation = activation
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
@@ -112,6 +110,12 @@ class Twin:
 def twin(activation: Any) -> Twin:
     """The twin of any activation, the user's own too."""
     return Twin(activation)
+
+
+def _name(function: Any) -> str:
+    """A formula's name; none for a function from elsewhere."""
+    own = getattr(function, "__module__", None) == "bpx.formulas.activations"
+    return str(getattr(function, "__name__", "")) if own else ""
 
 
 def _is_float(x: Any) -> bool:

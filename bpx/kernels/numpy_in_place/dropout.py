@@ -20,8 +20,8 @@ def _mask(out: Array, seeds: Array, rate: float, run: int, step: Any, layer: int
     """Word e % 4 of call e / 4 decides element e of each network's (n, k)."""
     size = out.shape[-2] * out.shape[-1]
     count = int(step)
-    first = np.arange(-(-size // 4), dtype=np.uint64)
-    c0, c1, c2, c3 = first, *(np.uint64(word & 0xFFFFFFFF) for word in (count, layer, count >> 32))
+    c0: Any = np.arange(-(-size // 4), dtype=np.uint64)
+    c1, c2, c3 = (np.uint64(word & 0xFFFFFFFF) for word in (count, layer, count >> 32))
     k0, k1 = seeds.astype(np.uint64), np.uint64(run)
     for _ in range(10):
         p0, p1 = c0 * _M0, c2 * _M1

@@ -50,11 +50,15 @@ def weight_sum(xp: Namespace, weight: Array) -> Array:
     return out
 
 
+def _accumulate(total: Array, value: Array, weight: Any, product: Array) -> None:
+    np.multiply(value, weight, product, dtype=total.dtype)
+    np.add(total, product, total)
+
+
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
     """In place."""
-    product = np.empty_like(total)
-    launch(np.multiply, value, weight, product)
-    launch(np.add, total, product, total)
+    factor = weight if isinstance(weight, np.ndarray) else float(weight)  # an integer would be cast in a buffer
+    launch(_accumulate, total, value, factor, np.empty_like(total))
     return total
 
 
@@ -65,12 +69,12 @@ def _add_penalty(
     for strength, factor in ((l2, 0.5), (l1, 1.0)):
         if strength is None:
             continue
-        if strength is l2:
-            np.multiply(strength, flat, pull)
-        else:
+        if factor == 1.0:
             np.sign(flat, pull)
-            np.multiply(strength, pull, pull)
-        value = factor * np.vecdot(pull, flat)
+            np.multiply(pull, strength, pull)
+        else:
+            np.multiply(flat, strength, pull)
+        value: Any = factor * np.vecdot(pull, flat)
         if share is not None:
             value = value * share
             np.multiply(pull, share[..., None], pull)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -29,11 +28,11 @@ def _squared_error(output: Array, target: Array, grad: Array, values: Array, res
 
 def _log_softmax(output: Array, grad: Array, values: Array, row: Array) -> None:
     """grad <- softmax, values <- -log softmax."""
-    np.maximum.reduce(output, -1, None, row, True)
+    np.maximum.reduce(output, axis=-1, out=row, keepdims=True)
     np.subtract(row, output, values)
     np.negative(values, grad)
     np.exp(grad, grad)
-    np.add.reduce(grad, -1, None, row, True)
+    np.add.reduce(grad, axis=-1, out=row, keepdims=True)
     np.divide(grad, row, grad)
     np.log(row, row)
     np.add(values, row, values)
@@ -67,7 +66,7 @@ def _binary_cross_entropy_with_sigmoid(
     np.add(e, 1.0, e)
     np.divide(grad, e, grad)
     np.subtract(grad, target, grad)
-    np.maximum(output, 0.0, e)
+    np.maximum(output, 0.0, out=e)
     np.add(values, e, values)
     np.multiply(output, target, e)
     np.subtract(values, e, values)
@@ -81,7 +80,14 @@ _IN_PLACE: dict[str, InPlace] = {
 
 
 def _labels(
-    output: Array, labels: Array, grad: Array, values: Array, row: Array, own: tuple[Array, ...], cap: float, loss: Array
+    output: Array,
+    labels: Array,
+    grad: Array,
+    values: Array,
+    row: Array,
+    own: tuple[Array, ...],
+    cap: float,
+    loss: Array,
 ) -> None:
     """Cross-entropy of one network's softmax for labels, unweighted: only the labels' own entries are looked at.
 
@@ -92,7 +98,7 @@ def _labels(
     np.add(begin, labels, places)
     values.take(places, None, found, "clip")
     if cap < math.inf:
-        np.minimum(found, cap, found)
+        np.minimum(found, cap, out=found)
     grad.reshape(-1)[places] -= 1.0
     scale = 1.0 / output.shape[0]
     np.multiply(grad, scale, grad)
@@ -110,7 +116,7 @@ def _by_formula(formula: Elementwise, output: Array, target: Array, grad: Array,
 def _mean(cap: float, weight: Array | None, loss: Array, grad: Array, values: Array) -> None:
     """The weighted mean over samples, of the values and of the gradient."""
     if cap < math.inf:
-        np.minimum(values, cap, values)
+        np.minimum(values, cap, out=values)
     if weight is None:
         scale = 1.0 / grad.shape[-2]
         np.multiply(grad, scale, grad)
