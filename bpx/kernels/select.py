@@ -18,7 +18,7 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.kernels.recording import NotRecordableError, is_recording
 
-__all__ = ["Twins", "for_backend"]
+__all__ = ["Twins", "for_backend", "in_place"]
 
 logger = logging.getLogger("bpx.kernels")
 
@@ -36,19 +36,19 @@ class Twins:
     """
 
     def __init__(self, *rooms: ModuleType) -> None:
-        self._rooms = rooms
+        self.rooms = rooms
 
     @property
     def records(self) -> bool:
         """Whether a step made of these may be recorded."""
-        return bool(self._rooms)
+        return bool(self.rooms)
 
     def of(self, formula: Function) -> Function:
         """A function's twins in one, or the function itself."""
         floor, _, module = formula.__module__.rpartition(".")
         if floor != "bpx.formulas":
             return formula
-        found = [getattr(vars(room).get(module), formula.__name__, None) for room in self._rooms]
+        found = [getattr(vars(room).get(module), formula.__name__, None) for room in self.rooms]
         return self._first_that_can([kernel for kernel in found if kernel is not None], formula)
 
     def module(self, formulas: ModuleType) -> Any:
@@ -57,9 +57,9 @@ class Twins:
 
     def activation(self, activation: Any) -> Any:
         """What has an activation's ``after_bias`` and ``backward``."""
-        if not self._rooms:
+        if not self.rooms:
             return activation
-        twins = [twin for room in self._rooms if (twin := room.activations.twin(activation)) is not None]
+        twins = [twin for room in self.rooms if (twin := room.activations.twin(activation)) is not None]
         return SimpleNamespace(
             after_bias=self._first_that_can([twin.after_bias for twin in twins], activation.after_bias),
             backward=self._first_that_can([twin.backward for twin in twins], activation.backward),
@@ -67,7 +67,7 @@ class Twins:
 
     def _first_that_can(self, kernels: list[Callable[..., Any]], formula: Function) -> Function:
         """The kernels one after the other, then the formula, which a recorded step cannot repeat."""
-        if not self._rooms:
+        if not self.rooms:
             return formula
 
         @wraps(formula)
@@ -83,6 +83,15 @@ class Twins:
         return call  # type: ignore[return-value]
 
 
+def in_place(backend: Backend, dtype: str) -> Twins:
+    """The twins that need no compiler, for a backend and dtype; arguments and errors as `for_backend`'s."""
+    if _wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
+        return Twins()
+    from bpx.kernels import numpy_in_place
+
+    return Twins(numpy_in_place)
+
+
 def for_backend(backend: Backend, dtype: str) -> Twins:
     """The twins for a backend and dtype; none outside NumPy, or where ``BPX_KERNELS`` is "reference".
 
@@ -91,15 +100,17 @@ def for_backend(backend: Backend, dtype: str) -> Twins:
     ValueError
         If ``BPX_KERNELS`` is none of "auto", "numpy" and "reference".
     """
+    plain = in_place(backend, dtype)
+    fused = _fused() if plain.records and _wanted() == "auto" else None
+    return plain if fused is None else Twins(fused, *plain.rooms)
+
+
+def _wanted() -> str:
+    """Which kernels the environment asks for."""
     wanted = os.environ.get("BPX_KERNELS") or "auto"
     if wanted not in ("auto", "numpy", "reference"):
         raise ValueError(f"BPX_KERNELS: expected 'auto', 'numpy' or 'reference', got {wanted!r}")
-    if wanted == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
-        return Twins()
-    from bpx.kernels import numpy_in_place
-
-    fused = _fused() if wanted == "auto" else None
-    return Twins(numpy_in_place) if fused is None else Twins(fused, numpy_in_place)
+    return wanted
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
 
-__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "targets"]
+__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "samples", "targets"]
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
@@ -53,13 +54,19 @@ def _is_integer(backend: Backend, x: Array) -> bool:
     return bool(backend.xp.isdtype(x.dtype, ("bool", "integral")))
 
 
-def check_finite(backend: Backend, x: Array, name: str) -> None:
-    """Refuse NaN and infinity, naming the first place."""
+def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
+    """Refuse NaN and infinity, naming the first place; `first` is the number of the first row."""
     xp = np if isinstance(x, np.ndarray) else backend.xp
+    if _is_integer(backend, x):
+        return
+    # One of them makes the sum NaN or infinite, which is seen without an array of the size of x. So may large numbers.
+    if math.isfinite(np.add.reduce(x, axis=None) if xp is np else float(xp.sum(x))):
+        return
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):
         host = np.asarray(finite) if isinstance(x, np.ndarray) else backend.to_host(finite)
         place = tuple(int(i) for i in np.argwhere(~host)[0])
+        place = (place[0] + first, *place[1:])
         count = int(np.size(host) - np.count_nonzero(host))
         raise NonFiniteError(
             f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place};"
@@ -67,9 +74,7 @@ def check_finite(backend: Backend, x: Array, name: str) -> None:
         )
 
 
-def inputs(
-    backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X", finite: bool = True
-) -> tuple[Array, bool]:
+def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
     """Bring inputs through the gate.
 
     Parameters
@@ -82,8 +87,6 @@ def inputs(
         Columns expected.
     name : str
         How error messages call it.
-    finite : bool
-        Whether device arrays are checked for NaN and infinity, which waits for the device; host arrays always are.
 
     Returns
     -------
@@ -95,6 +98,14 @@ def inputs(
     ------
     ShapeError, NonFiniteError, TypeError, DeviceMismatchError
     """
+    rows, single = samples(backend, X, n_in, name=name)
+    x = cast(backend, rows, dtype)
+    check_finite(backend, x, name)
+    return x, single
+
+
+def samples(backend: Backend, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
+    """Inputs of the right shape, still in their own dtype and where they were; arguments and errors as `inputs`'."""
     x = numeric(backend, X, name)
     if x.ndim not in (1, 2):
         raise ShapeError(
@@ -113,10 +124,9 @@ def inputs(
         )
     if x.shape[0] == 0:
         raise ShapeError(f"{name}: expected at least one sample, got shape {tuple(x.shape)}")
-    x = cast(backend, x, dtype)
-    if finite or library_of(X) == "host":
-        check_finite(backend, x, name)
-    return (backend.xp.reshape(x, (1, n_in)), True) if x.ndim == 1 else (x, False)
+    if x.ndim == 2:
+        return x, False
+    return (np if isinstance(x, np.ndarray) else backend.xp).reshape(x, (1, n_in)), True
 
 
 def targets(

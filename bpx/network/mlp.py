@@ -11,10 +11,11 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
-from bpx.formulas import initializers, losses
+from bpx.formulas import initializers, linear, losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.dropout import fold
 from bpx.formulas.losses import Loss
+from bpx.kernels import select
 from bpx.network import inputs
 from bpx.network.architecture import (
     check_bias,
@@ -25,12 +26,16 @@ from bpx.network.architecture import (
     layer_activations,
     per_layer,
 )
+from bpx.network.dense import LayerCache
 from bpx.network.objective import Objective, propagate
 from bpx.network.params import LayerParams, Layout, ParamViews
 
 __all__ = ["MLP"]
 
 DTYPES = ("float32", "float64")
+
+# Numbers in the layers of all samples that are answered at once: few megabytes, which a processor's cache holds.
+CHUNK = 2**20
 
 
 @final
@@ -128,16 +133,47 @@ class MLP:
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
         """
-        return self.activations(X)[-1]
+        xp, size = self.backend.xp, self._chunk
+        x, single = inputs.samples(self.backend, X, self.sizes[0])
+        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+            if x.shape[0] <= size:
+                out = self._propagate(x)[-1].a
+            else:
+                parts = (slice(i, min(i + size, x.shape[0])) for i in range(0, x.shape[0], size))
+                shape = (*self.flat.shape[:-1], x.shape[0], self.sizes[-1])
+                out = xp.empty(shape, dtype=self.flat.dtype, device=self.flat.device)
+                for rows in parts:
+                    out[..., rows, :] = self._propagate(x[rows, ...], rows.start)[-1].a
+        return out[..., 0, :] if single else out
 
     __call__ = forward
 
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
-        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0], finite=False)
+        x, single = inputs.samples(self.backend, X, self.sizes[0])
         with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
-            caches = propagate(self.backend.xp, x, self.layer_params, (*self.hidden, self.output))
+            caches = self._propagate(x)
         return [cache.a[..., 0, :] if single else cache.a for cache in caches]
+
+    def _propagate(self, x: Array, first: int = 0) -> list[LayerCache]:
+        """Forward for samples of the right shape, the first of which has that number in the user's array."""
+        on_host = isinstance(x, np.ndarray)
+        x = inputs.cast(self.backend, x, self._xp_dtype)
+        if on_host:  # to look at device data would wait for the device
+            inputs.check_finite(self.backend, x, "X", first)
+        activations, functions = self._answering
+        return propagate(self.backend.xp, x, self.layer_params, activations, linear=functions)
+
+    @cached_property
+    def _answering(self) -> tuple[tuple[Any, ...], Any]:
+        """The activations, and the functions of `linear`, that answers are computed with: in place where possible."""
+        twins = select.in_place(self.backend, self.dtype)
+        return tuple(twins.activation(a) for a in (*self.hidden, self.output)), twins.module(linear)
+
+    @property
+    def _chunk(self) -> int:
+        """Samples that are answered at once, so that memory is bound by them and not by the data."""
+        return max(256, CHUNK // (sum(self.sizes) * (self.stack or 1)))
 
     def loss_and_grads(
         self,
@@ -297,7 +333,7 @@ class MLP:
 
     def _plain(self) -> dict[str, Any]:
         """What does not depend on the backend."""
-        derived = {"backend", "flat", "layer_params", "dropout_seeds"}
+        derived = {"backend", "flat", "layer_params", "dropout_seeds", "_answering"}
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # ------------------------------------------------------------------ inside
@@ -350,7 +386,8 @@ class MLP:
         with self.backend.scope():
             self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
             self.layer_params: list[LayerParams] = self.layout.layers(self.backend.xp, self.flat)
-        self.__dict__.pop("dropout_seeds", None)
+        for derived in ("dropout_seeds", "_answering"):
+            self.__dict__.pop(derived, None)
 
     def __repr__(self) -> str:
         hidden = "/".join(dict.fromkeys(activation.name for activation in self.hidden))

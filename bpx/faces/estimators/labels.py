@@ -124,6 +124,8 @@ class Labels:
         if self.kind == "multioutput":
             parts = zip(split(output, self.widths), self.classes, strict=True)
             return np.stack([classes[np.argmax(part, axis=1)] for part, classes in parts], axis=1)
+        if self.kind == "multiclass":  # what the binarizer would do, more slowly
+            return self.classes[np.argmax(output, axis=-1)]
         labels = self._binarizer.inverse_transform(output.ravel() if self.n_outputs == 1 else output)
         return labels if hasattr(labels, "tocsr") else np.asarray(labels)
 
