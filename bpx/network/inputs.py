@@ -59,8 +59,8 @@ def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
     xp = np if isinstance(x, np.ndarray) else backend.xp
     if _is_integer(backend, x):
         return
-    # One of them makes the sum NaN or infinite, which is seen without an array of the size of x. So may large numbers.
-    if math.isfinite(np.add.reduce(x, axis=None) if xp is np else float(xp.sum(x))):
+    # One of them makes the sum NaN or infinite, which is seen without an array of x's size. So may large numbers.
+    if math.isfinite(np.add.reduce(x, axis=None)) if xp is np else bool(xp.isfinite(xp.sum(x))):
         return
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):

@@ -11,12 +11,12 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
-from bpx.formulas import initializers, linear, losses
+from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.dropout import fold
 from bpx.formulas.losses import Loss
-from bpx.kernels import select
 from bpx.network import inputs
+from bpx.network.answers import Answers
 from bpx.network.architecture import (
     check_bias,
     check_dropout,
@@ -26,16 +26,13 @@ from bpx.network.architecture import (
     layer_activations,
     per_layer,
 )
-from bpx.network.dense import LayerCache
-from bpx.network.objective import Objective, propagate
+from bpx.network.initial import draw
+from bpx.network.objective import Objective
 from bpx.network.params import LayerParams, Layout, ParamViews
 
 __all__ = ["MLP"]
 
 DTYPES = ("float32", "float64")
-
-# Numbers in the layers of all samples that are answered at once: few megabytes, which a processor's cache holds.
-CHUNK = 2**20
 
 
 @final
@@ -112,7 +109,8 @@ class MLP:
         self.seed = check_seed(seed, self.stack)
         self.layout = Layout(self.sizes, self.bias)
         self.backend = get_backend(backend)
-        self._place(self._draw())
+        drawn = draw(self.layout, self.init, self.seeds)
+        self._place(drawn if self.stack is not None else drawn[0])
 
     # ------------------------------------------------------------------ answers
 
@@ -133,17 +131,8 @@ class MLP:
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
         """
-        xp, size = self.backend.xp, self._chunk
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
-            if x.shape[0] <= size:
-                out = self._propagate(x)[-1].a
-            else:
-                parts = (slice(i, min(i + size, x.shape[0])) for i in range(0, x.shape[0], size))
-                shape = (*self.flat.shape[:-1], x.shape[0], self.sizes[-1])
-                out = xp.empty(shape, dtype=self.flat.dtype, device=self.flat.device)
-                for rows in parts:
-                    out[..., rows, :] = self._propagate(x[rows, ...], rows.start)[-1].a
+        out = self._answers.outputs(self, x)
         return out[..., 0, :] if single else out
 
     __call__ = forward
@@ -151,29 +140,12 @@ class MLP:
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
-            caches = self._propagate(x)
-        return [cache.a[..., 0, :] if single else cache.a for cache in caches]
-
-    def _propagate(self, x: Array, first: int = 0) -> list[LayerCache]:
-        """Forward for samples of the right shape, the first of which has that number in the user's array."""
-        on_host = isinstance(x, np.ndarray)
-        x = inputs.cast(self.backend, x, self._xp_dtype)
-        if on_host:  # to look at device data would wait for the device
-            inputs.check_finite(self.backend, x, "X", first)
-        activations, functions = self._answering
-        return propagate(self.backend.xp, x, self.layer_params, activations, linear=functions)
+        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x)]
 
     @cached_property
-    def _answering(self) -> tuple[tuple[Any, ...], Any]:
-        """The activations, and the functions of `linear`, that answers are computed with: in place where possible."""
-        twins = select.in_place(self.backend, self.dtype)
-        return tuple(twins.activation(a) for a in (*self.hidden, self.output)), twins.module(linear)
-
-    @property
-    def _chunk(self) -> int:
-        """Samples that are answered at once, so that memory is bound by them and not by the data."""
-        return max(256, CHUNK // (sum(self.sizes) * (self.stack or 1)))
+    def _answers(self) -> Answers:
+        """What computes them."""
+        return Answers(self)
 
     def loss_and_grads(
         self,
@@ -333,7 +305,7 @@ class MLP:
 
     def _plain(self) -> dict[str, Any]:
         """What does not depend on the backend."""
-        derived = {"backend", "flat", "layer_params", "dropout_seeds", "_answering"}
+        derived = {"backend", "flat", "layer_params", "dropout_seeds", "_answers"}
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # ------------------------------------------------------------------ inside
@@ -360,33 +332,12 @@ class MLP:
         folded = np.array([fold(seed) for seed in self.seeds], dtype=np.int64)
         return self.backend.asarray(folded[0] if self.stack is None else folded[:, None])
 
-    def _draw(self) -> np.ndarray[Any, Any]:
-        """The initial parameters, on the host in float64."""
-        flat = np.empty((len(self.seeds), self.n_params))
-        for row, seed in zip(flat, self.seeds, strict=True):
-            rng = np.random.default_rng(seed)
-            views = ParamViews(np, self.layout, row)
-            for layer, draw in enumerate(self.init):
-                drawn = draw(rng, self.sizes[layer], self.sizes[layer + 1])
-                if not isinstance(drawn, (tuple, list)) or len(drawn) != 2:
-                    raise TypeError(f"init: expected a function that returns (W, b), got one that returned {drawn!r}")
-                W, b = drawn
-                for letter, part in (("W", W), ("b", b)):
-                    name = f"{layer}.{letter}"
-                    if name not in views:
-                        continue
-                    if np.shape(part) != views[name].shape:
-                        raise ShapeError(f"init: expected {name} of shape {views[name].shape}, got {np.shape(part)}")
-                    views[name][...] = part
-        inputs.check_finite(get_backend("numpy"), flat, "initial parameters")
-        return flat if self.stack is not None else flat[0]
-
     def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
         """Put the parameters on the backend; the network owns its copy."""
         with self.backend.scope():
             self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
             self.layer_params: list[LayerParams] = self.layout.layers(self.backend.xp, self.flat)
-        for derived in ("dropout_seeds", "_answering"):
+        for derived in ("dropout_seeds", "_answers"):
             self.__dict__.pop(derived, None)
 
     def __repr__(self) -> str:

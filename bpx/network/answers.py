@@ -1,0 +1,59 @@
+"""Forward for whoever asks: in chunks of samples, so that memory is bound by the chunk and not by the data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.formulas import linear
+from bpx.kernels import select
+from bpx.network.dense import LayerCache
+from bpx.network.inputs import cast, check_finite
+from bpx.network.objective import propagate
+
+if TYPE_CHECKING:
+    from bpx.network.mlp import MLP
+
+__all__ = ["Answers"]
+
+# Numbers in the layers of all samples that are answered at once: a few megabytes, which a processor's cache holds.
+CHUNK = 2**20
+
+
+@final
+class Answers:
+    """A network's outputs; computed in place where that needs no compiler, without dropout."""
+
+    def __init__(self, net: MLP) -> None:
+        # Kept by the network, it does not keep the network: arrays are freed without garbage collection.
+        twins = select.in_place(net.backend, net.dtype)
+        self._activations = tuple(twins.activation(activation) for activation in (*net.hidden, net.output))
+        self._linear = twins.module(linear)
+        self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
+
+    def outputs(self, net: MLP, x: Array) -> Array:
+        """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device."""
+        xp, n = net.backend.xp, x.shape[0]
+        with net.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+            if n <= self._size:
+                return self._propagate(net, x)[-1].a
+            out = xp.empty((*net.flat.shape[:-1], n, net.sizes[-1]), dtype=net.flat.dtype, device=net.flat.device)
+            for start in range(0, n, self._size):
+                rows = slice(start, min(start + self._size, n))
+                out[..., rows, :] = self._propagate(net, x[rows, ...], start)[-1].a
+        return out
+
+    def activations(self, net: MLP, x: Array) -> list[Array]:
+        """Every layer's outputs, for all samples at once."""
+        with net.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+            return [cache.a for cache in self._propagate(net, x)]
+
+    def _propagate(self, net: MLP, x: Any, first: int = 0) -> list[LayerCache]:
+        """Forward; the first sample has that number in the user's array."""
+        on_host = isinstance(x, np.ndarray)
+        x = cast(net.backend, x, net.flat.dtype)
+        if on_host:  # to look at device data would wait for the device
+            check_finite(net.backend, x, "X", first)
+        return propagate(net.backend.xp, x, net.layer_params, self._activations, linear=self._linear)
