@@ -99,6 +99,8 @@ class Descent:
 
 def _on_device(net: MLP, rate: Any) -> Any:
     """A rate as a Python float, or as an array of shape (K, 1) on the device."""
+    if isinstance(rate, float):
+        return rate
     if np.ndim(rate) == 0:
         return float(rate)
     return net.asarray(np.asarray(rate, dtype=np.float64)[:, None])

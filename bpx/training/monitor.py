@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, final
@@ -82,6 +83,7 @@ class Run:
         self._proven, self._latest = net.flat * 1.0, net.flat * 1.0
         self._diverged = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
         self._diverged_in = np.zeros(self._diverged.shape, dtype=np.int64)
+        self._lost_any = False
         self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self)) for rule in rules]
 
     @property
@@ -110,18 +112,20 @@ class Run:
         # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
         host = self.net.backend.to_host(loss + 0.0 * self.net.backend.xp.sum(self.net.flat, axis=-1))
         self.loss = float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
+        finite = math.isfinite(self.loss) if host.ndim == 0 else bool(np.all(np.isfinite(host)))
         self.history.loss.append(self.loss)
         if learning_rate is not None:
             self.history.learning_rate.append(learning_rate)
         self.history.epochs, self.history.steps = self.epoch, self.step
-        self._note_divergence(~np.isfinite(host))
-        if self.net.stack is None and not self._diverged:
-            self._proven, self._latest = self._latest, self._proven  # spares a copy
+        if finite and not self._lost_any:
+            self._proven, self._latest = self._latest, self._proven
+            self._latest[...] = self.net.flat
         else:
+            self._note_divergence(~np.isfinite(host))
             self.copy_rows(~self._diverged, self._latest, self._proven)
-        self.copy_rows(~self._diverged, self.net.flat, self._latest)
-        if np.all(self._diverged):
-            return StopReason.DIVERGED
+            self.copy_rows(~self._diverged, self.net.flat, self._latest)
+            if np.all(self._diverged):
+                return StopReason.DIVERGED
         if self._validation is not None:
             self.val_loss = self.evaluate(self._validation)
             self.history.val_loss.append(self.val_loss)
@@ -182,6 +186,7 @@ class Run:
         lost = lost & (not self._goes_on)
         self._diverged_in = np.where(lost & ~self._diverged, max(self.epoch, 1), self._diverged_in)
         self._diverged = self._diverged | lost
+        self._lost_any = bool(np.any(self._diverged))
 
     def copy_rows(self, which: Any, source: Array, target: Array) -> None:
         """target = source where `which` holds: a bool for a single network, K of them for a stack."""

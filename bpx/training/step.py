@@ -68,7 +68,7 @@ class Step:
         self._drops, self._run_seed = any(net.dropout), fold(seed)
         self._by_rows = by_rows or data.weight is None
         self._records = twins.records
-        self._recorded: dict[tuple[int, int], Recorded | None] = {}
+        self._recorded: dict[tuple[int, bool], Recorded | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
     def _zeros(self) -> Array:
@@ -108,7 +108,7 @@ class Step:
         if not self._records:
             self._compute(rows, index, rate, done, None)
             return
-        key = n, np.ndim(rate)  # a rate for all may become one for each network
+        key = n, isinstance(rate, float)  # a rate for all may become one for each network
         if key not in self._recorded:
             self._recorded[key] = self._record(rows, rate)
         recorded = self._recorded[key]

@@ -8,7 +8,10 @@ from bpx._typing import Array, Namespace
 from bpx.kernels.numpy_fused.compiling import compiled, compiled_sum, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather"]
+__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product"]
+
+# Multiplications per network up to which a compiled loop is faster than a call of BLAS.
+SMALL = 512
 
 
 @compiled
@@ -31,6 +34,31 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
         return NotImplemented
     out = np.empty((index.shape[0], *x.shape[1:]), dtype=x.dtype)
     launch(_entries if x.ndim == 1 else _rows, x, index, out)
+    return out
+
+
+@compiled_sum
+def _product(a: Array, b: Array, out: Array) -> None:
+    """One network after the other; what has one network serves all."""
+    for network in range(out.shape[0]):
+        of_a, of_b = network if a.shape[0] > 1 else 0, network if b.shape[0] > 1 else 0
+        for i in range(out.shape[1]):
+            for j in range(out.shape[2]):
+                total = out.dtype.type(0.0)
+                for m in range(a.shape[2]):
+                    total += a[of_a, i, m] * b[of_b, m, j]
+                out[network, i, j] = total
+
+
+def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
+    """Made for products so small that to call BLAS costs more than they do."""
+    lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]
+    multiplications = a.shape[-2] * a.shape[-1] * b.shape[-1]
+    if multiplications > SMALL or not multiplications or a.dtype.char not in "fd" or a.dtype != b.dtype:
+        return NotImplemented
+    if out is None:
+        out = np.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
+    launch(_product, *(x if x.ndim == 3 else x[None] for x in (a, b, out)))
     return out
 
 
