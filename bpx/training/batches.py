@@ -113,4 +113,5 @@ def batches(backend: Backend, n: int, size: int, order: Order) -> Iterator[tuple
     index = backend.asarray(order)
     for start in range(0, n, size):
         stop = min(start + size, n)
-        yield order[start:stop], index[start:stop]
+        rows = order[start:stop]
+        yield rows, rows if index is order else index[start:stop]

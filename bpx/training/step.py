@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, final
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from bpx.training.batches import Data, SparseRows
 __all__ = ["Step"]
 
 
-class Recorded(NamedTuple):
+@dataclass(slots=True)
+class Recorded:
     """A recorded step, and the arrays that it reads anew each time: rows, learning rate, steps done and this one."""
 
     replay: Replay
@@ -27,6 +29,8 @@ class Recorded(NamedTuple):
     rate: Array
     done: Array
     number: Array
+    # What was written into `rate`, to write it only when it changes.
+    written: Any = None
 
 
 @final
@@ -117,8 +121,10 @@ class Step:
             return
         if rows is not None:
             recorded.rows[...] = rows  # type: ignore[index]
-        recorded.rate[...] = rate
-        recorded.done[...] = done
+        if rate is not recorded.written:
+            recorded.rate[...] = recorded.written = rate
+        if self._drops:
+            recorded.done[...] = done
         recorded.number[...] = done + 1
         recorded.replay()
         self.state["step"] = done + 1

@@ -20,8 +20,17 @@ from bpx.kernels.recording import launch
 __all__ = ["Twin", "twin"]
 
 
+# ``forward(z, b, scratch, number)``: the number is the activation's own (leaky_relu's slope, elu's alpha), else 0.
+Forward = Callable[[Array, Array, Array, float], None]
+# ``backward(grad_a, a, out, number)``, on flat arrays.
+Backward = Callable[[Array, Array, Array, float], None]
+
+# Numbers up to which a loop over scalars is faster than NumPy's calls.
+SMALL = 64
+
+
 @compiled
-def _add(z: Array, b: Array) -> None:
+def _add(z: Array, b: Array, scratch: Array, _: Any) -> None:
     """z <- z + b."""
     networks, n, k = z.shape
     for network in range(networks):
@@ -31,7 +40,7 @@ def _add(z: Array, b: Array) -> None:
 
 
 @compiled
-def _leaky(z: Array, b: Array, slope: Any) -> None:
+def _leaky(z: Array, b: Array, scratch: Array, slope: Any) -> None:
     """z <- max(z + b, slope (z + b)), NaN where z is."""
     low = z.dtype.type(slope)
     networks, n, k = z.shape
@@ -43,7 +52,7 @@ def _leaky(z: Array, b: Array, slope: Any) -> None:
 
 
 @compiled
-def _relu(z: Array, b: Array, _: Any) -> None:
+def _relu(z: Array, b: Array, scratch: Array, _: Any) -> None:
     """z <- max(z + b, 0), NaN where z is; 0 times infinity would be NaN in `_leaky`."""
     zero = z.dtype.type(0.0)
     networks, n, k = z.shape
@@ -52,6 +61,27 @@ def _relu(z: Array, b: Array, _: Any) -> None:
             for j in range(k):
                 t = z[network, i, j] + b[network, 0, j]
                 z[network, i, j] = zero if t < 0 else t
+
+
+@compiled
+def _small_tanh(z: Array, b: Array, scratch: Array, _: Any) -> None:
+    """z <- tanh(z + b)."""
+    networks, n, k = z.shape
+    for network in range(networks):
+        for i in range(n):
+            for j in range(k):
+                z[network, i, j] = math.tanh(z[network, i, j] + b[network, 0, j])
+
+
+@compiled
+def _small_sigmoid(z: Array, b: Array, scratch: Array, _: Any) -> None:
+    """z <- 1 / (1 + exp(-z - b)), which cannot overflow to anything but 0."""
+    one = z.dtype.type(1.0)
+    networks, n, k = z.shape
+    for network in range(networks):
+        for i in range(n):
+            for j in range(k):
+                z[network, i, j] = one / (one + math.exp(-(z[network, i, j] + b[network, 0, j])))
 
 
 @compiled
@@ -74,26 +104,8 @@ def _one_over_one_plus(z: Array) -> None:
         z[i] = one / (one + z[i])
 
 
-# ``forward(z, b, scratch, number)``: the number is the activation's own (leaky_relu's slope, elu's alpha), else 0.
-Forward = Callable[[Array, Array, Array, float], None]
-# ``backward(grad_a, a, out, number)``, on flat arrays.
-Backward = Callable[[Array, Array, Array, float], None]
-
-
-def _forward_identity(z: Array, b: Array, scratch: Array, _: float) -> None:
-    _add(z, b)
-
-
-def _forward_relu(z: Array, b: Array, scratch: Array, _: float) -> None:
-    _relu(z, b, 0.0)
-
-
-def _forward_leaky_relu(z: Array, b: Array, scratch: Array, slope: float) -> None:
-    _leaky(z, b, slope)
-
-
 def _forward_tanh(z: Array, b: Array, scratch: Array, _: float) -> None:
-    _add(z, b)
+    _add(z, b, z, 0.0)
     np.tanh(z, z)
 
 
@@ -112,7 +124,7 @@ def _elu_join(z: Array, low: Array, alpha: Any) -> None:
 
 
 def _forward_elu(z: Array, b: Array, low: Array, alpha: float) -> None:
-    _add(z, b)
+    _add(z, b, z, 0.0)
     np.minimum(z, 0.0, out=low)
     np.expm1(low, low)
     _elu_join(z.reshape(-1), low.reshape(-1), alpha)
@@ -127,7 +139,7 @@ def _softplus_join(z: Array, tail: Array) -> None:
 
 
 def _forward_softplus(z: Array, b: Array, tail: Array, _: float) -> None:
-    _add(z, b)
+    _add(z, b, z, 0.0)
     np.abs(z, tail)
     np.negative(tail, tail)
     np.exp(tail, tail)
@@ -234,7 +246,6 @@ def _slope_back(grad_a: Array, slope: Array, out: Array, _: Any) -> None:
         out[i] = grad_a[i] * slope[i]
 
 
-@final
 class Fused(NamedTuple):
     """How one activation is done."""
 
@@ -243,15 +254,17 @@ class Fused(NamedTuple):
     # Whether `forward` wants an array like z: to work in, or (`apart`) for `a`, with f'(z) written over z.
     scratch: bool = False
     apart: bool = False
+    # The forward for few numbers.
+    small: Forward | None = None
 
 
 # By the names of the formula's two functions.
 _FUSED: dict[tuple[str, str], Fused] = {
-    ("identity", "_identity_derivative"): Fused(_forward_identity),
-    ("relu", "_relu_derivative"): Fused(_forward_relu, _relu_back),
-    ("_leaky_relu", "_leaky_relu_derivative"): Fused(_forward_leaky_relu, _relu_back),
-    ("tanh", "_tanh_derivative"): Fused(_forward_tanh, _tanh_back),
-    ("sigmoid", "_sigmoid_derivative"): Fused(_forward_sigmoid, _sigmoid_back),
+    ("identity", "_identity_derivative"): Fused(_add),
+    ("relu", "_relu_derivative"): Fused(_relu, _relu_back),
+    ("_leaky_relu", "_leaky_relu_derivative"): Fused(_leaky, _relu_back),
+    ("tanh", "_tanh_derivative"): Fused(_forward_tanh, _tanh_back, small=_small_tanh),
+    ("sigmoid", "_sigmoid_derivative"): Fused(_forward_sigmoid, _sigmoid_back, small=_small_sigmoid),
     ("_elu", "_elu_derivative"): Fused(_forward_elu, _elu_back, scratch=True),
     ("softplus", "_softplus_derivative"): Fused(_forward_softplus, scratch=True),
     ("silu", "_silu_derivative"): Fused(_forward_silu, _slope_back, scratch=True, apart=True),
@@ -269,12 +282,15 @@ class Twin:
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
         """z is overwritten: by `a`, or by f'(z) where the formula's derivative wants z."""
-        if b is None or not is_plain(z) or b.dtype != z.dtype:
+        if not is_plain(z) or (b is not None and b.dtype != z.dtype):
             return NotImplemented
+        if b is None:
+            b = np.zeros((*z.shape[:-2], 1, z.shape[-1]), dtype=z.dtype)
         fused = self._fused
+        forward = fused.small if fused.small is not None and z.size <= SMALL else fused.forward
         scratch = np.empty_like(z) if fused.scratch else z
         rows = (z, b, scratch) if z.ndim == 3 else (z[None], b[None], scratch[None])
-        launch(fused.forward, *rows, self._number)
+        launch(forward, *rows, self._number)
         return z, scratch if fused.apart else z
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
