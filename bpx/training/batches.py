@@ -5,7 +5,7 @@ The order is drawn on the host, so that every backend sees the same batches; the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -17,12 +17,12 @@ __all__ = [
     "SAMPLINGS",
     "Data",
     "Order",
+    "Sampler",
     "SparseRows",
     "batches",
     "check_batch_size",
     "check_sampling",
     "chunks",
-    "order",
 ]
 
 SAMPLINGS = ("shuffle", "sequential", "replacement")
@@ -57,18 +57,31 @@ def check_sampling(sampling: str) -> str:
     return sampling
 
 
-def order(sampling: str, n: int, size: int, rng: np.random.Generator) -> Callable[[], Order]:
-    """A function that draws the order in which an epoch visits n samples in batches of `size`.
+@final
+class Sampler:
+    """Draws the order in which an epoch visits n samples in batches of `size`.
 
     A full batch in shuffled order has the same mean as in the order it has, so it is not shuffled.
     """
 
-    def draw() -> Order:
-        if sampling == "replacement":
-            return rng.integers(0, n, size=n)
-        return rng.permutation(n) if sampling == "shuffle" and size < n else None
+    def __init__(self, sampling: str, n: int, size: int, seed: int) -> None:
+        self._sampling, self._n, self._size = sampling, n, size
+        self._rng = np.random.default_rng(seed)
 
-    return draw
+    def __call__(self) -> Order:
+        """The next epoch's order."""
+        if self._sampling == "replacement":
+            return self._rng.integers(0, self._n, size=self._n)
+        return self._rng.permutation(self._n) if self._sampling == "shuffle" and self._size < self._n else None
+
+    @property
+    def state(self) -> Any:
+        """The generator's, plain data: with it the same orders come again."""
+        return self._rng.bit_generator.state
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._rng.bit_generator.state = state
 
 
 @final
@@ -100,18 +113,19 @@ def chunks(data: Data, size: int) -> Iterator[Data]:
         yield Data(X, data.y[start:stop, ...], weight)
 
 
-def batches(backend: Backend, n: int, size: int, order: Order) -> Iterator[tuple[Any, Any]]:
+def batches(backend: Backend, n: int, size: int, order: Order, first: int = 0) -> Iterator[tuple[Any, Any]]:
     """One epoch of batches in that order: rows of each on the host and on the device; None for all in their order.
 
-    The last is smaller where n is not a multiple of `size`.
+    The last is smaller where n is not a multiple of `size`. The `first` samples have been visited.
     """
     if order is None:
         if size == n:
-            yield None, None
+            if first == 0:
+                yield None, None
             return
         order = np.arange(n, dtype=np.int64)
     index = backend.asarray(order)
-    for start in range(0, n, size):
+    for start in range(first, n, size):
         stop = min(start + size, n)
         rows = order[start:stop]
         yield rows, rows if index is order else index[start:stop]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import check_batch_size, check_sampling, order
+from bpx.training.batches import Sampler, check_batch_size, check_sampling
 from bpx.training.callbacks import Callback, ProgressLines, as_callback
+from bpx.training.checkpoints import Keeper, check_interval
 from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
@@ -42,6 +44,10 @@ def fit(
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     progress: bool | int = False,
     seed: int = 0,
+    checkpoint: str | PathLike[str] | None = None,
+    checkpoint_every: int | None = 1,
+    checkpoint_steps: int | None = None,
+    resume: bool = False,
 ) -> History:
     """Train a network in place.
 
@@ -81,6 +87,15 @@ def fit(
         Lines on standard error: about ten in all, or one every that many epochs.
     seed : int
         Of the batch order and, with the network's own seed, of the dropout masks.
+    checkpoint : str or path-like, optional
+        File from which another process can go on as if this one had not ended; the one before it stays beside it, with
+        ``.previous`` after its name. Also written when Ctrl-C or SIGTERM arrives, and at the end. First-order
+        optimizers only.
+    checkpoint_every, checkpoint_steps : int or None
+        Epochs, and steps, between two checkpoints.
+    resume : bool
+        Go on from `checkpoint` where it exists, with the same data and arguments (`epochs` may be larger): parameters,
+        history and predictions are then those of a run that never stopped. Callbacks begin anew.
 
     Returns
     -------
@@ -91,6 +106,8 @@ def fit(
     ------
     ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         Before any parameter has changed.
+    FileFormatError
+        If `resume` finds only damaged checkpoints.
 
     Warns
     -----
@@ -119,9 +136,20 @@ def fit(
     hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
     if not isinstance(progress, (bool, int, np.integer)) or progress < 0:
         raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
+    if checkpoint is None and (resume or checkpoint_steps is not None):
+        raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
+    if checkpoint is not None and solver is not None:
+        raise ValueError(
+            f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
+            " 'adam' or another first-order optimizer, or keep net.flat in a callback"
+        )
+    every, steps = (
+        check_interval("checkpoint_every", checkpoint_every),
+        check_interval("checkpoint_steps", checkpoint_steps),
+    )
     if progress:
         hooks.append(ProgressLines(None if progress is True else int(progress)))
-    rng = np.random.default_rng(_check_seed(seed))
+    seed = _check_seed(seed)
 
     objective = Objective(net, chosen, l2)
     data = gate(net, X, y, chosen, sample_weight, class_weight)
@@ -130,6 +158,11 @@ def fit(
     scipy_minimize = None if solver is None else solvers.check(net, solver)
     bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
 
+    keeper = saved = None
+    if checkpoint is not None:
+        plan = _plan(net, data, chosen, first_order, rules, size, sampling, seed)
+        keeper = Keeper(checkpoint, every, steps, plan)
+        saved = keeper.load() if resume else None
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
 
     def train() -> StopReason:
@@ -137,11 +170,39 @@ def fit(
             return solvers.minimize(scipy_minimize, run, objective, data, solver)
         assert bound is not None
         assert first_order is not None
-        draw = order(sampling, data.X.shape[0], size, rng)
-        return Descent(bound, first_order.schedule, size, draw, seed).train(run, objective, data)
+        order = Sampler(sampling, data.X.shape[0], size, seed)
+        descent = Descent(bound, first_order.schedule, size, order, seed)
+        if keeper is None:
+            return descent.train(run, objective, data)
+        with keeper.keeps(run, descent, saved) as done:
+            return done or descent.train(run, objective, data, keeper)
 
     with net.backend.scope(), np.errstate(all="ignore"):
         return run.finish(run.carry_out(train))
+
+
+def _plan(
+    net: MLP, data: Any, loss: Loss, optimizer: Any, rules: Sequence[StopRule], size: int, sampling: str, seed: int
+) -> dict[str, Any]:
+    """What must be the same for a run to go on, as plain values."""
+    return {
+        "sizes": list(net.sizes),
+        "bias": list(net.bias),
+        "activations": [activation.name for activation in (*net.hidden, net.output)],
+        "dropout": list(net.dropout),
+        "dropout seeds": list(net.seeds) if any(net.dropout) else [],
+        "dtype": net.dtype,
+        "stack": net.stack,
+        "loss": loss.name,
+        "optimizer": type(optimizer).__name__,
+        "schedule": type(optimizer.schedule).__name__,
+        "stop": [type(rule).__name__ for rule in rules],
+        "samples": data.X.shape[0],
+        "weighted": data.weight is not None,
+        "batch_size": size,
+        "sampling": sampling,
+        "seed": seed,
+    }
 
 
 def _check_epochs(epochs: int) -> int:

@@ -100,6 +100,36 @@ class Run:
         except KeyboardInterrupt:
             return StopReason.INTERRUPTED
 
+    def snapshot(self) -> State:
+        """All that a later process needs to go on here, but the parameters; arrays are not copied."""
+        history = self.history
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "loss": self.loss,
+            "val_loss": self.val_loss,
+            "seconds": self.seconds,
+            "history": {"loss": history.loss, "val_loss": history.val_loss, "learning_rate": history.learning_rate},
+            "proven": self._proven,
+            "latest": self._latest,
+            "diverged": self._diverged,
+            "diverged_in": self._diverged_in,
+            "rules": [state for _, state in self._rules],
+        }
+
+    def restore(self, saved: State) -> None:
+        """Go on where `snapshot` was made."""
+        self.epoch, self.step = saved["epoch"], saved["step"]
+        self.loss, self.val_loss = saved["loss"], saved["val_loss"]
+        self._start -= saved["seconds"]
+        for name, values in saved["history"].items():
+            setattr(self.history, name, list(values))
+        self.history.epochs, self.history.steps = self.epoch, self.step
+        self._proven, self._latest = saved["proven"], saved["latest"]
+        self._diverged, self._diverged_in = saved["diverged"], saved["diverged_in"]
+        self._lost_any = bool(np.any(self._diverged))
+        self._rules = [(rule, state) for (rule, _), state in zip(self._rules, saved["rules"], strict=True)]
+
     def end_step(self) -> None:
         """Count an update and tell the callbacks that asked for it."""
         self.step += 1

@@ -79,14 +79,23 @@ class Step:
         """0 for each network, in float64 on the device."""
         return self._xp.zeros(self._net.flat.shape[:-1], dtype=self._xp.float64, device=self._net.flat.device)
 
-    def reset(self) -> None:
-        """Begin a new mean."""
+    def reset(self, sums: State | None = None) -> None:
+        """Begin a new mean, or go on with one."""
         if self._records:  # a recorded step goes on with the arrays that it knows
             self.total[...] = 0.0
             self.weights[...] = 0.0
         else:
             self.total, self.weights = self._zeros(), self._zeros()
         self._rows_done = 0
+        if sums is not None:
+            self.total += sums["total"]
+            self.weights += sums["weights"]
+            self._rows_done = sums["rows"]
+
+    @property
+    def sums(self) -> State:
+        """What `reset` takes to go on."""
+        return {"total": self.total, "weights": self.weights, "rows": self._rows_done}
 
     def mean(self) -> Array:
         """Mean loss of the steps since `reset`, on the device."""

@@ -1,0 +1,272 @@
+"""Checkpoints: all that a run needs to go on in a later process as if it had never stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bpx._typing import State
+from bpx.backend.base import Backend, library_of
+from bpx.errors import FileFormatError
+from bpx.files import checkpoint
+from bpx.training.history import StopReason
+
+if TYPE_CHECKING:
+    from bpx.training.descent import Descent
+    from bpx.training.monitor import Run
+
+__all__ = ["Keeper", "check_interval"]
+
+Path = str | os.PathLike[str]
+
+# Reasons after which more epochs go on; after any other a resumed run is done.
+_GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
+
+
+def check_interval(name: str, value: int | None) -> int | None:
+    """How many epochs or steps lie between two checkpoints: a positive integer, or None for never."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected a positive integer or None, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name}: expected at least 1, or None, got {value}")
+    return int(value)
+
+
+@final
+class Keeper:
+    """Writes a run's checkpoints, and brings a run back from one.
+
+    The file that was there stays beside the new one, with ``.previous`` after its name, and is read where the newer
+    one is damaged.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of the checkpoint.
+    every, steps : int or None
+        Epochs and steps between two checkpoints.
+    plan : dict
+        What must be the same for a run to go on: plain values by the names of `fit`'s arguments.
+    """
+
+    def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
+        self._path = os.path.abspath(os.fspath(path))
+        self._every, self._steps, self._plan = every, steps, dict(plan)
+        self._signal: int | None = None
+        self._former: dict[int, Any] = {}
+        self._written: tuple[int, int, StopReason | None] | None = None
+
+    @property
+    def _previous(self) -> str:
+        """Where the checkpoint before the last one lies."""
+        return self._path + ".previous"
+
+    # ------------------------------------------------------------------ back
+
+    def load(self) -> State | None:
+        """The newest checkpoint that can be read; None where there is none.
+
+        Raises
+        ------
+        FileFormatError
+            If there are only damaged ones.
+        ValueError
+            If it was made by a run with another plan; names what differs.
+        """
+        broken: FileFormatError | None = None
+        for path in (self._path, self._previous):
+            try:
+                saved = checkpoint.read(path)
+            except FileNotFoundError:
+                continue
+            except FileFormatError as error:
+                broken = broken or error
+                continue
+            self._compare(saved, path)
+            return saved
+        if broken is not None:
+            raise broken
+        return None
+
+    def _compare(self, saved: State, path: str) -> None:
+        """Refuse a checkpoint of another run."""
+        theirs = saved.get("plan")
+        theirs = theirs if isinstance(theirs, dict) else {}
+        other = [name for name, value in self._plan.items() if name not in theirs or theirs[name] != value]
+        if other:
+            told = "; ".join(f"{name}: {theirs.get(name)!r} there, {self._plan[name]!r} here" for name in other)
+            raise ValueError(
+                f"{path}: expected a checkpoint of a run like this one, got one with other arguments ({told}); give the"
+                " same, another path, or resume=False to start anew"
+            )
+
+    @contextmanager
+    def keeps(self, run: Run, descent: Descent, saved: State | None) -> Iterator[StopReason | None]:
+        """Keep this run, from where `saved` was made; gives the reason where that run was done."""
+        self._run, self._descent = run, descent
+        done = None if saved is None else self._resume(saved)
+        with self._signals():
+            yield done
+
+    def _resume(self, saved: State) -> StopReason | None:
+        """Put a checkpoint's state into a run that has just begun; the reason where that run was done."""
+        run, descent = self._run, self._descent
+        net, backend = run.net, run.net.backend
+        try:
+            flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
+            descent.begin(net.flat)
+            fresh, kept = descent.snapshot(), dict(saved["descent"])
+            for name in ("state", "schedule_state"):
+                kept[name] = placed(kept[name], fresh[name], backend, name)
+            if kept["sums"] is not None:
+                rows = kept["sums"]["rows"]
+                kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
+            of_run = placed(saved["run"], run.snapshot(), backend, "run")
+            reason = None if saved["reason"] is None else StopReason[saved["reason"]]
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FileFormatError(f"{self._path}: expected the state of a run, got another ({error!r})") from error
+        net.flat[...] = flat
+        descent.restore(kept)
+        run.restore(of_run)
+        self._written = (descent.step, descent.epoch, reason)
+        return None if reason in _GOES_ON else reason
+
+    # ------------------------------------------------------------------ out
+
+    def after_step(self) -> None:
+        """Write where a step's checkpoint is due, or where the process has been asked to end, which it then does."""
+        if self._signal is not None:
+            self._leave()
+        elif self._steps is not None and self._descent.step % self._steps == 0:
+            self.write()
+
+    def after_epoch(self, reason: StopReason | None) -> None:
+        """Write where an epoch's checkpoint is due."""
+        if self._signal is not None and reason is None:
+            self._leave()
+        elif reason is not None or self._run.epoch >= self._run.epochs:
+            self.write(reason or StopReason.EPOCHS)
+        elif self._every is not None and self._descent.epoch % self._every == 0:
+            self.write()
+
+    def write(self, reason: StopReason | None = None) -> None:
+        """Write a checkpoint; the one that was there becomes the previous one."""
+        run, descent = self._run, self._descent
+        if self._written == (descent.step, descent.epoch, reason):
+            return
+        tree = {
+            "plan": self._plan,
+            "reason": None if reason is None else reason.name,
+            "flat": run.net.flat,
+            "descent": descent.snapshot(),
+            "run": run.snapshot(),
+        }
+        content = checkpoint.to_bytes(on_host(tree, run.net.backend))
+        self._keep_previous()
+        checkpoint.write(self._path, content)
+        self._written = (descent.step, descent.epoch, reason)
+
+    def _keep_previous(self) -> None:
+        """A second name for the file that is there; the first one stays until the new file takes it."""
+        if not os.path.exists(self._path):
+            return
+        passing = f"{self._previous}.{os.getpid()}.tmp"
+        with suppress(FileNotFoundError):
+            os.unlink(passing)
+        try:
+            os.link(self._path, passing)
+        except OSError:  # a file system without links
+            shutil.copyfile(self._path, passing)
+        os.replace(passing, self._previous)
+
+    # ------------------------------------------------------------------ signals
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
+
+        A second Ctrl-C does not wait. Outside the main thread, where signals do not arrive, nothing is changed.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._former[number] = signal.signal(number, self._note)
+        try:
+            yield
+        finally:
+            self._give_back()
+
+    def _note(self, number: int, frame: Any) -> None:
+        """Remember the signal."""
+        if self._signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._signal = number
+
+    def _give_back(self) -> None:
+        """Let signals do again what they did before."""
+        while self._former:
+            number, former = self._former.popitem()
+            signal.signal(number, signal.SIG_DFL if former is None else former)
+
+    def _leave(self) -> None:
+        """Write a checkpoint and let the signal do what it does."""
+        number, self._signal = self._signal, None
+        self.write()
+        self._give_back()
+        assert number is not None
+        signal.raise_signal(number)
+
+
+# ---------------------------------------------------------------------- arrays
+
+
+def on_host(tree: Any, backend: Backend) -> Any:
+    """The same tree with host copies of its arrays."""
+    if isinstance(tree, dict):
+        return {name: on_host(value, backend) for name, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return [on_host(value, backend) for value in tree]
+    if isinstance(tree, (np.ndarray, np.generic)):
+        return np.array(tree)
+    return tree if library_of(tree) == "host" else np.array(backend.to_host(tree))
+
+
+def placed(saved: Any, like: Any, backend: Backend, name: str) -> Any:
+    """A saved tree with its arrays where those of a fresh one lie, and of their dtypes.
+
+    Raises
+    ------
+    FileFormatError
+        If the trees differ in structure, or an array in shape.
+    """
+    if isinstance(like, dict):
+        if not isinstance(saved, dict) or set(saved) != set(like):
+            raise FileFormatError(f"{name}: expected {sorted(like)}, got {saved!r:.80}")
+        return {key: placed(saved[key], value, backend, f"{name}.{key}") for key, value in like.items()}
+    if isinstance(like, list) and like and isinstance(like[0], dict):  # the rules' states
+        if not isinstance(saved, list) or len(saved) != len(like):
+            raise FileFormatError(f"{name}: expected the states of {len(like)} rules, got {saved!r:.80}")
+        return [placed(s, one, backend, f"{name}[{i}]") for i, (s, one) in enumerate(zip(saved, like, strict=True))]
+    if isinstance(like, (np.ndarray, np.generic)) or library_of(like) != "host":
+        array = _like(saved, like.shape, name)
+        on_device = library_of(like) != "host" or backend.xp is np
+        return backend.asarray(array, like.dtype) if on_device else array.astype(like.dtype)
+    return saved
+
+
+def _like(saved: Any, shape: Any, name: str) -> np.ndarray[Any, Any]:
+    """A saved array of that shape; a number may have become one for each network."""
+    array = np.array(saved)
+    if array.dtype.kind not in "biuf" or (shape and array.shape != tuple(shape)):
+        raise FileFormatError(f"{name}: expected numbers of shape {tuple(shape)}, got {saved!r:.80}")
+    return array
