@@ -80,6 +80,8 @@ class Labels:
             If they cannot belong together.
         """
         types = {"binary": "binary", "multiclass": "multiclass", "multilabel": "multilabel-indicator"}
+        if type(sparse) is not bool or (sparse and np.asarray(classes).dtype.kind not in "biuf"):
+            raise ValueError(f"expected labels that a sparse matrix can hold, got {classes!r}")
         several = kind == "multioutput" and isinstance(classes, list) and y_type == "multiclass-multioutput"
         if not (several or (isinstance(kind, str) and kind in types and types[kind] == y_type)):
             raise ValueError(f"expected a kind of labels, got {kind!r}")

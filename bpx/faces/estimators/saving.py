@@ -116,6 +116,7 @@ class Saved:
         A parameter that is a function or an object of your own is not written, and has to be given to `load`.
         """
         check_is_fitted(self)
+        self._validate_params()  # type: ignore[attr-defined]
         state: Any = self.__getstate__()
         encoder = Encoder(KINDS)
         fitted = {name: encoder.encode(state[name], name) for name in FITTED if name in state}
@@ -172,6 +173,10 @@ class Saved:
         )  # fmt: skip
         decoder = Decoder(arrays, KINDS)
         values = _parameters(cls, parts["params"], decoder, params)
+        try:
+            cls(**values)._validate_params()  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"params: {shown(error)}") from error
         estimator = cls(**(values | params))
         try:
             backend = estimator._choose_backend(np.empty((1, 1)))
