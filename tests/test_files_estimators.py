@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forging import forge, refused
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -312,3 +313,106 @@ def test_an_estimator_that_cannot_be_written_leaves_the_file_that_was_there(path
     with pytest.raises(TypeError, match=r"history_\.message: expected plain data, got object"):
         other.save(path)
     assert Path(path).read_bytes() == before
+
+
+# ---------------------------------------------------------------------- forgery
+
+
+def put(*keys: Any, value: Any) -> Any:
+    """A change of a file: another value at a place in its header."""
+
+    def change(document: dict[str, Any], arrays: dict[str, Any]) -> None:
+        place = document["estimator"]
+        for key in keys[:-1]:
+            place = place[key]
+        place[keys[-1]] = value
+
+    return change
+
+
+def fill(name: str, value: Any) -> Any:
+    """A change of a file: another array of that name."""
+
+    def change(document: dict[str, Any], arrays: dict[str, Any]) -> None:
+        arrays[name] = value(arrays[name])
+        document["arrays"][name] = [arrays[name].dtype.name, list(arrays[name].shape)]
+
+    return change
+
+
+def moment(arrays: dict[str, Any]) -> str:
+    """The name of an optimizer's moment among a file's arrays."""
+    return next(name for name, array in arrays.items() if name.startswith("resume.") and array.shape == (51,))
+
+
+LABEL = ("labels", "Labels")
+ADAM = ("resume", "dict", 0, 1, "tuple", 0)
+FORGERIES: dict[str, tuple[Any, str]] = {
+    "no estimator": (lambda d, a: d.update(estimator=[]), "estimator makes no sense"),
+    "entry besides": (put("more", value=1), "unknown entry 'more'"),
+    "unknown parameter": (put("params", "colour", value="red"), "expected parameters of MLPClassifier, got 'colour'"),
+    "bad parameter": (put("params", "alpha", value="red"), "params: "),
+    "parameter of an unknown kind": (put("params", "solver", value={"system": "true"}), "solver: expected plain data"),
+    "optimizer that makes no sense": (put(*ADAM, "Adam", "learning_rate", value=-1), "learning rate: expected"),
+    "optimizer without an entry": (put(*ADAM, value={"Adam": {}}), "expected the entries learning_rate, clip_norm"),
+    "backend": (put("params", "backend", value="os"), "backend: unknown backend 'os'"),
+    "missing attribute": (lambda d, a: d["estimator"]["fitted"].pop("t_"), "got none named t_"),
+    "attribute besides": (put("fitted", "_net", value=1), "got '_net' besides"),
+    "method": (put("fitted", "predict", value=1), "got 'predict' besides"),
+    "attribute that makes no sense": (put("fitted", "loss_curve_", value="x"), "loss_curve_ makes no sense as 'x'"),
+    "features": (put("fitted", "n_features_in_", value=5), "expected n_features_in_ 4 by the network's sizes, got 5"),
+    "kind of labels": (put(*LABEL, "kind", value="binary"), "expected a kind of labels, got 'binary'"),
+    "no labels": (put("labels", value=None), "labels: expected those of 3 outputs"),
+    "labels of another kind": (put("labels", value={"tuple": [1]}), "labels: expected those of 3 outputs"),
+    "sparse labels of text": (put(*LABEL, "sparse", value=True), "labels that a sparse matrix can hold"),
+    "classes are a list": (put(*LABEL, "classes", value=[1, 2, 3]), "the sorted classes"),
+    "classes are elsewhere": (put(*LABEL, "classes", value={"strings": "none"}), "name of an array of the file"),
+    "classes are no text": (put(*LABEL, "classes", value={"strings": "0.W"}), "name of an array of the file"),
+    "unsorted classes": (fill("labels.classes", lambda a: a[::-1].copy()), "the sorted classes"),
+    "a class less": (fill("labels.classes", lambda a: a[:2].copy()), "expected classes as multiclass labels have them"),
+    "beyond Unicode": (fill("labels.classes", lambda a: a + np.uint32(2**31)), "code points of strings"),
+    "no state": (put("resume", value=[1]), "resume: expected an optimizer's state"),
+    "moments of another size": (
+        lambda d, a: fill(moment(a), lambda m: m[:-1].copy())(d, a), "resume: expected 51 numbers of float64",
+    ),
+    "moments of another dtype": (
+        lambda d, a: fill(moment(a), lambda m: m.astype(np.float32))(d, a), "resume: expected 51 numbers of float64",
+    ),
+    "random numbers": (put("params", "random_state", value={"RandomState": [1, 2, 3, 4]}), "Mersenne Twister"),
+    "random numbers in words": (put("params", "random_state", value={"RandomState": "x"}), "expected a list"),
+    "too few": (put("params", "random_state", value={"RandomState": []}), "random_state: "),
+    "one array twice": (
+        lambda d, a: put("fitted", "losses_of_restarts_", value={"array": moment(a)})(d, a), "name of an array of the",
+    ),
+    "pairs": (put("params", "class_weight", value={"dict": [[1]]}), "pairs of a name and a value"),
+    "names that cannot be": (put("params", "class_weight", value={"dict": [[[1], 1]]}), "pairs of a name and a value"),
+    "not a number": (put("params", "tol", value={"float": "1e5"}), "expected inf, -inf or nan"),
+    "dates": (put("params", "tol", value={"times": ["datetime64[fortnight]", "x"]}), "expected dates or times"),
+    "history": (put("fitted", "history_", "History", "stop_reason", value={"StopReason": {"name": "mine"}}), "'mine'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "word"), FORGERIES.values(), ids=FORGERIES)
+def test_a_forged_estimator_is_refused(change, word, path):
+    fitted(bpx.MLPClassifier, LABELS["str"]).save(path)
+    forge(Path(path), lambda d, a: None)
+    bpx.MLPClassifier.load(path)
+    forge(Path(path), change)
+    refused(path, word, load=bpx.MLPClassifier.load)
+
+
+def test_a_generators_position_is_checked_because_numpy_would_read_beside_its_numbers(path):
+    fitted(bpx.MLPRegressor, X[:, 0], random_state=np.random.RandomState(1)).save(path)
+    for position in (625, -1, 2**40):
+        forge(Path(path), put("params", "random_state", "RandomState", 1, value=position))
+        refused(path, "Mersenne Twister", load=bpx.MLPRegressor.load)
+    forge(Path(path), put("params", "random_state", "RandomState", 1, value=624))
+    bpx.MLPRegressor.load(path).random_state.uniform()
+
+
+def test_a_forged_estimators_network_still_loads_alone(path):
+    est = fitted(bpx.MLPClassifier, LABELS["str"])
+    est.save(path)
+    forge(Path(path), put("fitted", "t_", value="never"))
+    refused(path, "t_ makes no sense", load=bpx.MLPClassifier.load)
+    assert np.array_equal(bpx.load(path, "numpy").flat, est._net.flat)

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forging import forge, refused, replace_member, rewrite_header, sign
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpx
-from bpx.files import container, header
 from bpx.files.container import FORMS
 
 FUZZ = Path(__file__).with_name("fuzz_files.py")
@@ -34,32 +34,6 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     path = tmp_path / f"model{request.param}"
     bpx.MLP([3, 4, 2], ["tanh"], backend="numpy").save(path)
     return path
-
-
-def refused(path: Any, *words: str, load: Callable[[Any], Any] = bpx.load) -> str:
-    """The message with which it is refused: the path first, then what was expected."""
-    with pytest.raises(bpx.FileFormatError) as caught:
-        load(path)
-    message = str(caught.value)
-    assert message.startswith(f"{os.fspath(path)}: ")
-    for word in words:
-        assert word in message
-    return message
-
-
-def sign(document: dict[str, Any]) -> str:
-    """A header's text with the digest that belongs to it."""
-    body = json.dumps(document, separators=(",", ":"))
-    return f'{{"sha256":"{header._digest(body)}",{body[1:]}'
-
-
-def forge(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -> None:
-    """Change header and arrays of a file, and sign it anew."""
-    document, arrays = container.read(path, lambda *_: None)
-    document["arrays"] = {name: [array.dtype.name, list(array.shape)] for name, array in arrays.items()}
-    change(document, arrays)
-    document.setdefault("data_sha256", container._digest(arrays))
-    path.write_bytes(FORMS[path.suffix](sign(document), arrays))
 
 
 # ---------------------------------------------------------------------- damage
@@ -237,41 +211,17 @@ def test_the_forgers_tool_itself_makes_sound_files(path):
     bpx.load(path)
 
 
-def rewrite_header(path: Path, text: str | bytes) -> None:
-    """Put another text in the place of bpx's header."""
-    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
-    if path.suffix == ".npz":
-        replace_member(path, "bpx.json", data)
-        return
-    old = path.read_bytes()
-    length = int.from_bytes(old[:8], "little")
-    outer = json.loads(old[8 : 8 + length])
-    outer["__metadata__"]["bpx"] = data.decode("utf-8", "replace")
-    new = json.dumps(outer).encode()
-    path.write_bytes(len(new).to_bytes(8, "little") + new + old[8 + length :])
-
-
-def replace_member(path: Path, name: str, data: bytes, compression: int = zipfile.ZIP_STORED) -> None:
-    """Put another member in the place of an archive's."""
-    with zipfile.ZipFile(path) as archive:
-        members = {member: archive.read(member) for member in archive.namelist()}
-    members[name] = data
-    with zipfile.ZipFile(path, "w", compression) as archive:
-        for member, content in members.items():
-            archive.writestr(member, content)
-
-
 HEADERS = {
     "not json": ("{", "damaged"),
     "a list": ("[1]", "JSON object"),
     "deep": ("[" * 100_000, "nested at most 32 deep"),
-    "deep objects": ('{"a":' * 100_000, "nested at most 32 deep"),
+    "deep objects": ('{"a":' * 20_000, "nested at most 32 deep"),
     "deep but balanced": ("[" * 5000 + "]" * 5000, "nested at most 32 deep"),
     "twice": ('{"format":1,"format":1}', "got 'format' twice"),
     "nan": ('{"format":NaN}', "finite numbers in the header, got NaN"),
     "infinity": ('{"format":1,"x":-Infinity}', "finite numbers in the header, got -Infinity"),
     "integer without end": ('{"format":' + "9" * 5000 + "}", "damaged"),
-    "large": ('{"format":1,"x":"' + "x" * 2**20 + '"}', "at most 1048576 bytes"),
+    "large": ('{"format":1,"x":"' + "x" * 2**19 + '"}', "at most 524288 bytes"),
     "no digest": ('{"format":1}', "digest"),
     "another digest": ('{"sha256":"' + "0" * 64 + '","format":1}', "digest"),
     "brackets in a text": (sign({"format": 1, "x": "[{" * 5000}), "table of arrays, got None"),
@@ -282,7 +232,7 @@ HEADERS = {
 @pytest.mark.parametrize(("text", "word"), HEADERS.values(), ids=HEADERS)
 def test_a_header_that_is_no_plain_json_is_refused(path, text, word):
     rewrite_header(path, text)
-    refused(path, word if path.suffix == ".npz" or len(text) < 2**20 else "expected a file that bpx wrote")
+    refused(path, word if path.suffix == ".npz" or len(text) < 2**19 else "expected a file that bpx wrote")
 
 
 def test_a_header_in_another_encoding_is_refused(tmp_path):
@@ -291,12 +241,12 @@ def test_a_header_in_another_encoding_is_refused(tmp_path):
     refused(tmp_path / "m.npz", "damaged")
 
 
-@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 2**20 + 1, 1, 0])
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 2**19 + 1, 1, 0])
 def test_a_safetensors_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, length):
     bpx.MLP([3, 2], backend="numpy").save(tmp_path / "m.safetensors")
     data = (tmp_path / "m.safetensors").read_bytes()
     (tmp_path / "m.safetensors").write_bytes(
-        length.to_bytes(8, "little") + data[8:] + bytes(2**21 if length < 2**40 else 0)
+        length.to_bytes(8, "little") + data[8:] + bytes(2**20 if length < 2**40 else 0)
     )
     refused(tmp_path / "m.safetensors", "expected a file that bpx wrote")
 
@@ -443,23 +393,23 @@ def test_saving_replaces_files_only(tmp_path):
 # ---------------------------------------------------------------------- memory and time
 
 WORST = {
-    "lists": b"[" + b"[]," * 349_000 + b"1]",
-    "objects": b"[" + b"{}," * 349_000 + b"1]",
-    "brackets": b"[]" * 2**19,
-    "closing": b"]" * 2**20,
-    "quotes": b'"' * 2**20,
-    "escaped quotes": b'"' + b'\\"' * (2**19 - 2) + b"\\",
-    "digits": b"1" * 2**20,
-    "many long integers": b"[" + (b"9" * 4299 + b",") * 240 + b"1]",
-    "names": b"{" + b",".join(b'"%x":0' % i for i in range(90_000)) + b"}",
-    "a name twice among many": b"{" + b",".join(b'"%x":0' % i for i in [*range(90_000), 5]) + b"}",
-    "spaces": b" " * 2**20,
+    "lists": b"[" + b"[]," * 174_000 + b"1]",
+    "objects": b"[" + b"{}," * 174_000 + b"1]",
+    "brackets": b"[]" * 2**18,
+    "closing": b"]" * 2**19,
+    "quotes": b'"' * 2**19,
+    "escaped quotes": b'"' + b'\\"' * (2**18 - 2) + b"\\",
+    "digits": b"1" * 2**19,
+    "many long integers": b"[" + (b"9" * 4299 + b",") * 120 + b"1]",
+    "names": b"{" + b",".join(b'"%x":0' % i for i in range(45_000)) + b"}",
+    "a name twice among many": b"{" + b",".join(b'"%x":0' % i for i in [*range(45_000), 5]) + b"}",
+    "spaces": b" " * 2**19,
 }
 
 
 @pytest.mark.parametrize("text", WORST.values(), ids=WORST)
 def test_no_header_costs_much_memory_or_time(tmp_path, text):
-    text = text[: 2**20]
+    text = text[: 2**19]
     (tmp_path / "m.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     refused(tmp_path / "m.safetensors")
@@ -470,7 +420,7 @@ def test_no_header_costs_much_memory_or_time(tmp_path, text):
 def test_a_directory_of_many_members_costs_little(tmp_path):
     path = tmp_path / "m.npz"
     with zipfile.ZipFile(path, "w") as archive:
-        for i in range(30_000):
+        for i in range(18_000):
             archive.writestr(zipfile.ZipInfo(f"{i:x}"), b"")
     before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     refused(path)

@@ -20,7 +20,7 @@ __all__ = ["FORMAT", "LARGEST", "compose", "exactly", "names_differ", "parse_jso
 # The version of the format that this bpx writes, and the newest that it reads.
 FORMAT = 1
 # No header is longer, so that no stranger's header costs much memory or time to parse.
-LARGEST = 1 << 20
+LARGEST = 1 << 19
 DEEPEST = 32
 
 # A string, to its quote or to the end of the text; an opening bracket; a closing one. Possessive, so that it is linear.

@@ -28,7 +28,7 @@ HEADER = "bpx.json"
 # Larger archives need another structure (zip64), which is one more thing to check; they have the other form.
 LARGEST = 2**31 - 1
 # The directory of an archive whose header is not too large is smaller.
-LARGEST_DIRECTORY = 2 << 20
+LARGEST_DIRECTORY = 1 << 20
 # What NumPy writes at an array's beginning, and nothing else that Python could evaluate.
 _NPY = re.compile(rb"\{'descr': '[<|][a-z]\d', 'fortran_order': False, 'shape': \([\d, ]*\), \} *\n")
 _END = struct.Struct("<4s4H2LH")
