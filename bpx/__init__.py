@@ -6,6 +6,7 @@ The same forward and backward code runs on NumPy, CuPy, PyTorch and any other ar
 from importlib import import_module
 
 from bpx import errors
+from bpx._version import __version__ as __version__
 from bpx.backend.base import Backend
 from bpx.backend.select import backends, get_backend, set_backend, use_backend
 from bpx.errors import (
@@ -29,14 +30,20 @@ from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
 
-__version__ = "0.1.0"
-
 # Imported when they are first used: they need an extra, or are not needed to train.
 _LAZY = {
     "MLPClassifier": "bpx.faces.estimators",
     "MLPRegressor": "bpx.faces.estimators",
     "check_gradients": "bpx.proof.gradients",
     "check_parity": "bpx.proof.parity",
+    "from_keras_weights": "bpx.files.interop_keras",
+    "from_sklearn": "bpx.files.interop_sklearn",
+    "from_torch": "bpx.files.interop_torch",
+    "load": "bpx.files.model",
+    "read_header": "bpx.files.model",
+    "to_onnx": "bpx.files.onnx_export",
+    "to_sklearn": "bpx.files.interop_sklearn",
+    "to_torch": "bpx.files.interop_torch",
     "trace": "bpx.proof.trace",
 }
 
@@ -85,13 +92,21 @@ __all__ = [
     "check_parity",
     "errors",
     "fit",
+    "from_keras_weights",
+    "from_sklearn",
+    "from_torch",
     "get_backend",
     "initializers",
+    "load",
     "losses",
     "optimizers",
+    "read_header",
     "schedules",
     "set_backend",
     "stop",
+    "to_onnx",
+    "to_sklearn",
+    "to_torch",
     "trace",
     "use_backend",
 ]

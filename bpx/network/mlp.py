@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
@@ -98,6 +99,15 @@ class MLP:
         backend: BackendLike = None,
         stack: int | None = None,
     ) -> None:
+        self._configure(sizes, hidden, output, bias, init, dropout, dtype, seed, backend, stack)
+        drawn = draw(self.layout, self.init, self.seeds)
+        self._place(drawn if self.stack is not None else drawn[0])
+
+    def _configure(
+        self, sizes: Any, hidden: Any, output: Any, bias: Any, init: Any, dropout: Any, dtype: str, seed: Any,
+        backend: BackendLike, stack: int | None,
+    ) -> None:  # fmt: skip
+        """Check and keep what the network is made of: everything but its parameters."""
         self.sizes = check_sizes(sizes)
         layers = len(self.sizes) - 1
         self.hidden, self.output = layer_activations(hidden, output, self.sizes)
@@ -109,8 +119,16 @@ class MLP:
         self.seed = check_seed(seed, self.stack)
         self.layout = Layout(self.sizes, self.bias)
         self.backend = get_backend(backend)
-        drawn = draw(self.layout, self.init, self.seeds)
-        self._place(drawn if self.stack is not None else drawn[0])
+
+    @classmethod
+    def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
+        """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
+        inputs.check_finite(get_backend("numpy"), flat, "parameters")
+        net = object.__new__(cls)
+        defaults: dict[str, Any] = {"bias": True, "init": "glorot_uniform", "dropout": 0.0, "seed": 0, "stack": None}
+        net._configure(**(defaults | architecture))
+        net._place(flat)
+        return net
 
     # ------------------------------------------------------------------ answers
 
@@ -261,6 +279,16 @@ class MLP:
         return self
 
     # ------------------------------------------------------------------ copies
+
+    def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write the network to a file, which `bpx.load` reads on any backend; parameters and errors as there.
+
+        `path` ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone); `metadata` is plain JSON of your own.
+        A file that was there is replaced at once and whole, or stays as it was.
+        """
+        from bpx.files.model import save  # the one import from a floor above: see the contract in pyproject.toml
+
+        save(self, path, metadata=metadata)
 
     def to(self, backend: BackendLike = None, *, dtype: str | None = None) -> MLP:
         """A copy of this network on another backend, or in another dtype; None keeps this one's."""

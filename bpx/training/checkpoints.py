@@ -14,7 +14,7 @@ import numpy as np
 
 from bpx._typing import State
 from bpx.backend.base import Backend, library_of
-from bpx.errors import FileFormatError
+from bpx.errors import FileFormatError, warn_caller
 from bpx.files import checkpoint
 from bpx.training.history import StopReason
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bpx.training.descent import Descent
     from bpx.training.monitor import Run
 
-__all__ = ["Keeper", "check_interval"]
+__all__ = ["Keeper"]
 
 Path = str | os.PathLike[str]
 
@@ -30,7 +30,7 @@ Path = str | os.PathLike[str]
 _GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
 
 
-def check_interval(name: str, value: int | None) -> int | None:
+def _interval(name: str, value: int | None) -> int | None:
     """How many epochs or steps lie between two checkpoints: a positive integer, or None for never."""
     if value is None:
         return None
@@ -60,7 +60,9 @@ class Keeper:
 
     def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
-        self._every, self._steps, self._plan = every, steps, dict(plan)
+        self._every = _interval("checkpoint_every", every)
+        self._steps = _interval("checkpoint_steps", steps)
+        self._plan = dict(plan)
         self._signal: int | None = None
         self._former: dict[int, Any] = {}
         self._written: tuple[int, int, StopReason | None] | None = None
@@ -170,16 +172,23 @@ class Keeper:
             "descent": descent.snapshot(),
             "run": run.snapshot(),
         }
-        content = checkpoint.to_bytes(on_host(tree, run.net.backend))
-        self._keep_previous()
-        checkpoint.write(self._path, content)
+        try:
+            self._keep_previous()
+            checkpoint.write(self._path, on_host(tree, run.net.backend))
+        except OSError as error:  # hours of training are not thrown away for a full disk
+            warn_caller(
+                f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"
+                f" ({error}); training goes on, and the last one that was written stays",
+                RuntimeWarning,
+            )
+            return
         self._written = (descent.step, descent.epoch, reason)
 
     def _keep_previous(self) -> None:
         """A second name for the file that is there; the first one stays until the new file takes it."""
         if not os.path.exists(self._path):
             return
-        passing = f"{self._previous}.{os.getpid()}.tmp"
+        passing = self._previous + ".tmp"
         with suppress(FileNotFoundError):
             os.unlink(passing)
         try:

@@ -16,7 +16,6 @@ from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import Sampler, check_batch_size, check_sampling
 from bpx.training.callbacks import Callback, ProgressLines, as_callback
-from bpx.training.checkpoints import Keeper, check_interval
 from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
@@ -143,10 +142,6 @@ def fit(
             f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
             " 'adam' or another first-order optimizer, or keep net.flat in a callback"
         )
-    every, steps = (
-        check_interval("checkpoint_every", checkpoint_every),
-        check_interval("checkpoint_steps", checkpoint_steps),
-    )
     if progress:
         hooks.append(ProgressLines(None if progress is True else int(progress)))
     seed = _check_seed(seed)
@@ -161,7 +156,9 @@ def fit(
     keeper = saved = None
     if checkpoint is not None:
         plan = _plan(net, data, chosen, first_order, rules, size, sampling, seed)
-        keeper = Keeper(checkpoint, every, steps, plan)
+        from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
+
+        keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan)
         saved = keeper.load() if resume else None
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
 

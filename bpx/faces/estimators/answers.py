@@ -108,6 +108,12 @@ class Fitted:
             raise AttributeError(f"this {type(self).__name__} is not fitted yet: it has no weights")
         return self._net
 
+    def _network_and_labels(self) -> tuple[MLP, str | None, Any]:
+        """For exports: the network, and of a classifier the kind of labels and the classes."""
+        check_is_fitted(self, "_net")
+        labels = vars(self).get("_labels")
+        return self._net, getattr(labels, "kind", None), getattr(labels, "classes", None)
+
     def __sklearn_is_fitted__(self) -> bool:
         return "_net" in vars(self)
 

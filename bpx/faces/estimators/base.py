@@ -18,6 +18,7 @@ from bpx.backend.select import backend_of, get_backend
 from bpx.faces.estimators.answers import Fitted, to_host
 from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
+from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.mlp import MLP
 
@@ -27,7 +28,7 @@ HostArray = np.ndarray[Any, Any]
 LOGISTIC = ("logistic", "sigmoid")
 
 
-class BaseMLP(Fitted, CallbackSupport, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[misc]
     """Everything but targets: those belong to the classifier and the regressor."""
 
     @abstractmethod

@@ -52,6 +52,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     array(['low', 'high'], dtype='<U4')
     """
 
+    _kind: ClassVar[str] = "classifier"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitClassifier._parameter_constraints,
         **MORE,

@@ -60,6 +60,48 @@ class Labels:
 
     classes: Any
 
+    @property
+    def y_type(self) -> str:
+        """scikit-learn's name for the kind."""
+        return "multiclass-multioutput" if self.kind == "multioutput" else str(self._binarizer.y_type_)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether labels were, and are given back as, a sparse matrix."""
+        return self.kind != "multioutput" and bool(self._binarizer.sparse_input_)
+
+    @classmethod
+    def of(cls, kind: Any, classes: Any, y_type: Any, sparse: Any) -> Labels:
+        """The labels that have these attributes.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they cannot belong together.
+        """
+        types = {"binary": "binary", "multiclass": "multiclass", "multilabel": "multilabel-indicator"}
+        if type(sparse) is not bool or (sparse and np.asarray(classes).dtype.kind not in "biuf"):
+            raise ValueError(f"expected labels that a sparse matrix can hold, got {classes!r}")
+        several = kind == "multioutput" and isinstance(classes, list) and y_type == "multiclass-multioutput"
+        if not (several or (isinstance(kind, str) and kind in types and types[kind] == y_type)):
+            raise ValueError(f"expected a kind of labels, got {kind!r}")
+        for one in classes if several else [classes]:
+            if not isinstance(one, np.ndarray) or one.ndim != 1 or not np.array_equal(np.unique(one), one):
+                raise ValueError("expected the sorted classes of each target")
+        labels = object.__new__(cls)
+        labels.kind, labels.classes = kind, classes
+        if not several:
+            labels._binarizer = LabelBinarizer()
+            labels._binarizer.classes_, labels._binarizer.y_type_ = classes, y_type
+            labels._binarizer.sparse_input_ = bool(sparse)
+        if (
+            labels.n_outputs < 1
+            or (kind == "binary" and len(classes) > 2)
+            or (kind == "multiclass" and len(classes) < 3)
+        ):
+            raise ValueError(f"expected classes as {kind} labels have them, got {len(classes)}")
+        return labels
+
     def same_classes(self, classes: Any) -> bool:
         """Whether these are the classes it has."""
         if self.kind != "multioutput":

@@ -40,6 +40,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     followed is that of their sum (scikit-learn issue 8349).
     """
 
+    _kind: ClassVar[str] = "regressor"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitRegressor._parameter_constraints,
         **MORE,

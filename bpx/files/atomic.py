@@ -1,0 +1,175 @@
+"""Writing a file whole or not at all, and opening one that is really a file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from bpx.errors import FileFormatError
+
+try:
+    import fcntl
+except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
+    fcntl = None  # type: ignore[assignment]
+
+__all__ = ["open_regular", "write"]
+
+Path = str | os.PathLike[str]
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write `data` to a temporary file beside `path`, flush it to the disk, and rename it to `path`.
+
+    Whatever happens on the way, `path` holds either its old content or all of the new one. A link is followed: its
+    target is replaced. Permissions of an existing file are kept.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Its folder must exist.
+    data : bytes
+        All of the file.
+
+    Raises
+    ------
+    OSError
+        As `open` would: no such folder, no permission, no space. The temporary file is removed.
+    """
+    target = os.path.realpath(os.fspath(path))
+    folder, name = os.path.split(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "expected an existing folder to write into; create it first", folder)
+    mode = _replaceable(target)
+    prefix = f".{name[:40]}."
+    _remove_abandoned(folder, prefix)
+    temporary, file = _create(folder, prefix)
+    try:
+        try:
+            if mode is not None and hasattr(os, "fchmod"):  # before the content, which may be private
+                os.fchmod(file, mode)
+            _write_all(file, data)
+            os.fsync(file)
+            if fcntl is not None:
+                os.replace(temporary, target)  # while the lock still says that the file is somebody's
+        finally:
+            os.close(file)
+        if fcntl is None:
+            os.replace(temporary, target)  # Windows renames no open file
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _flush_folder(folder)
+
+
+def _replaceable(target: str) -> int | None:
+    """The permissions of the file that is there, None where there is none; refuses what a rename must not replace."""
+    try:
+        status = os.stat(target)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise FileExistsError(errno.EEXIST, f"expected a file to replace, got {_kind(status.st_mode)}", target)
+    if not os.access(target, os.W_OK):  # a rename would ask the folder only
+        raise PermissionError(errno.EACCES, "expected a file that may be written; it is read-only", target)
+    return stat.S_IMODE(status.st_mode) & 0o777
+
+
+def _create(folder: str, prefix: str) -> tuple[str, int]:
+    """A new file of a name that nobody has, locked for as long as it is open."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    while True:
+        temporary = os.path.join(folder, f"{prefix}{os.urandom(8).hex()}.tmp")
+        try:
+            file = os.open(temporary, flags, 0o666)
+        except FileExistsError:
+            continue
+        if fcntl is None:
+            return temporary, file
+        with suppress(OSError):  # a file system without locks: nobody else can lock the file either
+            fcntl.flock(file, fcntl.LOCK_EX)
+        if os.fstat(file).st_nlink:
+            return temporary, file
+        os.close(file)  # another writer took it for abandoned before it was locked
+
+
+def _remove_abandoned(folder: str, prefix: str) -> None:
+    """Remove temporary files whose writers were killed: nobody holds their locks."""
+    if fcntl is None:
+        return
+    with suppress(OSError), os.scandir(folder) as entries:
+        left = [entry.path for entry in entries if entry.name.startswith(prefix) and entry.name.endswith(".tmp")]
+        for path in left:
+            with suppress(OSError):
+                file = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    os.unlink(path)
+                finally:
+                    os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    """Write all of it: the system may take less at once, of large files or of a disk that is filling up."""
+    rest: Any = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
+def _flush_folder(folder: str) -> None:
+    """Bring the rename itself to the disk, where the system can; the file's content is there already."""
+    if fcntl is None:
+        return
+    with suppress(OSError):
+        file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+
+def open_regular(path: Path) -> tuple[BinaryIO, int]:
+    """Open a regular file (or a link to one) for reading; returns it and its size.
+
+    Raises
+    ------
+    FileFormatError
+        For a folder, a pipe, a device, a socket, or links in a circle: none is waited on.
+    OSError
+        As `open` would: there is no such file, or no permission.
+    """
+    name = os.fspath(path)
+    try:
+        status = os.stat(name)
+        if stat.S_ISREG(status.st_mode):  # opening anything else might wait, or do something
+            flags = (
+                os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            )
+            file = open(os.open(name, flags), "rb")  # noqa: SIM115 - the caller closes it
+            status = os.fstat(file.fileno())
+            if stat.S_ISREG(status.st_mode):
+                return file, status.st_size
+            file.close()
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise FileFormatError("expected a file, got links that lead in a circle") from error
+        raise
+    except ValueError as error:  # a NUL character in the path
+        raise FileFormatError(f"expected the path of a file ({error})") from error
+    raise FileFormatError(f"expected a file that bpx wrote, got {_kind(status.st_mode)}")
+
+
+def _kind(mode: int) -> str:
+    """What a path leads to, in words."""
+    kinds = {
+        stat.S_IFREG: "a file",
+        stat.S_IFDIR: "a folder",
+        stat.S_IFIFO: "a pipe",
+        stat.S_IFCHR: "a device",
+        stat.S_IFBLK: "a device",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "something that is not a file")

@@ -1,0 +1,141 @@
+"""JSON and named arrays, as `bpx.files.encode` makes them of nested plain data, to those data again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, final
+
+import numpy as np
+
+from bpx.errors import FileFormatError
+from bpx.files import describe
+from bpx.files.encode import KINDS, TIMES, Kind
+from bpx.files.header import exactly, shown
+
+__all__ = ["Decoder"]
+
+
+@final
+class Decoder:
+    """Turns what an `Encoder` made into trees again.
+
+    Parameters
+    ----------
+    arrays : dict of str to host array
+        Those of the file; each can be used once.
+    kinds : iterable of Kind
+        As for the `Encoder`.
+
+    Raises
+    ------
+    FileFormatError
+        By `decode`, for anything that an `Encoder` does not make.
+    """
+
+    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], kinds: Iterable[Kind] = ()) -> None:
+        self._arrays = dict(arrays)
+        self._kinds = {kind.type.__name__: kind for kind in (*KINDS, *kinds)}
+        self._special: dict[str, Callable[[Any, str], Any]] = {
+            "tuple": lambda entry, place: tuple(self._items(entry, place)),
+            "objects": self._objects,
+            "dict": self._dict,
+            "float": self._float,
+            "array": lambda entry, place: self._take(entry, place),
+            "floats": lambda entry, place: self._take(entry, place, np.float64, 1).tolist(),
+            "rows": self._rows,
+            "strings": self._strings,
+            "times": self._times,
+            "activation": lambda entry, place: describe.activation(entry, place, 0, {}),
+            "loss": describe.loss,
+            "RandomState": self._random,
+        }
+
+    def decode(self, entry: Any, place: str) -> Any:
+        """The value that was encoded."""
+        if isinstance(entry, list):
+            return self._items(entry, place)
+        if not isinstance(entry, dict):
+            return entry
+        if len(entry) == 1:
+            ((name, content),) = entry.items()
+            if name in self._special:
+                return self._special[name](content, place)
+            if name in self._kinds:
+                return self._built(self._kinds[name], content, place)
+        raise FileFormatError(f"{place}: expected plain data, got {shown(entry)}")
+
+    def _items(self, entry: Any, place: str) -> list[Any]:
+        if not isinstance(entry, list):
+            raise FileFormatError(f"{place}: expected a list, got {shown(entry)}")
+        return [self.decode(item, f"{place}.{i}") for i, item in enumerate(entry)]
+
+    def _objects(self, entry: Any, place: str) -> np.ndarray[Any, Any]:
+        if isinstance(entry, dict) and list(entry) == ["strings"]:
+            return self._strings(entry["strings"], place).astype(object)
+        items = self._items(entry, place)
+        array = np.empty(len(items), dtype=object)
+        for i, item in enumerate(items):
+            array[i] = item
+        return array
+
+    def _dict(self, entry: Any, place: str) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for pair in self._items(entry, place):
+            match pair:
+                case [None | bool() | int() | float() | str() as key, value]:
+                    made[key] = value
+                case _:
+                    raise FileFormatError(f"{place}: expected pairs of a name and a value, got {shown(pair)}")
+        return made
+
+    def _float(self, entry: Any, place: str) -> float:
+        if entry not in ("inf", "-inf", "nan"):
+            raise FileFormatError(f"{place}: expected inf, -inf or nan, got {shown(entry)}")
+        return float(entry)
+
+    def _take(self, name: Any, place: str, dtype: Any = None, ndim: int | None = None) -> np.ndarray[Any, Any]:
+        array = self._arrays.pop(name, None) if isinstance(name, str) else None
+        if array is None or dtype not in (None, array.dtype) or ndim not in (None, array.ndim):
+            raise FileFormatError(f"{place}: expected the name of an array of the file, got {shown(name)}")
+        return array
+
+    def _rows(self, entry: Any, place: str) -> list[Any]:
+        rows = self._take(entry, place)
+        if rows.ndim < 2:
+            raise FileFormatError(f"{place}: expected rows, got an array of {rows.ndim} dimensions")
+        return [row.copy() for row in rows]
+
+    def _strings(self, entry: Any, place: str) -> np.ndarray[Any, Any]:
+        points = self._take(entry, place, np.uint32, 2)
+        if points.size == 0 or points.max() > 0x10FFFF:
+            raise FileFormatError(f"{place}: expected the code points of strings, got others")
+        return np.ascontiguousarray(points, np.uint32).view(f"U{points.shape[1]}").reshape(-1)
+
+    def _times(self, entry: Any, place: str) -> np.ndarray[Any, Any]:
+        match entry:
+            case [str(dtype), name] if TIMES.fullmatch(dtype):
+                return self._take(name, place, np.int64).view(dtype)
+        raise FileFormatError(f"{place}: expected dates or times, got {shown(entry)}")
+
+    def _random(self, entry: Any, place: str) -> np.random.RandomState:
+        random: np.random.RandomState = self._called(_random_state, place, *self._items(entry, place))
+        return random
+
+    def _built(self, kind: Kind, entry: Any, place: str) -> Any:
+        exactly(entry, place, **dict.fromkeys(kind.entries, lambda _: True))
+        return self._called(kind.build, place, **{n: self.decode(entry[n], f"{place}.{n}") for n in kind.entries})
+
+    def _called(self, build: Callable[..., Any], place: str, *values: Any, **entries: Any) -> Any:
+        try:
+            return build(*values, **entries)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise FileFormatError(f"{place}: {shown(error)}") from error
+
+
+def _random_state(keys: Any, position: Any, has_gauss: Any, gauss: Any) -> np.random.RandomState:
+    """A legacy generator; NumPy itself does not check the position, and would read beside the keys."""
+    if np.shape(keys) != (624,) or np.asarray(keys).dtype != np.uint32 or not 0 <= position <= 624:
+        raise ValueError("expected the state of a Mersenne Twister")
+    random = np.random.RandomState()
+    random.set_state(("MT19937", keys, position, has_gauss, float(gauss)))
+    return random

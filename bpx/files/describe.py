@@ -1,0 +1,184 @@
+"""Activations, initializers and losses in words and numbers, as JSON can hold them, and back.
+
+One of bpx's own is its name (``"relu"``), or ``{"name": "leaky_relu", "arguments": [0.2]}`` where it was made by a
+function of numbers. A user's own is code, which no file holds: it is ``{"own": its name}``, and whoever loads gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from functools import partial
+from typing import Any
+
+from bpx.errors import FileFormatError
+from bpx.files.header import exactly, shown
+from bpx.formulas import activations, initializers, losses
+from bpx.formulas.blocks import block_softmax
+from bpx.formulas.initializers import Initializer
+
+__all__ = [
+    "activation",
+    "describe_activation",
+    "describe_initializer",
+    "describe_loss",
+    "initializer",
+    "loss",
+    "name_and_arguments",
+    "own_name",
+]
+
+ACTIVATIONS = (activations.ACTIVATIONS, {
+    "leaky_relu": activations.leaky_relu, "elu": activations.elu, "block_softmax": block_softmax,
+})  # fmt: skip
+INITIALIZERS = (initializers.INITIALIZERS, {
+    "uniform": initializers.uniform, "normal": initializers.normal, "glorot_uniform": initializers.glorot_uniform,
+})  # fmt: skip
+LOSSES = (losses.LOSSES, {"huber": losses.huber, "quantile": losses.quantile})
+Registry = tuple[Mapping[str, Any], Mapping[str, Any]]
+
+
+def describe_activation(given: Any) -> Any:
+    """An `Activation` as JSON."""
+    return _describe(given, ACTIVATIONS)
+
+
+def name_and_arguments(given: Any) -> tuple[str | None, list[Any]]:
+    """The name of one of bpx's activations and the numbers that it was made with; None for a user's own."""
+    words = describe_activation(given)
+    return (words, []) if isinstance(words, str) else (words.get("name"), words.get("arguments", []))
+
+
+def describe_loss(given: Any) -> Any:
+    """A `Loss` as JSON."""
+    return _describe(given, LOSSES)
+
+
+def describe_initializer(given: Any) -> Any:
+    """An `Initializer`, or a function that draws, as JSON."""
+    biases = {"biases": given.biases} if isinstance(given, Initializer) else {}
+    return _describe(given, INITIALIZERS, **biases)
+
+
+def own_name(entry: Any) -> str | None:
+    """The name of a user's own function; None for one of bpx's."""
+    return (
+        entry["own"] if isinstance(entry, dict) and list(entry) == ["own"] and isinstance(entry["own"], str) else None
+    )
+
+
+def activation(entry: Any, place: str, outputs: int, own: Mapping[str, Any]) -> Any:
+    """The activation of a layer with that many outputs.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    name = own_name(entry)
+    if name is not None:
+        if name in own:
+            return own[name]
+        raise FileFormatError(
+            f"{place} uses the activation {shown(name)}, which is not one of bpx's, and no file holds code: give it,"
+            f" load(path, activations={{{shown(name)}: ...}})"
+        )
+    made = _build(entry, place, ACTIVATIONS)
+    if made.name == "block_softmax":
+        widths = entry["arguments"][0]
+        if not all(type(width) is int and width > 0 for width in widths) or sum(widths) != outputs:
+            raise FileFormatError(f"{place}: expected blocks of {outputs} outputs in all, got {shown(widths)}")
+    return made
+
+
+def initializer(entry: Any, place: str) -> Any:
+    """What drew a layer's first parameters; a user's own is a stand-in that keeps the name.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    name = own_name(entry)
+    if name is not None:
+        return Initializer(name, partial(_not_in_the_file, name))
+    return _build(entry, place, INITIALIZERS, biases=lambda value: type(value) is bool)
+
+
+def loss(entry: Any, place: str) -> Any:
+    """A loss of bpx's.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    return _build(entry, place, LOSSES)
+
+
+def _describe(given: Any, registry: Registry, **keywords: Any) -> Any:
+    """The name, or the name and arguments, under which bpx makes what equals `given`."""
+    named, made = registry
+    name: Any = getattr(given, "name", None)
+    if name in named and _same(named[name], given):
+        return name
+    if name in made:
+        arguments = _numbers(given)
+        if _same(_attempt(made[name], arguments, keywords), given):
+            return {"name": name, "arguments": arguments} | keywords
+    own = name if isinstance(name, str) else getattr(given, "__name__", type(given).__name__)
+    return {"own": str(own)}
+
+
+def _attempt(make: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any]) -> Any:
+    """What the function makes of these arguments; None where it refuses them."""
+    try:
+        return make(*arguments, **keywords)
+    except (TypeError, ValueError):
+        return None
+
+
+def _numbers(given: Any) -> list[Any]:
+    """The numbers bound in the first function of a dataclass, however deep, as plain Python's."""
+    function: Any = next((getattr(given, f.name) for f in fields(given) if callable(getattr(given, f.name))), None)
+    values = []
+    while isinstance(function, partial) and function.keywords:
+        (function,) = list(function.keywords.values())[:1]
+        if not callable(function):
+            plain = function.tolist() if hasattr(function, "tolist") else function
+            values.append(list(plain) if isinstance(plain, tuple) else plain)
+    return values
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two functions, or dataclasses of functions, are the same, with the same numbers bound."""
+    if isinstance(a, partial) and isinstance(b, partial):
+        bound = a.keywords.keys() == b.keywords.keys() and all(_same(a.keywords[k], b.keywords[k]) for k in a.keywords)
+        return a.func is b.func and not (a.args or b.args) and bound
+    if is_dataclass(a) and type(a) is type(b):
+        return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
+    return bool(a == b)
+
+
+def _build(entry: Any, place: str, registry: Registry, **more: Callable[[Any], bool]) -> Any:
+    """What `_describe` described."""
+    named, made = registry
+    if isinstance(entry, str) and entry in named:
+        return named[entry]
+    if not isinstance(entry, dict):
+        raise FileFormatError(f"{place}: expected one of {', '.join(sorted(named))}, got {shown(entry)}")
+    exactly(entry, place, name=lambda name: isinstance(name, str) and name in made, arguments=_are_numbers, **more)
+    try:
+        return made[entry["name"]](*entry["arguments"], **{name: entry[name] for name in more})
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FileFormatError(
+            f"{place}: {entry['name']} refuses {shown(entry['arguments'])} ({shown(error)})"
+        ) from error
+
+
+def _are_numbers(values: Any) -> bool:
+    """One number, or one list of numbers."""
+    numbers = values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], list) else values
+    return isinstance(numbers, list) and bool(numbers) and all(type(n) in (int, float) for n in numbers)
+
+
+def _not_in_the_file(name: str, *_: Any) -> Any:
+    """Stands in for a user's own initializer: the parameters are in the file, the function is not."""
+    raise ValueError(f"the initializer {name!r} was a function, which no file holds; give the network's init anew")

@@ -1,0 +1,165 @@
+"""Nested plain data, as an estimator's parameters or an optimizer's state are, in JSON and named arrays, and back.
+
+None, bool, int, str, finite floats and lists are what they are in JSON. Everything else is a JSON object of one entry,
+whose name says what it is: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"float": "inf"}``,
+``{"array": name}``, ``{"Adam": {...}}``. Nothing is looked up by a name from the file but in the tables below, and in
+the kinds that a caller adds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from typing import Any, final
+
+import numpy as np
+
+from bpx.files import describe
+from bpx.formulas import optimizers, schedules
+from bpx.formulas.activations import Activation
+from bpx.formulas.losses import Loss
+
+__all__ = ["KINDS", "TIMES", "Encoder", "Kind", "NotPlainError", "dataclass_kind"]
+
+# Lists of more floats than that, such as loss curves, are stored as arrays.
+LONGEST_LIST = 16
+TIMES = re.compile(r"(datetime|timedelta)64\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns)\]")
+
+
+class NotPlainError(TypeError):
+    """Something that no file holds, such as a function."""
+
+
+@final
+@dataclass(frozen=True)
+class Kind:
+    """A class whose objects may stand in a tree.
+
+    Parameters
+    ----------
+    type : type
+    entries : tuple of str
+        The attributes that make an object of it.
+    build : callable
+        ``build(**entries)`` gives the object; TypeError, ValueError and OverflowError say that they make no sense.
+    """
+
+    type: type
+    entries: tuple[str, ...]
+    build: Callable[..., Any]
+
+
+def dataclass_kind(cls: Any) -> Kind:
+    """The kind of a dataclass that its fields make."""
+    return Kind(cls, tuple(field.name for field in fields(cls) if field.init), cls)
+
+
+KINDS: tuple[Kind, ...] = (
+    *(dataclass_kind(cls) for cls in optimizers.OPTIMIZERS.values()),
+    *(dataclass_kind(getattr(schedules, name)) for name in schedules.__all__ if name not in {"Clock", "Schedule"}),
+)
+
+
+def _are_rows(values: list[Any]) -> bool:
+    """Whether these are arrays of numbers, all of one shape and dtype."""
+    first = values[0]
+    if not isinstance(first, np.ndarray) or first.dtype.kind not in "biuf" or first.ndim == 0:
+        return False
+    return all(type(v) is type(first) and (v.shape, v.dtype) == (first.shape, first.dtype) for v in values)
+
+
+@final
+class Encoder:
+    """Turns trees into JSON and arrays.
+
+    Parameters
+    ----------
+    kinds : iterable of Kind
+        Classes besides bpx's optimizers and schedules.
+
+    Attributes
+    ----------
+    arrays : dict of str to host array
+        What `encode` put aside.
+    """
+
+    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
+        self._kinds = {kind.type: kind for kind in (*KINDS, *kinds)}
+        self.arrays: dict[str, np.ndarray[Any, Any]] = {}
+
+    def encode(self, value: Any, place: str) -> Any:
+        """`value` as JSON; `place` names it in messages, and its arrays.
+
+        Raises
+        ------
+        NotPlainError
+            With the place of what cannot be written.
+        """
+        if isinstance(value, np.generic):
+            value = value.item()
+        if value is None or type(value) in (bool, int, str):
+            return value
+        if type(value) is float:
+            return value if math.isfinite(value) else {"float": repr(value)}
+        if type(value) is list and len(value) > LONGEST_LIST and all(type(item) is float for item in value):
+            return {"floats": self._aside(place, np.array(value))}
+        if type(value) is list and len(value) > LONGEST_LIST and _are_rows(value):
+            return {"rows": self._aside(place, np.stack(value))}
+        if type(value) in (list, tuple):
+            items = [self.encode(item, f"{place}.{i}") for i, item in enumerate(value)]
+            return items if type(value) is list else {"tuple": items}
+        if type(value) is dict:
+            pairs = enumerate(value.items())
+            return {
+                "dict": [[self.encode(k, f"{place}.{i}.key"), self.encode(v, f"{place}.{i}")] for i, (k, v) in pairs]
+            }
+        if isinstance(value, np.ndarray):
+            return self._array(value, place)
+        return self._object(value, place)
+
+    def _array(self, value: np.ndarray[Any, Any], place: str) -> Any:
+        """Numbers and bools as they are, strings as their code points, objects one by one in JSON."""
+        if value.dtype.kind in "biuf" and value.dtype.itemsize <= 8:
+            return {"array": self._aside(place, value)}
+        if value.dtype.kind == "U" and value.ndim == 1 and value.size and value.dtype.itemsize:
+            points = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("=")).view(np.uint32)
+            return {"strings": self._aside(place, points.reshape(value.size, -1))}
+        if value.dtype.kind in "mM" and TIMES.fullmatch(value.dtype.name):
+            return {"times": [value.dtype.name, self._aside(place, np.array(value).view(np.int64))]}
+        if value.dtype.kind == "O" and value.ndim == 1:
+            items = value.tolist()
+            if len(items) > LONGEST_LIST and all(type(item) is str for item in items):
+                strings = np.array(items)
+                if strings.tolist() == items:  # NumPy's strings lose NUL characters at their ends
+                    return {"objects": self.encode(strings, place)}
+            return {"objects": [self.encode(item, f"{place}.{i}") for i, item in enumerate(items)]}
+        raise NotPlainError(
+            f"{place}: expected numbers, bools or strings, got an array of {value.dtype}, ndim {value.ndim}"
+        )
+
+    def _object(self, value: Any, place: str) -> Any:
+        """One of the kinds, entry by entry."""
+        for cls, name, words in (
+            (Activation, "activation", describe.describe_activation),
+            (Loss, "loss", describe.describe_loss),
+        ):
+            if isinstance(value, cls) and describe.own_name(words(value)) is None:
+                return {name: words(value)}
+        if type(value) is np.random.RandomState:
+            name, *state = value.get_state(legacy=True)
+            if name == "MT19937":
+                return {"RandomState": [self.encode(part, f"{place}.{i}") for i, part in enumerate(state)]}
+        kind = self._kinds.get(type(value))
+        if kind is not None:
+            entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in kind.entries}
+            return {kind.type.__name__: entries}
+        raise NotPlainError(
+            f"{place}: expected plain data, got {type(value).__name__}; no file holds functions or objects"
+        )
+
+    def _aside(self, place: str, array: np.ndarray[Any, Any]) -> str:
+        """Keep an array under its place; returns that name."""
+        self.arrays[place] = array
+        return place

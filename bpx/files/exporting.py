@@ -1,0 +1,40 @@
+"""What exports share: the network in what they are given, and the words in which they refuse a layer."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from bpx.network.mlp import MLP
+
+__all__ = ["layer_name", "network_and_labels", "refuse"]
+
+
+def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]:
+    """The network of `model`, and where it is a classifier the kind of its labels and its classes.
+
+    Raises
+    ------
+    TypeError
+        For anything but a network or one of bpx's estimators.
+    ValueError
+        For a stack.
+    """
+    if isinstance(model, MLP):
+        net, kind, classes = model, None, None
+    elif hasattr(model, "_network_and_labels"):
+        net, kind, classes = model._network_and_labels()
+    else:
+        raise TypeError(f"{function}: expected a bpx.MLP or a fitted bpx estimator, got {type(model).__name__}")
+    if net.stack is not None:
+        raise ValueError(f"{function}: expected a single network, got a stack of {net.stack}; give net.member(k)")
+    return net, kind, classes
+
+
+def layer_name(net: MLP, layer: int) -> str:
+    """A layer as messages call it; the weights of layer i are ``"i.W"``."""
+    return f"layer {layer} ({'output' if layer == len(net.sizes) - 2 else 'hidden'})"
+
+
+def refuse(function: str, net: MLP, layer: int, problem: str) -> NoReturn:
+    """Say which layer cannot be represented, and why."""
+    raise ValueError(f"{function}: {layer_name(net, layer)} {problem}")

@@ -1,0 +1,149 @@
+"""The JSON header of a file: what is in it, checked before anything is believed.
+
+The header is one JSON object. Its first entry, ``sha256``, is the digest of the text without that entry;
+``data_sha256`` is the digest of all arrays' bytes, in the order of the table ``arrays``. Both tell damage, not forgery.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping, Set
+from typing import Any, NoReturn
+
+from bpx._version import __version__
+from bpx.errors import FileFormatError
+
+__all__ = ["FORMAT", "LARGEST", "compose", "exactly", "names_differ", "parse_json", "read", "shown"]
+
+# The version of the format that this bpx writes, and the newest that it reads.
+FORMAT = 1
+# No header is longer, so that no stranger's header costs much memory or time to parse.
+LARGEST = 1 << 19
+DEEPEST = 32
+
+# A string, to its quote or to the end of the text; an opening bracket; a closing one. Possessive, so that it is linear.
+_TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
+_DIGEST = re.compile(r'\{"sha256":"([0-9a-f]{64})",')
+
+
+def compose(document: Mapping[str, Any]) -> str:
+    """The text of a header, its digest first.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not plain JSON, or is too large or too deep to be read back.
+    """
+    given = {"format": FORMAT, "bpx": __version__} | dict(document)
+    body = json.dumps(given, allow_nan=False, separators=(",", ":"))
+    text = f'{{"sha256":"{_digest(body)}",{body[1:]}'
+    if read(text) != given:  # a tuple or a number as a name, say, which JSON would change
+        raise TypeError("expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them")
+    return text
+
+
+def read(text: str) -> dict[str, Any]:
+    """The document that a header's text holds, without ``sha256``.
+
+    Raises
+    ------
+    FileFormatError
+        If the text is damaged, no JSON object, or of a newer format.
+    """
+    document = parse_json(text)
+    if not isinstance(document, dict):
+        raise FileFormatError(f"expected a header that is a JSON object, got {shown(document)}")
+    version = document.get("format")
+    if type(version) is not int or version < 1:
+        raise FileFormatError(f"expected a header with a format version, got {shown(version)}")
+    if version > FORMAT:
+        raise FileFormatError(
+            f"the file has format version {version} and was written by bpx {shown(document.get('bpx'))}; this is bpx"
+            f" {__version__}, which reads format versions up to {FORMAT}: install a newer bpx"
+        )
+    match = _DIGEST.match(text)
+    if match is None or match[1] != _digest("{" + text[match.end() :]):
+        raise FileFormatError(
+            "the header does not have the digest that it names: the file is damaged; use another copy"
+        )
+    del document["sha256"]
+    return document
+
+
+def _digest(text: str) -> str:
+    """SHA-256 of a text, in hexadecimal; lone surrogates, which JSON can spell, have no bytes of their own."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    if len(text) > LARGEST:
+        raise FileFormatError(f"expected a header of at most {LARGEST} bytes, got {len(text)}")
+    try:
+        text = text if isinstance(text, str) else text.decode("utf-8")
+        depth = 0
+        for token in _TOKENS.finditer(text):
+            depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+            if depth > DEEPEST:  # counted here, because the parser would recurse
+                raise FileFormatError(f"expected a header nested at most {DEEPEST} deep, got a deeper one")
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+    except FileFormatError:
+        raise
+    except (ValueError, RecursionError) as error:  # not UTF-8, no JSON, an integer of thousands of digits
+        raise FileFormatError(f"the header is damaged or of another kind of file ({shown(error)})") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object whose names are all different."""
+    entries: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in entries:
+            raise FileFormatError(f"expected every name once in the header, got {shown(name)} twice")
+        entries[name] = value
+    return entries
+
+
+def _no_constant(constant: str) -> NoReturn:
+    """NaN and Infinity are Python's own, not JSON's."""
+    raise FileFormatError(f"expected finite numbers in the header, got {constant}")
+
+
+def exactly(value: Any, place: str, **checks: Callable[[Any], bool]) -> dict[str, Any]:
+    """`value` as a JSON object that has these entries, no others, and each as its check wants it.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    if not isinstance(value, dict):
+        raise FileFormatError(f"{place}: expected a JSON object, got {shown(value)}")
+    if value.keys() != checks.keys():
+        missing, unknown = sorted(checks.keys() - value.keys()), sorted(value.keys() - checks.keys())
+        problem = f"without {missing[0]!r}" if missing else f"with the unknown entry {shown(unknown[0])}"
+        raise FileFormatError(f"{place}: expected the entries {', '.join(checks)}, got a header {problem}")
+    for name, check in checks.items():
+        if not check(value[name]):
+            raise FileFormatError(f"{place}: {name} makes no sense as {shown(value[name])}")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A stranger's value as it may stand in a message: escaped, and not longer than 80 characters."""
+    if isinstance(value, (list, dict)) and len(value) > 8:
+        return f"a {type(value).__name__} of {len(value)}"
+    text = str(value) if isinstance(value, Exception) else repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def names_differ(given: Set[str], wanted: Set[str]) -> str:
+    """What to say of a file whose arrays are not those that its header names."""
+    missing, unknown = sorted(wanted - given), sorted(given - wanted)
+    problem = f"without {shown(missing[0])}" if missing else f"with {shown(unknown[0])} besides"
+    return f"expected the {len(wanted)} arrays that the header names, got a file {problem}"

@@ -1,0 +1,156 @@
+"""Networks from scikit-learn's multilayer perceptrons, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.select import BackendLike
+from bpx.files import describe
+from bpx.files.exporting import network_and_labels, refuse
+from bpx.network.mlp import MLP
+
+__all__ = ["from_sklearn", "to_sklearn"]
+
+# scikit-learn's name -> bpx's.
+HIDDEN = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
+OUTPUT = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}
+
+
+def _perceptrons() -> Any:
+    """scikit-learn's module of multilayer perceptrons; its absence names the extra."""
+    try:
+        from sklearn import neural_network
+    except ModuleNotFoundError as error:
+        raise ImportError("bpx.from_sklearn and to_sklearn need scikit-learn: pip install 'bpx-nn[sklearn]'") from error
+    return neural_network
+
+
+def from_sklearn(mlp: Any, *, backend: BackendLike = None) -> MLP:
+    """The network of a fitted ``sklearn.neural_network.MLPClassifier`` or ``MLPRegressor``.
+
+    Parameters
+    ----------
+    mlp : MLPClassifier or MLPRegressor of scikit-learn
+        Fitted. Its labels stay with it: output k of the network is ``mlp.classes_[k]``.
+    backend : str, module or Backend, optional
+        Where the network goes; None is the backend in force.
+
+    Returns
+    -------
+    MLP
+        With copies of the weights, in their dtype; its outputs are scikit-learn's probabilities or numbers (for two
+        classes one output, the second class's probability).
+
+    Raises
+    ------
+    TypeError
+        For anything else, such as a pipeline.
+    ValueError, NonFiniteError
+        If it is not fitted, or uses an activation that bpx does not know.
+    ImportError
+        If scikit-learn is not installed.
+    """
+    perceptrons = _perceptrons()
+    if not isinstance(mlp, (perceptrons.MLPClassifier, perceptrons.MLPRegressor)):
+        hint = "; of a pipeline give the last step" if hasattr(mlp, "steps") else ""
+        raise TypeError(
+            f"from_sklearn: expected scikit-learn's MLPClassifier or MLPRegressor, got {type(mlp).__name__}{hint}"
+        )
+    if not hasattr(mlp, "coefs_"):
+        raise ValueError(f"from_sklearn: expected a fitted {type(mlp).__name__}, got one without weights; fit it")
+    if mlp.activation not in HIDDEN or mlp.out_activation_ not in OUTPUT:
+        layer = len(mlp.coefs_) - 1 if mlp.activation in HIDDEN else 0
+        raise ValueError(
+            f"from_sklearn: layer {layer} uses {mlp.activation!r} (hidden) or {mlp.out_activation_!r} (output); bpx"
+            f" knows {', '.join(HIDDEN)} and {', '.join(OUTPUT)} of scikit-learn"
+        )
+    sizes = [mlp.coefs_[0].shape[0], *(W.shape[1] for W in mlp.coefs_)]
+    dtype = "float32" if mlp.coefs_[0].dtype == np.float32 else "float64"
+    parts = [part for pair in zip(mlp.coefs_, mlp.intercepts_, strict=True) for part in pair]
+    flat = np.concatenate([np.asarray(part, dtype=dtype).ravel() for part in parts])
+    hidden, output = HIDDEN[mlp.activation], OUTPUT[mlp.out_activation_]
+    return MLP.with_parameters(flat, sizes=sizes, hidden=hidden, output=output, dtype=dtype, backend=backend)
+
+
+def to_sklearn(model: Any, classes: Any = None) -> Any:
+    """A network or a bpx estimator as scikit-learn's ``MLPClassifier`` or ``MLPRegressor``, which needs no bpx.
+
+    Parameters
+    ----------
+    model : MLP, MLPClassifier or MLPRegressor
+        All hidden layers use one of identity, sigmoid, tanh and relu, and every layer has a bias. The output says what
+        it becomes: identity or exp a regressor, softmax or one sigmoid a classifier, several sigmoids a multilabel one.
+    classes : array of shape (n_classes,), optional
+        Sorted labels for a network's outputs (two for one sigmoid); None is 0, 1, .... An estimator has its own.
+
+    Returns
+    -------
+    sklearn.neural_network.MLPClassifier or MLPRegressor
+        Fitted, with copies of the weights. Dropout, which acts in training only, is left out.
+
+    Raises
+    ------
+    ValueError
+        For what scikit-learn cannot represent; the message names the layer.
+    TypeError
+        For anything but a network or one of bpx's estimators.
+    ImportError
+        If scikit-learn is not installed.
+    """
+    perceptrons = _perceptrons()
+    net, kind, own_classes = network_and_labels(model, "to_sklearn")
+    if kind is not None and classes is not None:
+        raise ValueError("to_sklearn: expected no classes with a classifier, which has its own")
+    activation = _checked(net)
+    shape = {"hidden_layer_sizes": tuple(net.sizes[1:-1]), "activation": activation}
+    X = np.zeros((2, net.sizes[0]), dtype=net.dtype)
+    outputs = net.sizes[-1]
+    if net.output.name in ("identity", "exp"):
+        y = np.zeros((2, outputs) if outputs > 1 else 2)
+        given = {"loss": "poisson"} if net.output.name == "exp" else {}
+        twin = perceptrons.MLPRegressor(**shape, **given).partial_fit(X, y)
+    elif net.output.name == "sigmoid" and outputs > 1:
+        y = np.zeros((2, outputs), dtype=np.int64)
+        y[0, 0] = 1
+        twin = perceptrons.MLPClassifier(**shape).partial_fit(X, y, classes=np.arange(outputs))
+    else:
+        labels = _labels(net, own_classes if classes is None else classes)
+        twin = perceptrons.MLPClassifier(**shape).partial_fit(X, labels[:2], classes=labels)
+    # scikit-learn has built everything that belongs to a fitted estimator; only the weights are replaced, and what
+    # it learnt in that one step is forgotten.
+    host = net.to("numpy").params
+    layers = range(len(net.sizes) - 1)
+    twin.coefs_ = [host[f"{layer}.W"].copy() for layer in layers]
+    twin.intercepts_ = [host[f"{layer}.b"].copy() for layer in layers]
+    twin.loss_curve_, twin.n_iter_, twin.t_, twin.best_loss_ = [], 0, 0, np.inf
+    del twin._optimizer
+    return twin
+
+
+def _checked(net: MLP) -> str:
+    """scikit-learn's name for the hidden layers' activation; refuses a network that it cannot represent."""
+    names = {ours: theirs for theirs, ours in HIDDEN.items()}
+    used = [describe.name_and_arguments(activation)[0] for activation in net.hidden]
+    for layer, name in enumerate(used):
+        if name not in names:
+            refuse("to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}")
+        if name != used[0]:
+            refuse("to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them")
+    for layer, bias in enumerate(net.bias):
+        if not bias:
+            refuse("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
+    if describe.name_and_arguments(net.output)[0] not in OUTPUT.values():
+        last = len(net.sizes) - 2
+        refuse("to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}")
+    return names[str(used[0])] if used else "relu"
+
+
+def _labels(net: MLP, classes: Any) -> Any:
+    """The labels of the outputs, as many as there must be."""
+    count = max(net.sizes[-1], 2)
+    labels = np.arange(count) if classes is None else np.asarray(classes)
+    if labels.shape != (count,) or not np.array_equal(np.unique(labels), labels):
+        raise ValueError(f"to_sklearn: expected {count} sorted classes, got {classes!r}")
+    return labels

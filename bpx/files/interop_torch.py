@@ -1,0 +1,251 @@
+"""Networks from a ``torch.nn.Sequential`` of Linear layers and activations, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.select import BackendLike
+from bpx.files import describe
+from bpx.files.exporting import network_and_labels, refuse
+from bpx.formulas import activations
+from bpx.network.mlp import MLP
+
+__all__ = ["from_torch", "to_torch"]
+
+# Beyond this, log(1 + exp(z)) is z to the last bit of float64; PyTorch's own threshold of 20 gives the tenth digit up.
+EXACT_SOFTPLUS = 40.0
+
+
+def _torch() -> Any:
+    """PyTorch; its absence names the extra."""
+    try:
+        import torch
+    except ModuleNotFoundError as error:
+        raise ImportError("bpx.from_torch and to_torch need PyTorch: pip install torch, or 'bpx-nn[peers]'") from error
+    return torch
+
+
+def from_torch(sequential: Any, *, output: Any = None, backend: BackendLike = None) -> MLP:
+    """The network of a ``torch.nn.Sequential`` of Linear, activations and Dropout.
+
+    Parameters
+    ----------
+    sequential : torch.nn.Sequential
+        On any device; may hold Sequentials. Known are Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, Softplus, SiLU,
+        GELU(approximate="tanh"), and Softmax over the last dimension; Dropout after a hidden layer's activation.
+    output : str or Activation, optional
+        The output activation of a network that ends in a Linear layer, such as "softmax" for one that was trained with
+        ``CrossEntropyLoss``. None: identity.
+    backend : str, module or Backend, optional
+        Where the network goes; None is the backend in force.
+
+    Returns
+    -------
+    MLP
+        With copies of the weights (PyTorch keeps them transposed), in their dtype.
+
+    Raises
+    ------
+    ValueError, NonFiniteError
+        For a module that bpx cannot represent; the message names it and its place.
+    TypeError
+        For anything but a Sequential.
+    ImportError
+        If PyTorch is not installed.
+    """
+    nn = _torch().nn
+    if not isinstance(sequential, nn.Sequential):
+        raise TypeError(f"from_torch: expected a torch.nn.Sequential, got {type(sequential).__name__}")
+    known = _modules(nn)
+    layers: list[_Layer] = []
+    for place, module in _flattened(nn, sequential, ""):
+        if type(module) is nn.Identity:
+            continue
+        if type(module) is nn.Linear:
+            layers.append(_Layer(place, module))
+            continue
+        if not layers:
+            raise ValueError(
+                f"from_torch: expected a Linear layer first, got {type(module).__name__} as module {place}"
+            )
+        if type(module) is nn.Dropout:
+            layers[-1].dropout = _dropout(layers[-1], module, place)
+        elif type(module) in known:
+            layers[-1].apply(known[type(module)], module, place)
+        else:
+            raise ValueError(
+                f"from_torch: module {place} is {type(module).__name__}, which bpx cannot represent; known are"
+                f" Linear, Dropout, {', '.join(kind.__name__ for kind in known)}"
+            )
+    return _assembled(layers, output, backend)
+
+
+class _Layer:
+    """A Linear module and what follows it."""
+
+    def __init__(self, place: str, linear: Any) -> None:
+        self.place, self.linear = place, linear
+        self.activation: Any = None
+        self.dropout = 0.0
+
+    def apply(self, convert: Callable[[Any], Any], module: Any, place: str) -> None:
+        """The layer's activation, once."""
+        if self.activation is not None or self.dropout:
+            raise ValueError(
+                f"from_torch: module {place}, {type(module).__name__}, does not follow a Linear layer directly; bpx has"
+                " one activation per layer, and dropout behind it"
+            )
+        try:
+            self.activation = convert(module)
+        except ValueError as error:
+            raise ValueError(f"from_torch: module {place}, {module}: {error}") from error
+
+
+def _flattened(nn: Any, sequential: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Modules and their places, inner Sequentials opened."""
+    for name, module in sequential.named_children():
+        if type(module) is nn.Sequential:
+            yield from _flattened(nn, module, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", module
+
+
+def _dropout(layer: _Layer, module: Any, place: str) -> float:
+    """The rate of dropout behind a layer."""
+    if layer.dropout:
+        raise ValueError(f"from_torch: module {place} is a second Dropout behind one layer")
+    if module.p >= 1.0:
+        raise ValueError(f"from_torch: module {place}: expected a rate in [0, 1), got {module.p}")
+    return float(module.p)
+
+
+def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
+    """The network of these layers."""
+    if not layers:
+        raise ValueError("from_torch: expected a Sequential with Linear layers, got none")
+    last = layers[-1]
+    if last.dropout:
+        raise ValueError("from_torch: the output layer has Dropout behind it, which bpx has behind hidden layers only")
+    if output is not None and last.activation is not None:
+        raise ValueError(
+            f"from_torch: output={output!r} is for a Sequential that ends in a Linear layer; this does not"
+        )
+    dtypes = {str(layer.linear.weight.dtype).removeprefix("torch.") for layer in layers}
+    if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
+        raise ValueError(f"from_torch: expected weights of float32 or of float64, got {', '.join(sorted(dtypes))}")
+    (dtype,) = dtypes
+    sizes, parts = [layers[0].linear.in_features], []
+    for layer in layers:
+        if layer.linear.in_features != sizes[-1]:
+            raise ValueError(
+                f"from_torch: module {layer.place} takes {layer.linear.in_features} inputs behind {sizes[-1]} outputs"
+            )
+        sizes.append(layer.linear.out_features)
+        parts.append(layer.linear.weight.detach().cpu().numpy().T.ravel())
+        if layer.linear.bias is not None:
+            parts.append(layer.linear.bias.detach().cpu().numpy())
+    softplus = [layer for layer in layers if isinstance(layer.activation, float)]
+    for layer in softplus:  # a threshold
+        if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
+            raise ValueError(
+                f"from_torch: the Softplus behind module {layer.place} is linear beyond {layer.activation}, which in"
+                f" float64 is not bpx's softplus; use Softplus(threshold={EXACT_SOFTPLUS:g})"
+            )
+        layer.activation = "softplus"
+    return MLP.with_parameters(
+        np.concatenate(parts), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
+        output=output or last.activation or "identity", bias=[layer.linear.bias is not None for layer in layers],
+        dropout=[layer.dropout for layer in layers[:-1]], dtype=dtype, backend=backend,
+    )  # fmt: skip
+
+
+def to_torch(model: Any) -> Any:
+    """A network as a ``torch.nn.Sequential`` of Linear, activations and Dropout.
+
+    Parameters
+    ----------
+    model : MLP, MLPClassifier or MLPRegressor
+        On any backend.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        In evaluation mode (dropout off), with copies of the weights in their dtype; on the network's device where that
+        is PyTorch's, else on the CPU.
+
+    Raises
+    ------
+    ValueError
+        For what PyTorch has no module for (exp, step, an activation of your own); the message names the layer.
+    TypeError
+        For anything but a network or one of bpx's estimators.
+    ImportError
+        If PyTorch is not installed.
+    """
+    torch = _torch()
+    nn = torch.nn
+    net, _, _ = network_and_labels(model, "to_torch")
+    device = net.backend.device if net.backend.package == "torch" else "cpu"
+    host = net.to("numpy").params
+    modules = []
+    for layer, activation in enumerate((*net.hidden, net.output)):
+        W = host[f"{layer}.W"]
+        linear = nn.Linear(*W.shape, bias=net.bias[layer], dtype=getattr(torch, net.dtype))
+        with torch.no_grad():
+            linear.weight.copy_(torch.tensor(np.ascontiguousarray(W.T)))
+            if net.bias[layer]:
+                linear.bias.copy_(torch.tensor(host[f"{layer}.b"]))
+        modules.append(linear)
+        name, arguments = describe.name_and_arguments(activation)
+        makers = _makers(nn)
+        if name not in makers:
+            refuse("to_torch", net, layer, f"uses {activation.name!r}, for which PyTorch has no module")
+        if name != "identity":
+            modules.append(makers[name](*arguments))
+        if layer < len(net.dropout) and net.dropout[layer]:
+            modules.append(nn.Dropout(net.dropout[layer]))
+    return nn.Sequential(*modules).to(device).eval()
+
+
+def _makers(nn: Any) -> dict[Any, Callable[..., Any]]:
+    """bpx's name -> the module."""
+    return {
+        "identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU,
+        "leaky_relu": lambda slope=0.01: nn.LeakyReLU(slope), "elu": lambda alpha=1.0: nn.ELU(alpha),
+        "softplus": lambda: nn.Softplus(threshold=EXACT_SOFTPLUS), "silu": nn.SiLU,
+        "gelu": lambda: nn.GELU(approximate="tanh"), "softmax": lambda: nn.Softmax(dim=-1),
+    }  # fmt: skip
+
+
+def _modules(nn: Any) -> dict[Any, Callable[[Any], Any]]:
+    """The module's class -> bpx's activation; a Softplus is its threshold."""
+    return {
+        nn.Sigmoid: lambda _: "sigmoid", nn.Tanh: lambda _: "tanh",
+        nn.ReLU: lambda _: "relu", nn.LeakyReLU: lambda m: activations.leaky_relu(m.negative_slope),
+        nn.ELU: lambda m: activations.elu(m.alpha), nn.Softplus: _softplus, nn.SiLU: lambda _: "silu", nn.GELU: _gelu,
+        nn.Softmax: _softmax,
+    }  # fmt: skip
+
+
+def _softplus(module: Any) -> float:
+    """A Softplus's threshold."""
+    if module.beta != 1 or module.threshold < 20:
+        raise ValueError("expected beta=1 and threshold >= 20")
+    return float(module.threshold)
+
+
+def _gelu(module: Any) -> str:
+    """bpx's gelu is the tanh form: the array API has no erf."""
+    if module.approximate != "tanh":
+        raise ValueError("expected approximate='tanh', which is bpx's gelu")
+    return "gelu"
+
+
+def _softmax(module: Any) -> str:
+    """Over the outputs."""
+    if module.dim not in (1, -1):
+        raise ValueError("expected dim=-1, over the outputs")
+    return "softmax"

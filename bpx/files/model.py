@@ -1,0 +1,135 @@
+"""Model files: a network, or an estimator with the network in it, that outlives the process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bpx.backend.select import BackendLike, get_backend
+from bpx.files import atomic, container, networks
+from bpx.formulas.activations import Activation
+from bpx.network.mlp import MLP
+
+__all__ = ["load", "read_header", "save", "write_model"]
+
+
+def save(net: MLP, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a network to a file; what `MLP.save` does.
+
+    Parameters
+    ----------
+    net : MLP
+        On any backend.
+    path : str or path-like
+        A name that ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone).
+    metadata : dict, optional
+        Your own plain JSON, which `bpx.read_header` gives back.
+
+    Raises
+    ------
+    NonFiniteError
+        If a parameter is NaN or infinite.
+    ValueError, TypeError
+        If the path has another ending, or the metadata is not plain JSON.
+    ImportError
+        If safetensors is needed and not installed.
+    OSError
+        If the file cannot be written. Whatever goes wrong, a file that was there stays as it was.
+    """
+    write_model(net, path, "network", metadata)
+
+
+def write_model(
+    net: MLP,
+    path: atomic.Path,
+    kind: str,
+    metadata: Mapping[str, Any] | None,
+    more: Mapping[str, Any] | None = None,
+    more_arrays: Mapping[str, Any] | None = None,
+) -> None:
+    """Write a file of that kind: the network, the user's metadata, and what an estimator adds."""
+    container.form_of(path)  # a wrong ending is said before the work is done
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
+    description, arrays = networks.parts(net)
+    document = {"kind": kind, "network": description, "metadata": dict(metadata or {})} | dict(more or {})
+    container.write(path, document, arrays | dict(more_arrays or {}))
+
+
+def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
+    """Read a network from a file that ``net.save`` wrote, or the network of an estimator's file.
+
+    Parameters
+    ----------
+    path : str or path-like
+        The file's content tells its form, not its name.
+    backend : str, module or Backend, optional
+        Where the network goes, whatever it was saved on; None is the backend in force.
+    activations : dict of str to Activation, optional
+        Your own activations by their names: a file holds no code.
+
+    Returns
+    -------
+    MLP
+        Equal to the saved one to the last bit.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is damaged, cut off, of another kind, of a newer format, or holds what makes no sense. Nothing that
+        it says is executed, and no more memory is used than a few times its size.
+    ImportError
+        If safetensors is needed and not installed.
+    OSError
+        If there is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import bpx
+    >>> net = bpx.MLP([2, 3, 1], hidden="tanh", output="sigmoid", backend="numpy")
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = os.path.join(folder, "model.npz")
+    ...     net.save(path, metadata={"trained on": "XOR"})
+    ...     again = bpx.load(path, backend="numpy")
+    ...     bpx.read_header(path)["metadata"]
+    {'trained on': 'XOR'}
+    >>> bool((again.flat == net.flat).all())
+    True
+    """
+    own = _own(activations)
+    chosen = get_backend(backend)
+    document, arrays = container.read(path, networks.check)
+    with container.named(path):
+        return networks.network(document["network"], arrays, chosen, own)
+
+
+def read_header(path: atomic.Path) -> dict[str, Any]:
+    """What a model file says of itself, the whole file checked for damage.
+
+    Parameters
+    ----------
+    path : str or path-like
+        Of a network's or an estimator's file.
+
+    Returns
+    -------
+    dict
+        ``format`` (of the file), ``bpx`` (the version that wrote it), ``kind``, ``network`` (its architecture),
+        ``metadata`` (the user's); an estimator's file has ``estimator`` too.
+
+    Raises
+    ------
+    FileFormatError, ImportError, OSError
+        As `bpx.load`.
+    """
+    return container.read(path, networks.check)[0]
+
+
+def _own(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:
+    """The user's activations, checked."""
+    own = activations or {}
+    for name, given in own.items():
+        if not isinstance(given, Activation):
+            raise TypeError(f"activations: expected a bpx.Activation for {name!r}, got {type(given).__name__}")
+    return own

@@ -1,0 +1,166 @@
+"""The npz form: a zip archive, not compressed, of one .npy member per array and of bpx's header, ``bpx.json``."""
+
+from __future__ import annotations
+
+import errno
+import math
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, BinaryIO, final
+
+import numpy as np
+
+from bpx.errors import FileFormatError
+from bpx.files import header
+from bpx.files.header import shown
+
+if TYPE_CHECKING:
+    from zipfile import ZipInfo
+
+    from bpx.files.container import Arrays, Table
+
+__all__ = ["NpzFile", "begins", "to_bytes"]
+
+HEADER = "bpx.json"
+# Larger archives need another structure (zip64), which is one more thing to check; they have the other form.
+LARGEST = 2**31 - 1
+# The directory of an archive whose header is not too large is smaller.
+LARGEST_DIRECTORY = 1 << 20
+# What NumPy writes at an array's beginning, and nothing else that Python could evaluate.
+_NPY = re.compile(rb"\{'descr': '[<|][a-z]\d', 'fortran_order': False, 'shape': \([\d, ]*\), \} *\n")
+_END = struct.Struct("<4s4H2LH")
+
+
+def to_bytes(text: str, arrays: Arrays) -> bytes:
+    """The whole file. Its dates are fixed: equal networks make equal files, whatever the clock says.
+
+    Raises
+    ------
+    ValueError
+        If it would be larger than 2 GiB.
+    """
+    import zipfile
+
+    size = len(text) + sum(array.nbytes + 1024 for array in arrays.values())
+    if size > LARGEST:
+        raise ValueError(f"expected at most {LARGEST} bytes for the .npz form, got {size}; use a .safetensors name")
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
+        archive.writestr(zipfile.ZipInfo(HEADER), text)
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w") as member:
+                np.lib.format.write_array(member, array, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def begins(file: BinaryIO) -> bool:
+    """Whether an open file begins as a zip archive does."""
+    magic = file.read(4)
+    file.seek(0)
+    return magic == b"PK\x03\x04"
+
+
+@final
+class NpzFile:
+    """An open file, of which directory and header are read: ``text`` is bpx's.
+
+    Raises
+    ------
+    FileFormatError
+    """
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        import zipfile
+
+        _check_end(file, size)
+        with _damage("directory"):
+            self._archive = zipfile.ZipFile(file)
+        self._members: dict[str, ZipInfo] = {}
+        for member in self._archive.infolist():
+            stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size
+            if not stored or member.flag_bits & 1:
+                raise FileFormatError(
+                    f"{shown(member.filename)}: expected a member as bpx writes it, got a compressed or encrypted one"
+                )
+            if member.filename in self._members:
+                raise FileFormatError(f"expected every member once, got {shown(member.filename)} twice")
+            self._members[member.filename] = member
+        if sum(member.file_size for member in self._members.values()) > size:
+            raise FileFormatError("expected members that lie one after the other, got some that share their bytes")
+        if HEADER not in self._members:
+            raise FileFormatError(
+                f"expected an archive that bpx wrote, with the member {HEADER}, got one without it; arrays of your own"
+                " come in by bpx.from_keras_weights or net.set_params"
+            )
+        text = self._read(HEADER, header.LARGEST)
+        with _damage(HEADER):
+            self.text = text.decode("utf-8")
+
+    def arrays(self, table: Table) -> Arrays:
+        """The arrays of that table, each compared with it before it is made."""
+        names = {name: f"{name}.npy" for name in table}
+        given = self._members.keys() - {HEADER}
+        if given != set(names.values()):
+            raise FileFormatError(header.names_differ(given, set(names.values())))
+        return {name: self._array(names[name], *entry) for name, entry in table.items()}
+
+    def _array(self, member: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """One array, of this dtype and shape."""
+        size = math.prod(shape) * dtype.itemsize
+        data = self._read(member, size + 1024)
+        stream = BytesIO(data[:1024])
+        try:
+            version = np.lib.format.read_magic(stream)
+            length = int.from_bytes(data[8:10], "little")
+            if version != (1, 0) or not _NPY.fullmatch(data, 10, 10 + length):
+                raise ValueError("not as NumPy writes it")
+            given = np.lib.format.read_array_header_1_0(stream)
+        except ValueError as error:
+            raise FileFormatError(f"{shown(member)}: expected an array of NumPy's ({shown(error)})") from error
+        if given != (shape, False, dtype) or len(data) - stream.tell() != size:
+            raise FileFormatError(
+                f"{shown(member)}: expected {dtype.name} of shape {shape} in {size} bytes, got {shown(given)} in"
+                f" {len(data) - stream.tell()}"
+            )
+        return np.ndarray(shape, dtype, bytearray(data), stream.tell())
+
+    def _read(self, name: str, largest: int) -> bytes:
+        """A member's bytes; the library compares their checksum."""
+        member = self._members[name]
+        if member.file_size > largest:
+            raise FileFormatError(f"{shown(name)}: expected at most {largest} bytes, got {member.file_size}")
+        with _damage(shown(name)):
+            return self._archive.read(member)
+
+
+def _check_end(file: BinaryIO, size: int) -> None:
+    """Refuse a directory that is too large before the library reads it: the last 22 bytes tell its size."""
+    file.seek(max(0, size - _END.size - 20))
+    tail = file.read(_END.size + 20)
+    if len(tail) == _END.size + 20 and size <= LARGEST:
+        signature, disk, first_disk, _, _, directory, _, comment = _END.unpack(tail[20:])
+        sound = signature == b"PK\x05\x06" and not (disk or first_disk or comment) and directory <= LARGEST_DIRECTORY
+        if sound and not tail.startswith(b"PK\x06\x07"):  # which would lead to sizes of 64 bits
+            return
+    raise FileFormatError(
+        f"expected an archive as bpx writes it, got {size} bytes that do not end as one does: cut off, damaged or of"
+        " another program"
+    )
+
+
+@contextmanager
+def _damage(place: str) -> Iterator[None]:
+    """What the library makes of a damaged archive, as this package's error; failures of the disk pass."""
+    import zipfile
+
+    try:
+        yield
+    except (
+        zipfile.BadZipFile, ValueError, KeyError, EOFError, struct.error, NotImplementedError, RuntimeError, OSError,
+    ) as error:  # fmt: skip
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
+            raise
+        raise FileFormatError(f"{place}: the archive is damaged ({shown(error)})") from error

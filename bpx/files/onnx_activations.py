@@ -1,0 +1,107 @@
+"""Activations in ONNX's operators, under bpx's names.
+
+Each is ``f(graph, z, *arguments)``: it adds its operations to the graph of `onnx_export` and returns the result's name.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+
+from bpx.formulas.activations import largest_exponent
+
+__all__ = ["ACTIVATIONS"]
+
+
+class Graph(Protocol):
+    """What an activation is added to."""
+
+    dtype: np.dtype[Any]
+
+    def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Apply an operator; returns the name of its result."""
+
+    def constant(self, value: Any) -> str:
+        """A constant of the graph's dtype; returns its name."""
+
+    def split(self, value: str, widths: list[int]) -> list[str]:
+        """Columns, in blocks of these widths."""
+
+
+def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
+    """An activation that ONNX has by itself."""
+    return lambda graph, z: graph.op(operator, z, **attributes)
+
+
+def _leaky_relu(graph: Graph, z: str, slope: float = 0.01) -> str:
+    """max(z, slope z): ONNX's own has its slope in float32."""
+    return graph.op("Max", z, graph.op("Mul", z, graph.constant(slope)))
+
+
+def _elu(graph: Graph, z: str, alpha: float = 1.0) -> str:
+    """ONNX's Elu; in float64, which runtimes do not have, max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
+    if graph.dtype == np.float32:
+        return graph.op("Elu", z, alpha=float(alpha))
+    zero, one = graph.constant(0.0), graph.constant(1.0)
+    below = graph.op("Sub", graph.op("Exp", graph.op("Min", z, zero)), one)
+    return graph.op("Add", graph.op("Max", z, zero), graph.op("Mul", below, graph.constant(alpha)))
+
+
+def _softplus(graph: Graph, z: str) -> str:
+    """ONNX's Softplus; in float64, which runtimes do not have, max(z, 0) + log(1 + exp(-|z|))."""
+    if graph.dtype == np.float32:
+        return graph.op("Softplus", z)
+    rest = graph.op("Exp", graph.op("Neg", graph.op("Abs", z)))
+    rest = graph.op("Log", graph.op("Add", rest, graph.constant(1.0)))
+    return graph.op("Add", graph.op("Max", z, graph.constant(0.0)), rest)
+
+
+def _silu(graph: Graph, z: str) -> str:
+    """Z sigmoid(z)."""
+    return graph.op("Mul", z, graph.op("Sigmoid", z))
+
+
+def _gelu(graph: Graph, z: str) -> str:
+    """z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))); Gelu itself came with operator set 20."""
+    cube = graph.op("Mul", graph.op("Mul", graph.op("Mul", z, z), z), graph.constant(0.044715))
+    inner = graph.op("Mul", graph.op("Add", z, cube), graph.constant(math.sqrt(2.0 / math.pi)))
+    outer = graph.op("Add", graph.op("Tanh", inner), graph.constant(1.0))
+    return graph.op("Mul", graph.op("Mul", z, graph.constant(0.5)), outer)
+
+
+def _exp(graph: Graph, z: str) -> str:
+    """e^z, continued as its tangent beyond c, as `bpx.formulas.activations.exp` has it."""
+    held = graph.op("Min", z, graph.constant(0.8 * largest_exponent(np, graph.dtype)))
+    tangent = graph.op("Add", graph.op("Sub", z, held), graph.constant(1.0))
+    return graph.op("Mul", graph.op("Exp", held), tangent)
+
+
+def _step(graph: Graph, z: str) -> str:
+    """1 where z >= 0, else 0."""
+    above = graph.op("GreaterOrEqual", z, graph.constant(0.0))
+    return graph.op("CastLike", above, z)
+
+
+def _block_softmax(graph: Graph, z: str, widths: list[int]) -> str:
+    """Softmax of each block."""
+    return graph.op("Concat", *(graph.op("Softmax", part, axis=-1) for part in graph.split(z, widths)), axis=1)
+
+
+ACTIVATIONS: dict[Any, Callable[..., str]] = {
+    "identity": lambda _, z: z,
+    "sigmoid": _plain("Sigmoid"),
+    "tanh": _plain("Tanh"),
+    "relu": _plain("Relu"),
+    "leaky_relu": _leaky_relu,
+    "elu": _elu,
+    "softplus": _softplus,
+    "silu": _silu,
+    "gelu": _gelu,
+    "softmax": _plain("Softmax", axis=-1),
+    "exp": _exp,
+    "step": _step,
+    "block_softmax": _block_softmax,
+}

@@ -1,0 +1,281 @@
+"""A run that goes on from its checkpoint is the run that never stopped, to the last bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import bpx
+from bpx.files import checkpoint
+from bpx.formulas.schedules import Adaptive, Constant, Cosine, InverseScaling, StepDecay, WarmUp
+
+EPOCHS, STOP_EPOCH = 12, 5
+SAMPLES, BATCH = 50, 16  # four steps in an epoch, the last one smaller
+
+
+class Died(Exception):
+    """What ends a run in the middle, as far as its process is concerned."""
+
+
+def data(n_out=3):
+    rng = np.random.default_rng(5)
+    return rng.normal(size=(SAMPLES, 6)), rng.integers(0, n_out, SAMPLES)
+
+
+def run(lib, path=None, epochs=EPOCHS, dies_after=None, resume=False, **options):
+    """One call of fit on a new network; `dies_after` a step an error ends it."""
+    X, y = data()
+    architecture = {name: options.pop(name) for name in ("stack", "dropout", "hidden") if name in options}
+    if options.pop("validate", False):
+        options["validation"] = (X[::-1].copy(), y)
+    net = bpx.MLP([6, 5, 3], dtype="float64", seed=3, backend=lib, **architecture)
+
+    class Dies(bpx.Callback):
+        def on_step_end(self, run):
+            if run.step == dies_after:
+                raise Died
+
+    kept = {} if path is None else {"checkpoint": path, "resume": resume}
+    every = {} if path is None else {"checkpoint_steps": options.pop("checkpoint_steps", 1)}
+    callbacks = [] if dies_after is None else [Dies()]
+    options.pop("checkpoint_steps", None)
+    history = bpx.fit(net, X, y, epochs=epochs, batch_size=BATCH, callbacks=callbacks, **kept, **every, **options)
+    return net, history
+
+
+def same(lib, one, other):
+    """Parameters, predictions and history equal to the last bit."""
+    (net, history), (again, resumed) = one, other
+    assert lib.to_host(net.flat).tobytes() == lib.to_host(again.flat).tobytes()
+    X, _ = data()
+    assert lib.to_host(net(X)).tobytes() == lib.to_host(again(X)).tobytes()
+    for name in ("loss", "val_loss", "learning_rate"):
+        assert np.asarray(getattr(history, name)).tobytes() == np.asarray(getattr(resumed, name)).tobytes(), name
+    assert (history.epochs, history.steps, history.stop_reason) == (resumed.epochs, resumed.steps, resumed.stop_reason)
+    assert np.array_equal(history.best_epoch, resumed.best_epoch)
+
+
+RUNS = {
+    **{name: {"optimizer": name} for name in ("sgd", "rmsprop", "adagrad", "adam", "adamw")},
+    "momentum": {"optimizer": bpx.SGD(0.1, momentum=0.9)},
+    "nesterov, clipped": {"optimizer": bpx.SGD(0.1, momentum=0.9, nesterov=True, clip_norm=0.5)},
+    "constant": {"optimizer": bpx.Adam(Constant(0.01))},
+    "step decay": {"optimizer": bpx.SGD(StepDecay(0.1, 0.5, 3))},
+    "inverse scaling": {"optimizer": bpx.SGD(InverseScaling(0.1, unit="step"))},
+    "cosine": {"optimizer": bpx.Adam(Cosine(0.05, 40, unit="step"))},
+    "warm-up": {"optimizer": bpx.Adam(WarmUp(Cosine(0.05, EPOCHS), 9))},
+    "adaptive": {"optimizer": bpx.SGD(Adaptive(0.5, patience=1, tol=0.5))},
+    "dropout": {"dropout": 0.4, "l2": 0.01},
+    "sequential": {"sampling": "sequential", "class_weight": "balanced"},
+    "replacement": {"sampling": "replacement", "sample_weight": np.linspace(0.0, 1.0, SAMPLES)},
+    "early stopping": {"validate": True, "stop": bpx.stop.Patience(patience=100), "optimizer": bpx.Adam(0.05)},
+    "patience ends it": {"validate": True, "stop": bpx.stop.Patience(patience=2), "optimizer": bpx.Adam(0.2)},
+    "weight change": {"stop": [bpx.stop.MaxWeightChange(1e-9), bpx.stop.TargetLoss(1e-9)]},
+    "stack": {"stack": 3, "dropout": 0.2, "optimizer": bpx.Adam([0.01, 0.02, 0.5]), "l2": [0.0, 0.1, 0.2]},
+    "stack, adaptive": {"stack": 2, "optimizer": bpx.SGD(Adaptive([0.5, 0.1], patience=1, tol=0.5))},
+    "stack, patience": {"stack": 2, "validate": True, "stop": bpx.stop.Patience(patience=3), "optimizer": bpx.Adam(0.2)},
+}
+
+
+@pytest.mark.parametrize("middle", [0, 1, 3], ids=["at an epoch's end", "after one step", "before the last step"])
+@pytest.mark.parametrize("name", RUNS)
+def test_a_resumed_run_is_the_run_that_never_stopped(lib, tmp_path, name, middle):
+    whole = run(lib, **dict(RUNS[name]))
+    path = tmp_path / "run.ckpt"
+    epoch = min(STOP_EPOCH, whole[1].epochs - 1)
+    with pytest.raises(Died):
+        run(lib, path, dies_after=epoch * 4 + middle + 1, **dict(RUNS[name]))
+    kept = checkpoint.read(path)["descent"]
+    assert (kept["epoch"], kept["position"]) == (epoch, [0, 16, 0, 48][middle])
+    same(lib, whole, run(lib, path, resume=True, **dict(RUNS[name])))
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy", "reference"])
+def test_with_every_kind_of_kernels(monkeypatch, tmp_path, mode):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    numpy = bpx.get_backend("numpy")
+    whole = run(numpy, dropout=0.3)
+    with pytest.raises(Died):
+        run(numpy, tmp_path / "run.ckpt", dies_after=11, dropout=0.3)
+    same(numpy, whole, run(numpy, tmp_path / "run.ckpt", resume=True, dropout=0.3))
+
+
+def test_more_epochs_go_on_and_a_finished_run_is_not_trained_again(lib, tmp_path):
+    path = tmp_path / "run.ckpt"
+    whole = run(lib)
+    run(lib, path, epochs=7)
+    same(lib, whole, run(lib, path, resume=True))
+    same(lib, whole, run(lib, path, resume=True))  # there is nothing left to do
+    ended = run(lib, **RUNS["patience ends it"] | {"epochs": 40})
+    assert ended[1].stop_reason == bpx.StopReason.PATIENCE
+    run(lib, path, **RUNS["patience ends it"] | {"epochs": 40})
+    same(lib, ended, run(lib, path, resume=True, **RUNS["patience ends it"] | {"epochs": 40}))
+
+
+def test_steps_between_checkpoints_and_epochs_between_them(lib, tmp_path):
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(Died):
+        run(lib, path, dies_after=4 * 4 + 3, checkpoint_steps=None)
+    assert checkpoint.read(path)["descent"]["step"] == 16
+    assert checkpoint.read(f"{path}.previous")["descent"]["step"] == 12
+    with pytest.raises(Died):
+        run(lib, path, dies_after=4 * 4 + 3, checkpoint_steps=5)
+    assert checkpoint.read(path)["descent"]["step"] == 16
+    assert checkpoint.read(f"{path}.previous")["descent"]["step"] == 15
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
+
+
+def test_without_a_checkpoint_it_starts_anew(lib, tmp_path):
+    same(lib, run(lib), run(lib, tmp_path / "run.ckpt", resume=True))
+
+
+@pytest.mark.parametrize("damage", ["cut", "bit", "empty", "other"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(lib, tmp_path, damage):
+    path = tmp_path / "run.ckpt"
+    whole = run(lib)
+    with pytest.raises(Died):
+        run(lib, path, dies_after=30)
+    content = bytearray(path.read_bytes())
+    if damage == "bit":
+        content[len(content) // 2] ^= 4
+    path.write_bytes({"cut": content[:-40], "bit": content, "empty": b"", "other": b"{}" * 50}[damage])
+    same(lib, whole, run(lib, path, resume=True))
+    for each in (path, tmp_path / "run.ckpt.previous"):
+        each.write_bytes(b"nothing of the kind")
+    with pytest.raises(bpx.FileFormatError, match="run.ckpt"):
+        run(lib, path, resume=True)
+
+
+def test_a_file_of_another_kind_is_not_a_checkpoint(tmp_path):
+    net = bpx.MLP([6, 5, 3], backend="numpy")
+    net.save(tmp_path / "model.npz")
+    with pytest.raises(bpx.FileFormatError, match="expected a checkpoint"):
+        run("numpy", tmp_path / "model.npz", resume=True)
+
+
+def test_another_run_is_refused_with_what_differs(lib, tmp_path):
+    path = tmp_path / "run.ckpt"
+    run(lib, path, epochs=2)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"optimizer: 'Adam' there, 'SGD' here"):
+        run(lib, path, resume=True, optimizer="sgd")
+    with pytest.raises(ValueError, match="dropout"):
+        run(lib, path, resume=True, dropout=0.5)
+    with pytest.raises(ValueError, match=r"stop: \[\] there, \['TargetLoss'\] here"):
+        run(lib, path, resume=True, stop=bpx.stop.TargetLoss(0.1))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"resume": True}, "need checkpoint="),
+        ({"checkpoint_steps": 3}, "need checkpoint="),
+        ({"checkpoint": "run.ckpt", "checkpoint_every": 0}, "checkpoint_every: expected at least 1"),
+        ({"checkpoint": "run.ckpt", "checkpoint_steps": -1}, "checkpoint_steps: expected at least 1"),
+        ({"checkpoint": "run.ckpt", "optimizer": "lbfgs"}, "inside SciPy"),
+    ],
+    ids=str,
+)
+def test_arguments_that_make_no_sense(tmp_path, monkeypatch, options, match):
+    monkeypatch.chdir(tmp_path)
+    X, y = data()
+    net = bpx.MLP([6, 5, 3], backend="numpy")
+    before = net.flat.copy()
+    with pytest.raises(ValueError, match=match):
+        bpx.fit(net, X, y, **options)
+    assert net.flat.tobytes() == before.tobytes()
+    assert not os.listdir(tmp_path)
+    with pytest.raises(TypeError, match="checkpoint_every"):
+        bpx.fit(net, X, y, checkpoint="run.ckpt", checkpoint_every=1.5)
+
+
+def test_a_folder_that_is_not_there_warns_and_training_goes_on(tmp_path):
+    with pytest.warns(RuntimeWarning, match="could not be written"):
+        net, history = run("numpy", tmp_path / "no" / "run.ckpt", epochs=1)
+    assert history.epochs == 1
+    np.testing.assert_array_equal(net.flat, run("numpy", epochs=1)[0].flat)
+
+
+# ---------------------------------------------------------------------- processes
+
+SCRIPT = """
+import json, os, sys, time
+import numpy as np
+import bpx
+
+path, epochs, pause = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
+rng = np.random.default_rng(5)
+X, y = rng.normal(size=(50, 6)), rng.integers(0, 3, 50)
+net = bpx.MLP([6, 5, 3], dtype="float64", seed=3, backend="numpy", dropout=0.2)
+
+class Tells(bpx.Callback):
+    def on_step_end(self, run):
+        if run.step == 3:
+            print("training", flush=True)
+        time.sleep(pause)
+
+history = bpx.fit(net, X, y, epochs=epochs, batch_size=16, checkpoint=path, checkpoint_steps=1, resume=True,
+                  callbacks=[Tells()])
+print(json.dumps([history.stop_reason.name, history.steps, net.flat.tobytes().hex(), np.array(history.loss).tobytes().hex()]))
+"""
+
+
+def process(path, epochs=EPOCHS, pause=0.0):
+    environment = os.environ | {"BPX_KERNELS": "numpy", "OPENBLAS_NUM_THREADS": "1"}
+    arguments = [sys.executable, "-c", SCRIPT, str(path), str(epochs), str(pause)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def ended(child):
+    out, err = child.communicate(timeout=120)
+    assert child.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=["SIGINT", "SIGTERM", "SIGKILL"])
+def test_a_signal_leaves_a_checkpoint_that_another_process_goes_on_from(tmp_path, number):
+    whole = ended(process(tmp_path / "whole.ckpt"))
+    path = tmp_path / "run.ckpt"
+    child = process(path, pause=0.02)
+    assert child.stdout.readline().strip() == "training"
+    child.send_signal(number)
+    out, err = child.communicate(timeout=60)
+    if number == signal.SIGINT:  # the history says so, and the network stays
+        assert json.loads(out)[0] == "INTERRUPTED", err
+    else:
+        assert child.returncode == -number, err
+    step = checkpoint.read(path)["descent"]["step"]
+    assert 2 <= step < 4 * EPOCHS
+    assert ended(process(path)) == whole
+
+
+def test_processes_killed_at_any_moment_lose_at_most_one_step(tmp_path):
+    kills, epochs = int(os.environ.get("BPX_KILLS", "6")), 400
+    path, rng, last = tmp_path / "run.ckpt", np.random.default_rng(0), 0
+    survived = 0
+    while survived < kills:
+        child = process(path, epochs)
+        assert child.stdout.readline().strip() in {"training", ""} or last
+        time.sleep(float(rng.uniform(0.0, 0.15)))
+        child.kill()
+        child.communicate(timeout=60)
+        if path.exists():
+            step = checkpoint.read(path)["descent"]["step"]
+            assert step >= last
+            last = step
+        survived += 1
+        if last >= 4 * epochs:
+            path.unlink()
+            last = 0
+    whole = ended(process(tmp_path / "whole.ckpt", 20))
+    run_on = process(path, 20) if last < 80 else None
+    if run_on is not None:
+        assert ended(run_on) == whole
