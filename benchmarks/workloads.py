@@ -16,7 +16,7 @@ NETWORKS = {
     "64-100-10": ((64, 100, 10), 200, 50),
     "784-100-10": ((784, 100, 10), 200, 50),
     "784-256-128-10": ((784, 256, 128, 10), 128, 50),
-    "784-2048-2048-10": ((784, 2048, 2048, 10), 512, 8),
+    "784-2048-2048-10": ((784, 2048, 2048, 10), 512, 5),
 }
 MIDDLE = ("64-100-10", "784-100-10", "784-256-128-10")
 ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid"}
@@ -138,7 +138,7 @@ def memory(network: str, dtype: str) -> Workload:
         unit="MB",
         warm=False,
         fresh=True,
-        rounds=3,
+        rounds=2,
         options={
             "sizes": sizes, "batch": batch, "steps": steps, "hidden": "relu", "optimizer": "adam", "dtype": dtype,
         },
@@ -215,6 +215,7 @@ OTHERS = [
         title="Import: whole processes; the floor imports NumPy",
         contenders=("floor", "python", "bpx", "torch", "JAX", "scikit-learn"),
         peers=("torch", "JAX", "scikit-learn"),
+        rounds=3,
     ),
     Workload(
         name="first-use",

@@ -20,6 +20,7 @@ try:
     from bounds import BOUNDS, check
     from contenders import CONTENDERS
     from report import SCALES, ratios
+    from run import same_work
     from workloads import ALL, DEFAULT, MAIN
 finally:
     sys.path.remove(str(BENCHMARKS))
@@ -133,6 +134,15 @@ def test_a_failed_contender_is_shown_and_fails_the_run(tmp_path):
     done = run("--load", saved(figures, tmp_path), "--only", TINIEST)
     assert done.returncode == 1
     assert "failed: ValueError: no" in done.stdout
+
+
+@pytest.mark.parametrize("loss", [1.03, float("nan")])
+def test_a_contender_that_did_other_work_has_failed(loss):
+    results = {name: {"median": 1.0, "notes": {"loss": 1.0}} for name in ("bpx", "torch", "JAX")}
+    results |= {"torch": {"median": 0.1, "notes": {"loss": loss}}, "floor": {"median": 0.1, "notes": {}}}
+    checked = same_work(results)
+    assert "it did other work" in checked["torch"]["failed"]
+    assert [name for name, result in checked.items() if "median" in result] == ["bpx", "JAX", "floor"]
 
 
 def test_the_picture_is_drawn(tmp_path):

@@ -55,7 +55,8 @@ def compiled_step(model: nn.Sequential, o: Any) -> Callable[..., Any]:
     torch._dynamo.reset()  # else a second workload is compiled for sizes that vary, which is slower
     params = [p.detach() for p in model.parameters()]
     first, second = ([torch.zeros_like(p) for p in params] for _ in range(2))
-    count = torch.zeros((), dtype=params[0].dtype)
+    # beta to the power of the step, kept as products: torch 2.13 compiles such a power in float64 to zero.
+    powers = [torch.ones((), dtype=params[0].dtype) for _ in range(2)]
     activation = FUNCTIONS[o["hidden"]]
 
     def loss(params: list[torch.Tensor], a: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -65,13 +66,13 @@ def compiled_step(model: nn.Sequential, o: Any) -> Callable[..., Any]:
 
     grad_and_value = torch.func.grad_and_value(loss)
 
-    def adam(params: Any, first: Any, second: Any, count: Any, X: Any, y: Any, index: Any) -> Any:
+    def adam(params: Any, first: Any, second: Any, powers: Any, X: Any, y: Any, index: Any) -> Any:
         grads, value = grad_and_value(params, X[index], y[index])
-        count.add_(1)
+        one, two = powers[0].mul_(0.9), powers[1].mul_(0.999)
         for p, m, v, g in zip(params, first, second, grads, strict=True):
             m.lerp_(g, 0.1)
             v.mul_(0.999).addcmul_(g, g, value=0.001)
-            p.sub_(1e-3 * (m / (1 - 0.9**count)) / ((v / (1 - 0.999**count)).sqrt() + 1e-8))
+            p.sub_(1e-3 * (m / (1 - one)) / ((v / (1 - two)).sqrt() + 1e-8))
         return value
 
     def sgd(params: Any, first: Any, X: Any, y: Any, index: Any) -> Any:
@@ -83,7 +84,7 @@ def compiled_step(model: nn.Sequential, o: Any) -> Callable[..., Any]:
 
     if o["optimizer"] == "adam":
         step = torch.compile(adam, fullgraph=True)
-        return torch.no_grad()(lambda X, y, index: step(params, first, second, count, X, y, index))
+        return torch.no_grad()(lambda X, y, index: step(params, first, second, powers, X, y, index))
     step = torch.compile(sgd, fullgraph=True)
     return torch.no_grad()(lambda X, y, index: step(params, first, X, y, index))
 
