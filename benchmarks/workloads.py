@@ -52,7 +52,7 @@ class Workload:
     fresh : bool
         Whether every round has a new process.
     rounds : int, optional
-        In place of the run's number of rounds.
+        At most so many, where no bound is on it.
     versus : mapping of str to str
         A contender whose only peer is the one named.
     options : mapping
@@ -81,7 +81,8 @@ def n_params(sizes: tuple[int, ...]) -> int:
 def step(network: str, hidden: str, optimizer: str, dtype: str) -> Workload:
     """Time of one training step."""
     sizes, batch, steps = NETWORKS[network]
-    extra = ("products", "JAX scan") if (hidden, optimizer, dtype) == ("relu", "adam", "float32") else ()
+    bounded = (hidden, optimizer, dtype) == ("relu", "adam", "float32")
+    extra = ("products", "JAX scan") if bounded else ()
     return Workload(
         name=f"step-{network}-{hidden}-{optimizer}-{dtype}",
         kind="step",
@@ -90,6 +91,7 @@ def step(network: str, hidden: str, optimizer: str, dtype: str) -> Workload:
         peers=STEP_PEERS,
         unit="µs",
         seconds=0.1,
+        rounds=None if bounded else 3,
         warm=steps >= 20,  # preparing has trained for two epochs, long enough where an epoch is long
         options={
             "sizes": sizes, "batch": batch, "steps": steps, "hidden": hidden, "optimizer": optimizer, "dtype": dtype,

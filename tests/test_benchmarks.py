@@ -168,3 +168,7 @@ def test_every_workload_has_its_contenders_and_they_can_do_it():
 def test_every_bound_is_on_a_workload_of_the_default_run():
     assert {bound.workload for bound in BOUNDS} <= set(DEFAULT)
     assert {workload.name for workload in MAIN} <= set(DEFAULT)
+
+
+def test_what_a_bound_is_on_has_as_many_rounds_as_the_run():
+    assert all(ALL[bound.workload].rounds is None for bound in BOUNDS)
