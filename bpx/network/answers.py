@@ -10,7 +10,7 @@ from bpx._typing import Array
 from bpx.formulas import linear
 from bpx.kernels import select
 from bpx.network.dense import LayerCache
-from bpx.network.inputs import cast, check_finite
+from bpx.network.inputs import cast, check_finite, sums_to_a_number
 from bpx.network.objective import propagate
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Answers"]
 
 # Numbers in the layers of all samples that are answered at once: a few megabytes, which a processor's cache holds.
-CHUNK = 2**20
+CHUNK = 2**21
 
 
 @final
@@ -52,8 +52,12 @@ class Answers:
 
     def _propagate(self, net: MLP, x: Any, first: int = 0) -> list[LayerCache]:
         """Forward; the first sample has that number in the user's array."""
-        on_host = isinstance(x, np.ndarray)
-        x = cast(net.backend, x, net.flat.dtype)
-        if on_host:  # to look at device data would wait for the device
+        xp, on_host = net.backend.xp, isinstance(x, np.ndarray)
+        if xp is not np or x.dtype != net.flat.dtype:
+            x = cast(net.backend, x, net.flat.dtype)
+        product = self._linear.product(xp, x, net.layer_params[0].W)
+        # NaN or infinity in a sample makes its whole product NaN or infinite, and that is less to look at. To look at
+        # device data would wait for the device.
+        if on_host and not sums_to_a_number(xp, product):
             check_finite(net.backend, x, "X", first)
-        return propagate(net.backend.xp, x, net.layer_params, self._activations, linear=self._linear)
+        return propagate(xp, x, net.layer_params, self._activations, linear=self._linear, product=product)

@@ -28,9 +28,16 @@ class LayerCache:
     grad_z: Array | None = None
 
 
-def forward(xp: Namespace, x: Array, params: LayerParams, activation: Activation, linear: Any = linear) -> LayerCache:
-    """z = x W + b; a = f(z)."""
-    z, a = activation.after_bias(xp, linear.product(xp, x, params.W), params.b)
+def forward(
+    xp: Namespace,
+    x: Array,
+    params: LayerParams,
+    activation: Activation,
+    linear: Any = linear,
+    product: Array | None = None,
+) -> LayerCache:
+    """z = x W + b; a = f(z). `product` is x W where it is known; it may be overwritten."""
+    z, a = activation.after_bias(xp, linear.product(xp, x, params.W) if product is None else product, params.b)
     return LayerCache(x, z, a)
 
 

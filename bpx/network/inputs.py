@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from bpx._typing import Array
+from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
 
-__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "samples", "targets"]
+__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "samples", "sums_to_a_number", "targets"]
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
     """`x` on the backend with its own dtype; refuses what is not real numbers."""
+    if type(x) is np.ndarray and x.dtype.kind in "biuf":
+        return x
     if library_of(x) == "host":
         if hasattr(x, "tocsr"):
             raise TypeError(f"{name}: expected a dense array here, got a sparse matrix; use {name}.toarray()")
@@ -60,7 +62,7 @@ def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
     if _is_integer(backend, x):
         return
     # One of them makes the sum NaN or infinite, which is seen without an array of x's size. So may large numbers.
-    if math.isfinite(np.add.reduce(x, axis=None)) if xp is np else bool(xp.isfinite(xp.sum(x))):
+    if sums_to_a_number(xp, x):
         return
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):
@@ -72,6 +74,11 @@ def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
             f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place};"
             " remove or impute them"
         )
+
+
+def sums_to_a_number(xp: Namespace, x: Array) -> bool:
+    """Whether the sum of all numbers is finite; waits for the device."""
+    return math.isfinite(np.add.reduce(x, axis=None)) if xp is np else bool(xp.isfinite(xp.sum(x)))
 
 
 def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:

@@ -45,11 +45,15 @@ def propagate(
     activations: Sequence[Activation],
     mask: Mask | None = None,
     linear: Any = linear,
+    product: Array | None = None,
 ) -> list[LayerCache]:
-    """Forward through every layer; a masked layer passes a * mask on. `linear` has that module's functions."""
+    """Forward through every layer; a masked layer passes a * mask on.
+
+    `linear` has that module's functions; `product` is x W of the first layer where it is known.
+    """
     caches = []
     for i, (params, activation) in enumerate(zip(layers, activations, strict=True)):
-        cache = dense.forward(xp, x, params, activation, linear)
+        cache = dense.forward(xp, x, params, activation, linear, product if i == 0 else None)
         cache.mask = mask(i, cache.a) if mask is not None else None
         x = cache.a if cache.mask is None else linear.times(xp, cache.a, cache.mask)
         caches.append(cache)

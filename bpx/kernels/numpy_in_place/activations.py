@@ -34,6 +34,14 @@ def _sigmoid(z: Array) -> None:
     np.divide(1.0, z, z)
 
 
+def _softmax(z: Array) -> None:
+    row = np.maximum.reduce(z, axis=-1, keepdims=True)
+    np.subtract(z, row, z)
+    np.exp(z, z)
+    np.add.reduce(z, axis=-1, keepdims=True, out=row)
+    np.divide(z, row, z)
+
+
 def _relu_back(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
     """1 where a > 0, else 0."""
     np.greater(a, 0.0, scratch)
@@ -53,7 +61,8 @@ def _sigmoid_back(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
 
 
 # By the formulas' names.
-_IN_PLACE: dict[tuple[str, str], tuple[Forward, Backward]] = {
+_IN_PLACE: dict[tuple[str, str], tuple[Forward, Backward | None]] = {
+    ("softmax", ""): (_softmax, None),
     ("relu", "_relu_derivative"): (_relu, _relu_back),
     ("tanh", "_tanh_derivative"): (_tanh, _tanh_back),
     ("sigmoid", "_sigmoid_derivative"): (_sigmoid, _sigmoid_back),

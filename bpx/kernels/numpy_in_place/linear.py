@@ -23,7 +23,7 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
     """Without a copy on the way."""
     if out is None:
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]  # one network's, or a stack's
         out = np.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
     launch(np.matmul, a, b, out)
     return out
@@ -31,8 +31,8 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
 
 def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
     """Into `out` where it is given."""
-    if out is None or out.shape != mask.shape:
-        out = np.empty(np.broadcast_shapes(a.shape, mask.shape), dtype=a.dtype)
+    if out is None:
+        out = np.empty(a.shape if a.ndim > mask.ndim else mask.shape, dtype=a.dtype)
     launch(np.multiply, a, mask, out)
     return out
 
