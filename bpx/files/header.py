@@ -39,7 +39,11 @@ def compose(document: Mapping[str, Any]) -> str:
     given = {"format": FORMAT, "bpx": __version__} | dict(document)
     body = json.dumps(given, allow_nan=False, separators=(",", ":"))
     text = f'{{"sha256":"{_digest(body)}",{body[1:]}'
-    if read(text) != given:  # a tuple or a number as a name, say, which JSON would change
+    try:
+        same = read(text) == given
+    except FileFormatError as error:
+        raise ValueError(f"the header could not be read back: {error}; shorten or flatten the metadata") from error
+    if not same:  # a tuple or a number as a name, say, which JSON would change
         raise TypeError("expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them")
     return text
 

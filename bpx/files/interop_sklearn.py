@@ -109,8 +109,11 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     outputs = net.sizes[-1]
     if net.output.name in ("identity", "exp"):
         y = np.zeros((2, outputs) if outputs > 1 else 2)
-        given = {"loss": "poisson"} if net.output.name == "exp" else {}
-        twin = perceptrons.MLPRegressor(**shape, **given).partial_fit(X, y)
+        if net.output.name == "exp":
+            if not hasattr(perceptrons.MLPRegressor(), "loss"):
+                refuse("to_sklearn", net, len(net.sizes) - 2, "uses 'exp', which scikit-learn has since version 1.7")
+            shape["loss"] = "poisson"
+        twin = perceptrons.MLPRegressor(**shape).partial_fit(X, y)
     elif net.output.name == "sigmoid" and outputs > 1:
         y = np.zeros((2, outputs), dtype=np.int64)
         y[0, 0] = 1

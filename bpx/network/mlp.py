@@ -104,8 +104,8 @@ class MLP:
         self._place(drawn if self.stack is not None else drawn[0])
 
     def _configure(
-        self, sizes: Any, hidden: Any, output: Any, bias: Any, init: Any, dropout: Any, dtype: str, seed: Any,
-        backend: BackendLike, stack: int | None,
+        self, sizes: Any, hidden: Any, output: Any, bias: Any = True, init: Any = "glorot_uniform", dropout: Any = 0.0,
+        dtype: str = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
     ) -> None:  # fmt: skip
         """Check and keep what the network is made of: everything but its parameters."""
         self.sizes = check_sizes(sizes)
@@ -125,8 +125,7 @@ class MLP:
         """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
         inputs.check_finite(get_backend("numpy"), flat, "parameters")
         net = object.__new__(cls)
-        defaults: dict[str, Any] = {"bias": True, "init": "glorot_uniform", "dropout": 0.0, "seed": 0, "stack": None}
-        net._configure(**(defaults | architecture))
+        net._configure(**architecture)
         net._place(flat)
         return net
 
@@ -281,10 +280,14 @@ class MLP:
     # ------------------------------------------------------------------ copies
 
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write the network to a file, which `bpx.load` reads on any backend; parameters and errors as there.
+        """Write the network to a file, which `bpx.load` reads on any backend; errors as `bpx.files.model.save`'s.
 
-        `path` ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone); `metadata` is plain JSON of your own.
-        A file that was there is replaced at once and whole, or stays as it was.
+        Parameters
+        ----------
+        path : str or path-like
+            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone); a file there is replaced whole or stays.
+        metadata : dict, optional
+            Your own plain JSON, which `bpx.read_header` gives back.
         """
         from bpx.files.model import save  # the one import from a floor above: see the contract in pyproject.toml
 

@@ -31,17 +31,11 @@ def _stop_reason(name: Any) -> StopReason:
     return StopReason[name]
 
 
-def _epoch_rate(kind: Any, initial: Any, power: Any, now: Any) -> EpochRate:
-    rate = EpochRate(kind, initial, power)
-    rate.now = now
-    return rate
-
-
 KINDS = (
     dataclass_kind(SciPy),
     dataclass_kind(History),
     Kind(StopReason, ("name",), _stop_reason),
-    Kind(EpochRate, ("kind", "initial", "power", "now"), _epoch_rate),
+    Kind(EpochRate, ("kind", "initial", "power"), EpochRate),
     Kind(Labels, ("kind", "classes", "y_type", "sparse"), Labels.of),
 )
 
