@@ -17,6 +17,9 @@ from workloads import Workload
 
 __all__ = ["Processes"]
 
+# What makes a library take other kernels than its own choice for the processor.
+PINS = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_DEBUG_CPU_TYPE", "ATEN_CPU_CAPABILITY"}
+
 WORKER = Path(__file__).with_name("worker.py")
 # Threads of OpenBLAS and OpenMP go on spinning for about a tenth of a second after their work: wait until they sleep,
 # which is when their processes have used no processor time for so many seconds; but not for ever.
@@ -31,7 +34,8 @@ class Contending:
 
     def __init__(self, name: str, scratch: Path, threads: int, log: Any) -> None:
         variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-        environment = os.environ | dict.fromkeys(variables, str(threads)) | dict(CONTENDERS[name].environment)
+        own = {name: value for name, value in os.environ.items() if name not in PINS}
+        environment = own | dict.fromkeys(variables, str(threads)) | dict(CONTENDERS[name].environment)
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER), name, str(scratch), str(threads)],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
