@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from typing import Any
 
 __all__ = [
     "BackendFallbackWarning",
@@ -14,6 +15,7 @@ __all__ = [
     "NonFiniteError",
     "NotDifferentiableError",
     "ShapeError",
+    "check_loss_shapes",
     "warn_caller",
 ]
 
@@ -48,6 +50,21 @@ class FileFormatError(ValueError):
 
 class DivergenceWarning(RuntimeWarning):
     """Training produced a loss or a parameter that is not finite; the last finite parameters were restored."""
+
+
+def check_loss_shapes(values: Any, grad: Any, output: Any) -> None:
+    """Refuse what a loss's function returned, where it has not the outputs' shape and would be repeated to it.
+
+    Raises
+    ------
+    ShapeError
+    """
+    for name, part in (("values", values), ("derivatives", grad)):
+        if tuple(getattr(part, "shape", ())) != tuple(output.shape):
+            raise ShapeError(
+                f"loss: expected a function that returns {name} of the outputs' shape {tuple(output.shape)}, one for"
+                f" each sample and output, got {tuple(getattr(part, 'shape', ()))}"
+            )
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

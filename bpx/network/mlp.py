@@ -86,6 +86,9 @@ class MLP:
     (1,)
     """
 
+    flat: Array
+    layer_params: list[LayerParams]
+
     def __init__(
         self,
         sizes: Sequence[int],
@@ -277,6 +280,12 @@ class MLP:
             views[name][...] = new
         return self
 
+    def renew(self, flat: Array | None = None) -> None:
+        """Take `flat` as the parameters, or a copy of them: views that were taken before are then of the old ones."""
+        with self.backend.scope():
+            self.flat = self.flat * 1.0 if flat is None else flat
+            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
+
     # ------------------------------------------------------------------ copies
 
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
@@ -367,7 +376,7 @@ class MLP:
         """Put the parameters on the backend; the network owns its copy."""
         with self.backend.scope():
             self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
-            self.layer_params: list[LayerParams] = self.layout.layers(self.backend.xp, self.flat)
+            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
         for derived in ("dropout_seeds", "_answers"):
             self.__dict__.pop(derived, None)
 

@@ -87,20 +87,20 @@ class Fitted:
     @property
     def coefs_(self) -> LayerArrays:
         """Every layer's weights of shape (n_in, n_out): writing into one, or replacing one, changes the model."""
-        return LayerArrays(self._fitted_net(), "W")
+        return LayerArrays(self._fitted_net(), "W", "_training" in vars(self))
 
     @coefs_.setter
     def coefs_(self, values: Iterable[Any]) -> None:
-        LayerArrays(self._fitted_net(), "W").replace(values)
+        LayerArrays(self._fitted_net(), "W", "_training" in vars(self)).replace(values)
 
     @property
     def intercepts_(self) -> LayerArrays:
         """Every layer's biases of shape (n_out,): writing into one, or replacing one, changes the model."""
-        return LayerArrays(self._fitted_net(), "b")
+        return LayerArrays(self._fitted_net(), "b", "_training" in vars(self))
 
     @intercepts_.setter
     def intercepts_(self, values: Iterable[Any]) -> None:
-        LayerArrays(self._fitted_net(), "b").replace(values)
+        LayerArrays(self._fitted_net(), "b", "_training" in vars(self)).replace(values)
 
     def _fitted_net(self) -> MLP:
         """The network; an AttributeError before fit, as for any fitted attribute."""
@@ -124,6 +124,11 @@ class Fitted:
             arrays = {k: to_host(v) if hasattr(v, "ndim") else v for k, v in state["_resume"]["state"].items()}
             state["_resume"] = state["_resume"] | {"state": arrays}
         return state
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        if "_net" in vars(self):  # which may have found its backend missing here
+            self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()  # type: ignore[misc]

@@ -101,8 +101,8 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             self._initialize(
                 backend, [X.shape[1], *sizes, target.shape[1]], random, X, 1 if incremental else self.n_init
             )
-        elif self._net.backend != backend:
-            self._net = self._net.to(backend)
+        else:
+            self._take_changes(backend)
 
         held_out = None
         if X_val is not None:
@@ -116,8 +116,42 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             X, target, weight, y, sample_weight = (
                 _rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
-        train(self, X, target, weight, held_out, random, incremental, (y, sample_weight))
+        self._training = True
+        try:
+            train(self, X, target, weight, held_out, random, incremental, (y, sample_weight))
+        finally:
+            del self._training
         return self
+
+    def _take_changes(self, backend: Backend) -> None:
+        """Before training goes on: what parameters ask for now that they did not when the network was made."""
+        if self._net.backend != backend:
+            self._net = self._net.to(backend)
+            if self._resume is not None:
+                state = {
+                    k: backend.asarray(to_host(v)) if hasattr(v, "ndim") else v
+                    for k, v in self._resume["state"].items()
+                }
+                self._resume = self._resume | {"state": state}
+            self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
+        if self._made_of() != self._made:
+            net = self._network(
+                backend, list(self._net.sizes), self._net.stack, self.dtype or self._net.dtype, self._net.seed
+            )
+            net.flat[...] = net.asarray(to_host(self._net.flat))
+            if net.dtype != self._net.dtype:
+                self._resume = None
+            self._net = net
+        if self._watches() != self._watched:
+            self._watch_anew()
+
+    def _made_of(self) -> Any:
+        """The parameters that a network is made of."""
+        return (self.activation, self.output_activation, self.dropout, self.dtype)
+
+    def _watches(self) -> Any:
+        """The parameters that say what decides when to stop."""
+        return (bool(self.early_stopping), self.monitor)
 
     def _choose_backend(self, X: Any) -> Backend:
         """The backend of the parameters; that of a device array where none is asked for."""
@@ -182,19 +216,12 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
     ) -> None:
         """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
         self.n_layers_ = len(sizes)
-        output, self.out_activation_ = self._output()
-        if self.output_activation is not None:
-            output = self.output_activation
-            self.out_activation_ = output if isinstance(output, str) else output.name
         stack = restarts if restarts > 1 else None
         dtype = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
         draws = [self._draw(random, sizes) for _ in range(restarts)]
         flat = np.stack([np.concatenate([part.ravel() for pair in layers for part in pair]) for layers in draws])
-        hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
-        dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
-        seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(dropout) > 0) else 0
-        net = MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
-                  stack=stack)  # fmt: skip
+        seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(self.dropout) > 0) else 0
+        net = self._network(backend, sizes, stack, dtype, seed)
         net.flat[...] = net.asarray(flat if stack else flat[0])
         self._net = net
         self._resume = None
@@ -205,6 +232,26 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             self.__dict__.pop(name, None)
         if scipy(self) is None or self.monitor is not None:
             self.loss_curve_: list[float] = []
+        self._watch_anew()
+
+    def _network(self, backend: Backend, sizes: list[int], stack: int | None, dtype: str, seed: Any) -> MLP:
+        """A network as the parameters describe it now."""
+        output, self.out_activation_ = self._output()
+        if self.output_activation is not None:
+            output = self.output_activation
+            self.out_activation_ = output if isinstance(output, str) else output.name
+        hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
+        dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
+        self._made = self._made_of()
+        return MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
+                   stack=stack)  # fmt: skip
+
+    def _watch_anew(self) -> None:
+        """Begin to watch what decides when to stop."""
+        self._watched = self._watches()
+        if getattr(self, "_resume", None) is not None:
+            self._resume = self._resume | {"waited": 0, "best": -np.inf}
+        if scipy(self) is None or self.monitor is not None:
             self.best_loss_ = None if scores(self) else np.inf
             self.validation_scores_: Any = [] if scores(self) else None
             self.best_validation_score_ = -np.inf if scores(self) else None

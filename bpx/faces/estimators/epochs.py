@@ -91,6 +91,7 @@ class EpochEnd(StopRule):
         self.last = np.full(shape, np.nan)
         self.done = np.zeros(shape, dtype=np.bool_)
         self.epochs = np.zeros(shape, dtype=np.int64)
+        self.best_epoch = np.zeros(shape, dtype=np.int64)
         self._best_params = run.net.flat * 1.0 if self.restore_best else None
         self._final_params = run.net.flat * 1.0 if shape else None
         return {}
@@ -140,6 +141,8 @@ class EpochEnd(StopRule):
         """Compare the epoch with the best one so far."""
         est, going = self.estimator, ~self.done
         given = -np.asarray(run.loss) if self.metric is None else self.metric(run)
+        if given is None:
+            raise TypeError("monitor: expected a function that returns a number, larger is better; it returned None")
         value = np.asarray(given, dtype=np.float64) * np.ones(self.done.shape)
         self.values.append(value)
         self.epochs = np.where(going, self.epochs + 1, self.epochs)
@@ -149,6 +152,7 @@ class EpochEnd(StopRule):
         better = (value > self.best) & going
         self.restores = self.restores or bool(np.any(better))
         self.best = np.where(better, value, self.best)
+        self.best_epoch = np.where(better, run.epoch, self.best_epoch)
         if self._best_params is not None:
             run.copy_rows(better, run.net.flat, self._best_params)
         if est.validation_scores_ is None:
@@ -163,5 +167,7 @@ class EpochEnd(StopRule):
     def finish(self, state: State, run: Run) -> None:
         if self._final_params is not None:
             run.copy_rows(self.done, self._final_params, run.net.flat)
-        if self._best_params is not None and self.restores:
+        if self._best_params is not None and self.restores and np.any(self.best > -np.inf):
             run.net.flat[...] = self._best_params
+            if np.all(self.best_epoch > 0):
+                run.history.best_epoch = self.best_epoch if self.best_epoch.ndim else int(self.best_epoch)

@@ -15,15 +15,23 @@ __all__ = ["LayerArrays"]
 class LayerArrays(list[Any]):
     """Views of every layer's weights (or biases); assigning an item copies it into the network.
 
+    Arrays that were taken before an assignment keep their numbers, so that they can be put back.
+
     Parameters
     ----------
     net : MLP
     letter : {"W", "b"}
+    in_place : bool
+        Whether an assignment writes into the parameters that are there, as it must while they are trained.
     """
 
-    def __init__(self, net: MLP, letter: str) -> None:
-        self._net, self._letter = net, letter
-        super().__init__(net.params[f"{layer}.{letter}"] for layer in range(len(net.sizes) - 1))
+    def __init__(self, net: MLP, letter: str, in_place: bool = False) -> None:
+        self._net, self._letter, self._in_place = net, letter, in_place
+        super().__init__(self._views())
+
+    def _views(self) -> list[Any]:
+        """Every layer's, of the parameters that the network has now."""
+        return [self._net.params[f"{layer}.{self._letter}"] for layer in range(len(self._net.sizes) - 1)]
 
     def __setitem__(self, layer: Any, value: Any) -> None:
         layers = range(len(self))[layer]
@@ -31,7 +39,15 @@ class LayerArrays(list[Any]):
         names = [layers] if isinstance(layers, int) else list(layers)
         if len(values) != len(names):
             raise ShapeError(f"expected {len(names)} arrays, one per layer, got {len(values)}")
-        self._net.set_params({f"{i}.{self._letter}": v for i, v in zip(names, values, strict=True)})
+        before = self._net.flat
+        if not self._in_place:
+            self._net.renew()
+        try:
+            self._net.set_params({f"{i}.{self._letter}": v for i, v in zip(names, values, strict=True)})
+        except BaseException:
+            self._net.renew(before)
+            raise
+        super().__setitem__(slice(None), self._views())
 
     def replace(self, values: Iterable[Any]) -> None:
         """Set every layer at once."""

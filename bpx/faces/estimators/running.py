@@ -112,6 +112,8 @@ def train(
         run.finish(reason)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
+    if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
+        finite = finite & np.isfinite(run.loss)
     if not np.any(finite & ~np.asarray(run.history.diverged)):
         raise ValueError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
