@@ -42,9 +42,7 @@ def compose(document: Mapping[str, Any]) -> str:
     try:
         same = read(text) == given
     except FileFormatError as error:
-        raise ValueError(
-            f"the header could not be read back: {error}; shorten or flatten metadata and parameters"
-        ) from error
+        raise ValueError(f"the header could not be read back: {error}; shorten or flatten the metadata") from error
     if not same:  # a tuple or a number as a name, say, which JSON would change
         raise TypeError("expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them")
     return text
