@@ -8,6 +8,7 @@ import pickle
 import stat
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,10 @@ def _two(xp: Any, z: Any, a: Any) -> Any:
     return xp.ones_like(a) * 2.0
 
 
+def _scaled(xp: Any, z: Any, *a: Any, slope: Any) -> Any:
+    return z * slope
+
+
 DOUBLE = bpx.Activation("double", _double, _two)
 
 
@@ -150,6 +155,16 @@ def test_an_activation_of_ones_own_is_never_taken_for_bpxs_of_that_name(path):
         bpx.FileFormatError, match=r"layer 0 \(hidden\) uses the activation 'relu', which is not one of"
     ):
         bpx.load(path)
+
+
+def test_an_activation_of_ones_own_may_hold_arrays(path):
+    slopes = np.linspace(0.1, 0.4, 4)
+    own = bpx.Activation("leaky_relu", partial(_scaled, slope=slopes), partial(_scaled, slope=slopes))
+    net = bpx.MLP([3, 4, 2], own, backend="numpy")
+    net.save(path)
+    with pytest.raises(bpx.FileFormatError, match=r"layer 0 \(hidden\) uses the activation 'leaky_relu', which is not"):
+        bpx.load(path)
+    assert np.array_equal(bpx.load(path, "numpy", activations={"leaky_relu": own})(X), net(X))
 
 
 def test_an_initializer_of_ones_own_leaves_its_name(path):

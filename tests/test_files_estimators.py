@@ -302,6 +302,9 @@ def test_a_parameter_that_does_not_exist_is_refused(path):
     fitted(bpx.MLPRegressor, X[:, 0]).save(path)
     with pytest.raises(TypeError, match="colour"):
         bpx.MLPRegressor.load(path, colour="red")
+    with pytest.raises(ValueError, match="unknown backend 'cuda'") as caught:
+        bpx.MLPRegressor.load(path, backend="cuda")
+    assert not isinstance(caught.value, bpx.FileFormatError)
 
 
 def test_an_estimator_that_cannot_be_written_leaves_the_file_that_was_there(path):

@@ -146,6 +146,15 @@ def test_classes_that_are_not_those_of_the_outputs_are_refused(classes):
         bpx.to_sklearn(bpx.MLP([4, 3], backend="numpy"), classes=classes)
 
 
+@pytest.mark.parametrize(("output", "n_out"), [("identity", 2), ("exp", 1), ("sigmoid", 3)])
+def test_classes_for_outputs_that_have_none_are_refused(output, n_out):
+    with pytest.raises(ValueError, match=f"expected no classes with {n_out} outputs of '{output}'"):
+        bpx.to_sklearn(bpx.MLP([4, n_out], output=output, backend="numpy"), classes=["a", "b"])
+    est = bpx.MLPClassifier((3,), max_iter=1, backend="numpy").fit(X, NAMES)
+    with pytest.raises(ValueError, match="expected no classes with a classifier, which has its own"):
+        bpx.to_sklearn(est, classes=["a", "b", "c"])
+
+
 def test_what_is_no_fitted_perceptron_of_scikit_learns_is_refused():
     with pytest.raises(ValueError, match="expected a fitted MLPClassifier, got one without weights"):
         bpx.from_sklearn(neural_network.MLPClassifier())

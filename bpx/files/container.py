@@ -26,20 +26,7 @@ Arrays = dict[str, np.ndarray[Any, Any]]
 Table = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 FORMS = {".safetensors": safetensors_form.to_bytes, ".npz": npz_form.to_bytes}
-DTYPES = {
-    "bool",
-    "uint8",
-    "int8",
-    "uint16",
-    "int16",
-    "uint32",
-    "int32",
-    "uint64",
-    "int64",
-    "float16",
-    "float32",
-    "float64",
-}
+DTYPES = frozenset(safetensors_form.CODES)
 
 
 def _contiguous(array: Any) -> np.ndarray[Any, Any]:

@@ -62,9 +62,10 @@ def describe_initializer(given: Any) -> Any:
 
 def own_name(entry: Any) -> str | None:
     """The name of a user's own function; None for one of bpx's."""
-    return (
-        entry["own"] if isinstance(entry, dict) and list(entry) == ["own"] and isinstance(entry["own"], str) else None
-    )
+    match entry:
+        case {"own": str(name)} if len(entry) == 1:
+            return name
+    return None
 
 
 def activation(entry: Any, place: str, outputs: int, own: Mapping[str, Any]) -> Any:
@@ -131,7 +132,7 @@ def _attempt(make: Callable[..., Any], arguments: list[Any], keywords: dict[str,
     """What the function makes of these arguments; None where it refuses them."""
     try:
         return make(*arguments, **keywords)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
@@ -154,7 +155,10 @@ def _same(a: Any, b: Any) -> bool:
         return a.func is b.func and not (a.args or b.args) and bound
     if is_dataclass(a) and type(a) is type(b):
         return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
-    return bool(a == b)
+    try:
+        return bool(a == b)
+    except ValueError:  # arrays, which nothing of bpx's has bound
+        return False
 
 
 def _build(entry: Any, place: str, registry: Registry, **more: Callable[[Any], bool]) -> Any:

@@ -111,6 +111,8 @@ class Encoder:
             items = [self.encode(item, f"{place}.{i}") for i, item in enumerate(value)]
             return items if type(value) is list else {"tuple": items}
         if type(value) is dict:
+            if not all(key is None or isinstance(key, (bool, int, float, str, np.generic)) for key in value):
+                raise NotPlainError(f"{place}: expected a dict whose names are numbers or text")
             pairs = enumerate(value.items())
             return {
                 "dict": [[self.encode(k, f"{place}.{i}.key"), self.encode(v, f"{place}.{i}")] for i, (k, v) in pairs]
@@ -148,9 +150,10 @@ class Encoder:
             if isinstance(value, cls) and describe.own_name(words(value)) is None:
                 return {name: words(value)}
         if type(value) is np.random.RandomState:
-            name, *state = value.get_state(legacy=True)
-            if name == "MT19937":
-                return {"RandomState": [self.encode(part, f"{place}.{i}") for i, part in enumerate(state)]}
+            state: Any = value.get_state(legacy=False)
+            if state["bit_generator"] == "MT19937":
+                parts = [state["state"]["key"], state["state"]["pos"], state["has_gauss"], state["gauss"]]
+                return {"RandomState": [self.encode(part, f"{place}.{i}") for i, part in enumerate(parts)]}
         kind = self._kinds.get(type(value))
         if kind is not None:
             entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in kind.entries}

@@ -104,6 +104,9 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     if kind is not None and classes is not None:
         raise ValueError("to_sklearn: expected no classes with a classifier, which has its own")
     activation = _checked(net)
+    labelled = net.output.name == "softmax" or (net.output.name == "sigmoid" and net.sizes[-1] == 1)
+    if classes is not None and not labelled:
+        raise ValueError(f"to_sklearn: expected no classes with {net.sizes[-1]} outputs of {net.output.name!r}")
     shape = {"hidden_layer_sizes": tuple(net.sizes[1:-1]), "activation": activation}
     X = np.zeros((2, net.sizes[0]), dtype=net.dtype)
     outputs = net.sizes[-1]

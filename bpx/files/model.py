@@ -78,6 +78,8 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     FileFormatError
         If the file is damaged, cut off, of another kind, of a newer format, or holds what makes no sense. Nothing that
         it says is executed, and no more memory is used than a few times its size.
+    BackendUnavailableError
+        As `bpx.get_backend`.
     ImportError
         If safetensors is needed and not installed.
     OSError

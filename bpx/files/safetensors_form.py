@@ -23,14 +23,14 @@ CODES = {
 
 
 def _library() -> Any:
-    """safetensors for NumPy; its absence names the extra."""
+    """safetensors, with its part for NumPy; its absence names the extra."""
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ImportError(
             "files in the safetensors form need safetensors: pip install 'bpx-nn[io]'; the .npz form needs NumPy alone"
         ) from error
-    return safetensors.numpy
+    return safetensors
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:
@@ -41,7 +41,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
     ValueError
         If the library's header, which holds bpx's, is too large to be read back.
     """
-    data = bytes(_library().save(arrays, metadata={"bpx": text}))
+    data = bytes(_library().numpy.save(arrays, metadata={"bpx": text}))
     length = int.from_bytes(data[:8], "little")
     if length > header.LARGEST:
         raise ValueError(
@@ -94,8 +94,8 @@ class SafetensorsFile:
         library = _library()
         data = self._beginning + self._file.read(self._data_size)
         try:
-            arrays = library.load(data)
-        except Exception as error:  # the library's own kind, which has to be imported to be named
+            arrays = library.numpy.load(data)
+        except (library.SafetensorError, ValueError, KeyError) as error:
             raise FileFormatError(f"safetensors does not read the file ({shown(error)})") from error
         return {name: arrays[name] for name in table}
 

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from bpx.backend.base import Backend
-from bpx.errors import BackendUnavailableError, FileFormatError
+from bpx.errors import FileFormatError
 from bpx.faces.estimators.epochs import EpochRate
 from bpx.faces.estimators.labels import Labels
 from bpx.files import atomic, container, describe, model, networks
@@ -147,13 +147,9 @@ class Saved:
         document, arrays = container.read(path, networks.check)
         with container.named(path):
             if document["kind"] != cls._kind:
-                loader = (
-                    f"{networks.ESTIMATORS[document['kind']]}.load"
-                    if document["kind"] in networks.ESTIMATORS
-                    else "bpx.load"
-                )
+                right = networks.ESTIMATORS.get(document["kind"], "bpx")
                 raise FileFormatError(
-                    f"expected the file of a {cls._kind}, got that of a {document['kind']}: use {loader}"
+                    f"expected the file of a {cls._kind}, got that of a {document['kind']}: use {right}.load"
                 )
             return cls._restored(document, arrays, params)
 
@@ -174,9 +170,9 @@ class Saved:
         estimator = cls(**(values | params))
         try:
             backend = estimator._choose_backend(np.empty((1, 1)))
-        except BackendUnavailableError:
-            raise
         except (TypeError, ValueError) as error:
+            if {"backend", "device"} & params.keys():
+                raise
             raise FileFormatError(f"backend: {shown(error)}") from error
         own = {a.name: a for value in params.values() for a in _activations(value)}
         net = networks.network(document["network"], arrays, backend, own)
