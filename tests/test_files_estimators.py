@@ -171,7 +171,7 @@ def test_every_attribute_that_a_fit_leaves_is_known_to_the_file(path):
         left = {name for name in vars(est) if name.endswith("_") and not name.startswith("_")}
         private = {name for name in vars(est) if name.startswith("_")}
         assert left <= {*FITTED, "classes_"}
-        assert private <= {"_net", "_resume", "_labels"}
+        assert private <= {"_net", "_resume", "_labels", "_made", "_watched"}
 
 
 def test_names_of_columns_come_back(path):

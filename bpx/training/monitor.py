@@ -79,6 +79,8 @@ class Run:
         self._callbacks = list(callbacks)
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
+        # NumPy's function costs more than the sum of a small network's parameters.
+        self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
         # Parameters whose loss is known to be finite, and those after the last epoch, whose loss is not known yet.
         self._proven, self._latest = net.flat * 1.0, net.flat * 1.0
         self._diverged = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
@@ -140,7 +142,7 @@ class Run:
         """Record an epoch with that mean loss (on the device); the reason to stop, if there is one."""
         self.epoch += 1
         # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
-        host = self.net.backend.to_host(loss + 0.0 * self.net.backend.xp.sum(self.net.flat, axis=-1))
+        host = self.net.backend.to_host(loss + 0.0 * self._sum(self.net.flat, axis=-1))
         self.loss = float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
         finite = math.isfinite(self.loss) if host.ndim == 0 else bool(np.all(np.isfinite(host)))
         self.history.loss.append(self.loss)

@@ -109,7 +109,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     def predict(self, X):  # type: ignore[no-untyped-def]
         """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
-        check_is_fitted(self)
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
             return self._labels.decode(self._net.backend.to_host(output))
@@ -128,7 +127,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     def predict_proba(self, X):  # type: ignore[no-untyped-def]
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
-        check_is_fitted(self)
         output = self._outputs(self._checked(X))
         if self._labels.kind == "multioutput":
             from bpx.formulas.blocks import split

@@ -89,6 +89,8 @@ class Saved:
     _labels: Labels
     _kind: ClassVar[str]
     _choose_backend: Callable[[Any], Backend]
+    _made_of: Callable[[], Any]
+    _watches: Callable[[], Any]
 
     def save(self, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write the fitted estimator to a file: parameters, network, fitted attributes, the optimizer's state.
@@ -186,6 +188,8 @@ class Saved:
             raise FileFormatError("labels: expected none for a regressor")
         fitted["_resume"] = _resume(decoder.decode(parts["resume"], "resume"), net)
         vars(estimator).update(fitted | {"_net": net})
+        # The parameters of the file are those that the network was made of.
+        vars(estimator).update({"_made": estimator._made_of(), "_watched": estimator._watches()})
         return estimator
 
     def _parameters(self) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Twins of `bpx.formulas.linear`: rows, sums of columns, and a penalty with its gradient in one pass."""
+"""Twins of `bpx.formulas.linear`: small products, sums of columns, and a penalty with its gradient in one pass.
+
+To gather rows, NumPy's own ``take`` into an array that is there was faster than a compiled loop at every width.
+"""
 
 from __future__ import annotations
 
@@ -8,33 +11,10 @@ from bpx._typing import Array, Namespace
 from bpx.kernels.numpy_fused.compiling import compiled, compiled_sum, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product"]
+__all__ = ["accumulate", "add_penalty", "column_sums", "product"]
 
 # Multiplications per network up to which a compiled loop is faster than a call of BLAS.
 SMALL = 512
-
-
-@compiled
-def _rows(x: Array, index: Array, out: Array) -> None:
-    for i in range(index.size):
-        for j in range(x.shape[1]):
-            out[i, j] = x[index[i], j]
-
-
-@compiled
-def _entries(x: Array, index: Array, out: Array) -> None:
-    for i in range(index.size):
-        out[i] = x[index[i]]
-
-
-def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
-    """Made for narrow rows, where NumPy's own call costs more than the rows."""
-    narrow = (axis == 0 and x.ndim == 1) or (axis in (0, -2) and x.ndim == 2 and x.shape[1] <= 64)
-    if not narrow or type(x) is not np.ndarray or not x.flags.c_contiguous or index.dtype != np.int64:
-        return NotImplemented
-    out = np.empty((index.shape[0], *x.shape[1:]), dtype=x.dtype)
-    launch(_entries if x.ndim == 1 else _rows, x, index, out)
-    return out
 
 
 @compiled_sum
