@@ -67,7 +67,7 @@ class Step:
         objective.use(twins)
         self.state = state
         if twins.records and not isinstance(data.X, SparseRows):  # rows of others are gathered by copying everything
-            data = Data(*(None if a is None else np.ascontiguousarray(a) for a in data))  # type: ignore[arg-type]
+            data = Data(*(None if a is None else np.ascontiguousarray(a) for a in data))
         self._net, self._objective, self._data, self._optimizer = net, objective, data, optimizer
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
