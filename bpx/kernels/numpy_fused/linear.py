@@ -5,6 +5,8 @@ To gather rows, NumPy's own ``take`` into an array that is there was faster than
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from bpx._typing import Array, Namespace
@@ -13,7 +15,7 @@ from bpx.kernels.recording import launch
 
 __all__ = ["accumulate", "add_penalty", "column_sums", "product"]
 
-# Multiplications per network up to which a compiled loop is faster than a call of BLAS.
+# Multiplications, of all networks, up to which a compiled loop is faster than NumPy's call.
 SMALL = 512
 
 
@@ -33,7 +35,7 @@ def _product(a: Array, b: Array, out: Array) -> None:
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
     """Made for products so small that to call BLAS costs more than they do."""
     lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]
-    multiplications = a.shape[-2] * a.shape[-1] * b.shape[-1]
+    multiplications = math.prod(lead) * a.shape[-2] * a.shape[-1] * b.shape[-1]
     if multiplications > SMALL or not multiplications or a.dtype.char not in "fd" or a.dtype != b.dtype:
         return NotImplemented
     if out is None:
