@@ -202,11 +202,28 @@ def test_arguments_that_make_no_sense(tmp_path, monkeypatch, options, match):
         bpx.fit(net, X, y, checkpoint="run.ckpt", checkpoint_every=1.5)
 
 
-def test_a_folder_that_is_not_there_warns_and_training_goes_on(tmp_path):
-    with pytest.warns(RuntimeWarning, match="could not be written"):
-        net, history = run("numpy", tmp_path / "no" / "run.ckpt", epochs=1)
-    assert history.epochs == 1
-    np.testing.assert_array_equal(net.flat, run("numpy", epochs=1)[0].flat)
+def test_a_folder_that_is_not_there_is_said_before_training(tmp_path):
+    for path in (tmp_path / "no" / "run.ckpt", tmp_path):
+        with pytest.raises(FileNotFoundError, match="a folder that exists"):
+            run("numpy", path, epochs=1)
+
+
+def test_a_disk_that_is_full_leaves_both_checkpoints_and_training_goes_on(tmp_path, monkeypatch):
+    path, write, wholes = tmp_path / "run.ckpt", checkpoint.write, []
+
+    def fills_up(to, tree):
+        if len(wholes) == 2:
+            raise OSError(28, "No space left on device")
+        write(to, tree)
+        wholes.append(tree["descent"]["epoch"])
+
+    monkeypatch.setattr(checkpoint, "write", fills_up)
+    with pytest.warns(RuntimeWarning, match="No space left"):
+        net, history = run("numpy", path, epochs=6, checkpoint_steps=None)
+    assert history.epochs == 6
+    np.testing.assert_array_equal(net.flat, run("numpy", epochs=6)[0].flat)
+    assert [checkpoint.read(p)["descent"]["epoch"] for p in (path, f"{path}.previous")] == [2, 1]
+    assert sorted(os.listdir(tmp_path)) == ["run.ckpt", "run.ckpt.previous"]
 
 
 # ---------------------------------------------------------------------- processes
@@ -290,6 +307,7 @@ def test_processes_killed_at_any_moment_lose_at_most_one_step(tmp_path):
         "run.ckpt",
         "run.ckpt.previous",
         "run.ckpt.previous.tmp",
+        "run.ckpt.next",
         "whole.ckpt",
         "whole.ckpt.previous",
     }

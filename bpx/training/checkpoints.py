@@ -56,10 +56,17 @@ class Keeper:
         Epochs and steps between two checkpoints.
     plan : dict
         What must be the same for a run to go on: plain values by the names of `fit`'s arguments.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no folder for the file.
     """
 
     def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
+        if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
+            raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
         self._every = _interval("checkpoint_every", every)
         self._steps = _interval("checkpoint_steps", steps)
         self._plan = dict(plan)
@@ -173,8 +180,9 @@ class Keeper:
             "run": run.snapshot(),
         }
         try:
-            self._keep_previous()
-            checkpoint.write(self._path, on_host(tree, run.net.backend))
+            checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
+            self._keep_previous()  # not before the new one is safe: a full disk must leave both that were there
+            os.replace(self._path + ".next", self._path)
         except OSError as error:  # hours of training are not thrown away for a full disk
             warn_caller(
                 f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"

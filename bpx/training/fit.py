@@ -107,6 +107,8 @@ def fit(
         Before any parameter has changed.
     FileFormatError
         If `resume` finds only damaged checkpoints.
+    FileNotFoundError
+        If there is no folder for `checkpoint`.
 
     Warns
     -----
