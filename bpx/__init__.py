@@ -29,6 +29,7 @@ from bpx.training.callbacks import Callback
 from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
+from bpx.training.streams.stream import stream
 
 # Imported when they are first used: they need an extra, or are not needed to train.
 _LAZY = {
@@ -40,6 +41,7 @@ _LAZY = {
     "from_sklearn": "bpx.files.interop_sklearn",
     "from_torch": "bpx.files.interop_torch",
     "load": "bpx.files.model",
+    "predict": "bpx.training.streams.predict",
     "read_header": "bpx.files.model",
     "to_onnx": "bpx.files.onnx_export",
     "to_sklearn": "bpx.files.interop_sklearn",
@@ -100,10 +102,12 @@ __all__ = [
     "load",
     "losses",
     "optimizers",
+    "predict",
     "read_header",
     "schedules",
     "set_backend",
     "stop",
+    "stream",
     "to_onnx",
     "to_sklearn",
     "to_torch",

@@ -14,6 +14,7 @@ __all__ = [
     "FileFormatError",
     "NonFiniteError",
     "NotDifferentiableError",
+    "RankFailedError",
     "ShapeError",
     "check_loss_shapes",
     "warn_caller",
@@ -46,6 +47,10 @@ class NotDifferentiableError(ValueError):
 
 class FileFormatError(ValueError):
     """A file is not what it claims to be: truncated, damaged, or of another kind."""
+
+
+class RankFailedError(RuntimeError):
+    """Another process of a data-parallel run failed; the message is that process's own error."""
 
 
 class DivergenceWarning(RuntimeWarning):

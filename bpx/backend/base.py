@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, final
 
@@ -108,6 +109,28 @@ class Backend(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until the device has finished all work given to it."""
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        """Host memory from which `transfer` copies fast; not initialised."""
+        return np.empty(shape, dtype)
+
+    def transfer(self, host: np.ndarray[Any, Any], device: Array, after: Any = None) -> None:
+        """Copy `pinned` host memory over a device array of its shape and dtype, and wait for the copy alone.
+
+        `after` is a `mark`: the copy begins when the work given to the device before it is done.
+        """
+        device[...] = self.asarray(host)
+
+    def mark(self) -> Any:
+        """The work given to the device so far, for `transfer`; None where work is done when it is given."""
+        return None
+
+    def summer(self, comm: Any, host: str) -> Callable[[Array], Array] | None:
+        """A function that sums an array over all ranks of an MPI communicator where it lies.
+
+        None where ranks sum on the host. `host` is the machine's name; every rank calls this at the same time.
+        """
+        return None
 
     def scope(self) -> AbstractContextManager[Any]:
         """A context to compute in: new arrays land on this backend's device."""

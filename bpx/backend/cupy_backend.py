@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, final
 
@@ -11,6 +13,8 @@ from bpx._typing import Array
 from bpx.backend.base import Backend
 
 __all__ = ["CupyBackend", "probe"]
+
+logger = logging.getLogger("bpx.backend")
 
 
 @final
@@ -28,6 +32,7 @@ class CupyBackend(Backend):
         self.name = "cupy" if index == 0 else f"cupy:{index}"
         self.xp = xp
         self.device = cupy.cuda.Device(index)
+        self._copies: Any = None
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
         with self.scope():
@@ -41,6 +46,53 @@ class CupyBackend(Backend):
 
     def synchronize(self) -> None:
         self.device.synchronize()
+
+    def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        import cupyx
+
+        return np.asarray(cupyx.empty_pinned(shape, dtype))
+
+    def transfer(self, host: np.ndarray[Any, Any], device: Array, after: Any = None) -> None:
+        with self.scope():
+            if self._copies is None:  # copies do not wait for what is computed
+                self._copies = self._cupy.cuda.Stream(non_blocking=True)
+            if after is not None:
+                self._copies.wait_event(after)
+            device.set(host, stream=self._copies)
+            self._copies.synchronize()
+
+    def mark(self) -> Any:
+        with self.scope():
+            return self._cupy.cuda.get_current_stream().record()
+
+    def summer(self, comm: Any, host: str) -> Callable[[Array], Array] | None:
+        from mpi4py import MPI
+
+        bus = self._cupy.cuda.runtime.deviceGetPCIBusId(self._index)
+        places = comm.allgather((host, bus))
+        # NCCL refuses two ranks on one GPU, and CuPy's group is of the whole world.
+        if len(set(places)) < len(places) or MPI.Comm.Compare(comm, MPI.COMM_WORLD) == MPI.UNEQUAL:
+            return None
+        with self.scope():
+            try:
+                from cupyx import distributed
+
+                group = distributed.init_process_group(comm.Get_size(), comm.Get_rank(), backend="nccl", use_mpi=True)
+            except Exception as error:  # CuPy built without NCCL, or no way between the GPUs
+                failure: str | None = f"{type(error).__name__}: {error}"
+            else:
+                failure = None
+        told = [text for text in comm.allgather(failure) if text is not None]
+        if told:
+            logger.warning("NCCL cannot be used, sums go through the host: %s", told[0])
+            return None
+
+        def total(array: Array) -> Array:
+            summed = self._cupy.empty_like(array)
+            group.all_reduce(array, summed)  # on the current stream
+            return summed
+
+        return total
 
     def scope(self) -> AbstractContextManager[Any]:
         return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]

@@ -62,8 +62,9 @@ def philox(counter: Words, key: tuple[Array, Array]) -> Words:
 
 
 def dropout_mask(
-    xp: Namespace, shape: tuple[int, int], rate: float, seeds: Array, run: int, step: int, layer: int, dtype: Any
-) -> Array:
+    xp: Namespace, shape: tuple[int, int], rate: float, seeds: Array, run: int, step: int, layer: int, dtype: Any,
+    first: int = 0,
+) -> Array:  # fmt: skip
     """Inverted dropout (Srivastava et al. 2014): 0 with probability `rate`, else 1 / (1 - rate).
 
     Parameters
@@ -80,6 +81,8 @@ def dropout_mask(
         The training run's seed in [0, 2^32), the update's number and the layer's.
     dtype : dtype
         Of the mask.
+    first : int
+        Row of the whole batch at which these n begin, where several processes share a batch.
 
     Returns
     -------
@@ -87,13 +90,14 @@ def dropout_mask(
         On the device of `seeds`.
     """
     n, k = shape
-    blocks = -(-n * k // 4)
-    first = xp.arange(blocks, dtype=xp.int64, device=seeds.device)
+    block, skipped = divmod(first * k, 4)
+    blocks = -(-(skipped + n * k) // 4)
+    counter = xp.arange(block, block + blocks, dtype=xp.int64, device=seeds.device)
     rest = [
         xp.full((1,), word & _LOW32, dtype=xp.int64, device=seeds.device) for word in (step, layer, step >> 32, run)
     ]
-    words = xp.stack(philox((first, rest[0], rest[1], rest[2]), (seeds, rest[3])), axis=-1)
+    words = xp.stack(philox((counter, rest[0], rest[1], rest[2]), (seeds, rest[3])), axis=-1)
     lead = words.shape[:-2]
-    words = xp.reshape(words, (*lead, 4 * blocks))[..., : n * k]
+    words = xp.reshape(words, (*lead, 4 * blocks))[..., skipped : skipped + n * k]
     kept = xp.reshape(words >= int(rate * 2**32), (*lead, n, k))
     return xp.astype(kept, dtype) * (1.0 / (1.0 - rate))

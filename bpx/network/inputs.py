@@ -228,7 +228,16 @@ def _check_values(backend: Backend, t: Array, loss: Loss, name: str) -> None:
             )
 
 
-def sample_weights(backend: Backend, dtype: Any, weight: Any, n: int, stack: int | None) -> Array | None:
+def sample_weights(
+    backend: Backend,
+    dtype: Any,
+    weight: Any,
+    n: int,
+    stack: int | None,
+    *,
+    name: str = "sample_weight",
+    whole: bool = True,
+) -> Array | None:
     """Bring sample weights through the gate.
 
     Parameters
@@ -241,6 +250,10 @@ def sample_weights(backend: Backend, dtype: Any, weight: Any, n: int, stack: int
         Rows expected.
     stack : int or None
         K, or None for a single network.
+    name : str
+        How error messages call it.
+    whole : bool
+        Whether these are all samples, whose weights must not all be zero.
 
     Returns
     -------
@@ -252,18 +265,16 @@ def sample_weights(backend: Backend, dtype: Any, weight: Any, n: int, stack: int
     """
     if weight is None:
         return None
-    w = numeric(backend, weight, "sample_weight")
+    w = numeric(backend, weight, name)
     allowed = [(n,)] + ([(stack, n)] if stack is not None else [])
     if tuple(w.shape) not in allowed:
         expected = " or ".join(str(shape) for shape in allowed)
-        raise ShapeError(
-            f"sample_weight: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}"
-        )
+        raise ShapeError(f"{name}: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}")
     w = cast(backend, w, dtype)
-    check_finite(backend, w, "sample_weight")
+    check_finite(backend, w, name)
     xp = backend.xp
     if float(xp.min(w)) < 0.0:
-        raise ValueError(f"sample_weight: expected weights >= 0, got {float(xp.min(w))}")
-    if float(xp.min(xp.sum(w, axis=-1))) <= 0.0:
-        raise ValueError("sample_weight: expected at least one weight > 0 (for each network), got only zeros")
+        raise ValueError(f"{name}: expected weights >= 0, got {float(xp.min(w))}")
+    if whole and float(xp.min(xp.sum(w, axis=-1))) <= 0.0:
+        raise ValueError(f"{name}: expected at least one weight > 0 (for each network), got only zeros")
     return w[..., None]

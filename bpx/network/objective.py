@@ -32,10 +32,11 @@ Mask = Callable[[int, Array], Array | None]
 
 @dataclass(frozen=True)
 class DropoutKey:
-    """Which dropout masks to use: the training run's seed in [0, 2^32) and the update's number."""
+    """Which dropout masks to use: the training run's seed in [0, 2^32), the update's number, the batch's first row."""
 
     run: int
     step: int | Array
+    first: int = 0
 
 
 def propagate(
@@ -126,6 +127,9 @@ class Objective:
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
+        # Joins this process's mean loss and gradient of a batch with those of others, where there are any; see
+        # `bpx.training.parallel`. Called with the loss, the gradient, the rows and their weights.
+        self.combine: Callable[[Array, Array, int, Array | None], tuple[Array, Array]] | None = None
         self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
@@ -177,12 +181,18 @@ class Objective:
     ) -> tuple[Array, Any]:
         """One forward and one backward."""
         xp, net = self._xp, self._net
-        mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
-        self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
-        loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
-        grad_x = backpropagate(
-            xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
-        )
+        if X.shape[-2] == 0:  # of a small last batch some processes have no rows; they take part all the same
+            loss, grad_x = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device), None
+            self.grad[...] = 0.0
+        else:
+            mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
+            self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
+            loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
+            grad_x = backpropagate(
+                xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
+            )
+        if self.combine is not None:
+            loss, self.grad = self.combine(loss, self.grad, X.shape[-2], weight)
         if self._l2 is not None or self._l1 is not None:
             samples = self._samples(X, weight)
             loss, self.grad = self._linear.add_penalty(xp, loss, net.flat, self._l2, self._l1, samples, self.grad)
@@ -203,7 +213,7 @@ class Objective:
                 return None
             shape = (a.shape[-2], a.shape[-1])
             return self._dropout_mask(
-                self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype
+                self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype, key.first
             )
 
         return mask

@@ -5,21 +5,27 @@ The order is drawn on the host, so that every backend sees the same batches; the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple, final
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
 
+if TYPE_CHECKING:
+    from bpx.training.parallel import Ranks
+
 __all__ = [
     "SAMPLINGS",
+    "ArrayFeed",
+    "Batch",
     "Data",
+    "Feed",
     "Order",
     "Sampler",
     "SparseRows",
-    "batches",
     "check_batch_size",
     "check_sampling",
     "chunks",
@@ -37,6 +43,53 @@ class Data(NamedTuple):
     X: Array
     y: Array
     weight: Array | None = None
+
+
+class Batch(NamedTuple):
+    """The rows of one step that this process computes.
+
+    Parameters
+    ----------
+    source : int
+        Which of the feed's sources they are in.
+    rows, on_device : integer array of shape (n,), or None for all rows in their order
+        On the host and on the device.
+    n : int
+        How many.
+    first : int
+        Where they begin in the whole batch, of which other processes may have the rest.
+    """
+
+    source: int
+    rows: np.ndarray[Any, Any] | None
+    on_device: Array | None
+    n: int
+    first: int = 0
+
+
+class Feed(ABC):
+    """Gives training its batches.
+
+    Attributes
+    ----------
+    sources : sequence of Data
+        What batches index; a source keeps its arrays, whatever is in them.
+    data : Data, or what `chunks` takes
+        All samples.
+    plan : dict
+        What must be the same where a run goes on in another process, as plain values.
+    state : object
+        Plain data from which the coming epochs are drawn; set it to draw them again.
+    """
+
+    sources: Sequence[Data]
+    data: Any
+    plan: dict[str, Any]
+    state: Any = None
+
+    @abstractmethod
+    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
+        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
 
 
 def check_batch_size(batch_size: int | None, n: int) -> int:
@@ -103,8 +156,12 @@ class SparseRows:
         out[...] = self._matrix[rows].toarray()
 
 
-def chunks(data: Data, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense)."""
+def chunks(data: Any, size: int) -> Iterator[Data]:
+    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense, streams are read)."""
+    if hasattr(data, "parts"):
+        for part in data.parts():
+            yield from chunks(part, size)
+        return
     for start in range(0, data.X.shape[0], size):
         stop = min(start + size, data.X.shape[0])
         sparse = isinstance(data.X, SparseRows)
@@ -113,19 +170,51 @@ def chunks(data: Data, size: int) -> Iterator[Data]:
         yield Data(X, data.y[start:stop, ...], weight)
 
 
-def batches(backend: Backend, n: int, size: int, order: Order, first: int = 0) -> Iterator[tuple[Any, Any]]:
-    """One epoch of batches in that order: rows of each on the host and on the device; None for all in their order.
+@final
+class ArrayFeed(Feed):
+    """Batches of arrays that lie where the network is.
 
-    The last is smaller where n is not a multiple of `size`. The `first` samples have been visited.
+    Parameters
+    ----------
+    backend : Backend
+        The network's.
+    data : Data
+        All samples.
+    size : int
+        Rows of a batch; the last of an epoch is smaller where the samples are no multiple of it.
+    order : callable
+        ``order()`` gives the host indices of an epoch's samples, or None for the order they have.
+    ranks : Ranks, optional
+        Processes that share each batch.
     """
-    if order is None:
-        if size == n:
-            if first == 0:
-                yield None, None
-            return
-        order = np.arange(n, dtype=np.int64)
-    index = backend.asarray(order)
-    for start in range(first, n, size):
-        stop = min(start + size, n)
-        rows = order[start:stop]
-        yield rows, rows if index is order else index[start:stop]
+
+    def __init__(
+        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Ranks | None = None
+    ) -> None:
+        self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
+        self._backend, self._size, self._order, self._ranks = backend, size, order, ranks
+
+    @property
+    def state(self) -> Any:
+        return getattr(self._order, "state", None)
+
+    @state.setter
+    def state(self, state: Any) -> None:
+        self._order.state = state  # type: ignore[attr-defined]
+
+    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
+        n, size, order = self.data.X.shape[0], self._size, self._order()
+        if order is None:
+            if size == n and self._ranks is None:
+                if first == 0:
+                    yield Batch(0, None, None, n)
+                return
+            order = np.arange(n, dtype=np.int64)
+        index = self._backend.asarray(order)
+        for start in range(first * size, n, size):
+            stop, own = min(start + size, n), 0
+            if self._ranks is not None:
+                share = self._ranks.share(stop - start)
+                start, stop, own = start + share.start, start + share.stop, share.start
+            rows = order[start:stop]
+            yield Batch(0, rows, rows if index is order else index[start:stop], stop - start, own)

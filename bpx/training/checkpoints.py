@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from bpx.training.descent import Descent
     from bpx.training.monitor import Run
 
-__all__ = ["Keeper"]
+__all__ = ["GOES_ON", "Keeper", "put_back"]
 
 Path = str | os.PathLike[str]
 
 # Reasons after which more epochs go on; after any other a resumed run is done.
-_GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
+GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
 
 
 def _interval(name: str, value: int | None) -> int | None:
@@ -122,32 +122,13 @@ class Keeper:
     def keeps(self, run: Run, descent: Descent, saved: State | None) -> Iterator[StopReason | None]:
         """Keep this run, from where `saved` was made; gives the reason where that run was done."""
         self._run, self._descent = run, descent
-        done = None if saved is None else self._resume(saved)
+        done = None
+        if saved is not None:
+            reason = put_back(run, descent, saved, self._path)
+            self._written = (descent.step, descent.epoch, reason)
+            done = None if reason in GOES_ON else reason
         with self._signals():
             yield done
-
-    def _resume(self, saved: State) -> StopReason | None:
-        """Put a checkpoint's state into a run that has just begun; the reason where that run was done."""
-        run, descent = self._run, self._descent
-        net, backend = run.net, run.net.backend
-        try:
-            flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
-            descent.begin(net.flat)
-            fresh, kept = descent.snapshot(), dict(saved["descent"])
-            for name in ("state", "schedule_state"):
-                kept[name] = placed(kept[name], fresh[name], backend, name)
-            if kept["sums"] is not None:
-                rows = kept["sums"]["rows"]
-                kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
-            of_run = placed(saved["run"], run.snapshot(), backend, "run")
-            reason = None if saved["reason"] is None else StopReason[saved["reason"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise FileFormatError(f"{self._path}: expected the state of a run, got another ({error!r})") from error
-        net.flat[...] = flat
-        descent.restore(kept)
-        run.restore(of_run)
-        self._written = (descent.step, descent.epoch, reason)
-        return None if reason in _GOES_ON else reason
 
     # ------------------------------------------------------------------ out
 
@@ -242,6 +223,37 @@ class Keeper:
         self._give_back()
         assert number is not None
         signal.raise_signal(number)
+
+
+# ---------------------------------------------------------------------- a run
+
+
+def put_back(run: Run, descent: Descent, saved: State, name: str) -> StopReason | None:
+    """Put a checkpoint's state into a run that has just begun; the reason for which that run ended, if it had.
+
+    Raises
+    ------
+    FileFormatError
+        If it is not the state of a run; says the file's `name`.
+    """
+    net, backend = run.net, run.net.backend
+    try:
+        flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
+        descent.begin(net.flat)
+        fresh, kept = descent.snapshot(), dict(saved["descent"])
+        for part in ("state", "schedule_state"):
+            kept[part] = placed(kept[part], fresh[part], backend, part)
+        if kept["sums"] is not None:
+            rows = kept["sums"]["rows"]
+            kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
+        of_run = placed(saved["run"], run.snapshot(), backend, "run")
+        reason = None if saved["reason"] is None else StopReason[saved["reason"]]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise FileFormatError(f"{name}: expected the state of a run, got another ({error!r})") from error
+    net.flat[...] = flat
+    descent.restore(kept)
+    run.restore(of_run)
+    return reason
 
 
 # ---------------------------------------------------------------------- arrays

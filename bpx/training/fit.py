@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
+from bpx._version import __version__
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Sampler, check_batch_size, check_sampling
+from bpx.training.batches import ArrayFeed, Data, Feed, Sampler, check_batch_size, check_sampling
 from bpx.training.callbacks import Callback, ProgressLines, as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
+from bpx.training.parallel import Ranks, join
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
+from bpx.training.streams.stream import Stream, is_stream, stream
 
 __all__ = ["fit"]
 
@@ -29,7 +33,7 @@ __all__ = ["fit"]
 def fit(
     net: MLP,
     X: Any,
-    y: Any,
+    y: Any = None,
     loss: str | Loss | Callable[..., Any] = "cross_entropy",
     optimizer: str | Optimizer | SciPy = "adam",
     epochs: int = 20,
@@ -47,6 +51,7 @@ def fit(
     checkpoint_every: int | None = 1,
     checkpoint_steps: int | None = None,
     resume: bool = False,
+    comm: Any = None,
 ) -> History:
     """Train a network in place.
 
@@ -54,10 +59,12 @@ def fit(
     ----------
     net : MLP
         Changed in place.
-    X : array or SciPy sparse matrix of shape (n, n_in)
+    X : array or SciPy sparse matrix of shape (n, n_in), or what `bpx.stream` takes
         On the host, or on the network's backend and device; copied there once. Sparse rows become dense batch by batch.
+        Memory maps, zarr, dask and HDF5 arrays and iterables of batches are read while training goes on, and need not
+        fit into memory.
     y : array of shape (n, n_out), or (n,) for one output or integer class labels
-        Targets.
+        Targets; None where X has them.
     loss : str, Loss or function
         squared_error, absolute_error, huber, quantile, binary_cross_entropy, cross_entropy, poisson, or one's own.
     optimizer : str, Optimizer or SciPy
@@ -67,16 +74,17 @@ def fit(
         Passes over the data at most (iterations, for SciPy's methods).
     batch_size : int or None
         Samples per step: 1 is online, None the full batch. With fewer samples than that an epoch is one step: small
-        data want a smaller batch or more epochs. SciPy's methods always take the full batch.
+        data want a smaller batch or more epochs. SciPy's methods always take the full batch. Of a stream of batches,
+        None takes each as it comes.
     sampling : {"shuffle", "sequential", "replacement"}
-        A new order each epoch, the order they have, or n random draws.
+        A new order each epoch, the order they have, or n random draws. What streams do is in `bpx.stream`.
     l2 : float, or K floats for a stack
         Adds l2/2 times the sum of squared weights (biases excluded, not divided by the batch) to the loss.
     sample_weight : array of shape (n,), or (K, n) for a stack, optional
         Not negative, not all zero.
     class_weight : dict of int to float, or "balanced", optional
         Factor for the samples of each class; a class that is not named has 1. "balanced" is n / (classes * count).
-    validation : (X, y) or (X, y, sample_weight), optional
+    validation : (X, y), (X, y, sample_weight) or stream, optional
         Loss on it is recorded after each epoch, without penalty.
     stop : StopRule or list of them
         See `bpx.stop`.
@@ -95,6 +103,11 @@ def fit(
     resume : bool
         Go on from `checkpoint` where it exists, with the same data and arguments (`epochs` may be larger): parameters,
         history and predictions are then those of a run that never stopped. Callbacks begin anew.
+    comm : "mpi" or mpi4py communicator, optional
+        Train with all processes that ``mpiexec -n 4 python -m mpi4py script.py`` has started (extra ``mpi``): each
+        computes its share of every batch, and their sum is the step of a single process. All give the same arguments
+        and data, or ``bpx.stream(batches, sharded=True)`` with their own. Stopping rules, callbacks, progress and
+        checkpoints are rank 0's.
 
     Returns
     -------
@@ -109,6 +122,8 @@ def fit(
         If `resume` finds only damaged checkpoints.
     FileNotFoundError
         If there is no folder for `checkpoint`.
+    RankFailedError
+        If another process of `comm` failed; says its error.
 
     Warns
     -----
@@ -122,66 +137,158 @@ def fit(
     On NumPy, where Numba is installed, compiled kernels do part of the work: their first use on a machine takes some
     seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
     """
-    if not isinstance(net, MLP):
-        raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
-    chosen = losses.get(loss)
-    solver = solvers.get(optimizer)
-    first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
-    epochs = _check_epochs(epochs)
-    check_sampling(sampling)
-    rules = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
+    ranks = join(comm)
+    with nullcontext() if ranks is None else ranks.agreeing():
+        if not isinstance(net, MLP):
+            raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
+        chosen = losses.get(loss)
+        solver = solvers.get(optimizer)
+        first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
+        epochs = _check_epochs(epochs)
+        check_sampling(sampling)
+        rules = _check_rules(stop)
+        hooks = _check_callbacks(callbacks, progress)
+        seed = _check_seed(seed)
+        if checkpoint is None and (resume or checkpoint_steps is not None):
+            raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
+        if solver is not None:
+            _check_solver(solver, X, y, checkpoint, ranks)
+        objective = Objective(net, chosen, l2)
+        feed, size = _feed(net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks)
+        held_out = None if validation is None else _validation(net, validation, chosen, ranks)
+        scipy_minimize = None if solver is None else solvers.check(net, solver)
+        bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
+        plan = _plan(net, feed, chosen, first_order, rules, size, sampling, seed)
+        watches = ranks is None or ranks.is_first
+        keeper = saved = None
+        if checkpoint is not None and watches:
+            from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
+
+            keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan)
+            saved = keeper.load() if resume else None
+    if ranks is not None:
+        ranks.compare({"bpx": __version__, "numpy": np.__version__, "epochs": epochs, "seeds": list(net.seeds), **plan})
+        saved = ranks.from_first(saved)
+        ranks.begin(net)
+
+    with net.backend.scope(), np.errstate(all="ignore"), nullcontext() if ranks is None else ranks.together():
+        run = Run(
+            net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
+            _advice(net, first_order), ranks=ranks,
+        )  # fmt: skip
+
+        def train() -> StopReason:
+            if solver is not None:
+                return solvers.minimize(scipy_minimize, run, objective, feed.data, solver)
+            assert bound is not None
+            assert first_order is not None
+            descent = Descent(bound, first_order.schedule, feed, seed, ranks=ranks)
+            if keeper is not None:
+                with keeper.keeps(run, descent, saved) as done:
+                    return done or descent.train(run, objective, keeper)
+            return _train_with_first(descent, run, objective, saved)
+
+        reason = run.carry_out(train)
+        history = run.finish(reason) if watches else run.history
+        if ranks is not None:
+            ranks.decide(0)
+            history = ranks.from_first(history)
+    return history
+
+
+def _train_with_first(descent: Descent, run: Run, objective: Objective, saved: Any) -> StopReason:
+    """Train; from where rank 0's checkpoint was made, on a rank that has none itself."""
+    if saved is not None:
+        from bpx.training.checkpoints import GOES_ON, put_back
+
+        saved["run"]["rules"] = []  # are rank 0's
+        reason = put_back(run, descent, saved, "rank 0's checkpoint")
+        if reason not in GOES_ON:
+            assert reason is not None
+            return reason
+    return descent.train(run, objective)
+
+
+def _feed(
+    net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any, batch_size: int | None, sampling: str,
+    seed: int, ranks: Ranks | None,
+) -> tuple[Feed, int]:  # fmt: skip
+    """The data as batches, and how many rows a batch has (0: as they come)."""
+    if is_stream(X, y):
+        from bpx.training.streams.feed import feed_of, fits, read_whole
+
+        given = X if isinstance(X, Stream) else stream(X, y, sample_weight)
+        if isinstance(X, Stream) and (y is not None or sample_weight is not None):
+            raise TypeError("y, sample_weight: expected None, as the stream has its own; give them to bpx.stream")
+        if not fits(given, net, loss):
+            if sampling == "replacement":
+                raise ValueError("sampling: expected 'shuffle' or 'sequential' for a stream, got 'replacement'")
+            if isinstance(class_weight, str):
+                raise ValueError("class_weight: expected a dict for a stream, whose classes are not counted before"
+                                 f" training, got {class_weight!r}")  # fmt: skip
+            found = feed_of(net, given, loss, class_weight, batch_size, sampling, seed, ranks)
+            return found, found.size
+        X, y, sample_weight = read_whole(given)
+    if y is None:
+        raise TypeError("y: expected targets, got None; only a stream of batches (X, y) has its own")
+    data = gate(net, X, y, loss, sample_weight, class_weight)
+    size = check_batch_size(batch_size, data.X.shape[0])
+    return ArrayFeed(net.backend, data, size, Sampler(sampling, data.X.shape[0], size, seed), ranks), size
+
+
+def _validation(net: MLP, validation: Any, loss: Loss, ranks: Ranks | None) -> Any:
+    """Validation data, or this rank's share of them."""
+    pair = isinstance(validation, (tuple, list)) and len(validation) in (2, 3)
+    if isinstance(validation, Stream) or (pair and is_stream(validation[0], validation[1])):
+        from bpx.training.streams.feed import in_order
+
+        return in_order(validation if isinstance(validation, Stream) else stream(*validation), net, loss, ranks)
+    data = gate_validation(net, validation, loss)
+    if ranks is None:
+        return data
+    own = ranks.share(data.X.shape[0])
+    return Data(data.X[own, ...], data.y[own, ...], None if data.weight is None else data.weight[..., own, :])
+
+
+def _check_rules(stop: Any) -> list[StopRule]:
+    """Stopping rules as a list."""
+    rules: list[Any] = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
     for rule in rules:
         if not isinstance(rule, StopRule):
             raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
-    given: Any = callbacks
+    return rules
+
+
+def _check_callbacks(given: Any, progress: bool | int) -> list[Callback]:
+    """Callbacks as objects, with the one that shows progress."""
     hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
     if not isinstance(progress, (bool, int, np.integer)) or progress < 0:
         raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
-    if checkpoint is None and (resume or checkpoint_steps is not None):
-        raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
-    if checkpoint is not None and solver is not None:
+    if progress:
+        hooks.append(ProgressLines(None if progress is True else int(progress)))
+    return hooks
+
+
+def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks | None) -> None:
+    """Refuse what SciPy's methods cannot do."""
+    if checkpoint is not None:
         raise ValueError(
             f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
             " 'adam' or another first-order optimizer, or keep net.flat in a callback"
         )
-    if progress:
-        hooks.append(ProgressLines(None if progress is True else int(progress)))
-    seed = _check_seed(seed)
-
-    objective = Objective(net, chosen, l2)
-    data = gate(net, X, y, chosen, sample_weight, class_weight)
-    held_out = None if validation is None else gate_validation(net, validation, chosen)
-    size = check_batch_size(batch_size, data.X.shape[0])
-    scipy_minimize = None if solver is None else solvers.check(net, solver)
-    bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
-
-    keeper = saved = None
-    if checkpoint is not None:
-        plan = _plan(net, data, chosen, first_order, rules, size, sampling, seed)
-        from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
-
-        keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan)
-        saved = keeper.load() if resume else None
-    run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
-
-    def train() -> StopReason:
-        if solver is not None:
-            return solvers.minimize(scipy_minimize, run, objective, data, solver)
-        assert bound is not None
-        assert first_order is not None
-        order = Sampler(sampling, data.X.shape[0], size, seed)
-        descent = Descent(bound, first_order.schedule, size, order, seed)
-        if keeper is None:
-            return descent.train(run, objective, data)
-        with keeper.keeps(run, descent, saved) as done:
-            return done or descent.train(run, objective, data, keeper)
-
-    with net.backend.scope(), np.errstate(all="ignore"):
-        return run.finish(run.carry_out(train))
+    if ranks is not None:
+        raise ValueError(
+            f"comm: optimizer {solver.method!r} runs in one process; use 'adam' or another first-order one"
+        )
+    if is_stream(X, y):
+        raise ValueError(
+            f"X: optimizer {solver.method!r} needs all samples in memory, got a stream; use 'adam' or another"
+            " first-order optimizer, or numpy.asarray(X)"
+        )
 
 
 def _plan(
-    net: MLP, data: Any, loss: Loss, optimizer: Any, rules: Sequence[StopRule], size: int, sampling: str, seed: int
+    net: MLP, feed: Feed, loss: Loss, optimizer: Any, rules: Sequence[StopRule], size: int, sampling: str, seed: int
 ) -> dict[str, Any]:
     """What must be the same for a run to go on, as plain values."""
     return {
@@ -196,8 +303,8 @@ def _plan(
         "optimizer": type(optimizer).__name__,
         "schedule": type(optimizer.schedule).__name__,
         "stop": [type(rule).__name__ for rule in rules],
-        "samples": data.X.shape[0],
-        "weighted": data.weight is not None,
+        "weighted": feed.sources[0].weight is not None,
+        **feed.plan,
         "batch_size": size,
         "sampling": sampling,
         "seed": seed,

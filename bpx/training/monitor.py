@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from bpx.training.batches import Data, chunks
 from bpx.training.callbacks import Callback, asks_to_stop
 from bpx.training.history import History, StopReason
 from bpx.training.stopping import StopRule
+
+if TYPE_CHECKING:
+    from bpx.training.parallel import Ranks
 
 __all__ = ["Run"]
 
@@ -47,20 +50,22 @@ class Run:
 
     Notes
     -----
-    With `goes_on` a loss that is not finite is recorded like any other: rules and the caller judge it.
+    With `goes_on` a loss that is not finite is recorded like any other: rules and the caller judge it. With `ranks` the
+    validation data are this rank's share, and rank 0's rules and callbacks decide for all.
     """
 
     def __init__(
         self,
         net: MLP,
-        data: Data,
+        data: Any,
         objective: Objective,
-        validation: Data | None,
+        validation: Any,
         rules: Sequence[StopRule],
         callbacks: Sequence[Callback],
         epochs: int,
         advice: str,
         goes_on: bool = False,
+        ranks: Ranks | None = None,
     ) -> None:
         self.net = net
         self.data = data
@@ -76,6 +81,7 @@ class Run:
         self._plain = Objective(net, objective.loss)
         self._advice = advice
         self._goes_on = goes_on
+        self._ranks = ranks
         self._callbacks = list(callbacks)
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
@@ -100,6 +106,8 @@ class Run:
         try:
             return train()
         except KeyboardInterrupt:
+            if self._ranks is not None:  # it ends the other ranks too
+                raise
             return StopReason.INTERRUPTED
 
     def snapshot(self) -> State:
@@ -140,6 +148,15 @@ class Run:
 
     def end_epoch(self, loss: Array, learning_rate: Any = None) -> StopReason | None:
         """Record an epoch with that mean loss (on the device); the reason to stop, if there is one."""
+        reason = self._end_epoch(loss, learning_rate)
+        if self._ranks is None:
+            return reason
+        reasons = list(StopReason)
+        code = self._ranks.decide(0 if reason is None else 1 + reasons.index(reason))
+        return None if code == 0 else reasons[code - 1]
+
+    def _end_epoch(self, loss: Array, learning_rate: Any) -> StopReason | None:
+        """`end_epoch` as this process sees it."""
         self.epoch += 1
         # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
         host = self.net.backend.to_host(loss + 0.0 * self._sum(self.net.flat, axis=-1))
@@ -159,7 +176,7 @@ class Run:
             if np.all(self._diverged):
                 return StopReason.DIVERGED
         if self._validation is not None:
-            self.val_loss = self.evaluate(self._validation)
+            self.val_loss = self._mean(*self._sums(self._validation), self._ranks)
             self.history.val_loss.append(self.val_loss)
         return self._ask()
 
@@ -230,20 +247,34 @@ class Run:
 
     def evaluate(self, data: Data) -> Any:
         """Mean loss on data, without penalty and dropout: a float, or an array of shape (K,)."""
-        xp = self.net.backend.xp
+        return self._mean(*self._sums(data))
+
+    def _sums(self, data: Data) -> tuple[Any, Any]:
+        """Sum of the losses times their weights, and of the weights, on the host."""
+        xp, to_host = self.net.backend.xp, self.net.backend.to_host
         total, weights = 0.0, 0.0
         for part in chunks(data, CHUNK):
             weight = part.X.shape[0] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
             total = total + self._plain.value(*part) * weight
             weights = weights + weight
-        host = self.net.backend.to_host(total / weights)
+        host = np.asarray(total) if isinstance(total, float) else to_host(total)
+        return host, weights if isinstance(weights, (int, float)) else to_host(weights)
+
+    @staticmethod
+    def _mean(total: Any, weights: Any, ranks: Ranks | None = None) -> Any:
+        """Their quotient, over all ranks where there are any: a float, or an array of shape (K,)."""
+        if ranks is not None:
+            total, weights = ranks.total(total, weights)
+        host = np.asarray(total / weights)
         return float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
 
     def error_rate(self, cutoff: float = 0.5) -> Any:
         """Share of training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
         xp = self.net.backend.xp
+        rows = 0
         wrong: Any = 0  # an integer: an integer array and 0.0 do not add up in every library
         for part in chunks(self.data, CHUNK):
+            rows += part.X.shape[0]
             output = self.net.forward(part.X)
             if output.shape[-1] == 1:
                 missed = (output > cutoff) != (part.y > cutoff)
@@ -252,5 +283,5 @@ class Run:
                 target = part.y if part.y.ndim == 1 else xp.argmax(part.y, axis=-1)
                 missed = xp.argmax(output, axis=-1) != target
             wrong = wrong + xp.sum(xp.astype(missed, xp.int64), axis=-1)
-        host = self.net.backend.to_host(wrong) / self.data.X.shape[0]
+        host = self.net.backend.to_host(wrong) / rows
         return float(host) if host.ndim == 0 else host

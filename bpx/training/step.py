@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
@@ -15,9 +16,15 @@ from bpx.kernels import select
 from bpx.kernels.recording import Replay, launch, record
 from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
-from bpx.training.batches import Data, SparseRows
+from bpx.training.batches import Batch, Data, SparseRows
+
+if TYPE_CHECKING:
+    from bpx.training.parallel import Ranks
 
 __all__ = ["Step"]
+
+# Recordings that are kept: batches of ever new sizes, as a stream may give them, are computed without.
+RECORDINGS = 16
 
 
 @dataclass(slots=True)
@@ -43,8 +50,8 @@ class Step:
         Changed in place.
     objective : Objective
         Loss and gradient; from now on it computes with kernels where there are any.
-    data : Data
-        All samples.
+    sources : sequence of Data
+        What batches index.
     optimizer : Optimizer
         Bound to the network's device.
     state : dict
@@ -53,6 +60,8 @@ class Step:
         Of the dropout masks, with the network's own.
     by_rows : bool
         Whether the mean loss weighs each batch by its rows, not by its sample weights.
+    ranks : Ranks, optional
+        Processes that share each batch.
 
     Attributes
     ----------
@@ -61,20 +70,31 @@ class Step:
     """
 
     def __init__(
-        self, net: MLP, objective: Objective, data: Data, optimizer: Optimizer, state: State, seed: int, by_rows: bool
+        self,
+        net: MLP,
+        objective: Objective,
+        sources: Sequence[Data],
+        optimizer: Optimizer,
+        state: State,
+        seed: int,
+        by_rows: bool,
+        ranks: Ranks | None = None,
     ) -> None:
         twins = select.for_backend(net.backend, net.dtype)
         objective.use(twins)
         self.state = state
-        if twins.records and not isinstance(data.X, SparseRows):  # rows of others are gathered by copying everything
-            data = Data(*(None if a is None else np.ascontiguousarray(a) for a in data))
-        self._net, self._objective, self._data, self._optimizer = net, objective, data, optimizer
+        if twins.records:
+            sources = [_contiguous(data) for data in sources]
+        if ranks is not None:
+            objective.combine = ranks.combine
+        self._net, self._objective, self._sources, self._optimizer = net, objective, sources, optimizer
+        self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
         self._drops, self._run_seed = any(net.dropout), fold(seed)
-        self._by_rows = by_rows or data.weight is None
+        self._by_rows = ranks is None and (by_rows or sources[0].weight is None)
         self._records = twins.records
-        self._recorded: dict[tuple[int, bool], Recorded | None] = {}
+        self._recorded: dict[tuple[int, int, int, bool], Recorded | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
     def _zeros(self) -> Array:
@@ -106,32 +126,33 @@ class Step:
         # an epoch drawn with replacement may hold no sample that has a weight
         return self.total / self._xp.where(self.weights > 0.0, self.weights, self._xp.ones_like(self.weights))
 
-    def __call__(self, rows: np.ndarray[Any, Any] | None, index: Array | None, rate: Any, done: int) -> None:
+    def __call__(self, batch: Batch, rate: Any, done: int) -> None:
         """One update.
 
         Parameters
         ----------
-        rows, index : integer array of shape (n,), or None for all samples
-            The batch, on the host and on the device.
+        batch : Batch
+            Its rows.
         rate : float or Array of shape (K, 1)
             Learning rate.
         done : int
             Updates made before this one.
         """
-        n = self._data.X.shape[0] if rows is None else rows.shape[0]
-        self._rows_done += n
-        if not self._records:
-            self._compute(rows, index, rate, done, None)
+        self._rows_done += batch.n
+        if not self._records or batch.n == 0:
+            self._compute(batch, rate, done, None)
             return
-        key = n, isinstance(rate, float)  # a rate for all may become one for each network
+        # a rate for all may become one for each network
+        key = batch.source, batch.n, batch.first, isinstance(rate, float)
         if key not in self._recorded:
-            self._recorded[key] = self._record(rows, rate)
+            full = len(self._recorded) >= RECORDINGS
+            self._recorded[key] = None if full else self._record(batch, rate)
         recorded = self._recorded[key]
         if recorded is None:
-            self._compute(rows, index, rate, done, None)
+            self._compute(batch, rate, done, None)
             return
-        if rows is not None:
-            recorded.rows[...] = rows  # type: ignore[index]
+        if batch.rows is not None:
+            recorded.rows[...] = batch.rows  # type: ignore[index]
         if rate is not recorded.written:
             recorded.rate[...] = recorded.written = rate
         if self._drops:
@@ -140,21 +161,22 @@ class Step:
         recorded.replay()
         self.state["step"] = done + 1
 
-    def _record(self, rows: np.ndarray[Any, Any] | None, rate: Any) -> Recorded | None:
+    def _record(self, batch: Batch, rate: Any) -> Recorded | None:
         """The step for a batch of that size; None where something in it cannot be recorded."""
-        own_rows = None if rows is None else np.array(rows)
+        own_rows = None if batch.rows is None else np.array(batch.rows)
+        own = batch._replace(rows=own_rows, on_device=own_rows)
         own_rate = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
         state = self.state
-        replay = record(lambda: self._compute(own_rows, own_rows, own_rate, done, number))
+        replay = record(lambda: self._compute(own, own_rate, done, number))
         self.state = state
         return None if replay is None else Recorded(replay, own_rows, own_rate, done, number)
 
-    def _compute(self, rows: Any, index: Any, rate: Any, done: Any, number: Any) -> None:
+    def _compute(self, batch: Batch, rate: Any, done: Any, number: Any) -> None:
         """The step itself."""
         net, xp = self._net, self._xp
-        X, y, weight = self._gather(rows, index)
-        key = DropoutKey(self._run_seed, done) if self._drops else None
+        X, y, weight = self._gather(batch)
+        key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None
         loss, grads = self._objective.value_and_grad(X, y, weight, key)
         params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
         if params is not net.flat:
@@ -162,15 +184,15 @@ class Step:
         if self._by_rows:
             self.total = self._linear.accumulate(xp, self.total, loss, X.shape[0])
         else:
-            sums = self._linear.weight_sum(xp, weight)
+            sums = self._linear.weight_sum(xp, weight) if self._ranks is None else self._ranks.weight
             self.total = self._linear.accumulate(xp, self.total, loss, sums)
             self.weights = self._linear.accumulate(xp, self.weights, sums, 1)
 
-    def _gather(self, rows: Any, index: Any) -> Data:
-        """The batch."""
-        data, xp, gather = self._data, self._xp, self._linear.gather
+    def _gather(self, batch: Batch) -> Data:
+        """The rows of the batch."""
+        data, index, xp, gather = self._sources[batch.source], batch.on_device, self._xp, self._linear.gather
         if isinstance(data.X, SparseRows):
-            X = self._dense(data.X, slice(None) if rows is None else rows)
+            X = self._dense(data.X, slice(None) if batch.rows is None else batch.rows)
         else:
             X = data.X if index is None else gather(xp, data.X, index)
         if index is None:
@@ -186,3 +208,10 @@ class Step:
         X = np.empty((n, sparse.shape[1]), dtype=self._net.flat.dtype)
         launch(sparse.fill, rows, X)
         return X
+
+
+def _contiguous(data: Data) -> Data:
+    """The same samples with their rows one after the other: others are gathered by copying everything."""
+    if isinstance(data.X, SparseRows):
+        return data
+    return Data(*(None if part is None else np.ascontiguousarray(part) for part in data))

@@ -12,7 +12,7 @@ __all__ = ["class_weights"]
 HostArray = np.ndarray[Any, Any]
 
 
-def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int) -> HostArray:
+def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int, whole: bool = True) -> HostArray:
     """The weight of each sample, from its class.
 
     Parameters
@@ -23,6 +23,8 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
         Classes that are not named have weight 1; "balanced" is n / (classes present * count).
     n_out : int
         Outputs of the network: that many classes, two for one output.
+    whole : bool
+        Whether these are all samples, whose weights must not all be zero.
 
     Returns
     -------
@@ -61,6 +63,6 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
     else:
         raise TypeError(f"class_weight: expected a dict or 'balanced', got {type(class_weight).__name__}")
     weights: HostArray = factors[labels][:, None]
-    if not np.any(weights > 0.0):
+    if whole and not np.any(weights > 0.0):
         raise ValueError("class_weight: every sample would have weight 0; give a class that occurs a positive weight")
     return weights

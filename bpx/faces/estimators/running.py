@@ -20,7 +20,7 @@ from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Data
+from bpx.training.batches import ArrayFeed, Data
 from bpx.training.callbacks import ProgressLines, as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate
@@ -160,7 +160,7 @@ def descend(
         return rows if est.shuffle and size < n else None
 
     bound = optimizer.bind(net.asarray, net.stack)
-    descent = Descent(bound, schedule, size, order, by_rows=True)
+    descent = Descent(bound, schedule, ArrayFeed(net.backend, data, size, order), by_rows=True)
     if est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
         epoch_end.restores = est.monitor is not None
@@ -174,7 +174,7 @@ def descend(
             if rate is not None:
                 rate.now = est._resume["rate"]
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
-    reason = run.carry_out(lambda: descent.train(run, objective, data))
+    reason = run.carry_out(lambda: descent.train(run, objective))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),
         "state": descent.state,

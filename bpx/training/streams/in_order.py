@@ -1,0 +1,92 @@
+"""All rows of a stream in their order: what measures a loss or an error rate, or answers, goes over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from typing import TYPE_CHECKING, final
+
+from bpx.network.mlp import MLP
+from bpx.training.batches import Data
+from bpx.training.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
+from bpx.training.streams.shuffling import blocks
+from bpx.training.streams.sources import Batches, Part, RowSource
+from bpx.training.streams.stream import Stream
+from bpx.training.streams.windows import Filled, Gate, Halves, filled, slice_rows
+
+if TYPE_CHECKING:
+    from bpx.training.parallel import Ranks
+
+__all__ = ["InOrder"]
+
+
+@final
+class InOrder:
+    """All rows of a stream, or a rank's share of them, in their order: what measures a loss or an error rate goes over.
+
+    Parameters
+    ----------
+    stream : Stream
+    net : MLP
+    gate : Gate
+    lent : Halves, optional
+        A training's, to read into while it does not use them itself; else a buffer is made.
+    ranks : Ranks, optional
+        Each reads its share.
+    """
+
+    def __init__(
+        self, stream: Stream, net: MLP, gate: Gate, lent: Halves | None = None, ranks: Ranks | None = None
+    ) -> None:
+        self._source, self._gate, self._net = stream.source, gate, net
+        self._buffer, self._lent = stream.buffer, lent
+        self._own: Halves | None = None
+        self._share = ranks.share if ranks is not None and isinstance(stream.source, RowSource) else None
+        _, self._like = peek(stream.source, gate)
+        self._rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like))
+
+    def parts(self) -> Generator[Data, None, None]:
+        """One window after the other; each is overwritten by the next but one."""
+        halves = self._lent
+        if halves is None or halves.in_use:  # a callback may ask in the middle of an epoch
+            rows = self._rows if self._lent is None else -(-self._rows // 8)
+            halves = self._own = self._own or Halves(self._net.backend, rows, self._like)
+        rows = halves.sources[0].X.shape[0]
+        with closing(filled(lambda take: self._fill(take, halves, rows), halves)) as windows:
+            for window in windows:
+                yield halves.first_rows(window.half, window.rows)
+
+    def _fill(self, take: Callable[[], int], halves: Halves, rows: int) -> Iterator[Filled]:
+        """Windows of that many rows, the last one smaller."""
+        half, at = -1, 0
+        for where, part in self._pieces():
+            data = self._gate(part, where)
+            begin, n = 0, data.X.shape[0]
+            while begin < n:
+                if at == 0:
+                    half = take()
+                count = min(rows - at, n - begin)
+                halves.write(half, at, slice_rows(data, begin, begin + count))
+                begin, at = begin + count, at + count
+                if at == rows:
+                    halves.send(half, at)
+                    yield Filled(half, at, [])
+                    at = 0
+        if at:
+            halves.send(half, at)
+            yield Filled(half, at, [])
+
+    def _pieces(self) -> Iterator[tuple[str, Part]]:
+        """What is read at once, with its place in words."""
+        source = self._source
+        if isinstance(source, Batches):
+            for number, part in enumerate(source):
+                yield f"batch {number}", part
+            return
+        own = slice(0, source.n) if self._share is None else self._share(source.n)
+        edges = blocks(source.n, rows_at_once(source, self._buffer), source.edges)
+        for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            begin, end = max(a, own.start), min(b, own.stop)
+            if begin < end:
+                yield f"rows {begin} to {end - 1}", source.read(begin, end)
+        source.forget()

@@ -1,0 +1,84 @@
+"""Answers for data that need not fit into memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx.errors import ShapeError
+from bpx.network.mlp import MLP
+from bpx.training.streams.feed import in_order
+from bpx.training.streams.sources import Batches
+from bpx.training.streams.stream import BUFFER, Stream, stream
+
+__all__ = ["predict"]
+
+
+def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
+    """A network's outputs for rows that are read block by block.
+
+    Parameters
+    ----------
+    net : MLP
+        Any.
+    X : array-like of shape (n, n_in), iterable of batches, or Stream
+        What `bpx.stream` takes, without targets: batches are X, or tuples whose first part is X.
+    out : array-like of shape (n, n_out), or (K, n, n_out) for a stack, optional
+        Where outputs are written as they come, such as ``numpy.lib.format.open_memmap(path, "w+", "float32", (n, 10))``
+        or a zarr array; None: a new host array.
+    buffer : int
+        Bytes for rows that have been read; a Stream has its own.
+
+    Returns
+    -------
+    array-like
+        `out`, or a NumPy array of that shape in the network's dtype.
+
+    Raises
+    ------
+    ShapeError, NonFiniteError, TypeError, ValueError
+        Parts of `out` may then have been written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bpx
+    >>> net = bpx.MLP([2, 3, 1], output="sigmoid", backend="numpy")
+    >>> bpx.predict(net, [np.zeros((5, 2)), np.ones((3, 2))]).shape
+    (8, 1)
+    """
+    if not isinstance(net, MLP):
+        raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
+    given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
+    lead = () if net.stack is None else (net.stack,)
+    parts: list[np.ndarray[Any, Any]] = []
+    at = 0
+    for part in in_order(given, net, None).parts():
+        outputs = net.backend.to_host(net.forward(part.X))
+        stop = at + outputs.shape[-2]
+        if out is None:
+            parts.append(np.array(outputs))
+        else:
+            _check_out(out, lead, stop, net.sizes[-1])
+            out[(*(slice(None) for _ in lead), slice(at, stop))] = outputs
+        at = stop
+    if out is None:
+        return np.concatenate(parts, axis=-2)
+    if out.shape[-2] != at:
+        raise ShapeError(f"out: expected {at} rows, as many as X has, got {out.shape[-2]}; the first {at} are written")
+    return out
+
+
+def _is_one(X: Any) -> bool:
+    """Whether X is one array or data set, or a path to one, and not an iterable of batches."""
+    return isinstance(X, str) or hasattr(X, "shape") or hasattr(X, "get_fragments") or hasattr(X, "__fspath__")
+
+
+def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
+    """Refuse an array that has no room for what comes next."""
+    shape = tuple(getattr(out, "shape", ()))
+    if len(shape) != len(lead) + 2 or shape[: len(lead)] != lead or shape[-1] != n_out or shape[-2] < rows:
+        raise ShapeError(
+            f"out: expected shape {(*lead, 'n', n_out)} with a row for each of X, at least {rows}, got {shape}"
+        )

@@ -1,0 +1,163 @@
+"""What a stream reads: rows of arrays that need not be in memory, or batches that an iterable gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, final
+
+import numpy as np
+
+from bpx.errors import ShapeError
+
+__all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
+
+# Inputs, targets and weights of some rows, as they were given; the last two may be missing.
+Part = tuple[Any, Any, Any]
+
+
+class RowSource(ABC):
+    """Rows that can be read in any order.
+
+    Attributes
+    ----------
+    n : int
+        How many.
+    edges : int64 array or None
+        Where the pieces begin and end that can only be read whole, such as chunks; None: every row by itself.
+    name : str
+        What it is, for messages.
+    """
+
+    n: int
+    edges: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    name: str
+    _kept: tuple[int, Part] | None = None
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> Part:
+        """Those rows."""
+
+    @final
+    def read(self, start: int, stop: int) -> Part:
+        """Those rows; of what is read whole, they lie in one piece, which is kept for the next call."""
+        if self.edges is None:
+            return self._read(start, stop)
+        piece = int(np.searchsorted(self.edges, start, side="right")) - 1
+        first = int(self.edges[piece])
+        kept = self._kept
+        if kept is None or kept[0] != piece:
+            kept = self._kept = None  # the old piece is not in memory beside the new one
+            kept = self._kept = piece, self._read(first, int(self.edges[piece + 1]))
+        rows = slice(start - first, stop - first)
+        X, y, weight = kept[1]
+        return X[rows], None if y is None else y[rows], None if weight is None else weight[rows]
+
+    def forget(self) -> None:
+        """Free what is kept."""
+        self._kept = None
+
+
+@final
+class ArrayRows(RowSource):
+    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, n_in)
+    y : array-like of shape (n,) or (n, n_out), optional
+    weight : array-like of shape (n,), optional
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of rows differ, or a dask array does not know its own.
+    """
+
+    def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
+        self._arrays = (X, y, weight)
+        shape = tuple(X.shape)
+        self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
+        if len(shape) != 2:
+            raise ShapeError(f"X: expected 2 dimensions (samples, columns) in a stream, got shape {shape}")
+        if not float(shape[0]).is_integer():
+            raise ShapeError("X: expected an array that knows its number of rows, got unknown ones; call its"
+                             " compute_chunk_sizes() first")  # fmt: skip
+        self.n = int(shape[0])
+        for name, part in (("y", y), ("sample_weight", weight)):
+            if part is not None and (not hasattr(part, "shape") or not part.shape or part.shape[0] != self.n):
+                raise ShapeError(
+                    f"{name}: expected an array with {self.n} rows, one for each row of X, got"
+                    f" {tuple(part.shape) if hasattr(part, 'shape') else type(part).__name__}"
+                )
+        self.edges = _pieces(X, self.n)
+
+    def _read(self, start: int, stop: int) -> Part:
+        X, y, weight = (None if a is None else np.asarray(a[start:stop]) for a in self._arrays)
+        return X, y, weight
+
+
+def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Where the chunks of a chunked array begin and end along its rows."""
+    rows = getattr(X, "shards", None) or getattr(X, "chunks", None)
+    if not rows or isinstance(X, np.ndarray):
+        return None
+    if isinstance(rows[0], tuple):  # dask gives the size of every chunk
+        return np.concatenate([[0], np.cumsum(rows[0])]).astype(np.int64)
+    return np.append(np.arange(0, n, int(rows[0]), dtype=np.int64), n)
+
+
+@final
+class Batches:
+    """Batches (X, y) or (X, y, weight) that an iterable gives, again for every epoch.
+
+    Parameters
+    ----------
+    given : iterable
+        Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
+    targets : bool
+        Whether there are targets, or only inputs to answer.
+
+    Raises
+    ------
+    TypeError
+        If it can be iterated over only once.
+    """
+
+    def __init__(self, given: Iterable[Any], targets: bool = True) -> None:
+        if not hasattr(given, "__iter__"):
+            raise TypeError(
+                f"X: expected an array, or an iterable of batches (X, y), got {type(given).__name__}; give y too where"
+                " X is one array"
+            )
+        if iter(given) is given:
+            raise TypeError(
+                f"X: expected batches that can be iterated over again for every epoch, got {type(given).__name__},"
+                " which can be iterated over once; give a list, or an object whose __iter__ begins anew"
+            )
+        self._given, self._targets = given, targets
+        self.name = f"batches of {type(given).__name__}"
+
+    def __iter__(self) -> Iterator[Part]:
+        """All batches, from the first one."""
+        for number, batch in enumerate(self._given):
+            parts = batch if isinstance(batch, (tuple, list)) and not self._is_rows(batch) else (batch,)
+            least = 2 if self._targets else 1
+            if not least <= len(parts) <= 3:
+                raise TypeError(
+                    f"batch {number}: expected {'(X, y) or (X, y, sample_weight)' if self._targets else 'X'}, got"
+                    f" {type(batch).__name__}{f' of {len(batch)}' if hasattr(batch, '__len__') else ''}"
+                )
+            X, y, weight = (*(on_host(part) for part in parts), None, None)[:3]
+            yield X, y if self._targets else None, weight if self._targets else None
+
+    def _is_rows(self, batch: Any) -> bool:
+        """Whether a list without targets is the rows themselves."""
+        return not self._targets and isinstance(batch, list) and bool(np.ndim(batch[0]) < 2)
+
+
+def on_host(x: Any) -> Any:
+    """A tensor of PyTorch that lies in host memory as a NumPy array of the same memory; others as they are."""
+    if type(x).__module__.partition(".")[0] == "torch" and x.device.type == "cpu":
+        return x.detach().numpy()
+    return x
