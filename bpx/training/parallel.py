@@ -145,12 +145,11 @@ class Ranks:
         self._net = net
         lead, p = tuple(net.flat.shape[:-1]), int(net.flat.shape[-1])
         networks = net.stack or 1
-        self._out = np.zeros(networks * (p + 2) + 4, dtype=net.dtype)
-        self._sum = np.zeros_like(self._out)
+        self._message = np.zeros(networks * (p + 2) + 4, dtype=net.dtype)
         self._weight = np.zeros(lead, dtype=net.dtype)
         self.weight: Array = self._weight
         shapes = [((*lead, p), networks * p), (lead, networks), (lead, networks)]
-        self._sent, self._joined = _views(self._out, shapes), _views(self._sum, shapes)
+        self._parts = _views(self._message, shapes)
         self._on_device = net.backend.summer(self._comm, socket.gethostname())
         self.same_parameters()
 
@@ -202,22 +201,22 @@ class Ranks:
     def _join(self, loss: np.ndarray[Any, Any], grads: np.ndarray[Any, Any], rows: int, weight: Any) -> None:
         """`combine` for host arrays, which are overwritten."""
         own: Any = rows if weight is None else np.add.reduce(weight, (-2, -1))
-        sent_grads, sent_loss, sent_weight = self._sent
-        np.multiply(grads, own if weight is None else own[..., None], sent_grads)
-        np.multiply(loss, own, sent_loss)
-        sent_weight[...] = own
-        self._out[_ROWS:] = rows, 0, 0, 0
+        all_grads, all_losses, all_weights = self._parts
+        np.multiply(grads, own if weight is None else own[..., None], all_grads)
+        np.multiply(loss, own, all_losses)
+        all_weights[...] = own
+        self._message[_ROWS:] = rows, 0, 0, 0
         self._exchange()
-        joined_grads, joined_loss, self._weight[...] = self._joined
+        self._weight[...] = all_weights
         share = 1.0 / np.where(self._weight > 0.0, self._weight, np.ones_like(self._weight))
-        np.multiply(joined_grads, share[..., None], grads)
-        np.multiply(joined_loss, share, loss)
+        np.multiply(all_grads, share[..., None], grads)
+        np.multiply(all_losses, share, loss)
 
     def _join_on_device(self, loss: Array, grads: Array, rows: int, weight: Array | None) -> tuple[Array, Array]:
         """`combine` for device arrays, summed where they are; the host's numbers go ahead, so that nobody waits."""
         xp = self._net.backend.xp
-        self._out[...] = 0.0
-        self._out[_ROWS] = rows
+        self._message[...] = 0.0
+        self._message[_ROWS] = rows
         self._exchange()
         own = loss * 0.0 + rows if weight is None else xp.broadcast_to(xp.sum(weight, axis=(-2, -1)), loss.shape)
         parts = [grads * own[..., None], (loss * own)[..., None], own[..., None]]
@@ -232,33 +231,33 @@ class Ranks:
     @property
     def rows(self) -> int:
         """Rows of the last batch, over all ranks."""
-        return int(self._sum[_ROWS])
+        return int(self._message[_ROWS])
 
     def total(self, value: Any, weight: Any) -> tuple[Any, Any]:
         """Sums over all ranks of two host numbers of shape (...)."""
         self._blank()
-        self._sent[1][...], self._sent[2][...] = value, weight
+        self._parts[1][...], self._parts[2][...] = value, weight
         self._exchange()
-        return self._joined[1].copy(), self._joined[2].copy()
+        return self._parts[1].copy(), self._parts[2].copy()
 
     def end_stream(self) -> None:
         """Say that no batch is left here; an error on every rank, if another has one."""
         self._blank()
-        self._out[_ENDED] = 1.0
+        self._message[_ENDED] = 1.0
         self._exchange()
 
     def decide(self, code: int) -> int:
         """Rank 0's `code`, on every rank, and its parameters, which a callback may have changed."""
         self._blank()
-        self._out[_DECISION] = code if self.is_first else 0
+        self._message[_DECISION] = code if self.is_first else 0
         self._exchange()
-        code = int(self._sum[_DECISION])
+        code = int(self._message[_DECISION])
         self.same_parameters()
         return code
 
     def _blank(self) -> None:
         """A message that changes nothing."""
-        self._out[...] = 0.0
+        self._message[...] = 0.0
 
     def _exchange(self) -> None:
         """The one message: its sum over all ranks.
@@ -270,12 +269,13 @@ class Ranks:
         ValueError
             If some ranks have no batch left, and others have.
         """
-        self._comm.Allreduce(self._out, self._sum)
-        if self._sum[_FAILED] > 0.0:
+        has_ended = self._message[_ENDED] > 0.0
+        self._comm.Allreduce(None, self._message)  # in place
+        if self._message[_FAILED] > 0.0:
             self._raise(self._comm.allgather(None))
-        ended = int(self._sum[_ENDED])
+        ended = int(self._message[_ENDED])
         if 0 < ended < self.size:
-            here = "this rank's is one of them" if self._out[_ENDED] else "this rank's goes on"
+            here = "this rank's is one of them" if has_ended else "this rank's goes on"
             raise ValueError(
                 f"X: expected streams with as many batches on every rank, got streams that end early on {ended} of"
                 f" {self.size} ranks ({here}); give every rank's stream the same number of rows"
@@ -291,8 +291,8 @@ class Ranks:
         except BaseException as error:
             if not type(error).__module__.startswith("mpi4py"):  # MPI itself failed: nobody can be told
                 self._blank()
-                self._out[_FAILED] = 1.0
-                self._comm.Allreduce(self._out, self._sum)
+                self._message[_FAILED] = 1.0
+                self._comm.Allreduce(None, self._message)
                 self._comm.allgather(_told(error))
             raise
 
