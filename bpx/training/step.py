@@ -92,7 +92,7 @@ class Step:
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
         self._drops, self._run_seed = any(net.dropout), fold(seed)
-        self._by_rows = ranks is None and (by_rows or sources[0].weight is None)
+        self._by_rows = by_rows or sources[0].weight is None
         self._records = twins.records
         self._recorded: dict[tuple[int, int, int, bool], Recorded | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
@@ -138,7 +138,11 @@ class Step:
         done : int
             Updates made before this one.
         """
-        self._rows_done += batch.n
+        self._do(batch, rate, done)
+        self._rows_done += batch.n if self._ranks is None else self._ranks.rows
+
+    def _do(self, batch: Batch, rate: Any, done: int) -> None:
+        """The update, by what was recorded where there is that."""
         if not self._records or batch.n == 0:
             self._compute(batch, rate, done, None)
             return
@@ -181,12 +185,13 @@ class Step:
         params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
         if params is not net.flat:
             net.flat[...] = params
-        if self._by_rows:
-            self.total = self._linear.accumulate(xp, self.total, loss, X.shape[0])
+        if self._ranks is not None:
+            counted = self._ranks.weight
         else:
-            sums = self._linear.weight_sum(xp, weight) if self._ranks is None else self._ranks.weight
-            self.total = self._linear.accumulate(xp, self.total, loss, sums)
-            self.weights = self._linear.accumulate(xp, self.weights, sums, 1)
+            counted = X.shape[0] if self._by_rows else self._linear.weight_sum(xp, weight)
+        self.total = self._linear.accumulate(xp, self.total, loss, counted)
+        if not self._by_rows:
+            self.weights = self._linear.accumulate(xp, self.weights, counted, 1)
 
     def _gather(self, batch: Batch) -> Data:
         """The rows of the batch."""

@@ -17,9 +17,10 @@ WINDOW, PIECE = 7 / 16, 1 / 8
 BLOCK = 2**20
 
 
-def bytes_per_row(data: Data) -> int:
-    """Of a window, or of what has been read."""
-    return sum(int(a.nbytes) // max(1, a.shape[0]) for a in data if a is not None)
+def bytes_per_row(data: Data, dtype: str) -> int:
+    """Of rows that have come through the gate to a network of that dtype: labels are 64-bit integers."""
+    itemsize = np.dtype(dtype).itemsize
+    return sum(8 if a.ndim == 1 else itemsize * int(a.shape[1]) for a in data if a is not None)
 
 
 def peek(source: RowSource | Batches, gate: Gate) -> tuple[Part, Data]:

@@ -34,7 +34,7 @@ def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
         raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
     part, data = peek(source, Gate(net, loss))
     given = sum(np.asarray(a).nbytes for a in part if a is not None)
-    return source.n * (given + bytes_per_row(data)) <= stream.buffer
+    return source.n * (given + bytes_per_row(data, net.dtype)) <= stream.buffer
 
 
 def read_whole(stream: Stream) -> Part:

@@ -43,7 +43,7 @@ class InOrder:
         self._own: Halves | None = None
         self._share = ranks.share if ranks is not None and isinstance(stream.source, RowSource) else None
         _, self._like = peek(stream.source, gate)
-        self._rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like))
+        self._rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
 
     def parts(self) -> Generator[Data, None, None]:
         """One window after the other; each is overwritten by the next but one."""

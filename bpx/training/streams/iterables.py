@@ -63,7 +63,7 @@ class BatchFeed(Feed):
             )
         _, like = peek(source, gate)
         self._source, self._gate, self._backend, self._ranks = source, gate, net.backend, ranks
-        row = bytes_per_row(like)
+        row = bytes_per_row(like, net.dtype)
         size = None if batch_size is None else check_batch_size(batch_size, 2**62)
         if size is None:
             self._share, self._count = slice(0, 0), 1

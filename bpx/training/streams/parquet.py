@@ -55,8 +55,11 @@ class ParquetRows(RowSource):
         self._columns = (inputs, targets, extra)
         self._one_target = isinstance(y, str)
         _check_columns(data.schema, (*inputs, *targets, *extra))
-        self._groups = [group for fragment in data.get_fragments() for group in fragment.split_by_row_group()]
-        rows = [group.count_rows() for group in self._groups]
+        fragments = list(data.get_fragments())
+        if not all(hasattr(fragment, "split_by_row_group") for fragment in fragments):
+            raise TypeError(f"X: expected Parquet files, which are read by row groups, got {type(data).__name__}")
+        self._groups = [group for fragment in fragments for group in fragment.split_by_row_group()]
+        rows = [sum(part.num_rows for part in group.row_groups) for group in self._groups]
         self._groups = [group for group, count in zip(self._groups, rows, strict=True) if count]
         self.edges = np.concatenate([[0], np.cumsum([count for count in rows if count], dtype=np.int64)])
         self.n = int(self.edges[-1])

@@ -56,7 +56,7 @@ class RowFeed(Feed):
         check_pieces(source, stream.buffer)
         _, like = peek(source, gate)
         size = self.size = check_batch_size(batch_size, source.n)
-        batches = batches_of_a_window(stream.buffer, bytes_per_row(like), size)
+        batches = batches_of_a_window(stream.buffer, bytes_per_row(like, net.dtype), size)
         # A window mixes several blocks, however small the buffer.
         rows = stream.block or min(rows_at_once(source, stream.buffer), max(1, batches * size // 8))
         self._at_once = max(1, rows_at_once(source, stream.buffer))
