@@ -98,7 +98,7 @@ def test_a_resumed_run_is_the_run_that_never_stopped(lib, tmp_path, name, middle
     with pytest.raises(DiedError):
         run(lib, path, dies_after=epoch * 4 + middle + 1, **dict(RUNS[name]))
     kept = checkpoint.read(path)["descent"]
-    assert (kept["epoch"], kept["position"]) == (epoch, [0, 16, 0, 48][middle])
+    assert (kept["epoch"], kept["batch"]) == (epoch, [0, 1, 0, 3][middle])
     same(lib, whole, run(lib, path, resume=True, **dict(RUNS[name])))
 
 

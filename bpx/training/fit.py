@@ -158,7 +158,7 @@ def fit(
         held_out = None if validation is None else _validation(net, validation, chosen, ranks)
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
-        plan = _plan(net, feed, chosen, first_order, rules, size, sampling, seed)
+        plan = {} if first_order is None else _plan(net, feed, chosen, first_order, rules, size, sampling, seed)
         watches = ranks is None or ranks.is_first
         keeper = saved = None
         if checkpoint is not None and watches:
