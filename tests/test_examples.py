@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NAMES = ("digits", "digits_cg", "drop_in", "larger_than_memory", "pattern", "two_moons", "worked_step", "xor")
+NAMES = (
+    "animated_step", "digits", "digits_cg", "drop_in", "larger_than_memory", "pattern", "two_moons", "worked_step", "xor",
+)  # fmt: skip
 PICTURES = {"digits", "digits_cg", "two_moons"}
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
 # Long trainings end elsewhere on another BLAS; the articles' exact numbers have their own tests, digit by digit.

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.formulas import losses
+from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD
 from bpx.network import inputs
@@ -63,7 +66,7 @@ class LayerTrace:
 @final
 @dataclass(frozen=True, repr=False)
 class StepTrace:
-    """One step of gradient descent; ``str``, `to_markdown`, `to_latex` and `to_dict` show it.
+    """One step of gradient descent; ``str``, `to_markdown`, `to_latex`, `to_dict` and `animate` show it.
 
     Attributes
     ----------
@@ -77,6 +80,11 @@ class StepTrace:
         Inputs, and targets as given.
     loss_name : str
     learning_rate : float
+    new_loss : float
+        Of the same samples after the step.
+    activations : tuple of Activation
+        Each layer's.
+    loss_function : Loss
     """
 
     layers: tuple[LayerTrace, ...]
@@ -86,6 +94,9 @@ class StepTrace:
     y: HostArray
     loss_name: str
     learning_rate: float
+    new_loss: float
+    activations: tuple[Activation, ...]
+    loss_function: Loss
 
     def __repr__(self) -> str:
         return str(self)
@@ -107,6 +118,7 @@ class StepTrace:
         """All numbers as plain lists and floats, ready for JSON."""
         return {
             "loss": self.loss,
+            "new_loss": self.new_loss,
             "losses": self.losses.tolist(),
             "x": self.x.tolist(),
             "y": self.y.tolist(),
@@ -121,6 +133,35 @@ class StepTrace:
                 for layer in self.layers
             ],
         }
+
+    def animate(self, path: str | os.PathLike[str] | None = None, language: str = "en") -> Path:
+        """Write the step as a web page that one can watch: one file that needs no server and no network.
+
+        Values flow forward, errors flow back and weights change; each number has its formula, in symbols and with
+        numbers put in. A layer of more than 10 neurons is drawn in part.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            A file there is replaced whole or stays. None: a new file in the system's folder for temporary files.
+        language : {"en", "zh"}
+            English or Chinese; the page can change it.
+
+        Returns
+        -------
+        Path
+            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it.
+
+        Raises
+        ------
+        ValueError
+            For another language, and for samples and layers so many that the page would be larger than 300 kB.
+        OSError
+            Where the file cannot be written.
+        """
+        from bpx.faces.animation.page import write  # from the floor above: see the contract in pyproject.toml
+
+        return write(self, path, language)
 
     def _render(self, title: Callable[[str], str], table: Callable[[Table], str], name: Callable[[str], str]) -> str:
         """Titles and tables in one of the three notations."""
@@ -208,7 +249,7 @@ def trace(
     -------
     StepTrace
         ``.layers[i].z``, ``.a``, ``.delta``, ``.grad_a``, ``.grad_W``, ``.grad_b``, ``.new_W``, ``.new_b``;
-        ``.loss``, ``.losses``.
+        ``.loss``, ``.losses``, ``.new_loss``.
 
     Examples
     --------
@@ -232,6 +273,8 @@ def trace(
         output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
         shares, slope = chosen.on_outputs(backend.xp, output, target)
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
+        with np.errstate(over="ignore", invalid="ignore"):  # too long a step may lead anywhere
+            new_value = objective.value(batch, target, flat=after)
 
     def host(array: Array) -> HostArray:
         copied = np.array(backend.to_host(array))
@@ -249,7 +292,18 @@ def trace(
             (*net.hidden, net.output), numbers, *kept, strict=True
         )
     )
-    return StepTrace(layers, float(value), host(shares), host(batch), host(target), chosen.name, float(learning_rate))
+    return StepTrace(
+        layers=layers,
+        loss=float(value),
+        losses=host(shares),
+        x=host(batch),
+        y=host(target),
+        loss_name=chosen.name,
+        learning_rate=float(learning_rate),
+        new_loss=float(new_value),
+        activations=(*net.hidden, net.output),
+        loss_function=chosen,
+    )
 
 
 def _by_layer(net: MLP, flat: HostArray) -> Iterator[tuple[HostArray, HostArray | None]]:
