@@ -15,11 +15,12 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import Sampler, check_batch_size, check_sampling
-from bpx.training.callbacks import Callback, ProgressLines, as_callback
+from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
+from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
 
@@ -83,7 +84,8 @@ def fit(
     callbacks : list of Callback or functions f(run)
         A function is called after each epoch; one that returns True ends training.
     progress : bool or int
-        Lines on standard error: about ten in all, or one every that many epochs.
+        On standard error: True is a bar in terminals and notebooks where tqdm is installed (extra ``progress``), else
+        about ten lines; a number is a line every that many epochs.
     seed : int
         Of the batch order and, with the network's own seed, of the dropout masks.
     checkpoint : str or path-like, optional
@@ -135,8 +137,7 @@ def fit(
             raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
     given: Any = callbacks
     hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
-    if not isinstance(progress, (bool, int, np.integer)) or progress < 0:
-        raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
+    check_progress(progress)
     if checkpoint is None and (resume or checkpoint_steps is not None):
         raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
     if checkpoint is not None and solver is not None:
@@ -144,8 +145,7 @@ def fit(
             f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
             " 'adam' or another first-order optimizer, or keep net.flat in a callback"
         )
-    if progress:
-        hooks.append(ProgressLines(None if progress is True else int(progress)))
+    hooks += progress_callbacks(progress)
     seed = _check_seed(seed)
 
     objective = Objective(net, chosen, l2)

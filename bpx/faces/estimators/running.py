@@ -21,11 +21,12 @@ from bpx.formulas.schedules import Schedule
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import Data
-from bpx.training.callbacks import ProgressLines, as_callback
+from bpx.training.callbacks.base import as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
+from bpx.training.progress import progress_callbacks
 from bpx.training.solvers import SciPy
 
 __all__ = ["STOCHASTIC", "scipy", "scores", "train"]
@@ -87,8 +88,7 @@ def train(
     val_data, metric = monitoring(est, held_out, loss)
     objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
-    if est.progress:
-        hooks.append(ProgressLines(None if est.progress is True else int(est.progress)))
+    hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
     epochs = 1 if incremental else est.max_iter
     ticker = Ticker(est, epochs)
     hooks += ticker.hooks
