@@ -20,6 +20,7 @@ from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
+from bpx.training.plan import Plan
 from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
@@ -96,7 +97,8 @@ def fit(
         Epochs, and steps, between two checkpoints.
     resume : bool
         Go on from `checkpoint` where it exists, with the same data and arguments (`epochs` may be larger): parameters,
-        history and predictions are then those of a run that never stopped. Callbacks begin anew.
+        history and predictions are then those of a run that never stopped. Callbacks begin anew. Other data are an
+        error; other hyperparameters (learning rate, l2, class weights, ...) are taken as they are now, with a warning.
 
     Returns
     -------
@@ -116,6 +118,8 @@ def fit(
     -----
     DivergenceWarning
         If the loss or a parameter was no longer finite: the last finite parameters are restored.
+    UserWarning
+        If a resumed run has other hyperparameters than its checkpoint.
 
     Notes
     -----
@@ -155,14 +159,16 @@ def fit(
     scipy_minimize = None if solver is None else solvers.check(net, solver)
     bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
 
+    how = solver or first_order
+    plan = Plan(net, data, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight)
     keeper = saved = None
     if checkpoint is not None:
-        plan = _plan(net, data, chosen, first_order, rules, size, sampling, seed)
         from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
 
-        keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan)
+        keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan.for_checkpoint())
         saved = keeper.load() if resume else None
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
+    run.describe = lambda: plan.settings
 
     def train() -> StopReason:
         if solver is not None:
@@ -178,30 +184,6 @@ def fit(
 
     with net.backend.scope(), np.errstate(all="ignore"):
         return run.finish(run.carry_out(train))
-
-
-def _plan(
-    net: MLP, data: Any, loss: Loss, optimizer: Any, rules: Sequence[StopRule], size: int, sampling: str, seed: int
-) -> dict[str, Any]:
-    """What must be the same for a run to go on, as plain values."""
-    return {
-        "sizes": list(net.sizes),
-        "bias": list(net.bias),
-        "activations": [activation.name for activation in (*net.hidden, net.output)],
-        "dropout": list(net.dropout),
-        "dropout seeds": list(net.seeds) if any(net.dropout) else [],
-        "dtype": net.dtype,
-        "stack": net.stack,
-        "loss": loss.name,
-        "optimizer": type(optimizer).__name__,
-        "schedule": type(optimizer.schedule).__name__,
-        "stop": [type(rule).__name__ for rule in rules],
-        "samples": data.X.shape[0],
-        "weighted": data.weight is not None,
-        "batch_size": size,
-        "sampling": sampling,
-        "seed": seed,
-    }
 
 
 def _check_epochs(epochs: int) -> int:

@@ -42,8 +42,6 @@ class Run:
         The epoch limit.
     batch_size : int or None
         Samples per step; None for a SciPy solver, whose evaluations take all.
-    settings : dict
-        What the run was started with: plain values by name.
     loss, val_loss : float or array of shape (K,), or None
         Of the last epoch.
     seconds : float
@@ -72,7 +70,7 @@ class Run:
         self.data = data
         self.epochs = epochs
         self.batch_size: int | None = None
-        self.settings: dict[str, Any] = {}
+        self.describe: Callable[[], dict[str, Any]] = dict
         self.history = History()
         self.epoch = 0
         self.step = 0
@@ -96,6 +94,11 @@ class Run:
         self._diverged_in = np.zeros(self._diverged.shape, dtype=np.int64)
         self._lost_any = False
         self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self)) for rule in rules]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the run was started with: plain values by name."""
+        return self.describe()
 
     @property
     def seconds(self) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from bpx.training.descent import Descent
 from bpx.training.gate import gate
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
+from bpx.training.plan import plain
 from bpx.training.progress import progress_callbacks
 from bpx.training.solvers import SciPy
 
@@ -108,6 +110,7 @@ def train(
             # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
             rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
             run = Run(net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None)
+            run.describe = partial(settings, est)
             reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
         run.finish(reason)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
@@ -174,6 +177,7 @@ def descend(
             if rate is not None:
                 rate.now = est._resume["rate"]
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
+    run.describe = partial(settings, est)
     reason = run.carry_out(lambda: descent.train(run, objective, data))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),
@@ -187,6 +191,11 @@ def descend(
         "best": epoch_end.best,
     }
     return reason, run, epoch_end
+
+
+def settings(est: Any) -> dict[str, Any]:
+    """The estimator's parameters, for a log."""
+    return {name: plain(value) for name, value in est.get_params(deep=False).items() if name != "callbacks"}
 
 
 def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
