@@ -45,7 +45,9 @@ class TensorBoard(EpochLogger):
             raise ImportError(
                 "bpx.callbacks.TensorBoard needs tensorboardX: pip install 'bpx-nn[tensorboard]'"
             ) from error
-        self._writer = SummaryWriter(self.log_dir, purge_step=run.epoch + 1, flush_secs=5)
+        # A file is named by the second, which a run may share with the one that it goes on from.
+        name = f".{run.epoch:08d}"
+        self._writer = SummaryWriter(self.log_dir, purge_step=run.epoch + 1, flush_secs=5, filename_suffix=name)
         rows = "\n".join(f"| {name} | {value} |" for name, value in run.settings.items())
         self._writer.add_text("settings", f"| name | value |\n|---|---|\n{rows}", run.epoch)
 

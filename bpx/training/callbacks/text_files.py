@@ -91,11 +91,11 @@ class CSVLogger(_TextFile):
 
     Examples
     --------
-    >>> import bpx, os, tempfile
-    >>> path = os.path.join(tempfile.mkdtemp(), "log.csv")
+    >>> import bpx, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
     >>> _ = bpx.fit(bpx.MLP([1, 2], backend="numpy"), [[0.0], [1.0]], [0, 1], epochs=3,
     ...             callbacks=[bpx.callbacks.CSVLogger(path)])
-    >>> [line.split(",")[:2] for line in open(path)]
+    >>> [line.split(",")[:2] for line in path.read_text().splitlines()]
     [['epoch', 'step'], ['1', '1'], ['2', '2'], ['3', '3']]
     """
 
