@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bpx.training.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 
 import bpx
+from bpx.training.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -145,7 +145,7 @@ class Descent:
 
 def _on_device(net: MLP, rate: Any) -> Any:
     """A rate as a Python float, or as an array of shape (K, 1) on the device."""
-    if isinstance(rate, float):
+    if type(rate) is float:  # NumPy's scalars, which are floats too, would make float32 steps float64
         return rate
     if np.ndim(rate) == 0:
         return float(rate)

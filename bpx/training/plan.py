@@ -86,7 +86,9 @@ class Plan:
         """Everything, for a log."""
         net = self.net
         about = {"backend": net.backend.name, "parameters": net.n_params, "network seeds": list(net.seeds)}
-        told = self.fixed | self.hyperparameters | about  # "loss" and "activations" are in both, the second time in full
+        told = (
+            self.fixed | self.hyperparameters | about
+        )  # "loss" and "activations" are in both, the second time in full
         return {name: value for name, value in told.items() if name != "optimizer state" and ".type" not in name}
 
     def for_checkpoint(self) -> dict[str, Any]:
@@ -104,7 +106,9 @@ def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
         Names what differs.
     """
     theirs = saved if isinstance(saved, dict) else {}
-    other = _differences(*({k: v for k, v in one.items() if k not in (HYPERPARAMETERS, DATA)} for one in (theirs, mine)))
+    other = _differences(
+        *({k: v for k, v in one.items() if k not in (HYPERPARAMETERS, DATA)} for one in (theirs, mine))
+    )
     if other:
         raise ValueError(
             f"{path}: expected a checkpoint of a run like this one, got one with other arguments ({other}); give the"
