@@ -332,7 +332,7 @@ def test_mlflow_gets_metrics_of_every_epoch_and_params(tracking: Any) -> None:
         assert metric(tracking, run, name) == list(zip([1, 2, 3, 4], getattr(history, name), strict=True))
     expected = {
         "sizes": "[3, 4, 2]", "optimizer": "SGD", "optimizer.learning_rate": "0.1", "optimizer.momentum": "0.5",
-        "batch_size": "16", "seed": "0", "loss": "cross_entropy", "class_weight.1": "3.0", "backend": "numpy",
+        "batch_size": "16", "epochs": "4", "seed": "0", "loss": "cross_entropy", "class_weight.1": "3.0",
     }  # fmt: skip
     assert expected.items() <= run.data.params.items()
     assert tracking.active_run() is None
@@ -368,7 +368,7 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run(tracking: Any, tmp_path: Path, 
     with pytest.raises(DiedError):
         fit(MLflow(run_name="long"), dies_after=5, epochs=7, **kept)
     again = MLflow(run_name="long") if by == "run_name" else MLflow(run_id=runs(tracking)[0].info.run_id)
-    history = fit(again, resume=True, epochs=8, **kept)
+    history = fit(again, resume=True, epochs=8, **kept)  # which MLflow would refuse as a changed param
     (run,) = runs(tracking)
     assert metric(tracking, run, "loss") == list(zip(range(1, 9), history.loss, strict=True))
     assert run.info.status == "FINISHED"
@@ -401,6 +401,10 @@ def test_callbacks_are_told_where_a_resumed_run_goes_on(tmp_path: Path) -> None:
     assert (begins.epoch, begins.step, begins.losses) == (3, 9, 3)
     fit(begins, epochs=5, checkpoint=tmp_path / "c", resume=True)  # it is done
     assert (begins.epoch, begins.step, begins.losses) == (5, 15, 5)
+    for _ in range(2):  # the second time it is done for good
+        begins = Begins()
+        fit(begins, epochs=9, checkpoint=tmp_path / "d", stop=bpx.stop.TargetLoss(9.0), resume=True)
+    assert (begins.epoch, begins.step, begins.losses) == (1, 3, 1)
 
 
 def test_ctrl_c_before_training_begins_is_not_swallowed() -> None:

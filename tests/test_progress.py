@@ -15,6 +15,7 @@ import pytest
 
 import bpx
 from bpx.training import progress as module
+from bpx.training.log import log_lines
 from bpx.training.progress import progress_callbacks
 
 N = 60
@@ -160,8 +161,10 @@ def test_the_speed_counts_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     clock[0], run.step = 2.0, 3  # 96 of 100 samples
     meter.look()
     assert (meter.speed, meter.left) == ("48 samples/s", f"0:{round((10 - 0.96) * 2 / 0.96):02d} left")
-    clock[0], run.step, run.epoch = 4.0, 4, 1  # the last batch has 4
+    clock[0], run.step = 4.0, 4  # the last batch has 4
     meter.look()
+    assert meter.speed == "25 samples/s"
+    run.epoch = 1
     assert meter.speed == "25 samples/s"
     assert meter.left == "0:36 left"
 
@@ -265,6 +268,7 @@ def test_an_error_and_a_checkpoint_are_logged(caplog: Any, tmp_path: Any) -> Non
 
 
 def test_nobody_listens_and_nothing_is_logged(capsys: Any) -> None:
+    assert log_lines() == []
     assert not logging.getLogger("bpx").handlers
     assert not logging.getLogger("bpx.training").handlers
     fit(progress=False)

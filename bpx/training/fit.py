@@ -83,7 +83,7 @@ def fit(
     stop : StopRule or list of them
         See `bpx.stop`.
     callbacks : list of Callback or functions f(run)
-        A function is called after each epoch; one that returns True ends training.
+        A function is called after each epoch; one that returns True ends training. `bpx.callbacks` has some that log.
     progress : bool or int
         On standard error: True is a bar in terminals and notebooks where tqdm is installed (extra ``progress``), else
         about ten lines; a number is a line every that many epochs.

@@ -98,7 +98,7 @@ class Run:
     @property
     def settings(self) -> dict[str, Any]:
         """What the run was started with: plain values by name."""
-        return self.describe()
+        return {"epochs": self.epochs} | self.describe()
 
     @property
     def seconds(self) -> float:
