@@ -121,8 +121,9 @@ def test_half_a_line_at_the_end_is_dropped_when_a_run_goes_on(tmp_path: Path, ki
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_run_that_was_done_changes_nothing(tmp_path: Path, kind: str) -> None:
-    path, kept = tmp_path / f"log.{kind}", {"checkpoint": tmp_path / "run.ckpt"}
+@pytest.mark.parametrize("stop", [{}, {"stop": bpx.stop.TargetLoss(9.0)}], ids=["by its epochs", "by a rule"])
+def test_a_run_that_was_done_changes_nothing(tmp_path: Path, kind: str, stop: dict[str, Any]) -> None:
+    path, kept = tmp_path / f"log.{kind}", {"checkpoint": tmp_path / "run.ckpt"} | stop
     fit(FILES[kind](path), **kept)
     before = path.read_bytes()
     fit(FILES[kind](path), resume=True, **kept)
@@ -174,6 +175,7 @@ def test_a_bad_path_is_an_error_before_training(tmp_path: Path, kind: str, where
 OTHERS = {
     "a table": b"age,fare\n22,7.25\n",
     "a text without a line's end": b"hello",
+    "a text that begins with an empty line": b"\nhello\n",
     "a JSON document": b'{\n "epochs": 3\n}\n',
     "something binary": b"\x89PNG\r\n\x1a\n\xff\xfe",
     "a JSON line of another kind": b'{"epoch": 1}\n',

@@ -88,7 +88,7 @@ class Descent:
     def train(self, run: Run, objective: Objective, data: Data, keeper: Keeper | None = None) -> StopReason:
         """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
         self.begin(run.net.flat)
-        run.begin(self.size)
+        run.begin()
         assert self.state is not None
         step = Step(run.net, objective, data, self.optimizer, self.state, self.seed, self.by_rows)
         while run.epoch < run.epochs:

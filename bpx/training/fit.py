@@ -169,6 +169,7 @@ def fit(
         saved = keeper.load() if resume else None
     run = Run(net, data, objective, held_out, rules, hooks, epochs, _advice(net, first_order))
     run.describe = lambda: plan.settings
+    run.batch_size = None if first_order is None else size
 
     def train() -> StopReason:
         if solver is not None:

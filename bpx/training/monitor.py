@@ -105,9 +105,8 @@ class Run:
         """Wall time since training began."""
         return time.perf_counter() - self._start
 
-    def begin(self, batch_size: int | None = None) -> None:
+    def begin(self) -> None:
         """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
-        self.batch_size = batch_size
         for callback in self._callbacks:
             callback.on_fit_begin(self)
         self._begun = True

@@ -177,7 +177,7 @@ def descend(
             if rate is not None:
                 rate.now = est._resume["rate"]
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
-    run.describe = partial(settings, est)
+    run.describe, run.batch_size = partial(settings, est), size
     reason = run.carry_out(lambda: descent.train(run, objective, data))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),

@@ -25,7 +25,11 @@ class _TextFile(EpochLogger):
         """The first line; empty for none."""
 
     @abstractmethod
-    def _epoch_of(self, line: str, run: Run) -> int | None:
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        """Whether a file that begins with that line is such a log, or, where the run `goes_on` in it, one like it."""
+
+    @abstractmethod
+    def _epoch_of(self, line: str) -> int | None:
         """The epoch of a line; None where it is no line of this log."""
 
     def _open(self, run: Run) -> None:
@@ -42,27 +46,25 @@ class _TextFile(EpochLogger):
     def _kept(self, run: Run) -> int:
         """Bytes of the file that stay: lines of epochs up to the one that the run goes on from."""
         try:
-            with open(self.path, encoding="utf-8", newline="") as file:
-                lines = file.read().splitlines(keepends=True)
+            with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
+                *lines, rest = file.read().split("\n")  # the rest is of a line that was not written to its end
         except FileNotFoundError:
             return 0
-        except UnicodeDecodeError:
-            lines = ["binary"]
-        whole = [line for line in lines if line.endswith("\n")]
         goes_on = self.append or run.epoch > 0
-        head = [line.rstrip("\r\n") for line in whole[:1]] if self._header(run) else []
-        rows = whole[len(head) :]
-        other = [line for line in rows[:1] if self._epoch_of(line, run) is None] or (lines and not whole)
-        if other or (head and head[0] != self._header(run) and (goes_on or not head[0].startswith("epoch,step,loss"))):
+        first = lines[0] if lines else rest
+        if (lines or rest) and not (lines and self._begins(first, run, goes_on)):
             raise ValueError(
                 f"{type(self).__name__}: expected {self.path!r} to be a log of a run like this one, or not to be there,"
-                f" got a file that begins with {lines[0].rstrip()!r:.80}; give another path"
+                f" got a file that begins with {first.rstrip()!r:.80}; give another path"
             )
         if not goes_on:
             return 0
-        while rows and run.epoch > 0 and (self._epoch_of(rows[-1], run) or run.epoch + 1) > run.epoch:
-            rows.pop()
-        return len("".join([*whole[: len(head)], *rows]).encode())
+        while run.epoch > 0 and len(lines) > bool(self._header(run)):
+            epoch = self._epoch_of(lines[-1])
+            if epoch is not None and epoch <= run.epoch:
+                break
+            lines.pop()
+        return sum(len(line.encode()) + 1 for line in lines)
 
     def _line(self, text: str) -> None:
         """Write a line."""
@@ -104,7 +106,10 @@ class CSVLogger(_TextFile):
         K = run.net.stack
         return ",".join(["epoch", "step"] + [c for name in names for c in _columns(name, K)] + ["seconds"])
 
-    def _epoch_of(self, line: str, run: Run) -> int | None:
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        return line == self._header(run) if goes_on else line.startswith("epoch,step,loss")
+
+    def _epoch_of(self, line: str) -> int | None:
         first = line.split(",", 1)[0]
         return int(first) if first.isascii() and first.isdigit() else None
 
@@ -135,7 +140,10 @@ class JSONLinesLogger(_TextFile):
     def _header(self, run: Run) -> str:
         return ""
 
-    def _epoch_of(self, line: str, run: Run) -> int | None:
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        return self._epoch_of(line) is not None
+
+    def _epoch_of(self, line: str) -> int | None:
         import json
 
         try:
