@@ -364,6 +364,14 @@ def test_the_status_says_how_training_ended(tracking: Any) -> None:
     assert tracking.active_run() is None
 
 
+def test_an_mlflow_run_whose_params_fail_is_not_left_open(tracking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "log_params", lambda *args, **options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        fit(MLflow())
+    assert tracking.active_run() is None
+    assert runs(tracking)[0].info.status == "FAILED"
+
+
 @pytest.mark.parametrize("by", ["run_name", "run_id"])
 def test_a_resumed_run_goes_on_in_its_mlflow_run(tracking: Any, tmp_path: Path, by: str) -> None:
     kept = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 2}

@@ -55,10 +55,18 @@ class MLflow(EpochLogger):
             run_id = self.run_id or (self._latest(home) if run.epoch > 0 and self.run_name is not None else None)
             active = mlflow.start_run(run_id, home if run_id is None else None, self.run_name)
         self._id = active.info.run_id
-        there = mlflow.get_run(self._id).data  # a param cannot be changed, and metrics of an epoch not be taken back
+        try:
+            self._log_params(run)
+        except BaseException:
+            self._close("FAILED")
+            raise
+
+    def _log_params(self, run: Run) -> None:
+        """What the run was started with; a param cannot be changed, and metrics of an epoch not be taken back."""
+        there = self._mlflow.get_run(self._id).data
         self._logged = int(there.metrics.get("epoch", 0)) if run.epoch > 0 else 0
         params = {name: str(value)[:LONGEST] for name, value in run.settings.items() if name not in there.params}
-        mlflow.log_params(params, run_id=self._id)
+        self._mlflow.log_params(params, run_id=self._id)
 
     def _experiment_id(self, name: str) -> str:
         """Of the experiment with that name, which is made where it is missing."""
