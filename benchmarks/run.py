@@ -45,6 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         parser.error("--rounds and --threads: expected at least 1")
     if options.load is not None and not options.load.is_file():
         parser.error(f"--load: there is no file {options.load}")
+    options.figures = None if options.load is None else load(parser, options.load)
     if options.check and (options.quick or options.rounds < 5) and options.load is None:
         parser.error("--check: the bounds are for medians of at least 5 full rounds")
     pool = ALL if options.full or options.only else DEFAULT
@@ -61,6 +62,21 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             extras = ",".join(sorted({extra for _, extra in missing}))
             parser.error(f"--peers: not installed: {', '.join(p for p, _ in missing)}; pip install -e '.[{extras}]'")
     return options
+
+
+def load(parser: argparse.ArgumentParser, path: Path) -> dict[str, Any]:
+    """The figures in a file that an earlier run wrote."""
+    try:
+        figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        for name, entry in figures["workloads"].items():
+            table(name, entry)
+        check(figures["workloads"])
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        parser.error(
+            f"--load: expected a file of figures that this program wrote, such as one of {RESULTS.name}/, got"
+            f" {path} ({type(error).__name__}: {error})"
+        )
+    return figures
 
 
 def absent(name: str, peers: bool) -> str | None:
@@ -129,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, write, check; the exit status."""
     options = parse(arguments)
     if options.load is not None:
-        figures = json.loads(options.load.read_text(encoding="utf-8"))
+        figures = options.figures
         chosen = {workload.name for workload in options.workloads} if options.only else set(figures["workloads"])
         figures["workloads"] = {name: entry for name, entry in figures["workloads"].items() if name in chosen}
         for name, entry in figures["workloads"].items():

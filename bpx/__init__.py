@@ -24,8 +24,9 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
 from bpx.network.mlp import MLP
+from bpx.training import callbacks
 from bpx.training import stopping as stop
-from bpx.training.callbacks import Callback
+from bpx.training.callbacks.base import Callback
 from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
@@ -90,6 +91,7 @@ __all__ = [
     "StopReason",
     "activations",
     "backends",
+    "callbacks",
     "check_gradients",
     "check_parity",
     "errors",

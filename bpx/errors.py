@@ -16,7 +16,8 @@ __all__ = [
     "NotDifferentiableError",
     "RankFailedError",
     "ShapeError",
-    "check_loss_shapes",
+    "check_activation_shape",
+    "loss_parts",
     "warn_caller",
 ]
 
@@ -57,19 +58,50 @@ class DivergenceWarning(RuntimeWarning):
     """Training produced a loss or a parameter that is not finite; the last finite parameters were restored."""
 
 
-def check_loss_shapes(values: Any, grad: Any, output: Any) -> None:
-    """Refuse what a loss's function returned, where it has not the outputs' shape and would be repeated to it.
+def check_activation_shape(name: str, returned: str, result: Any, like: Any) -> None:
+    """Refuse what an activation's function returned, where it has not the layer's shape and would be repeated to it.
 
     Raises
     ------
     ShapeError
     """
-    for name, part in (("values", values), ("derivatives", grad)):
-        if tuple(getattr(part, "shape", ())) != tuple(output.shape):
+    if getattr(result, "shape", None) != like.shape:
+        raise ShapeError(
+            f"activation {name!r}: expected a function that returns {returned} of the layer's shape"
+            f" {tuple(like.shape)}, one for each sample and unit, got {_shape(result)}"
+        )
+
+
+def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
+    """The values and derivatives that a loss's function returned, which must have the outputs' shape.
+
+    Raises
+    ------
+    TypeError
+        If it did not return two things.
+    ShapeError
+        If one has not the outputs' shape and would be repeated to it.
+    """
+    if not isinstance(returned, (tuple, list)) or len(returned) != 2:
+        got = f"{len(returned)} things" if isinstance(returned, (tuple, list)) else f"a {type(returned).__name__}"
+        raise TypeError(
+            "loss: expected a function that returns two arrays, (values, their derivatives with respect to the"
+            f" outputs), got one that returns {got}"
+        )
+    for name, part in zip(("values", "derivatives"), returned, strict=True):
+        if getattr(part, "shape", None) != output.shape:
             raise ShapeError(
                 f"loss: expected a function that returns {name} of the outputs' shape {tuple(output.shape)}, one for"
-                f" each sample and output, got {tuple(getattr(part, 'shape', ()))}"
+                f" each sample and output, got {_shape(part)}"
             )
+    return returned[0], returned[1]
+
+
+def _shape(thing: Any) -> Any:
+    """An array's shape; () for a number; else what it is."""
+    if isinstance(thing, (bool, int, float)):
+        return ()
+    return tuple(thing.shape) if hasattr(thing, "shape") else f"a {type(thing).__name__}"
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:

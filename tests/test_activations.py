@@ -270,3 +270,48 @@ def test_an_activation_for_outputs_only_is_refused_in_a_hidden_layer():
     for name in ("softmax", "exp"):
         with pytest.raises(ValueError, match="output layer only"):
             bpx.MLP([2, 2, 2], hidden=name)
+
+
+def _columns_lost(xp, z):
+    """One value for each sample, not for each unit."""
+    return xp.mean(z, axis=-1, keepdims=True)
+
+
+WRONG = {
+    "forward": (Activation("mine", _columns_lost, lambda xp, z, a: xp.ones_like(z)), "values"),
+    "derivative": (Activation("mine", lambda xp, z: z * 1.0, lambda xp, z, a: _columns_lost(xp, z)), "derivatives"),
+    "derivative, a number": (Activation("mine", lambda xp, z: z * 1.0, lambda xp, z, a: 1.0), "derivatives"),
+    "jacobian": (
+        Activation("mine", lambda xp, z: z * 1.0, jacobian=lambda xp, g, z, a: _columns_lost(xp, g)), "a gradient",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy", "reference"])
+@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("stack", [None, 2])
+def test_an_own_activation_of_the_wrong_shape_is_refused(lib, monkeypatch, mode, wrong, stack):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    activation, what = WRONG[wrong]
+    expected = rf"activation 'mine': expected a function that returns {what} of the layer's shape \(.*4, 3\)"
+    X, y = np.ones((4, 2)), np.asarray([0, 1, 0, 1])
+    for place in ({"hidden": activation}, {"output": activation}):
+        net = bpx.MLP([2, 3, 3 if "output" in place else 2], backend=lib, stack=stack, **place)
+        loss = "squared_error" if "output" in place else "cross_entropy"
+        target = np.ones((4, 3)) if "output" in place else y
+        with pytest.raises(bpx.ShapeError, match=expected):
+            bpx.fit(net, X, target, loss, epochs=1)
+        with pytest.raises(bpx.ShapeError, match=expected):
+            net.loss_and_grads(X, target, loss)
+        if wrong == "forward":
+            with pytest.raises(bpx.ShapeError, match=expected):
+                net(X)
+
+
+@pytest.mark.parametrize("make", [activations.elu, activations.leaky_relu])
+def test_a_numpy_scalar_does_not_make_a_float32_layer_float64(make):
+    activation = make(np.float64(0.5))
+    z = np.linspace(-1.0, 1.0, 5, dtype=np.float32)[:, None]
+    a = activation.forward(np, z)
+    assert a.dtype == activation.backward(np, z, z, a).dtype == np.float32
+    assert np.array_equal(a, make(0.5).forward(np, z))

@@ -148,6 +148,10 @@ REGISTRIES = {
         [name for name in bpx.stop.__all__ if name != "StopRule"],
         "MaxWeightChange ErrorRate TargetLoss Patience TimeLimit",
     ),
+    "callbacks": (
+        [name for name in bpx.callbacks.__all__ if name != "Callback"],
+        "CSVLogger JSONLinesLogger MLflow TensorBoard",
+    ),
     "schedules": (
         [name for name in bpx.schedules.__all__ if name not in {"Clock", "Schedule"}],
         "Constant StepDecay InverseScaling Adaptive Cosine WarmUp",

@@ -172,3 +172,15 @@ def test_every_bound_is_on_a_workload_of_the_default_run():
 
 def test_what_a_bound_is_on_has_as_many_rounds_as_the_run():
     assert all(ALL[bound.workload].rounds is None for bound in BOUNDS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"not JSON", b"\xff\xfe\x00", b"[1, 2]", b"{}", b'{"workloads": 3}', b'{"workloads": {"a": {"unit": "ms"}}}', b""],
+)
+def test_a_file_that_holds_no_figures_is_an_error_in_words(tmp_path, content):
+    (tmp_path / "other.json").write_bytes(content)
+    done = run("--load", tmp_path / "other.json", "--check")
+    assert done.returncode == 2
+    assert "--load: expected a file of figures" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -367,3 +367,23 @@ def test_a_file_is_about_as_large_as_its_parameters(tmp_path):
         size = os.path.getsize(tmp_path / f"m{form}")
         assert size - 4 * net.n_params < 2000
         assert size < pickled + 1500
+
+
+class Unit:
+    """Something that JSON does not know."""
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error", "told"),
+    [
+        ({"a": 1, "unit": Unit()}, TypeError, r"metadata\['unit'\]: expected plain JSON.*got Unit"),
+        ({"a": {"b": [0, np.float64(1.0), np.zeros(2)]}}, TypeError, r"metadata\['a'\]\['b'\]\[2\]: .*got ndarray"),
+        ({"when": {1, 2}}, TypeError, r"metadata\['when'\]: .*got set"),
+        ({"a": {2: 3}}, TypeError, r"metadata\['a'\]: expected plain JSON.*got the name 2"),
+        ({"a": [0.0, float("inf")]}, ValueError, r"metadata\['a'\]\[1\]: expected plain JSON.*no inf"),
+    ],
+)
+def test_metadata_that_are_no_json_name_the_key(metadata, error, told, path):
+    with pytest.raises(error, match=told):
+        bpx.MLP([3, 2], backend="numpy").save(path, metadata=metadata)
+    assert os.listdir(os.path.dirname(path)) == []

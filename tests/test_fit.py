@@ -316,7 +316,7 @@ def test_progress_lines_go_to_standard_error_only(
     assert out == ""
     assert err.count("\n") == lines
     if progress:
-        form = rf"epoch 20/20  loss {re.escape(f'{history.loss[-1]:.6g}')}  val_loss \S+  \d+\.\d s"
+        form = rf"epoch 20/20  loss {re.escape(f'{history.loss[-1]:.6g}')}  val_loss \S+  \S+ samples/s  \d+\.\d s"
         assert re.fullmatch(form, err.splitlines()[-1])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.special
@@ -312,3 +314,32 @@ def test_training_lowers_a_custom_loss(rng):
     net = bpx.MLP([3, 1], output="identity", backend="numpy")
     history = bpx.fit(net, X, X[:, :1], loss=_log_cosh, optimizer=bpx.Adam(0.05), epochs=50, batch_size=None)
     assert history.loss[-1] < 0.01 * history.loss[0]
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy", "reference"])
+@pytest.mark.parametrize(
+    ("returned", "told"),
+    [
+        (lambda a, y: (a - y) ** 2, r"one that returns a \w+"),
+        (lambda a, y: None, "a NoneType"),
+        (lambda a, y: (a, a, a), "3 things"),
+        (lambda a, y: 1.0, "a float"),
+    ],
+)
+def test_an_own_loss_that_does_not_return_two_arrays_is_told_so(
+    lib: bpx.Backend, monkeypatch: pytest.MonkeyPatch, mode: str, returned: Any, told: str
+) -> None:
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    net = bpx.MLP([1, 2], output="identity", backend=lib)
+    X, y = np.ones((2, 1)), np.ones((2, 2))  # two samples: an array of them could be taken for two things
+    for train in (bpx.fit, lambda *args: net.loss_and_grads(*args[1:])):
+        with pytest.raises(TypeError, match=rf"expected a function that returns two arrays, .* got .*{told}"):
+            train(net, X, y, lambda xp, a, t: returned(a, t))
+
+
+@pytest.mark.parametrize(
+    "loss", [losses.huber(np.float64(0.5)), losses.quantile(np.float64(0.5)), losses.quantile(np.float32(0.5))]
+)
+def test_a_numpy_scalar_does_not_make_a_float32_loss_float64(loss: Any) -> None:
+    values, grad = loss.on_outputs(np, np.ones((2, 1), dtype=np.float32), np.zeros((2, 1), dtype=np.float32))
+    assert values.dtype == grad.dtype == np.float32

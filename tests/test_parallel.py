@@ -255,12 +255,21 @@ def test_ranks_with_other_network_seeds_versions_or_rows_are_refused(data, monke
         stop = N - comm.Get_rank()
         trained("numpy", X[:stop], y[:stop], comm)
 
-    for run, told in ((seeds, "seeds: [0] on rank 0, [1] on rank 1"), (rows, "samples: 103 on rank 0, 102 on rank 1")):
+    for run, told in (
+        (seeds, "network seeds: [0] on rank 0, [1] on rank 1"),
+        (rows, "samples: 103 on rank 0, 102 on rank 1"),
+    ):
         for error in errors_of(2, run):
             assert told in str(error)
 
-    fake = parallel.Ranks.compare
-    monkeypatch.setattr(parallel.Ranks, "compare", lambda self, plan: fake(self, {**plan, "bpx": f"0.{self.rank}"}))
+    def order(comm):
+        trained("numpy", X[:: 1 - 2 * comm.Get_rank()], y, comm)
+
+    for error in errors_of(2, order):
+        assert "X: other values on rank 1" in str(error)
+
+    tell = parallel.Ranks.from_all
+    monkeypatch.setattr(parallel.Ranks, "from_all", lambda self, plan: tell(self, {**plan, "bpx": f"0.{self.rank}"}))
     for error in errors_of(2, lambda comm: trained("numpy", X, y, comm)):
         assert "bpx: '0.0' on rank 0, '0.1' on rank 1" in str(error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -176,6 +177,87 @@ def test_another_run_is_refused_with_what_differs(lib, tmp_path):
     with pytest.raises(ValueError, match=r"stop: \[\] there, \['TargetLoss'\] here"):
         run(lib, path, resume=True, stop=bpx.stop.TargetLoss(0.1))
     assert path.read_bytes() == before
+
+
+Elu = bpx.activations.elu
+CHANGES = {
+    "learning rate": ({"optimizer": bpx.Adam(0.01)}, {"optimizer": bpx.Adam(0.02)}, "0.01 there, 0.02 here"),
+    "momentum": ({"optimizer": bpx.SGD(0.1, 0.9)}, {"optimizer": bpx.SGD(0.1, 0.8)}, "optimizer.momentum: 0.9 there"),
+    "clip_norm": ({}, {"optimizer": bpx.Adam(clip_norm=1.0)}, "optimizer.clip_norm: None there, 1.0 here"),
+    "schedule": (
+        {"optimizer": bpx.SGD(Cosine(0.1, 9))}, {"optimizer": bpx.SGD(Cosine(0.1, 12))},
+        "optimizer.learning_rate.length: 9 there, 12 here",
+    ),
+    "l2": ({}, {"l2": 0.1}, "l2: 0.0 there, 0.1 here"),
+    "rates of a stack": (
+        {"stack": 2, "optimizer": bpx.Adam([0.1, 0.2])}, {"stack": 2, "optimizer": bpx.Adam([0.1, 0.3])},
+        r"\[0.1, 0.2\] there, \[0.1, 0.3\] here",
+    ),
+    "class weight": ({"class_weight": {0: 2.0}}, {"class_weight": {0: 3.0}}, "class_weight.0: 2.0 there, 3.0 here"),
+    "sample weight": (
+        {"sample_weight": np.linspace(0.0, 1.0, SAMPLES)}, {"sample_weight": np.linspace(1.0, 0.0, SAMPLES)},
+        r"\(sample_weight\)",
+    ),
+    "stopping": (
+        {"stop": bpx.stop.TargetLoss(1e-9)}, {"stop": bpx.stop.TargetLoss(1e-8)}, "stop.0.loss: 1e-09 there, 1e-08 here"
+    ),
+    "an activation's number": ({"hidden": Elu(1.0)}, {"hidden": Elu(0.5)}, r"elu\(alpha=1.0\)', 'softmax'\] there"),
+    "validation": ({}, {"validate": True}, "validation samples: None there, 50 here"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_other_hyperparameters_are_taken_with_a_warning_that_names_them(lib, tmp_path, name):
+    first, then, told = CHANGES[name]
+    path = tmp_path / "run.ckpt"
+    run(lib, path, epochs=2, **dict(first))
+    with pytest.warns(UserWarning, match="goes on with other hyperparameters") as caught:
+        _, history = run(lib, path, epochs=3, resume=True, **dict(then))
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert re.search(told, str(caught[0].message))
+    assert history.epochs == 3
+    run(lib, path, epochs=4, resume=True, **dict(then))  # which the checkpoint now knows
+
+
+def test_a_changed_learning_rate_is_that_of_the_epochs_to_come(lib, tmp_path):
+    path = tmp_path / "run.ckpt"
+    run(lib, path, epochs=2, optimizer=bpx.SGD(0.1))
+    with pytest.warns(UserWarning, match="optimizer.learning_rate"):
+        _, history = run(lib, path, epochs=4, resume=True, optimizer=bpx.SGD(0.025))
+    assert history.learning_rate == [0.1, 0.1, 0.025, 0.025]
+
+
+@pytest.mark.parametrize("what", ["X", "y", "order"])
+def test_other_data_of_the_same_shape_are_refused(lib, tmp_path, what):
+    X, y = data()
+    options = {"epochs": 2, "checkpoint": tmp_path / "run.ckpt"}
+    bpx.fit(bpx.MLP([6, 5, 3], backend=lib), X, y, **options)
+    before = (tmp_path / "run.ckpt").read_bytes()
+    other = {"X": (X + 0.1, y), "y": (X, (y + 1) % 3), "order": (X[::-1].copy(), y[::-1].copy())}[what]
+    with pytest.raises(ValueError, match=f"got {what if what != 'order' else 'X and y'} with other values"):
+        bpx.fit(bpx.MLP([6, 5, 3], backend=lib), *other, resume=True, **options)
+    assert (tmp_path / "run.ckpt").read_bytes() == before
+
+
+def test_data_that_another_machine_rounds_another_way_are_the_same(tmp_path):
+    X, y = data()
+    options = {"checkpoint": tmp_path / "run.ckpt", "validation": None}
+    bpx.fit(bpx.MLP([6, 5, 3], backend="numpy"), X, y, epochs=2, **options)
+    X = np.nextafter(X.astype(np.float32), np.float32(9.0))
+    assert bpx.fit(bpx.MLP([6, 5, 3], backend="numpy"), X, y, epochs=3, resume=True, **options).epochs == 3
+
+
+def test_sparse_and_dense_data_are_the_same(tmp_path):
+    sparse = pytest.importorskip("scipy.sparse")
+    X, y = data()
+    X[X < 0.5] = 0.0
+    bpx.fit(bpx.MLP([6, 5, 3], backend="numpy"), X, y, epochs=2, checkpoint=tmp_path / "run.ckpt")
+    history = bpx.fit(
+        bpx.MLP([6, 5, 3], backend="numpy"), sparse.csr_array(X), y, epochs=3, checkpoint=tmp_path / "run.ckpt",
+        resume=True,
+    )  # fmt: skip
+    assert history.epochs == 3
 
 
 @pytest.mark.parametrize(

@@ -215,3 +215,15 @@ def test_a_parameter_out_of_range_is_refused_by_name(make, word):
 def test_warm_up_of_a_number_asks_for_a_schedule():
     with pytest.raises(TypeError, match=r"Constant\(1e-3\)"):
         WarmUp(0.1, 10)
+
+
+@pytest.mark.parametrize("mode", ["auto", "numpy", "reference"])
+def test_a_schedules_numpy_scalar_does_not_make_a_float32_step_float64(monkeypatch, mode):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    X, y = np.random.default_rng(0).normal(size=(20, 3)), np.arange(20) % 2
+    flats = []
+    for rate in (0.1, np.float64(0.1)):
+        net = bpx.MLP([3, 4, 2], backend="numpy")
+        bpx.fit(net, X, y, optimizer=bpx.Adam(bpx.schedules.StepDecay(rate, 2)), epochs=5)
+        flats.append(net.flat.tobytes())
+    assert flats[0] == flats[1]

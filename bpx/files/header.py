@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any, NoReturn
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 from bpx._version import __version__
 from bpx.errors import FileFormatError
 
-__all__ = ["FORMAT", "LARGEST", "compose", "exactly", "names_differ", "parse_json", "read", "shown"]
+__all__ = ["FORMAT", "LARGEST", "check_plain", "compose", "exactly", "names_differ", "parse_json", "read", "shown"]
 
 # The version of the format that this bpx writes, and the newest that it reads.
 FORMAT = 1
@@ -26,6 +27,28 @@ DEEPEST = 32
 # A string, to its quote or to the end of the text; an opening bracket; a closing one. Possessive, so that it is linear.
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _DIGEST = re.compile(r'\{"sha256":"([0-9a-f]{64})",')
+
+
+def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
+    """Refuse what JSON cannot hold and give back as it was, naming where it is.
+
+    Raises
+    ------
+    TypeError
+        For a value of another type, or a name that is no str.
+    ValueError
+        For NaN and infinity.
+    """
+    expected = "expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them"
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{place}: {expected}; JSON has no {value}, use None or a str")
+    if type(value) in (dict, list) and depth > 0:  # what is nested deeper is refused by `compose`
+        for name, one in value.items() if type(value) is dict else enumerate(value):
+            if type(value) is dict and not isinstance(name, str):
+                raise TypeError(f"{place}: {expected}, got the name {name!r}")
+            check_plain(one, f"{place}[{name!r}]", depth - 1)
+    elif value is not None and not isinstance(value, (bool, int, float, str, dict, list)):
+        raise TypeError(f"{place}: {expected}, got {type(value).__name__}; turn it into one of these")
 
 
 def compose(document: Mapping[str, Any]) -> str:

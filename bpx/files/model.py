@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bpx.backend.select import BackendLike, get_backend
-from bpx.files import atomic, container, networks
+from bpx.files import atomic, container, header, networks
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
@@ -51,6 +51,7 @@ def write_model(
     container.form_of(path)  # a wrong ending is said before the work is done
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
+    header.check_plain(dict(metadata or {}), "metadata")
     description, arrays = networks.parts(net)
     document = {"kind": kind, "network": description, "metadata": dict(metadata or {})} | dict(more or {})
     container.write(path, document, arrays | dict(more_arrays or {}))

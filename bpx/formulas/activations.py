@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from bpx._typing import Array, Namespace
-from bpx.errors import NotDifferentiableError
+from bpx.errors import NotDifferentiableError, check_activation_shape
 
 __all__ = ["ACTIVATIONS", "Activation", "elu", "get", "leaky_relu"]
 
@@ -61,7 +61,19 @@ class Activation:
         """
         if b is not None:
             z += b
-        return z, self.forward(xp, z)
+        return z, self.value(xp, z)
+
+    def value(self, xp: Namespace, z: Array) -> Array:
+        """f(z), of z's shape; the array itself where f is the identity.
+
+        Raises
+        ------
+        ShapeError
+            If the function returned another shape, which would be repeated to that of z.
+        """
+        a = self.forward(xp, z)
+        check_activation_shape(self.name, "values", a, z)
+        return a
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
         """dL/dz from dL/da: grad_a * f'(z), or the product with the Jacobian; shapes (..., n, k); `out` is a hint.
@@ -70,15 +82,21 @@ class Activation:
         ------
         NotDifferentiableError
             For an activation without derivative (``step``).
+        ShapeError
+            If the derivative has another shape, which would be repeated to that of z.
         """
         if self.jacobian is not None:
-            return self.jacobian(xp, grad_a, z, a)
+            grad_z = self.jacobian(xp, grad_a, z, a)
+            check_activation_shape(self.name, "a gradient", grad_z, grad_a)
+            return grad_z
         if self.derivative is None:
             raise NotDifferentiableError(
                 f"activation {self.name!r} has no useful derivative, so nothing can be learned through it;"
                 " use it for forward only, and train with 'sigmoid', its smooth form"
             )
-        return grad_a * self.derivative(xp, z, a)
+        slope = self.derivative(xp, z, a)
+        check_activation_shape(self.name, "derivatives", slope, grad_a)
+        return grad_a * slope
 
 
 def largest_exponent(xp: Namespace, dtype: Any) -> float:
@@ -227,6 +245,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     """Z for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
     if not 0.0 <= slope < 1.0:
         raise ValueError(f"leaky_relu: expected a slope in [0, 1), got {slope}")
+    slope = float(slope)  # NumPy's scalars would make float32 layers float64
     return Activation("leaky_relu", partial(_leaky_relu, slope=slope), partial(_leaky_relu_derivative, slope=slope))
 
 
@@ -234,6 +253,7 @@ def elu(alpha: float = 1.0) -> Activation:
     """Z for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
     if not (math.isfinite(alpha) and alpha > 0.0):
         raise ValueError(f"elu: expected a finite alpha > 0, got {alpha}")
+    alpha = float(alpha)
     return Activation("elu", partial(_elu, alpha=alpha), partial(_elu_derivative, alpha=alpha))
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import check_loss_shapes
+from bpx.errors import loss_parts
 from bpx.formulas.activations import Activation, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
 
@@ -121,8 +121,7 @@ def value_and_grad(
     loss : Array of shape (...)
     grad : Array of shape (..., n, k)
     """
-    values, grad = formula(xp, output, target)
-    check_loss_shapes(values, grad, output)
+    values, grad = loss_parts(formula(xp, output, target), output)
     if weight is None:
         scale = 1.0 / output.shape[-2]
         return xp.sum(values, axis=(-2, -1)) * scale, grad * scale

@@ -11,6 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array
+from bpx.errors import loss_parts
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
@@ -271,7 +272,7 @@ def trace(
         value, grad = objective.value_and_grad(batch, target)
         # The objective may take pre-activations; the outputs and the loss's slope there are shown all the same.
         output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
-        shares, slope = chosen.on_outputs(backend.xp, output, target)
+        shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
         with np.errstate(over="ignore", invalid="ignore"):  # too long a step may lead anywhere
             new_value = objective.value(batch, target, flat=after)

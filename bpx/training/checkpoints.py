@@ -17,6 +17,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
 from bpx.files import checkpoint
 from bpx.training.history import StopReason
+from bpx.training.plan import compare
 
 if TYPE_CHECKING:
     from bpx.training.descent import Descent
@@ -55,7 +56,7 @@ class Keeper:
     every, steps : int or None
         Epochs and steps between two checkpoints.
     plan : dict
-        What must be the same for a run to go on: plain values by the names of `fit`'s arguments.
+        What the run is compared with that the checkpoint is of; see `Plan.for_checkpoint`.
 
     Raises
     ------
@@ -100,23 +101,11 @@ class Keeper:
             except FileFormatError as error:
                 broken = broken or error
                 continue
-            self._compare(saved, path)
+            compare(saved.get("plan"), self._plan, path)
             return saved
         if broken is not None:
             raise broken
         return None
-
-    def _compare(self, saved: State, path: str) -> None:
-        """Refuse a checkpoint of another run."""
-        theirs = saved.get("plan")
-        theirs = theirs if isinstance(theirs, dict) else {}
-        other = [name for name, value in self._plan.items() if name not in theirs or theirs[name] != value]
-        if other:
-            told = "; ".join(f"{name}: {theirs.get(name)!r} there, {self._plan[name]!r} here" for name in other)
-            raise ValueError(
-                f"{path}: expected a checkpoint of a run like this one, got one with other arguments ({told}); give the"
-                " same, another path, or resume=False to start anew"
-            )
 
     @contextmanager
     def keeps(self, run: Run, descent: Descent, saved: State | None) -> Iterator[StopReason | None]:

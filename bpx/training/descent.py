@@ -89,6 +89,7 @@ class Descent:
     def train(self, run: Run, objective: Objective, keeper: Keeper | None = None) -> StopReason:
         """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
         self.begin(run.net.flat)
+        run.begin()
         assert self.state is not None
         step = Step(
             run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks
@@ -147,7 +148,7 @@ class Descent:
 
 def _on_device(net: MLP, rate: Any) -> Any:
     """A rate as a Python float, or as an array of shape (K, 1) on the device."""
-    if isinstance(rate, float):
+    if type(rate) is float:  # NumPy's scalars, which are floats too, would make float32 steps float64
         return rate
     if np.ndim(rate) == 0:
         return float(rate)

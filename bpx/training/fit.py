@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from bpx._version import __version__
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
@@ -17,12 +16,14 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import ArrayFeed, Data, Feed, Sampler, check_batch_size, check_sampling
-from bpx.training.callbacks import Callback, ProgressLines, as_callback
+from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
 from bpx.training.parallel import Ranks, join
+from bpx.training.plan import Plan, compare_ranks
+from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
 from bpx.training.streams.stream import Stream, is_stream, stream
@@ -89,9 +90,10 @@ def fit(
     stop : StopRule or list of them
         See `bpx.stop`.
     callbacks : list of Callback or functions f(run)
-        A function is called after each epoch; one that returns True ends training.
+        A function is called after each epoch; one that returns True ends training. `bpx.callbacks` has some that log.
     progress : bool or int
-        Lines on standard error: about ten in all, or one every that many epochs.
+        On standard error: True is a bar in terminals and notebooks where tqdm is installed (extra ``progress``), else
+        about ten lines; a number is a line every that many epochs.
     seed : int
         Of the batch order and, with the network's own seed, of the dropout masks.
     checkpoint : str or path-like, optional
@@ -102,7 +104,8 @@ def fit(
         Epochs, and steps, between two checkpoints.
     resume : bool
         Go on from `checkpoint` where it exists, with the same data and arguments (`epochs` may be larger): parameters,
-        history and predictions are then those of a run that never stopped. Callbacks begin anew.
+        history and predictions are then those of a run that never stopped. Callbacks begin anew. Other data are an
+        error; other hyperparameters (learning rate, l2, class weights, ...) are taken as they are now, with a warning.
     comm : "mpi" or mpi4py communicator, optional
         Train with all processes that ``mpiexec -n 4 python -m mpi4py script.py`` has started (extra ``mpi``): each
         computes its share of every batch, and their sum is the step of a single process. All give the same arguments
@@ -129,6 +132,8 @@ def fit(
     -----
     DivergenceWarning
         If the loss or a parameter was no longer finite: the last finite parameters are restored.
+    UserWarning
+        If a resumed run has other hyperparameters than its checkpoint.
 
     Notes
     -----
@@ -158,16 +163,17 @@ def fit(
         held_out = None if validation is None else _validation(net, validation, chosen, ranks)
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
-        plan = {} if first_order is None else _plan(net, feed, chosen, first_order, rules, size, sampling, seed)
+        how = solver or first_order
+        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight)
         watches = ranks is None or ranks.is_first
         keeper = saved = None
         if checkpoint is not None and watches:
             from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
 
-            keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan)
+            keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan.for_checkpoint())
             saved = keeper.load() if resume else None
     if ranks is not None:
-        ranks.compare({"bpx": __version__, "numpy": np.__version__, "epochs": epochs, "seeds": list(net.seeds), **plan})
+        compare_ranks(ranks.from_all(plan.for_ranks(epochs)))
         saved = ranks.from_first(saved)
         ranks.begin(net)
 
@@ -176,6 +182,9 @@ def fit(
             net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
             _advice(net, first_order), ranks=ranks,
         )  # fmt: skip
+
+        run.describe = lambda: plan.settings
+        run.batch_size = size if solver is None and size else None
 
         def train() -> StopReason:
             if solver is not None:
@@ -262,11 +271,8 @@ def _check_rules(stop: Any) -> list[StopRule]:
 def _check_callbacks(given: Any, progress: bool | int) -> list[Callback]:
     """Callbacks as objects, with the one that shows progress."""
     hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
-    if not isinstance(progress, (bool, int, np.integer)) or progress < 0:
-        raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
-    if progress:
-        hooks.append(ProgressLines(None if progress is True else int(progress)))
-    return hooks
+    check_progress(progress)
+    return [*hooks, *progress_callbacks(progress)]
 
 
 def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks | None) -> None:
@@ -285,30 +291,6 @@ def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks |
             f"X: optimizer {solver.method!r} needs all samples in memory, got a stream; use 'adam' or another"
             " first-order optimizer, or numpy.asarray(X)"
         )
-
-
-def _plan(
-    net: MLP, feed: Feed, loss: Loss, optimizer: Any, rules: Sequence[StopRule], size: int, sampling: str, seed: int
-) -> dict[str, Any]:
-    """What must be the same for a run to go on, as plain values."""
-    return {
-        "sizes": list(net.sizes),
-        "bias": list(net.bias),
-        "activations": [activation.name for activation in (*net.hidden, net.output)],
-        "dropout": list(net.dropout),
-        "dropout seeds": list(net.seeds) if any(net.dropout) else [],
-        "dtype": net.dtype,
-        "stack": net.stack,
-        "loss": loss.name,
-        "optimizer": type(optimizer).__name__,
-        "schedule": type(optimizer.schedule).__name__,
-        "stop": [type(rule).__name__ for rule in rules],
-        "weighted": feed.sources[0].weight is not None,
-        **feed.plan,
-        "batch_size": size,
-        "sampling": sampling,
-        "seed": seed,
-    }
 
 
 def _check_epochs(epochs: int) -> int:

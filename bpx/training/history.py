@@ -80,10 +80,10 @@ class History:
     __repr__ = __str__
 
 
-def short(value: Any) -> str:
+def short(value: Any, digits: int = 6) -> str:
     """A loss as text; for a stack its range."""
     values = np.asarray(value)
     if values.ndim == 0:
-        return f"{float(values):.6g}"
+        return f"{float(values):.{digits}g}"
     finite = values[np.isfinite(values)]
-    return f"{finite.min():.6g} to {finite.max():.6g}" if finite.size else "none finite"
+    return f"{finite.min():.{digits}g} to {finite.max():.{digits}g}" if finite.size else "none finite"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -14,8 +15,9 @@ from bpx.errors import DivergenceWarning, warn_caller
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
-from bpx.training.callbacks import Callback, asks_to_stop
+from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
 from bpx.training.history import History, StopReason
+from bpx.training.log import log_lines
 from bpx.training.stopping import StopRule
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Run:
         Epochs completed and updates made.
     epochs : int
         The epoch limit.
+    batch_size : int or None
+        Samples per step; None for a SciPy solver, whose evaluations take all.
     loss, val_loss : float or array of shape (K,), or None
         Of the last epoch.
     seconds : float
@@ -69,7 +73,10 @@ class Run:
     ) -> None:
         self.net = net
         self.data = data
+        self.samples: int | None = data.X.shape[0] if isinstance(data, Data) else data.n
         self.epochs = epochs
+        self.batch_size: int | None = None
+        self.describe: Callable[[], dict[str, Any]] = dict
         self.history = History()
         self.epoch = 0
         self.step = 0
@@ -82,7 +89,8 @@ class Run:
         self._advice = advice
         self._goes_on = goes_on
         self._ranks = ranks
-        self._callbacks = list(callbacks)
+        self._callbacks = [*callbacks, *log_lines()]
+        self._begun = False
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
         # NumPy's function costs more than the sum of a small network's parameters.
@@ -95,20 +103,44 @@ class Run:
         self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self)) for rule in rules]
 
     @property
+    def settings(self) -> dict[str, Any]:
+        """What the run was started with: plain values by name."""
+        return {"epochs": self.epochs} | self.describe()
+
+    @property
     def seconds(self) -> float:
         """Wall time since training began."""
         return time.perf_counter() - self._start
 
-    def carry_out(self, train: Callable[[], StopReason]) -> StopReason:
-        """Tell the callbacks that training begins, and train; Ctrl-C ends it and keeps the network."""
+    def begin(self) -> None:
+        """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
         for callback in self._callbacks:
             callback.on_fit_begin(self)
+        self._begun = True
+
+    def carry_out(self, train: Callable[[], StopReason]) -> StopReason:
+        """Train; Ctrl-C ends it and keeps the network."""
+        with self._closing():
+            try:
+                reason = train()
+            except KeyboardInterrupt:
+                if not self._begun or self._ranks is not None:  # it ends the other ranks too
+                    raise
+                return StopReason.INTERRUPTED
+            if not self._begun:  # a checkpoint of a run that was done
+                self.begin()
+            return reason
+
+    @contextmanager
+    def _closing(self) -> Iterator[None]:
+        """An error reaches the callbacks that hold something open, and goes on."""
         try:
-            return train()
-        except KeyboardInterrupt:
-            if self._ranks is not None:  # it ends the other ranks too
-                raise
-            return StopReason.INTERRUPTED
+            yield
+        except BaseException:
+            for callback in self._callbacks:
+                if isinstance(callback, Closing):
+                    callback.on_fit_error(self)
+            raise
 
     def snapshot(self) -> State:
         """All that a later process needs to go on here, but the parameters; arrays are not copied."""
@@ -195,6 +227,12 @@ class Run:
 
     def finish(self, reason: StopReason) -> History:
         """Restore what must be restored, warn of divergence, and complete the history."""
+        with self._closing():
+            self._complete(reason)
+        return self.history
+
+    def _complete(self, reason: StopReason) -> None:
+        """What `finish` does."""
         if reason is StopReason.INTERRUPTED:  # in the middle of an epoch, whose end would have looked
             xp = self.net.backend.xp
             self._note_divergence(~self.net.backend.to_host(xp.all(xp.isfinite(self.net.flat), axis=-1)))
@@ -208,7 +246,6 @@ class Run:
         self.history.seconds = self.seconds
         for callback in self._callbacks:
             callback.on_fit_end(self)
-        return self.history
 
     def _restore_finite(self) -> None:
         """Bring back the last finite parameters of each network that diverged, and say what to try."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -119,22 +119,10 @@ class Ranks:
             raise failure
         self._raise(told)
 
-    def compare(self, plan: Mapping[str, Any]) -> None:
-        """Refuse ranks that would not do the same.
-
-        Raises
-        ------
-        ValueError
-            On every rank; names what differs.
-        """
-        plans = self._comm.allgather(dict(plan))
-        for rank, other in enumerate(plans):
-            differ = [name for name in plans[0] if other.get(name) != plans[0][name]]
-            if differ:
-                told = "; ".join(
-                    f"{name}: {plans[0][name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in differ
-                )
-                raise ValueError(f"comm: expected the same arguments and data on every rank, got other ones ({told})")
+    def from_all(self, value: Any) -> list[Any]:
+        """Every rank's plain data, on every rank."""
+        told: list[Any] = self._comm.allgather(value)
+        return told
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's plain data, on every rank."""

@@ -132,6 +132,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
             reasons.append(reason)
             raise _Stop
 
+    run.begin()
     start = np.array(backend.to_host(net.flat), dtype=np.float64)
     seen["iterate"] = start
     options = {limit: run.epochs} if limit is not None else {"maxfun": 2**31 - 1}

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.training.callbacks import Callback
+from bpx.training.callbacks.base import Callback
 from bpx.training.monitor import Run
 
 try:

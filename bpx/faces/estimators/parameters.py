@@ -104,7 +104,8 @@ SHARED = """
     callbacks : list or None, default=None
         bpx callbacks, or functions of the run.
     progress : bool or int, default=False
-        Lines on standard error.
+        On standard error: True is a bar in terminals and notebooks where tqdm is installed, else about ten lines; a
+        number is a line every that many epochs.
     n_init : int, default=1
         Restarts of `fit`, trained at once as a stack; the best is kept. Not for SciPy's methods; `partial_fit` has one.
     predict_batch_size : int or None, default=None

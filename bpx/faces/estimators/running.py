@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from copy import copy
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,13 @@ from bpx.formulas.schedules import Schedule
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import ArrayFeed, Data
-from bpx.training.callbacks import ProgressLines, as_callback
+from bpx.training.callbacks.base import as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
+from bpx.training.plan import plain
+from bpx.training.progress import progress_callbacks
 from bpx.training.solvers import SciPy
 
 __all__ = ["STOCHASTIC", "scipy", "scores", "train"]
@@ -87,8 +90,7 @@ def train(
     val_data, metric = monitoring(est, held_out, loss)
     objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
-    if est.progress:
-        hooks.append(ProgressLines(None if est.progress is True else int(est.progress)))
+    hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
     epochs = 1 if incremental else est.max_iter
     ticker = Ticker(est, epochs)
     hooks += ticker.hooks
@@ -108,6 +110,7 @@ def train(
             # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
             rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
             run = Run(net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None)
+            run.describe = partial(settings, est)
             reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
         run.finish(reason)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
@@ -174,6 +177,7 @@ def descend(
             if rate is not None:
                 rate.now = est._resume["rate"]
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
+    run.describe, run.batch_size = partial(settings, est), size
     reason = run.carry_out(lambda: descent.train(run, objective))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),
@@ -187,6 +191,11 @@ def descend(
         "best": epoch_end.best,
     }
     return reason, run, epoch_end
+
+
+def settings(est: Any) -> dict[str, Any]:
+    """The estimator's parameters, for a log."""
+    return {name: plain(value) for name, value in est.get_params(deep=False).items() if name != "callbacks"}
 
 
 def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.kernels.numpy_fused.activations_back import elu_back, relu_back, sigmoid_back, slope_back, tanh_back
 from bpx.kernels.numpy_fused.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
 
@@ -207,45 +208,6 @@ def _forward_gelu(z: Array, b: Array, a: Array, _: float) -> None:
     _gelu_join(z.reshape(-1), a.reshape(-1), factor)
 
 
-@compiled
-def _relu_back(grad_a: Array, a: Array, out: Array, slope: Any) -> None:
-    """grad_a where a > 0, else slope grad_a."""
-    one, low = a.dtype.type(1.0), a.dtype.type(slope)
-    for i in range(a.size):
-        out[i] = grad_a[i] * (one if a[i] > 0 else low)
-
-
-@compiled
-def _tanh_back(grad_a: Array, a: Array, out: Array, _: Any) -> None:
-    """grad_a (1 - a^2)."""
-    one = a.dtype.type(1.0)
-    for i in range(a.size):
-        out[i] = grad_a[i] * (one - a[i] * a[i])
-
-
-@compiled
-def _sigmoid_back(grad_a: Array, a: Array, out: Array, _: Any) -> None:
-    """grad_a a (1 - a)."""
-    one = a.dtype.type(1.0)
-    for i in range(a.size):
-        out[i] = grad_a[i] * (a[i] * (one - a[i]))
-
-
-@compiled
-def _elu_back(grad_a: Array, a: Array, out: Array, alpha: Any) -> None:
-    """grad_a where a > 0, else grad_a (a + alpha)."""
-    one, low = a.dtype.type(1.0), a.dtype.type(alpha)
-    for i in range(a.size):
-        out[i] = grad_a[i] * (one if a[i] > 0 else a[i] + low)
-
-
-@compiled
-def _slope_back(grad_a: Array, slope: Array, out: Array, _: Any) -> None:
-    """grad_a f'(z), which the forward pass has left."""
-    for i in range(slope.size):
-        out[i] = grad_a[i] * slope[i]
-
-
 class Fused(NamedTuple):
     """How one activation is done."""
 
@@ -261,14 +223,14 @@ class Fused(NamedTuple):
 # By the names of the formula's two functions.
 _FUSED: dict[tuple[str, str], Fused] = {
     ("identity", "_identity_derivative"): Fused(_add),
-    ("relu", "_relu_derivative"): Fused(_relu, _relu_back),
-    ("_leaky_relu", "_leaky_relu_derivative"): Fused(_leaky, _relu_back),
-    ("tanh", "_tanh_derivative"): Fused(_forward_tanh, _tanh_back, small=_small_tanh),
-    ("sigmoid", "_sigmoid_derivative"): Fused(_forward_sigmoid, _sigmoid_back, small=_small_sigmoid),
-    ("_elu", "_elu_derivative"): Fused(_forward_elu, _elu_back, scratch=True),
+    ("relu", "_relu_derivative"): Fused(_relu, relu_back),
+    ("_leaky_relu", "_leaky_relu_derivative"): Fused(_leaky, relu_back),
+    ("tanh", "_tanh_derivative"): Fused(_forward_tanh, tanh_back, small=_small_tanh),
+    ("sigmoid", "_sigmoid_derivative"): Fused(_forward_sigmoid, sigmoid_back, small=_small_sigmoid),
+    ("_elu", "_elu_derivative"): Fused(_forward_elu, elu_back, scratch=True),
     ("softplus", "_softplus_derivative"): Fused(_forward_softplus, scratch=True),
-    ("silu", "_silu_derivative"): Fused(_forward_silu, _slope_back, scratch=True, apart=True),
-    ("gelu", "_gelu_derivative"): Fused(_forward_gelu, _slope_back, scratch=True, apart=True),
+    ("silu", "_silu_derivative"): Fused(_forward_silu, slope_back, scratch=True, apart=True),
+    ("gelu", "_gelu_derivative"): Fused(_forward_gelu, slope_back, scratch=True, apart=True),
 }
 
 

@@ -98,7 +98,7 @@ class Twin:
             launch(self._forward, z)
             return z, z
         a = np.empty_like(z)
-        launch(_write, a, self._activation.forward, xp, z)
+        launch(_write, a, self._activation.value, xp, z)
         return z, a
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:

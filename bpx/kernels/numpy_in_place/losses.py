@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import check_loss_shapes
+from bpx.errors import loss_parts
 from bpx.kernels.recording import launch
 
 __all__ = ["value_and_grad"]
@@ -109,8 +109,7 @@ def _labels(
 
 def _by_formula(formula: Elementwise, output: Array, target: Array, grad: Array, values: Array) -> None:
     """Any loss's own function."""
-    of_each, slope = formula(np, output, target)
-    check_loss_shapes(of_each, slope, output)
+    of_each, slope = loss_parts(formula(np, output, target), output)
     grad[...] = slope
     values[...] = of_each
 

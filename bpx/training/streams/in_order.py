@@ -33,12 +33,18 @@ class InOrder:
         A training's, to read into while it does not use them itself; else a buffer is made.
     ranks : Ranks, optional
         Each reads its share.
+
+    Attributes
+    ----------
+    n : int or None
+        Rows, where that is known before they have been read.
     """
 
     def __init__(
         self, stream: Stream, net: MLP, gate: Gate, lent: Halves | None = None, ranks: Ranks | None = None
     ) -> None:
         self._source, self._gate, self._net = stream.source, gate, net
+        self.n = stream.source.n if isinstance(stream.source, RowSource) else None
         self._buffer, self._lent = stream.buffer, lent
         self._own: Halves | None = None
         self._share = ranks.share if ranks is not None and isinstance(stream.source, RowSource) else None

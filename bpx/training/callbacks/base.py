@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from bpx.training.history import short
-
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
 
-__all__ = ["Callback", "ProgressLines", "as_callback", "asks_to_stop"]
+__all__ = ["Callback", "Closing", "as_callback", "asks_to_stop"]
 
 
 class Callback:
     """Base class: override what is wanted. Each method is given the run.
 
     A run has ``net`` (in training), ``history``, ``epoch`` and ``step`` (done so far), ``epochs`` (the limit), ``loss``
-    and ``val_loss`` (of the last epoch), ``seconds``, ``error_rate()`` and ``evaluate(data)``. A plain function
-    ``f(run)`` given as a callback is called as `on_epoch_end`.
+    and ``val_loss`` (of the last epoch), ``seconds``, ``settings`` (what it was started with), ``error_rate()`` and
+    ``evaluate(data)``. A plain function ``f(run)`` given as a callback is called as `on_epoch_end`.
     """
 
     def on_fit_begin(self, run: Run) -> None:
-        """Before the first step."""
+        """Before the first step; of a run that goes on from a checkpoint, `run.epoch` and `run.step` are done."""
 
     def on_step_end(self, run: Run) -> None:
         """After each update; reading `run`'s arrays here waits for the device."""
@@ -38,6 +35,13 @@ class Callback:
         """After the last step, with `run.history` complete."""
 
 
+class Closing(Callback):
+    """A callback that holds something open, such as a file: it is also told when an error ends training."""
+
+    def on_fit_error(self, run: Run) -> None:
+        """In place of `on_fit_end`, before the error goes on."""
+
+
 @final
 class _Function(Callback):
     """A plain function, called at each epoch's end."""
@@ -48,21 +52,6 @@ class _Function(Callback):
     def on_epoch_end(self, run: Run) -> bool | None:
         answer: bool | None = self._function(run)
         return answer
-
-
-@final
-class ProgressLines(Callback):
-    """A line on standard error every few epochs: epoch, loss, validation loss, seconds."""
-
-    def __init__(self, every: int | None = None) -> None:
-        self._every = every
-
-    def on_epoch_end(self, run: Run) -> None:
-        every = self._every or max(1, run.epochs // 10)
-        if run.epoch % every == 0 or run.epoch == run.epochs:
-            val = f"  val_loss {short(run.val_loss)}" if run.val_loss is not None else ""
-            counted = f"{run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
-            print(f"epoch {counted}  loss {short(run.loss)}{val}  {run.seconds:.1f} s", file=sys.stderr)
 
 
 def asks_to_stop(answer: Any) -> bool:

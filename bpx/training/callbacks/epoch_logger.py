@@ -1,0 +1,92 @@
+"""What every logger of epochs shares: what an epoch is, and that a log never ends a training run."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bpx.errors import warn_caller
+from bpx.training.callbacks.base import Closing
+
+if TYPE_CHECKING:
+    from bpx.training.monitor import Run
+
+__all__ = ["EpochLogger", "figures", "series"]
+
+
+def figures(run: Run) -> dict[str, Any]:
+    """An epoch by name: epoch, step, loss, val_loss, learning_rate, seconds; lists of K for a stack."""
+    rates = run.history.learning_rate
+    row = {"loss": run.loss} | ({"val_loss": run.val_loss} if run.validates else {})
+    row |= {"learning_rate": rates[-1]} if rates else {}
+    if run.net.stack is not None:
+        row = {name: np.broadcast_to(value, (run.net.stack,)).tolist() for name, value in row.items()}
+    else:
+        row = {name: float(value) for name, value in row.items()}
+    return {"epoch": run.epoch, "step": run.step} | row | {"seconds": round(run.seconds, 6)}
+
+
+def series(run: Run, separator: str) -> dict[str, float]:
+    """The same without epoch and step, each network's numbers under a name of their own: ``loss``, or ``loss/0``."""
+    row = {name: value for name, value in figures(run).items() if name not in ("epoch", "step")}
+    flat: dict[str, float] = {}
+    for name, value in row.items():
+        several = isinstance(value, list)
+        flat |= {f"{name}{separator}{k}": one for k, one in enumerate(value)} if several else {name: value}
+    return flat
+
+
+class EpochLogger(Closing):
+    """Base class: opens something before training, writes every epoch to it, closes it after training.
+
+    What keeps it from opening is an error before the first step; what keeps it from writing later is a warning, and
+    training goes on without it.
+    """
+
+    _is_open = False
+
+    @abstractmethod
+    def _open(self, run: Run) -> None:
+        """Open; `run.epoch` epochs of this run are there already."""
+
+    @abstractmethod
+    def _write(self, run: Run) -> None:
+        """Write the last epoch."""
+
+    @abstractmethod
+    def _close(self, ended: str) -> None:
+        """Close; `ended` is FINISHED, KILLED (Ctrl-C) or FAILED, as MLflow says it."""
+
+    def on_fit_begin(self, run: Run) -> None:
+        self._open(run)
+        self._is_open = True
+
+    def on_epoch_end(self, run: Run) -> None:
+        if self._is_open:
+            self._try(lambda: self._write(run), run)
+
+    def on_fit_end(self, run: Run) -> None:
+        self._end(run, "KILLED" if run.history.stop_reason.name == "INTERRUPTED" else "FINISHED")
+
+    def on_fit_error(self, run: Run) -> None:
+        self._end(run, "FAILED")
+
+    def _end(self, run: Run, ended: str) -> None:
+        """Close what is open."""
+        if self._is_open:
+            self._is_open = False
+            self._try(lambda: self._close(ended), run)
+
+    def _try(self, work: Any, run: Run) -> None:
+        """Do it; hours of training are not thrown away for a full disk or a server that is away."""
+        try:
+            work()
+        except Exception as error:
+            self._is_open = False
+            warn_caller(
+                f"{type(self).__name__}: epoch {run.epoch} could not be logged ({error}); training goes on without"
+                " this log",
+                RuntimeWarning,
+            )

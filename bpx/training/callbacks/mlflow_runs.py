@@ -1,0 +1,90 @@
+"""Epochs as metrics of an MLflow run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+from bpx.training.callbacks.epoch_logger import EpochLogger, series
+
+if TYPE_CHECKING:
+    from bpx.training.monitor import Run
+
+__all__ = ["MLflow"]
+
+# Characters of a parameter's value that every MLflow server takes.
+LONGEST = 500
+
+
+@final
+class MLflow(EpochLogger):
+    """Logs each epoch as metrics (loss, val_loss, learning_rate, seconds); what the run was started with as params.
+
+    Where an MLflow run is active it is taken and left open; else one is started, and ended when training ends:
+    FINISHED, KILLED (Ctrl-C) or FAILED. Where it goes, MLflow's own settings say (``mlflow.set_tracking_uri``,
+    ``MLFLOW_TRACKING_URI``). Each network of a stack has metrics of its own (``loss/0``, ``loss/1``, ...).
+
+    Parameters
+    ----------
+    experiment : str, optional
+        Made where it is missing; None is the one in force.
+    run_name : str, optional
+        Of the run that is started. A training run that goes on from a checkpoint goes on in the latest MLflow run of
+        that name.
+    run_id : str, optional
+        Go on in that MLflow run.
+
+    Notes
+    -----
+    Needs MLflow, of which mlflow-skinny is enough: ``pip install 'bpx-nn[mlflow]'``.
+    """
+
+    def __init__(self, experiment: str | None = None, run_name: str | None = None, run_id: str | None = None) -> None:
+        self.experiment, self.run_name, self.run_id = experiment, run_name, run_id
+
+    def _open(self, run: Run) -> None:
+        try:
+            import mlflow as package
+        except ImportError as error:
+            raise ImportError("bpx.callbacks.MLflow needs MLflow: pip install 'bpx-nn[mlflow]'") from error
+        mlflow: Any = package
+        self._mlflow = mlflow
+        active = mlflow.active_run()
+        self._owns = active is None
+        if self._owns:
+            home = None if self.experiment is None else self._experiment_id(self.experiment)
+            run_id = self.run_id or (self._latest(home) if run.epoch > 0 and self.run_name is not None else None)
+            active = mlflow.start_run(run_id, home if run_id is None else None, self.run_name)
+        self._id = active.info.run_id
+        try:
+            self._log_params(run)
+        except BaseException:
+            self._close("FAILED")
+            raise
+
+    def _log_params(self, run: Run) -> None:
+        """What the run was started with; a param cannot be changed, and metrics of an epoch not be taken back."""
+        there = self._mlflow.get_run(self._id).data
+        self._logged = int(there.metrics.get("epoch", 0)) if run.epoch > 0 else 0
+        params = {name: str(value)[:LONGEST] for name, value in run.settings.items() if name not in there.params}
+        self._mlflow.log_params(params, run_id=self._id)
+
+    def _experiment_id(self, name: str) -> str:
+        """Of the experiment with that name, which is made where it is missing."""
+        found = self._mlflow.get_experiment_by_name(name)
+        return str(self._mlflow.create_experiment(name) if found is None else found.experiment_id)
+
+    def _latest(self, home: str | None) -> str | None:
+        """The latest MLflow run of that name."""
+        found = self._mlflow.search_runs(
+            None if home is None else [home], f"attributes.run_name = '{self.run_name}'", max_results=1,
+            order_by=["attributes.start_time DESC"], output_format="list",
+        )  # fmt: skip
+        return str(found[0].info.run_id) if found else None
+
+    def _write(self, run: Run) -> None:
+        if run.epoch > self._logged:
+            self._mlflow.log_metrics({"epoch": float(run.epoch)} | series(run, "/"), run.epoch, run_id=self._id)
+
+    def _close(self, ended: str) -> None:
+        if self._owns:
+            self._mlflow.end_run(ended)

@@ -1,0 +1,168 @@
+"""Logs of epochs as text files: CSV for spreadsheets and pandas, JSON lines for programs."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, final
+
+from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
+
+if TYPE_CHECKING:
+    from bpx.training.monitor import Run
+
+__all__ = ["CSVLogger", "JSONLinesLogger"]
+
+
+class _TextFile(EpochLogger):
+    """A file to which a line is written in one piece, so that a process that is killed leaves whole lines."""
+
+    def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
+        self.path, self.append = os.fspath(path), append
+
+    @abstractmethod
+    def _header(self, run: Run) -> str:
+        """The first line; empty for none."""
+
+    @abstractmethod
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        """Whether a file that begins with that line is such a log, or, where the run `goes_on` in it, one like it."""
+
+    @abstractmethod
+    def _epoch_of(self, line: str) -> int | None:
+        """The epoch of a line; None where it is no line of this log."""
+
+    def _open(self, run: Run) -> None:
+        if not os.path.isdir(os.path.dirname(os.path.abspath(self.path))) or os.path.isdir(self.path):
+            raise FileNotFoundError(
+                f"{type(self).__name__}: expected a file in a folder that exists, got {self.path!r}"
+            )
+        end = self._kept(run)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed when training ends
+        self._file.truncate(end)
+        if end == 0 and self._header(run):
+            self._file.write((self._header(run) + "\n").encode())
+
+    def _kept(self, run: Run) -> int:
+        """Bytes of the file that stay: lines of epochs up to the one that the run goes on from."""
+        try:
+            with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
+                *lines, rest = file.read().split("\n")  # the rest is of a line that was not written to its end
+        except FileNotFoundError:
+            return 0
+        goes_on = self.append or run.epoch > 0
+        first = lines[0] if lines else rest
+        if (lines or rest) and not (lines and self._begins(first, run, goes_on)):
+            raise ValueError(
+                f"{type(self).__name__}: expected {self.path!r} to be a log of a run like this one, or not to be there,"
+                f" got a file that begins with {first.rstrip()!r:.80}; give another path"
+            )
+        if not goes_on:
+            return 0
+        while run.epoch > 0 and len(lines) > bool(self._header(run)):
+            epoch = self._epoch_of(lines[-1])
+            if epoch is not None and epoch <= run.epoch:
+                break
+            lines.pop()
+        return sum(len(line.encode()) + 1 for line in lines)
+
+    def _line(self, text: str) -> None:
+        """Write a line."""
+        line = (text + "\n").encode()
+        if self._file.write(line) != len(line):
+            raise OSError(f"{self.path}: no room for a line")
+
+    def _close(self, ended: str) -> None:
+        self._file.close()
+
+
+@final
+class CSVLogger(_TextFile):
+    """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, seconds.
+
+    Each network of a stack has columns of its own (``loss_0``, ``loss_1``, ...). A row is on disk when its epoch has
+    ended.
+
+    Parameters
+    ----------
+    path : str or path-like
+        In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
+        from a checkpoint goes on below the row of its last epoch.
+    append : bool
+        Whether a run that begins anew writes below what is there, too.
+
+    Examples
+    --------
+    >>> import bpx, pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp(), "log.csv")
+    >>> _ = bpx.fit(bpx.MLP([1, 2], backend="numpy"), [[0.0], [1.0]], [0, 1], epochs=3,
+    ...             callbacks=[bpx.callbacks.CSVLogger(path)])
+    >>> [line.split(",")[:2] for line in path.read_text().splitlines()]
+    [['epoch', 'step'], ['1', '1'], ['2', '2'], ['3', '3']]
+    """
+
+    def _header(self, run: Run) -> str:
+        names = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
+        K = run.net.stack
+        return ",".join(["epoch", "step"] + [c for name in names for c in _columns(name, K)] + ["seconds"])
+
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        return line == self._header(run) if goes_on else line.startswith("epoch,step,loss")
+
+    def _epoch_of(self, line: str) -> int | None:
+        first = line.split(",", 1)[0]
+        return int(first) if first.isascii() and first.isdigit() else None
+
+    def _write(self, run: Run) -> None:
+        self._line(",".join(map(repr, [run.epoch, run.step, *series(run, "_").values()])))
+
+
+def _columns(name: str, K: int | None) -> list[str]:
+    """A column, or one for each network of a stack."""
+    return [name] if K is None else [f"{name}_{k}" for k in range(K)]
+
+
+@final
+class JSONLinesLogger(_TextFile):
+    """Writes each epoch as a line of JSON: epoch, step, loss, val_loss, learning_rate, seconds; lists for a stack.
+
+    A line is on disk when its epoch has ended. What is not finite is null.
+
+    Parameters
+    ----------
+    path : str or path-like
+        In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
+        from a checkpoint goes on below the line of its last epoch.
+    append : bool
+        Whether a run that begins anew writes below what is there, too.
+    """
+
+    def _header(self, run: Run) -> str:
+        return ""
+
+    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
+        return self._epoch_of(line) is not None
+
+    def _epoch_of(self, line: str) -> int | None:
+        import json
+
+        try:
+            row = json.loads(line)
+        except ValueError:
+            return None
+        epoch = row.get("epoch") if isinstance(row, dict) and "loss" in row else None
+        return epoch if isinstance(epoch, int) else None
+
+    def _write(self, run: Run) -> None:
+        import json
+
+        self._line(json.dumps(_plain(figures(run))))
+
+
+def _plain(value: Any) -> Any:
+    """Values that JSON has: None for NaN and infinity."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not abs(value) < float("inf") else value

@@ -1,0 +1,259 @@
+"""How far training is, on standard error: tqdm's bar in terminals and notebooks, plain lines everywhere else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bpx.training.callbacks.base import Callback, Closing
+from bpx.training.history import StopReason, short
+
+if TYPE_CHECKING:
+    from bpx.training.monitor import Run
+
+__all__ = ["check_progress", "progress_callbacks"]
+
+# Seconds between two looks of a bar, and how many looks the samples per second are of.
+REFRESH, LOOKS = 0.25, 40
+
+# A validation score, where one is computed after each epoch.
+Score = Callable[[], float] | None
+
+
+def check_progress(progress: Any) -> None:
+    """Refuse what is neither a bool nor a number of epochs."""
+    if not isinstance(progress, (bool, np.bool_, int, np.integer)) or progress < 0:
+        raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
+
+
+def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callback]:
+    """What shows the progress of one run; nothing at all where it is not wanted, so that it costs nothing.
+
+    Parameters
+    ----------
+    progress : bool or int
+        True is a bar where there can be one, else about ten lines; a number is a line every that many epochs.
+    score : callable, optional
+        ``score()`` is the last epoch's validation score, shown in place of the validation loss.
+    """
+    if not progress:
+        return []
+    if isinstance(progress, (bool, np.bool_)):
+        tqdm = _tqdm()
+        return [_Lines(None, score) if tqdm is None else _Bar(tqdm, score)]
+    return [_Lines(int(progress), score)]
+
+
+def _tqdm() -> Any:
+    """The kind of tqdm that can be seen here; None where lines are better, or it is not installed."""
+    notebook = _in_notebook()
+    terminal = getattr(sys.stderr, "isatty", bool)() and os.environ.get("TERM") != "dumb"
+    if not (notebook or terminal) or find_spec("tqdm") is None:
+        return None
+    # tqdm.auto would do, but warns where ipywidgets is missing.
+    if notebook and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm
+    else:
+        from tqdm.std import tqdm
+    return type("tqdm", (tqdm,), {"monitor_interval": 0})  # a bar that is told when to move needs no thread
+
+
+def _in_notebook() -> bool:
+    """Whether this is a Jupyter kernel, whose front end shows bars though its standard error is no terminal."""
+    ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
+    shell = None if ask is None else ask()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def done(run: Run) -> float:
+    """Epochs done, and the part of the running one."""
+    n = run.samples
+    if run.batch_size is None or n is None:  # a solver's evaluations, or a stream's batches, do not tell how far it is
+        return run.epoch
+    steps = run.step - run.epoch * -(-n // run.batch_size)
+    return run.epoch + min(steps * run.batch_size, n) / n
+
+
+@final
+class _Meter:
+    """Tells a run's speed and how long it will go on."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._looks = deque([(time.perf_counter(), self._rows)], maxlen=LOOKS)
+        self._since = time.perf_counter(), done(run)
+
+    @property
+    def _rows(self) -> float:
+        """Samples that forward and backward passes have seen; of this process, where there are several."""
+        run = self._run
+        if run.samples is None:
+            return run.step * float(run.batch_size or 1)
+        passes: float = run.step if run.batch_size is None else done(run)
+        return passes * float(run.samples)
+
+    def look(self) -> None:
+        """Take a note of the time and the samples."""
+        self._looks.append((time.perf_counter(), self._rows))
+
+    @property
+    def speed(self) -> str:
+        """Samples per second between the oldest look and the last one."""
+        (start, before), (now, rows) = self._looks[0], self._looks[-1]
+        return f"{_scaled((rows - before) / max(now - start, 1e-9))} samples/s"
+
+    @property
+    def left(self) -> str:
+        """The time that the epochs left will take, at the pace so far."""
+        start, before = self._since
+        now = done(self._run)
+        if now <= before:
+            return "?:?? left"
+        return f"{_clock((self._run.epochs - now) * (time.perf_counter() - start) / (now - before))} left"
+
+
+def _scaled(number: float) -> str:
+    """Three digits and a unit: 987, 12.3k, 4.56M."""
+    for unit in ("", "k", "M", "G"):
+        if number < 999.5 or unit == "G":
+            return f"{number:.3g}{unit}" if number < 999.5 else f"{number:.0f}{unit}"
+        number /= 1000.0
+    raise AssertionError
+
+
+def _clock(seconds: float) -> str:
+    """m:ss, or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _figures(run: Run, score: Score, digits: int) -> list[str]:
+    """The last epoch's loss, and its validation score or loss."""
+    if run.loss is None:
+        return []
+    shown = [f"loss {short(run.loss, digits)}"]
+    if score is not None:
+        shown.append(f"val_score {short(score(), digits)}")
+    elif run.val_loss is not None:
+        shown.append(f"val_loss {short(run.val_loss, digits)}")
+    return shown
+
+
+@final
+class _Lines(Callback):
+    """A line every few epochs."""
+
+    def __init__(self, every: int | None, score: Score) -> None:
+        self._every, self._score = every, score
+
+    def on_fit_begin(self, run: Run) -> None:
+        self._meter = _Meter(run)
+        self._begun = self._printed = run.epoch
+
+    def on_epoch_end(self, run: Run) -> None:
+        if run.epoch == run.epochs or run.epoch % (self._every or max(1, run.epochs // 10)) == 0:
+            self._print(run, run.epoch == run.epochs)
+        if run.epoch == self._begun + 1:  # the first epoch may have waited for kernels to be compiled
+            self._meter = _Meter(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        reason = run.history.stop_reason
+        if self._printed < run.epoch:
+            self._print(run, True)
+        if reason is not StopReason.EPOCHS:
+            print(f"stopped after epoch {run.epoch}: {reason.value}", file=sys.stderr)
+
+    def _print(self, run: Run, last: bool) -> None:
+        """One line."""
+        self._meter.look()
+        counted = f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
+        when = f"{run.seconds:.1f} s" if last else self._meter.left
+        print("  ".join([counted, *_figures(run, self._score, 6), self._meter.speed, when]), file=sys.stderr)
+        self._printed = run.epoch
+
+
+@final
+class _Bar(Closing):
+    """A bar that moves a few times per second, also within an epoch; it reads nothing from the device."""
+
+    def __init__(self, tqdm: Any, score: Score) -> None:
+        self._tqdm, self._score = tqdm, score
+        self._bar: Any = None
+
+    def on_fit_begin(self, run: Run) -> None:
+        self._meter: _Meter | None = None
+        self._figures: list[str] = []
+        self._due = 0.0
+        form = self._form(run, run.epoch + 1, ["?:?? left"])
+        self._bar = self._tqdm(total=run.epochs, initial=run.epoch, dynamic_ncols=True, bar_format=form)
+
+    def on_step_end(self, run: Run) -> None:
+        now = time.perf_counter()
+        if now < self._due:
+            return
+        self._due = now + REFRESH
+        if self._meter is None:  # the first step may have waited for kernels to be compiled
+            self._meter = _Meter(run)
+        else:
+            self._meter.look()
+            self._show(run, run.epoch + 1, [self._meter.speed, self._meter.left])
+
+    def on_epoch_end(self, run: Run) -> None:
+        self._figures = _figures(run, self._score, 4)
+        self.on_step_end(run)
+
+    def on_fit_end(self, run: Run) -> None:
+        reason = run.history.stop_reason
+        if run.loss is not None:
+            self._figures = _figures(run, self._score, 4)
+        if reason not in (StopReason.INTERRUPTED, StopReason.DIVERGED):
+            self._as_success(run)
+        self._end(run, "" if reason is StopReason.EPOCHS else f", stopped: {reason.name.lower().replace('_', ' ')}")
+
+    def on_fit_error(self, run: Run) -> None:
+        if self._bar is not None:
+            self._end(run, ", stopped: error")
+
+    def _as_success(self, run: Run) -> None:
+        """A bar of a notebook turns red where it is not full, also after a run that stopped early on purpose."""
+        if hasattr(self._bar, "container") and run.epoch > 0:
+            self._bar.total = self._bar.container.children[1].max = run.epoch
+
+    def _end(self, run: Run, ended: str) -> None:
+        """Draw the bar for the last time, and leave it there."""
+        meter = self._meter or _Meter(run)
+        meter.look()
+        self._show(run, run.epoch, [meter.speed, f"{run.seconds:.1f} s{ended}"])
+        self._bar.close()
+        self._bar = None
+
+    def _show(self, run: Run, epoch: int, pace: list[str]) -> None:
+        """Draw the bar."""
+        self._bar.n = done(run)
+        self._bar.bar_format = self._form(run, epoch, pace)
+        self._bar.refresh()
+
+    def _form(self, run: Run, epoch: int, pace: list[str]) -> str:
+        """The bar's form with its texts in it; in a narrow terminal the samples per second go first."""
+        left = f"epoch {min(epoch, run.epochs)}/{run.epochs}"
+        for shown in (pace, pace[-1:]):
+            right = ", ".join([*self._figures, *shown])
+            if len(left) + len(right) + 10 <= _columns():
+                break
+        return f"{left} |{{bar}}| {right}"
+
+
+def _columns() -> int:
+    """Width of the terminal; a notebook has room for everything."""
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):
+        return sys.maxsize
