@@ -1,0 +1,374 @@
+"""The network as nodes and edges, with the numbers of a training step on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Circle
+
+from bpx.errors import ShapeError
+from bpx.faces.plotting.arrays import HostArray, network, numbers
+from bpx.faces.plotting.layout import Layout, elided
+from bpx.faces.plotting.placement import place
+from bpx.faces.plotting.style import COLOURS, INK, canvas, number, tint
+from bpx.network.mlp import MLP
+
+__all__ = ["NetworkDisplay"]
+
+POSITIVE, NEGATIVE, ZERO = COLOURS[0], "#D55E00", "#888888"
+DASHED = (0, (4, 2))
+
+
+class NetworkDisplay:
+    """A network diagram; made by `from_trace` or `from_network`.
+
+    Parameters
+    ----------
+    weights : list of arrays of shape (n_in, n_out)
+        One per layer.
+    biases : list of arrays of shape (n_out,) or None, optional
+    names : list of str, optional
+        The layers' activations.
+    trace : StepTrace, optional
+        The step whose numbers stand in the diagram.
+    sample : int
+        Which sample of a trace of several.
+
+    Attributes
+    ----------
+    nodes_ : list of dict from unit to matplotlib Circle
+        One dict for the inputs and one per layer; elided units are left out.
+    node_text_, bias_text_, output_text_ : lists of dict from unit to matplotlib Text
+        What stands in a node, below it, and beside an output; empty where numbers are left out.
+    edges_, edge_text_ : lists of dict from (input, unit) to matplotlib Line2D and Text
+        One dict per layer.
+    title_, caption_ : matplotlib Text
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(
+        self, *, weights: Sequence[Any], biases: Sequence[Any] | None = None, names: Sequence[str] | None = None,
+        trace: Any = None, sample: int = 0,
+    ) -> None:  # fmt: skip
+        self.weights = [numbers(W, "weights") for W in weights]
+        if not self.weights or any(W.ndim != 2 or not W.size for W in self.weights):
+            raise ShapeError("weights: expected at least one array of shape (n_in, n_out)")
+        self.sizes = [self.weights[0].shape[0], *(W.shape[1] for W in self.weights)]
+        if any(W.shape[0] != n for W, n in zip(self.weights, self.sizes[:-1], strict=True)):
+            raise ShapeError(f"weights: expected layers that fit, got shapes {[W.shape for W in self.weights]}")
+        given = [None] * len(self.weights) if biases is None else list(biases)
+        self.biases = [None if b is None else numbers(b, "biases") for b in given]
+        wrong = [b is not None and b.shape != (n,) for b, n in zip(self.biases, self.sizes[1:], strict=True)]
+        if any(wrong):
+            raise ShapeError(f"biases: expected one of shape (n_out,), or None, for each of layers {self.sizes[1:]}")
+        self.names = [""] * len(self.weights) if names is None else [str(name) for name in names]
+        self.trace, self.sample = trace, sample
+        if trace is not None:
+            count = 1 if np.ndim(trace.x) == 1 else len(trace.x)
+            if not 0 <= sample < count:
+                raise ValueError(f"sample: expected one of the trace's {count} samples, from 0, got {sample}")
+
+    @classmethod
+    def from_trace(cls, trace: Any, *, sample: int = 0, ax: Axes | None = None, **kwargs: Any) -> NetworkDisplay:
+        """Draw one step of back-propagation: every number on its node or edge.
+
+        Parameters
+        ----------
+        trace : StepTrace
+            What `bpx.trace` returned.
+        sample : int
+            Of a trace of several samples, the one whose z, a and delta stand in the nodes; gradients are the batch's.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        NetworkDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        if not hasattr(trace, "layers") or not hasattr(trace, "learning_rate"):
+            hint = "; use from_network" if isinstance(trace, MLP) else ""
+            raise TypeError(f"trace: expected what bpx.trace returns, got {type(trace).__name__}{hint}")
+        layers = trace.layers
+        return cls(
+            weights=[layer.W for layer in layers], biases=[layer.b for layer in layers],
+            names=[layer.name for layer in layers], trace=trace, sample=sample,
+        ).plot(ax=ax, **kwargs)  # fmt: skip
+
+    @classmethod
+    def from_network(
+        cls, net: MLP, *, member: int | None = None, ax: Axes | None = None, **kwargs: Any
+    ) -> NetworkDisplay:
+        """Draw a network's weights and biases.
+
+        Parameters
+        ----------
+        net : MLP
+        member : int, optional
+            Which network of a stack.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        NetworkDisplay
+
+        Raises
+        ------
+        TypeError, ValueError
+        """
+        net = network(net)
+        if member is not None:
+            net = net.member(member)
+        if net.stack is not None:
+            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        host = {name: net.backend.to_host(view) for name, view in net.params.items()}
+        layers = range(len(net.sizes) - 1)
+        return cls(
+            weights=[host[f"{i}.W"] for i in layers], biases=[host.get(f"{i}.b") for i in layers],
+            names=[activation.name for activation in (*net.hidden, net.output)],
+        ).plot(ax=ax, **kwargs)  # fmt: skip
+
+    def plot(
+        self, ax: Axes | None = None, *, numbers: bool | str = "auto", decimals: int = 4, max_units: int = 9,
+        title: str | None = None, caption: bool = True,
+    ) -> NetworkDisplay:  # fmt: skip
+        """Draw the diagram.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure, as high as the numbers need.
+        numbers : bool or "auto"
+            Whether numbers stand in the diagram; "auto": where they can be read.
+        decimals : int
+            Of the numbers.
+        max_units : int
+            Of a layer with more, the first ones and the last are drawn, with an ellipsis between.
+        title : str, optional
+            None says what it is; "" leaves it out.
+        caption : bool
+            Whether a line below says how to read it.
+
+        Returns
+        -------
+        NetworkDisplay
+            This display.
+        """
+        if numbers not in (True, False, "auto"):
+            raise ValueError(f"numbers: expected True, False or 'auto', got {numbers!r}")
+        if max_units < 3:
+            raise ValueError(f"max_units: expected at least 3, the first two and the last, got {max_units}")
+        self.shown = [elided(size, max_units) for size in self.sizes]
+        layout = Layout(self.sizes, self.shown, traced=self.trace is not None)
+        with_numbers = layout.readable() if numbers == "auto" else bool(numbers)
+        with canvas(ax, layout.height(with_numbers), "none") as (self.figure_, self.ax_):
+            self._decimals = decimals
+            self._texts = self._write(with_numbers)
+            if ax is None:
+                self.ax_.set_position((0.01, 0.01, 0.98, 0.98))
+            self.figure_.draw_without_rendering()
+            box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
+            width, height = box.width * points, box.height * points
+            if ax is not None and numbers == "auto" and with_numbers and not layout.fits(width, height):
+                with_numbers, self._texts = False, self._write(False)
+            self.ax_.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+            self.ax_.set_axis_off()
+            above, below = self._frame_texts(width, height, title, caption)
+            layout.arrange(width, above, below, with_numbers, self.trace is not None)
+            self._draw_nodes(layout)
+            self._draw_edges(layout, with_numbers)
+            self._draw_headings(layout, above)
+        return self
+
+    # ------------------------------------------------------------------ inside
+
+    def _number(self, value: Any) -> str:
+        """A number of the diagram."""
+        return number(value, self._decimals)
+
+    def _of(self, values: Any) -> HostArray:
+        """The numbers of the sample that is drawn."""
+        array = np.asarray(values)
+        return array if np.ndim(self.trace.x) == 1 else array[self.sample]
+
+    def _write(self, with_numbers: bool) -> dict[str, list[dict[Any, str]]]:
+        """What stands in nodes, below them, beside outputs and on edges."""
+        layers = range(len(self.weights))
+        nodes: list[dict[Any, str]] = [{} for _ in self.sizes]
+        biases: list[dict[Any, str]] = [{} for _ in layers]
+        outputs: list[dict[Any, str]] = [{}]
+        edges: list[dict[Any, str]] = [{} for _ in layers]
+        if not with_numbers:
+            return {"nodes": nodes, "biases": biases, "outputs": outputs, "edges": edges}
+        t, show = self.trace, self._number
+        nodes[0] = {i: f"x {show(self._of(t.x)[i])}" if t else f"x{i + 1}" for i in self.shown[0]}
+        for k in layers:
+            step, b = t.layers[k] if t else None, self.biases[k]
+            for j in self.shown[k + 1]:
+                if t:
+                    z, a, delta = (self._of(part)[j] for part in (step.z, step.a, step.delta))
+                    nodes[k + 1][j] = f"z {show(z)}\na {show(a)}\nδ {show(delta)}"
+                if b is not None:
+                    after = f" → {show(step.new_b[j])}" if t else ""
+                    biases[k][j] = f"b {show(b[j])}{after}"
+                for i in self.shown[k]:
+                    w = show(self.weights[k][i, j])
+                    edges[k][i, j] = (
+                        f"w {w} → {show(step.new_W[i, j])}\n∂L/∂w {show(step.grad_W[i, j])}" if t else f"w {w}"
+                    )
+        if t:
+            target, losses = self._of(t.y), self._of(t.losses)
+            wanted = [float(j == target) if target.ndim == 0 else target[j] for j in range(self.sizes[-1])]
+            outputs = [{j: f"target {show(wanted[j])}\nloss {show(losses[j])}" for j in self.shown[-1]}]
+        return {"nodes": nodes, "biases": biases, "outputs": outputs, "edges": edges}
+
+    def _frame_texts(self, width: float, height: float, title: str | None, caption: bool) -> tuple[float, float]:
+        """Title and caption; where the space between them begins and ends."""
+        if title is None:
+            sizes = "-".join(map(str, self.sizes))
+            title = f"A {sizes} network"
+            if self.trace is not None:
+                batch = "" if np.ndim(self.trace.x) == 1 else f", sample {self.sample + 1} of {len(self.trace.x)}"
+                loss = self.trace.loss_name.replace("_", " ")
+                title = (
+                    f"One step of back-propagation{batch}: {loss} {self._number(self.trace.loss)},"
+                    f" learning rate {self.trace.learning_rate:g}"
+                )
+        self.title_ = self.ax_.text(2, height - 2, title, fontsize=12, fontweight="bold", va="top", wrap=True)
+        self.caption_ = self.ax_.text(
+            2, 2, self._caption() if caption else "", fontsize=9, va="bottom", linespacing=1.4
+        )
+        lines = self._caption().count("\n") + 1 if caption else 0
+        return height - (22 if title else 2), 6.0 + 13.0 * lines
+
+    def _caption(self) -> str:
+        """How to read the diagram."""
+        colours = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
+        if not any(self._texts["edges"]):
+            return colours
+        if self.trace is None:
+            return f"w: weight.  b: bias.\n{colours}"
+        return (
+            "In a node: weighted sum z = Σ w·a + b, output a = f(z), error δ = ∂L/∂z, L the loss.\n"
+            "On an edge: weight w before → after the step, and its gradient ∂L/∂w = a·δ. Below a node: bias b.\n"
+            + colours
+        ).replace("∂L/∂w = a·δ", "∂L/∂w = a·δ" if np.ndim(self.trace.x) == 1 else "∂L/∂w, of all samples")
+
+    def _draw_nodes(self, layout: Layout) -> None:
+        """Circles with their texts, biases below, targets beside."""
+        self.nodes_: list[dict[int, Any]] = [{} for _ in self.sizes]
+        self.node_text_: list[dict[int, Any]] = [{} for _ in self.sizes]
+        self.bias_text_: list[dict[int, Any]] = [{} for _ in self.weights]
+        self.output_text_: list[dict[int, Any]] = [{}]
+        for column, units in enumerate(self.shown):
+            fill = tint("#56B4E9", 0.22) if 0 < column < len(self.sizes) - 1 else tint("#E69F00", 0.2)
+            fill = tint("#888888", 0.15) if column == 0 else fill
+            radius = layout.radius[column]
+            for unit in units:
+                x, y = layout.at[column][unit]
+                patch = Circle((x, y), radius, facecolor=fill, edgecolor=INK, linewidth=1.2, zorder=3)
+                self.nodes_[column][unit] = self.ax_.add_patch(patch)
+                style: dict[str, Any] = {"fontsize": layout.font, "zorder": 5, "linespacing": 1.15}
+                if unit in self._texts["nodes"][column]:
+                    text = self._texts["nodes"][column][unit]
+                    self.node_text_[column][unit] = self.ax_.text(x, y, text, ha="center", va="center", **style)
+                if column and unit in self._texts["biases"][column - 1]:
+                    text = self._texts["biases"][column - 1][unit]
+                    self.bias_text_[column - 1][unit] = self.ax_.text(
+                        x, y - radius - 3, text, ha="center", va="top", **style
+                    )
+                if column == len(self.sizes) - 1 and unit in self._texts["outputs"][0]:
+                    self.output_text_[0][unit] = self.ax_.text(
+                        x + radius + 6, y, self._texts["outputs"][0][unit], ha="left", va="center", **style
+                    )
+            if len(units) < self.sizes[column]:
+                self.ax_.text(*layout.ellipsis[column], "⋮", ha="center", va="center", fontsize=18, color=INK)
+
+    def _draw_edges(self, layout: Layout, with_numbers: bool) -> None:
+        """Lines by sign and size of the weight, with their labels where these cover least."""
+        self.edges_: list[dict[Any, Any]] = [{} for _ in self.weights]
+        self.edge_text_: list[dict[Any, Any]] = [{} for _ in self.weights]
+        taken = self._boxes(layout)
+        for k, W in enumerate(self.weights):
+            shown = W[np.ix_(self.shown[k], self.shown[k + 1])]
+            finite = np.abs(shown[np.isfinite(shown)])
+            largest = float(finite.max(initial=0.0)) or 1.0
+            thickest = 2.6 if with_numbers or shown.size <= 30 else 1.6
+            for i in self.shown[k]:
+                for j in self.shown[k + 1]:
+                    w = float(W[i, j])
+                    colour = POSITIVE if w > 0 else NEGATIVE if w < 0 else ZERO
+                    share = min(1.0, abs(w) / largest) if np.isfinite(w) else 1.0
+                    (self.edges_[k][i, j],) = self.ax_.plot(
+                        *zip(layout.at[k][i], layout.at[k + 1][j], strict=True), color=colour, zorder=1,
+                        linestyle=DASHED if w < 0 else "-", linewidth=0.5 + thickest * share,
+                        alpha=1.0 if with_numbers else 0.35 + 0.65 * share,
+                    )  # fmt: skip
+            if self._texts["edges"][k]:
+                self._label_edges(layout, k, taken)
+
+    def _label_edges(self, layout: Layout, k: int, taken: list[Any]) -> None:
+        """The labels of one layer's edges."""
+        keys = list(self._texts["edges"][k])
+        ends = np.array([[layout.at[k][i], layout.at[k + 1][j]] for i, j in keys])
+        labels = []
+        for key in keys:
+            colour = self.edges_[k][key].get_color()
+            frame = {"boxstyle": "round,pad=0.18", "facecolor": "white", "edgecolor": colour, "linewidth": 0.9}
+            text = self._texts["edges"][k][key].replace(" → ", "\n→ " if layout.narrow else " → ")
+            labels.append(
+                self.ax_.text(0, 0, text, ha="center", va="center", fontsize=layout.font - 0.5, zorder=4, bbox=frame,
+                              linespacing=1.1)
+            )  # fmt: skip
+        points = 72 / self.figure_.dpi
+        extents = [label.get_window_extent() for label in labels]
+        pad = 2 * 0.18 * (layout.font - 0.5) + 1
+        sizes = np.array([[e.width * points + pad, e.height * points + pad] for e in extents])
+        way = ends[:, 1] - ends[:, 0]
+        unit = way / np.linalg.norm(way, axis=1, keepdims=True)
+        starts = ends[:, 0] + unit * layout.radius[k]
+        stops = ends[:, 1] - unit * layout.radius[k + 1]
+        for key, label, at in zip(keys, labels, place(starts, stops, sizes, np.array(taken)), strict=True):
+            label.set_position(tuple(at))
+            self.edge_text_[k][key] = label
+
+    def _boxes(self, layout: Layout) -> list[Any]:
+        """The boxes of nodes and of the texts that are there, in points."""
+        boxes = []
+        for column, units in enumerate(self.shown):
+            r = layout.radius[column]
+            for unit in units:
+                x, y = layout.at[column][unit]
+                # A cross of two boxes is nearer to a circle than the square around it.
+                boxes += [(x - r, y - 0.7 * r, x + r, y + 0.7 * r), (x - 0.7 * r, y - r, x + 0.7 * r, y + r)]
+        inverse = self.ax_.transData.inverted()
+        for text in [t for part in (*self.bias_text_, *self.output_text_) for t in part.values()]:
+            (left, bottom), (right, top) = inverse.transform(text.get_window_extent().get_points())
+            boxes.append((left, bottom, right, top))
+        return boxes
+
+    def _draw_headings(self, layout: Layout, above: float) -> None:
+        """The layers' names over the columns."""
+        last = len(self.sizes) - 1
+        for column, size in enumerate(self.sizes):
+            kind = "inputs" if column == 0 else "output" if column == last else "hidden"
+            if kind == "hidden" and last > 2:
+                kind = f"hidden {column}"
+            name = f": {self.names[column - 1]}" if column and self.names[column - 1] else ""
+            count = f"\n{size} units" if len(self.shown[column]) < size else ""
+            count = count.replace("units", "inputs") if column == 0 else count
+            self.ax_.text(
+                layout.x[column], above - 4, f"{kind}{name}{count}", ha="center", va="top", fontsize=10.5,
+                fontweight="bold", color="#444444",
+            )  # fmt: skip
