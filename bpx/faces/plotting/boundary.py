@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, host, network, numbers
-from bpx.faces.plotting.style import COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, tint
+from bpx.faces.plotting.plane import Plane, columns, numbered, targets
+from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, tint
 from bpx.network.mlp import MLP
 
 __all__ = ["DecisionBoundaryDisplay"]
 
-# Numbers of a layer that are computed at once.
-BUDGET = 4_000_000
-# How far the plane reaches beyond the points, as a share of their span.
-MARGIN = 0.08
 # Names stand in a legend up to here.
 MOST_NAMES = 20
+# Of a stack's networks: black is the boundary of their mean.
+NETWORKS = CLASS_COLOURS[:-1]
 
 
 class DecisionBoundaryDisplay:
@@ -138,14 +138,14 @@ class DecisionBoundaryDisplay:
         if threshold is None and n_out == 1 and output is None and net.output.name == "sigmoid":
             threshold = 0.5
         by_class = output is None and (n_out > 1 or threshold is not None)
-        grid_ = _Plane(points, features, grid_resolution, feature_names if feature_names is not None else _columns(X))
+        grid_ = Plane(points, features, grid_resolution, feature_names if feature_names is not None else columns(X))
         answers = grid_.answer(lambda rows: net.backend.to_host(net(rows)), max(net.sizes) * (net.stack or 1))
         if by_class and n_out == 1:
             answers = np.concatenate([threshold - answers, answers - threshold], axis=-1)
         response = answers if by_class else answers[..., output or 0]
-        targets = None if y is None else _targets(y, len(points), n_out, by_class, output)
+        wanted = None if y is None else targets(y, len(points), n_out, by_class, output)
         return cls(
-            xx0=grid_.xx0, xx1=grid_.xx1, response=response, by_class=by_class, X=grid_.points, y=targets,
+            xx0=grid_.xx0, xx1=grid_.xx1, response=response, by_class=by_class, X=grid_.points, y=wanted,
             class_names=class_names, feature_names=grid_.names, note=grid_.note,
         ).plot(ax=ax, **kwargs)  # fmt: skip
 
@@ -181,29 +181,31 @@ class DecisionBoundaryDisplay:
             raise TypeError(f"estimator: expected a fitted estimator, got {type(estimator).__name__}{hint}")
         classes = getattr(estimator, "classes_", None)
         ask = estimator.predict if classes is None else estimator.predict_proba
-        points, columns = numbers(X, "X"), _columns(X)
-        grid_ = _Plane(points, features, grid_resolution, feature_names if feature_names is not None else columns)
+        points, names = numbers(X, "X"), columns(X)
+        grid_ = Plane(points, features, grid_resolution, feature_names if feature_names is not None else names)
 
         def answer(rows: HostArray) -> HostArray:
             # In the kind of table that it was fitted on, which scikit-learn would otherwise warn about.
-            table = rows if columns is None else type(X)(dict(zip(columns, rows.T, strict=True)))
+            table = rows if names is None else type(X)(dict(zip(names, rows.T, strict=True)))
             found = np.asarray(host(ask(table)), dtype=np.float64)
             return found[:, None] if found.ndim == 1 else found
 
         answers = grid_.answer(answer, 64)
         if classes is None and answers.shape[-1] > 1:
             raise ValueError(f"estimator: expected one target, got {answers.shape[-1]}; draw a network's output=")
-        targets = None if y is None else np.asarray(host(y)).reshape(-1)
-        if targets is not None and classes is not None:
-            targets = _numbered(targets, np.asarray(classes))
+        wanted = None if y is None else np.asarray(host(y)).reshape(-1)
+        if wanted is not None and len(wanted) != len(points):
+            raise ShapeError(f"y: expected {len(points)} targets, one for each row of X, got {len(wanted)}")
+        if wanted is not None and classes is not None:
+            wanted = numbered(wanted, np.asarray(classes))
         return cls(
             xx0=grid_.xx0, xx1=grid_.xx1, response=answers[..., 0] if classes is None else answers,
-            by_class=classes is not None, X=grid_.points, y=targets, feature_names=grid_.names, note=grid_.note,
+            by_class=classes is not None, X=grid_.points, y=wanted, feature_names=grid_.names, note=grid_.note,
             class_names=class_names if class_names is not None or classes is None else list(classes),
         ).plot(ax=ax, **kwargs)  # fmt: skip
 
     def plot(
-        self, ax: Axes | None = None, *, legend: bool = True, point_size: float = 34.0, title: str | None = None,
+        self, ax: Axes | None = None, *, legend: bool = True, point_size: float | None = None, title: str | None = None,
         value_label: str = "output",
     ) -> DecisionBoundaryDisplay:  # fmt: skip
         """Draw regions or values, boundaries and points.
@@ -214,8 +216,8 @@ class DecisionBoundaryDisplay:
             None makes a figure.
         legend : bool
             Legend of the classes, or colour bar of the values.
-        point_size : float
-            Area of a point in square points; make it smaller for many.
+        point_size : float, optional
+            Area of a point in square points; None is 34, or 14 for more than 300.
         title : str, optional
             None says what is drawn; "" leaves it out.
         value_label : str
@@ -229,7 +231,11 @@ class DecisionBoundaryDisplay:
         with canvas(ax) as (self.figure_, self.ax_):
             self.boundaries_: list[Any] = []
             self.points_: list[Any] = []
-            self.legend_ = self.colorbar_ = None
+            self.legend_: Any = None
+            self.colorbar_: Any = None
+            self.surface_: Any = None
+            many = self.X is not None and len(self.X) > 300
+            self._size = point_size if point_size is not None else 14.0 if many else 34.0
             if self.by_class:
                 self._draw_classes()
                 if legend:
@@ -239,8 +245,9 @@ class DecisionBoundaryDisplay:
                 if legend:
                     self.colorbar_ = self.figure_.colorbar(self.surface_, ax=self.ax_, label=value_label)
             if title is None:
-                of = "" if self.stack is None else f" of the mean of {self.stack} networks"
+                of = "" if self.stack is None else f", mean of {self.stack} networks"
                 kind = "Predicted class" if self.by_class else "Output"
+                kind += " (area) and target (points)" if self.y is not None and not self.by_class else ""
                 title = f"{kind}{of}{', ' + self.note if self.note else ''}"
             self.ax_.set_title(title, wrap=True)
             self.ax_.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
@@ -257,38 +264,36 @@ class DecisionBoundaryDisplay:
         assert self.n_classes is not None
         mean = self.response if self.stack is None else np.mean(self.response, axis=0)
         count = self.n_classes
-        shades = ListedColormap([tint(COLOURS[c % len(COLOURS)], 0.34) for c in range(count)])
+        shades = ListedColormap([tint(CLASS_COLOURS[c % len(CLASS_COLOURS)], 0.34) for c in range(count)])
         step = [(axis.max() - axis.min()) / (axis.shape[0] - 1) / 2 for axis in (self.xx0, self.xx1)]
         self.surface_ = self.ax_.imshow(
             np.argmax(mean, axis=-1), origin="lower", cmap=shades, vmin=-0.5, vmax=count - 0.5, aspect="auto",
             extent=(self.xx0.min() - step[0], self.xx0.max() + step[0], self.xx1.min() - step[1],
                     self.xx1.max() + step[1]),
         )  # fmt: skip
-        for k in range(self.stack or 1):
-            look = {"colors": INK, "linewidths": 1.6}
-            if self.stack is not None:
-                few = self.stack <= len(COLOURS)
-                look = {"colors": COLOURS[k] if few else INK, "linewidths": 1.4, "alpha": 1.0 if few else 0.25}
-            self._draw_boundary(self.response if self.stack is None else self.response[k], look)
+        for k in range(self.stack or 0):
+            colour, opacity = (NETWORKS[k], 1.0) if self._few() else (INK, 0.22)
+            self._draw_boundary(self.response[k], colors=colour, linewidths=1.5, alpha=opacity)
+        self._draw_boundary(mean, colors=INK, linewidths=1.6 if self.stack is None else 3.0)
         if self.X is None:
             return
         for c in range(count) if self.y is not None else ():
             x0, x1 = self.X[self.y == c].T
-            colour = COLOURS[c % len(COLOURS)]
+            colour = CLASS_COLOURS[c % len(CLASS_COLOURS)]
             self.points_.append(
                 self.ax_.scatter(
-                    x0, x1, s=self._size(), color=colour, marker=MARKERS[c % len(MARKERS)], linewidths=0.8,
-                    edgecolors="white" if colour == "#000000" else "black", label=self.class_names[c], zorder=3,
+                    x0, x1, s=self._size, color=colour, marker=MARKERS[c % len(MARKERS)], linewidths=0.8,
+                    edgecolors=_edge(colour), label=self.class_names[c], zorder=3,
                 )
             )  # fmt: skip
         if self.y is None:
             self.points_.append(self.ax_.scatter(*self.X.T, s=14, color=INK, zorder=3))
 
-    def _size(self) -> float:
-        """The area of a point: smaller where there are many."""
-        return 34.0 if self.X is None or len(self.X) <= 300 else 14.0
+    def _few(self) -> bool:
+        """Whether each network of a stack has a colour of its own."""
+        return self.stack is not None and self.stack <= len(NETWORKS)
 
-    def _draw_boundary(self, scores: HostArray, look: dict[str, Any]) -> None:
+    def _draw_boundary(self, scores: HostArray, **look: Any) -> None:
         """The lines at which a class's score exceeds all others'."""
         count = scores.shape[-1]
         for c in range(1 if count == 2 else count):
@@ -305,14 +310,14 @@ class DecisionBoundaryDisplay:
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         if self.y is not None:
             low, high = min(low, self.y.min()), max(high, self.y.max())
-        levels = np.linspace(low, high if high > low else low + 1.0, 21)
+        levels = MaxNLocator(16).tick_values(low, high if high > low else low + 1.0)
         self.surface_ = self.ax_.contourf(self.xx0, self.xx1, values, levels=levels, cmap=SEQUENTIAL)
         if self.X is not None:
-            shown = {"color": "white"} if self.y is None else {
-                "c": self.y, "cmap": SEQUENTIAL, "vmin": levels[0], "vmax": levels[-1],
-            }  # fmt: skip
+            shown: dict[str, Any] = {"color": "white"}
+            if self.y is not None:
+                shown = {"c": self.y, "cmap": SEQUENTIAL, "vmin": levels[0], "vmax": levels[-1]}
             self.points_.append(
-                self.ax_.scatter(*self.X.T, s=self._size(), edgecolors="white", linewidths=1.0, zorder=3, **shown)
+                self.ax_.scatter(*self.X.T, s=self._size, edgecolors="white", linewidths=1.0, zorder=3, **shown)
             )
 
     def _class_legend(self) -> None:
@@ -322,65 +327,27 @@ class DecisionBoundaryDisplay:
         handles = [
             Line2D(
                 [], [], linestyle="none", marker=MARKERS[c % len(MARKERS)] if drawn else "s",
-                markersize=7 if drawn else 10, markeredgecolor="black" if drawn else INK, markeredgewidth=0.8,
-                color=COLOURS[c % len(COLOURS)] if drawn else tint(COLOURS[c % len(COLOURS)], 0.34), label=name,
+                markersize=7 if drawn else 10, markeredgecolor=_edge(colour), markeredgewidth=0.8,
+                color=colour if drawn else tint(colour, 0.34), label=name,
             )
             for c, name in enumerate(_shortened(self.class_names)[:MOST_NAMES])
+            for colour in [CLASS_COLOURS[c % len(CLASS_COLOURS)]]
         ]  # fmt: skip
-        few = self.stack is not None and self.stack <= len(COLOURS)
-        for k in range(self.stack or 0) if few else ():
-            handles.append(Line2D([], [], color=COLOURS[k], label=f"network {k}"))
-        if not few and self.boundaries_:
-            label = "boundary" if self.stack is None else f"{self.stack} boundaries"
-            handles.append(Line2D([], [], color=INK, alpha=1.0 if self.stack is None else 0.5, label=label))
+        if self.y is None and self.X is not None:
+            handles.append(Line2D([], [], linestyle="none", marker="o", markersize=4, color=INK, label="sample"))
+        if self.boundaries_:
+            of = "decision boundary" if self.stack is None else "boundary of the mean"
+            handles.append(Line2D([], [], color=INK, linewidth=1.6 if self.stack is None else 3.0, label=of))
+        if self._few():
+            handles += [Line2D([], [], color=NETWORKS[k], label=f"network {k}") for k in range(self.stack or 0)]
+        elif self.stack is not None:
+            handles.append(Line2D([], [], color=INK, linewidth=1.5, alpha=0.4, label=f"{self.stack} networks"))
         self.legend_ = self.ax_.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
 
 
-class _Plane:
-    """The grid over two features, the others held at their median."""
-
-    def __init__(
-        self, points: HostArray, features: tuple[int, int] | None, resolution: int, names: Sequence[Any] | None
-    ) -> None:
-        if points.ndim != 2 or not len(points):
-            raise ShapeError(f"X: expected samples of shape (n, 2), got {points.shape}")
-        if not np.all(np.isfinite(points)):
-            raise ValueError("X: expected finite numbers, got NaN or infinity; remove or impute them")
-        width = points.shape[1]
-        if features is None and width != 2:
-            raise ShapeError(
-                f"X: a plane has two features, this has {width}; "
-                + (
-                    "draw its answers over the one feature instead"
-                    if width < 2
-                    else "choose two with features=(0, 1), which holds the others at their median, or train on two"
-                )
-            )
-        chosen = (0, 1) if features is None else tuple(features)
-        if len(chosen) != 2 or chosen[0] == chosen[1] or not all(0 <= f < width for f in chosen):
-            raise ValueError(f"features: expected two different columns in 0..{width - 1}, got {features}")
-        if resolution < 2:
-            raise ValueError(f"grid_resolution: expected at least 2, got {resolution}")
-        self.points = points[:, chosen]
-        low, high = self.points.min(axis=0), self.points.max(axis=0)
-        pad = np.where(high > low, MARGIN * (high - low), 1.0)
-        sides = [np.linspace(low[i] - pad[i], high[i] + pad[i], resolution) for i in (0, 1)]
-        self.xx0, self.xx1 = np.meshgrid(*sides)
-        self._rows = np.tile(np.median(points, axis=0), (self.xx0.size, 1))
-        self._rows[:, chosen[0]], self._rows[:, chosen[1]] = self.xx0.ravel(), self.xx1.ravel()
-        if names is not None and len(names) not in (2, width):
-            raise ValueError(f"feature_names: expected 2 or {width} names, got {len(names)}")
-        if names is None:
-            names = [f"feature {f + 1}" for f in chosen]
-        self.names = [names[f] for f in chosen] if len(names) == width else list(names)
-        self.note = "" if width == 2 else "other features at their median"
-
-    def answer(self, ask: Callable[[HostArray], HostArray], widest: int) -> HostArray:
-        """The answers over the grid, shape (..., r, r, n_out), in chunks that bound memory."""
-        size = max(1, BUDGET // max(1, widest))
-        parts = [ask(self._rows[i : i + size]) for i in range(0, len(self._rows), size)]
-        answers = np.concatenate(parts, axis=-2).astype(np.float64)
-        return answers.reshape(*answers.shape[:-2], *self.xx0.shape, answers.shape[-1])
+def _edge(colour: str) -> str:
+    """The edge of a point."""
+    return "#999999" if colour == "#000000" else "black"
 
 
 def _two_columns(X: Any) -> HostArray:
@@ -389,40 +356,6 @@ def _two_columns(X: Any) -> HostArray:
     if points.ndim != 2 or points.shape[1] != 2:
         raise ShapeError(f"X: expected points of shape (n, 2), got {points.shape}")
     return points
-
-
-def _columns(X: Any) -> list[str] | None:
-    """A data frame's column names."""
-    return [str(name) for name in X.columns] if hasattr(X, "columns") else None
-
-
-def _targets(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:
-    """Targets as class numbers or as values, shape (n,)."""
-    targets = numbers(y, "y")
-    if targets.ndim == 0 or len(targets) != n:
-        got = "a single number" if targets.ndim == 0 else len(targets)
-        raise ShapeError(f"y: expected {n} targets, one for each row of X, got {got}")
-    if targets.ndim == 2 and targets.shape[1] > 1:
-        if targets.shape[1] != n_out:
-            raise ShapeError(f"y: expected shape ({n},) or ({n}, {n_out}), got {targets.shape}")
-        return targets.argmax(axis=1) if by_class else targets[:, output or 0]
-    targets = targets.reshape(n)
-    if not by_class:
-        return targets if n_out == 1 else np.asarray(targets == (output or 0), dtype=np.float64)
-    allowed = max(n_out, 2)
-    if not np.all(np.isin(targets, np.arange(allowed))):
-        raise ValueError(f"y: expected class numbers in 0..{allowed - 1}, got values from {targets.min():g} to"
-                         f" {targets.max():g}; with other labels, numpy.unique(y, return_inverse=True)")  # fmt: skip
-    return targets.astype(np.int64)
-
-
-def _numbered(targets: HostArray, classes: HostArray) -> HostArray:
-    """Labels as positions in the estimator's classes."""
-    positions = {label: i for i, label in enumerate(classes.tolist())}
-    unknown = sorted({str(label) for label in targets.tolist() if label not in positions})
-    if unknown:
-        raise ValueError(f"y: expected the classes {list(positions)}, got {unknown[:5]} too")
-    return np.array([positions[label] for label in targets.tolist()])
 
 
 def _shortened(names: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from bpx.faces.plotting.style import contrasting
 __all__ = ["draw_cells", "name_ticks", "write_cells"]
 
 # The smallest and the largest text in a cell, in points; the length that a class's name is cut to.
-SMALLEST, LARGEST, LONGEST_NAME = 6.0, 11.0, 22
+SMALLEST, LARGEST, LONGEST_NAME = 7.0, 11.0, 22
 
 
 def draw_cells(ax: Axes, values: HostArray, cmap: Any, low: float, high: float) -> Any:
@@ -54,7 +54,7 @@ def write_cells(ax: Axes, image: Any, texts: list[list[str]], look: dict[str, An
     colours = image.cmap(image.norm(image.get_array()))
     for at in np.ndindex(*written.shape):
         masked = np.ma.is_masked(image.get_array()[at])
-        style = {"color": "black" if masked else contrasting(colours[at][:3])}
+        style: dict[str, Any] = {"color": "black" if masked else contrasting(colours[at][:3])}
         if masked and texts[at[0]][at[1]]:
             style["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
         style |= {"ha": "center", "va": "center", "fontsize": LARGEST, "linespacing": 1.1} | (look or {})
@@ -63,14 +63,23 @@ def write_cells(ax: Axes, image: Any, texts: list[list[str]], look: dict[str, An
         return written
     figure: Any = ax.get_figure(root=True)
     figure.draw_without_rendering()
-    extents = [text.get_window_extent() for text in written.flat if text.get_text()]
-    box = ax.get_window_extent()
-    room = 0.86 * box.width / written.shape[1], 0.82 * box.height / written.shape[0]
-    widest = max((extent.width for extent in extents), default=1.0)
-    highest = max((extent.height for extent in extents), default=1.0)
-    size = LARGEST * min(1.0, room[0] / widest, room[1] / highest)
+    size = _size(ax, written)
+    if size < SMALLEST:  # the first lines alone
+        for text in written.flat:
+            text.set_text(text.get_text().partition("\n")[0])
+        size = _size(ax, written)
     for text in written.flat:
         text.set_fontsize(max(size, SMALLEST))
         if size < SMALLEST:
             text.set_text("")
     return written
+
+
+def _size(ax: Axes, written: HostArray) -> float:
+    """The font size at which all texts fit into their cells."""
+    extents = [text.get_window_extent() for text in written.flat if text.get_text()]
+    box = ax.get_window_extent()
+    room = 0.88 * box.width / written.shape[1], 0.84 * box.height / written.shape[0]
+    widest = max((extent.width for extent in extents), default=1.0)
+    highest = max((extent.height for extent in extents), default=1.0)
+    return float(LARGEST * min(1.0, room[0] / widest, room[1] / highest))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, labels, network, numbers
@@ -228,7 +229,12 @@ class ConfusionMatrixDisplay:
             self.im_.set(**(im_kw or {}))
             self.ax_.set(xlabel="predicted class", ylabel="true class", title=self._title() if title is None else title)
             what = SHARES.get(self.normalize or "", "samples")
+            if self.normalize is not None and self._per_cent():
+                what += ", in the cells per cent"
             self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=what, pad=0.02) if colorbar else None
+            if self.colorbar_ is not None and np.all(matrix == np.round(matrix)):
+                self.colorbar_.locator = MaxNLocator(integer=True)
+                self.colorbar_.update_ticks()
             name_ticks(self.ax_, self.display_labels, self.display_labels)
             self.text_ = None
             if include_values:
@@ -243,12 +249,16 @@ class ConfusionMatrixDisplay:
         samples = f"{self.n_samples:,.6g}".replace(",", " ")
         return f"Confusion matrix: {self.accuracy:.1%} of {samples} samples right"
 
+    def _per_cent(self) -> bool:
+        """Whether shares are written as per cent, which takes less room."""
+        return len(self.confusion_matrix) > 10
+
     def _value(self, value: float, values_format: str | None) -> str:
         """A count as it is, a share or a sum of weights with two decimals."""
         if values_format is not None:
             return format(int(value) if values_format.endswith("d") else value, values_format)
         if self.normalize is not None:
-            return f"{value:.2f}" if value else "0"
+            return f"{100 * value:.0f}" if self._per_cent() else f"{value:.2f}"
         return f"{value:.0f}" if value == round(value) else f"{value:.2f}"
 
 

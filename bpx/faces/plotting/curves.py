@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, numbers
 from bpx.faces.plotting.style import COLOURS, canvas, grid
+from bpx.training.history import short
 
 __all__ = ["LossCurveDisplay"]
 
@@ -125,7 +126,7 @@ class LossCurveDisplay:
 
     def plot(
         self, ax: Axes | None = None, *, yscale: str = "auto", ylabel: str = "loss", max_lines: int = MOST_LINES,
-        legend: bool = True, line_kw: dict[str, Any] | None = None,
+        legend: bool = True, title: str | None = None, line_kw: dict[str, Any] | None = None,
     ) -> LossCurveDisplay:  # fmt: skip
         """Draw the curves.
 
@@ -140,6 +141,8 @@ class LossCurveDisplay:
         max_lines : int
             Of a stack with more networks the median and the band of the middle 80 % are drawn.
         legend : bool
+        title : str, optional
+            None: the last losses, over a figure of its own; "" leaves it out.
         line_kw : dict, optional
             For ``ax.plot``.
 
@@ -163,14 +166,25 @@ class LossCurveDisplay:
             finite = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
             self._scale(yscale, np.concatenate(finite))
             self.ax_.set(xlabel="epoch", ylabel=ylabel)
-            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True))
+            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
             if len(self.ax_.get_lines()) and self.loss.shape[0] == 1 and self.ax_.get_xlim()[1] < 2:
                 self.ax_.set_xlim(0, 2)
             grid(self.ax_)
+            if title is not None or ax is None:
+                self.ax_.set_title(self._title() if title is None else title, wrap=True)
             self.legend_ = self._legend() if legend else None
         return self
 
     # ------------------------------------------------------------------ inside
+
+    def _title(self) -> str:
+        """The last losses in words."""
+        epochs = len(self.loss)
+        after = f"after {epochs} epoch{'s' if epochs > 1 else ''}"
+        if self.loss.ndim == 2:
+            return f"Loss of {self.loss.shape[1]} networks {after}: {short(self.loss[-1])}"
+        validation = "" if self.val_loss is None else f", validation {short(self.val_loss[-1])}"
+        return f"Loss {after}: training {short(self.loss[-1])}{validation}"
 
     def _line(self, values: HostArray, label: str | None, **look: Any) -> Any:
         """One curve over epochs 1, 2, ...; where a point has no neighbour a mark, which a line would not show."""
@@ -248,6 +262,7 @@ class LossCurveDisplay:
         elif finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
             self.ax_.set_yscale("log")
         if not finite.size:
+            self.ax_.set_yticks([])
             self.ax_.text(
                 0.5, 0.5, "no finite loss", transform=self.ax_.transAxes, ha="center", va="center", fontsize=14
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from matplotlib.patches import Circle
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, network, numbers
 from bpx.faces.plotting.layout import Layout, elided
-from bpx.faces.plotting.placement import place
+from bpx.faces.plotting.placement import overlap, place
 from bpx.faces.plotting.style import COLOURS, INK, canvas, number, tint
 from bpx.network.mlp import MLP
 
@@ -20,6 +21,7 @@ __all__ = ["NetworkDisplay"]
 
 POSITIVE, NEGATIVE, ZERO = COLOURS[0], "#D55E00", "#888888"
 DASHED = (0, (4, 2))
+BARE = {"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"}
 
 
 class NetworkDisplay:
@@ -171,27 +173,52 @@ class NetworkDisplay:
             raise ValueError(f"max_units: expected at least 3, the first two and the last, got {max_units}")
         self.shown = [elided(size, max_units) for size in self.sizes]
         layout = Layout(self.sizes, self.shown, traced=self.trace is not None)
-        with_numbers = layout.readable() if numbers == "auto" else bool(numbers)
-        with canvas(ax, layout.height(with_numbers), "none") as (self.figure_, self.ax_):
-            self._decimals = decimals
-            self._texts = self._write(with_numbers)
+        attempts = layout.attempts(numbers)
+        self._decimals = decimals
+        with canvas(ax, attempts[0][1], "none") as (self.figure_, self.ax_):
             if ax is None:
                 self.ax_.set_position((0.01, 0.01, 0.98, 0.98))
-            self.figure_.draw_without_rendering()
-            box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
-            width, height = box.width * points, box.height * points
-            if ax is not None and numbers == "auto" and with_numbers and not layout.fits(width, height):
-                with_numbers, self._texts = False, self._write(False)
-            self.ax_.set(xlim=(0, width), ylim=(0, height), aspect="equal")
-            self.ax_.set_axis_off()
-            above, below = self._frame_texts(width, height, title, caption)
-            layout.arrange(width, above, below, with_numbers, self.trace is not None)
-            self._draw_nodes(layout)
-            self._draw_edges(layout, with_numbers)
-            self._draw_headings(layout, above)
+            others = set(self.ax_.get_children())
+            for i, (level, height) in enumerate(attempts):
+                if ax is None:
+                    self.figure_.set_size_inches(8.0, height)
+                self._draw(layout, level, title, caption)
+                if i == len(attempts) - 1 or not self._collides(layout):
+                    break
+                for artist in set(self.ax_.get_children()) - others:
+                    artist.remove()
         return self
 
     # ------------------------------------------------------------------ inside
+
+    def _draw(self, layout: Layout, level: str, title: str | None, caption: bool) -> None:
+        """The whole diagram with all numbers, with fewer or without."""
+        self._texts = self._write(level)
+        self.figure_.draw_without_rendering()
+        box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
+        width, height = box.width * points, box.height * points
+        self.ax_.set(xlim=(0, width), ylim=(0, height), aspect="equal")
+        self.ax_.set_axis_off()
+        above, below = self._frame_texts(width, height, title, caption)
+        layout.arrange(width, above, below, self._texts["nodes"])
+        self._draw_nodes(layout)
+        self._draw_edges(layout, level != "none")
+        self._draw_headings(layout, above)
+        for text in self.ax_.texts:  # a layout engine must not make room for what stands inside
+            text.set_in_layout(False)
+
+    def _collides(self, layout: Layout) -> bool:
+        """Whether texts cover each other or a node, or leave the axes."""
+        inverse = self.ax_.transData.inverted()
+        inside = [text for texts in self.node_text_ for text in texts.values()]
+        loose = [text for text in self.ax_.texts if text.get_text() and text not in inside]
+        boxes = np.array([inverse.transform(_extent(text).get_points()).ravel() for text in loose])
+        shared = overlap(boxes[:, None, :], boxes[None, :, :])
+        np.fill_diagonal(shared, 0.0)
+        nodes = np.array(self._node_boxes(layout))
+        (left, right), (bottom, top) = self.ax_.get_xlim(), self.ax_.get_ylim()
+        outside = (boxes[:, :2] < (left - 1, bottom - 1)) | (boxes[:, 2:] > (right + 1, top + 1))
+        return bool(np.any(shared > 1.0) or np.any(overlap(boxes[:, None, :], nodes) > 1.0) or np.any(outside))
 
     def _number(self, value: Any) -> str:
         """A number of the diagram."""
@@ -202,14 +229,14 @@ class NetworkDisplay:
         array = np.asarray(values)
         return array if np.ndim(self.trace.x) == 1 else array[self.sample]
 
-    def _write(self, with_numbers: bool) -> dict[str, list[dict[Any, str]]]:
-        """What stands in nodes, below them, beside outputs and on edges."""
+    def _write(self, level: str) -> dict[str, list[dict[Any, str]]]:
+        """What stands in nodes, below them, beside outputs and on edges; without gradients where there is little room."""
         layers = range(len(self.weights))
         nodes: list[dict[Any, str]] = [{} for _ in self.sizes]
         biases: list[dict[Any, str]] = [{} for _ in layers]
         outputs: list[dict[Any, str]] = [{}]
         edges: list[dict[Any, str]] = [{} for _ in layers]
-        if not with_numbers:
+        if level == "none":
             return {"nodes": nodes, "biases": biases, "outputs": outputs, "edges": edges}
         t, show = self.trace, self._number
         nodes[0] = {i: f"x {show(self._of(t.x)[i])}" if t else f"x{i + 1}" for i in self.shown[0]}
@@ -224,9 +251,9 @@ class NetworkDisplay:
                     biases[k][j] = f"b {show(b[j])}{after}"
                 for i in self.shown[k]:
                     w = show(self.weights[k][i, j])
-                    edges[k][i, j] = (
-                        f"w {w} → {show(step.new_W[i, j])}\n∂L/∂w {show(step.grad_W[i, j])}" if t else f"w {w}"
-                    )
+                    after = f" → {show(step.new_W[i, j])}" if t else ""
+                    slope = f"\n∂L/∂w {show(step.grad_W[i, j])}" if t and level == "all" else ""
+                    edges[k][i, j] = f"w {w}{after}{slope}"
         if t:
             target, losses = self._of(t.y), self._of(t.losses)
             wanted = [float(j == target) if target.ndim == 0 else target[j] for j in range(self.sizes[-1])]
@@ -245,12 +272,14 @@ class NetworkDisplay:
                     f"One step of back-propagation{batch}: {loss} {self._number(self.trace.loss)},"
                     f" learning rate {self.trace.learning_rate:g}"
                 )
-        self.title_ = self.ax_.text(2, height - 2, title, fontsize=12, fontweight="bold", va="top", wrap=True)
-        self.caption_ = self.ax_.text(
-            2, 2, self._caption() if caption else "", fontsize=9, va="bottom", linespacing=1.4
-        )
-        lines = self._caption().count("\n") + 1 if caption else 0
-        return height - (22 if title else 2), 6.0 + 13.0 * lines
+        room = int(width / 5.0)
+        text = "\n".join(part for line in self._caption().split("\n") for part in wrap(line, room)) if caption else ""
+        size = 12.0 if len(title) * 7.2 <= width else max(9.0, width / (0.6 * len(title)))
+        title = "\n".join(wrap(title, int(width / (0.6 * size))))
+        self.title_ = self.ax_.text(2, height - 2, title, fontsize=size, fontweight="bold", va="top")
+        self.caption_ = self.ax_.text(2, 2, text, fontsize=9, va="bottom", linespacing=1.4)
+        lines = [len(part.split("\n")) if part else 0 for part in (title, text)]
+        return height - 2 - 1.65 * size * lines[0], 6.0 + 13.0 * lines[1]
 
     def _caption(self) -> str:
         """How to read the diagram."""
@@ -259,11 +288,12 @@ class NetworkDisplay:
             return colours
         if self.trace is None:
             return f"w: weight.  b: bias.\n{colours}"
+        slope = "a·δ" if np.ndim(self.trace.x) == 1 else "the mean of a·δ over the samples"
+        gradient = f", and its gradient ∂L/∂w = {slope}" if "∂" in next(iter(self._texts["edges"][0].values())) else ""
         return (
-            "In a node: weighted sum z = Σ w·a + b, output a = f(z), error δ = ∂L/∂z, L the loss.\n"
-            "On an edge: weight w before → after the step, and its gradient ∂L/∂w = a·δ. Below a node: bias b.\n"
-            + colours
-        ).replace("∂L/∂w = a·δ", "∂L/∂w = a·δ" if np.ndim(self.trace.x) == 1 else "∂L/∂w, of all samples")
+            "In a node: weighted sum z = Σ w·a + b, output a = f(z), error δ = ∂L/∂z, L the loss."
+            f" Below it: its bias b.\nOn an edge: the weight w before → after the step{gradient}.\n{colours}"
+        )
 
     def _draw_nodes(self, layout: Layout) -> None:
         """Circles with their texts, biases below, targets beside."""
@@ -286,7 +316,7 @@ class NetworkDisplay:
                 if column and unit in self._texts["biases"][column - 1]:
                     text = self._texts["biases"][column - 1][unit]
                     self.bias_text_[column - 1][unit] = self.ax_.text(
-                        x, y - radius - 3, text, ha="center", va="top", **style
+                        x, y - radius - 3, text, ha="center", va="top", bbox=BARE, **style
                     )
                 if column == len(self.sizes) - 1 and unit in self._texts["outputs"][0]:
                     self.output_text_[0][unit] = self.ax_.text(
@@ -345,17 +375,21 @@ class NetworkDisplay:
 
     def _boxes(self, layout: Layout) -> list[Any]:
         """The boxes of nodes and of the texts that are there, in points."""
+        boxes = self._node_boxes(layout)
+        inverse = self.ax_.transData.inverted()
+        for text in [t for part in (*self.bias_text_, *self.output_text_) for t in part.values()]:
+            (left, bottom), (right, top) = inverse.transform(_extent(text).get_points())
+            boxes.append((left, bottom, right, top))
+        return boxes
+
+    def _node_boxes(self, layout: Layout) -> list[Any]:
+        """The boxes of nodes: a cross of two is nearer to a circle than the square around it."""
         boxes = []
         for column, units in enumerate(self.shown):
             r = layout.radius[column]
             for unit in units:
                 x, y = layout.at[column][unit]
-                # A cross of two boxes is nearer to a circle than the square around it.
-                boxes += [(x - r, y - 0.7 * r, x + r, y + 0.7 * r), (x - 0.7 * r, y - r, x + 0.7 * r, y + r)]
-        inverse = self.ax_.transData.inverted()
-        for text in [t for part in (*self.bias_text_, *self.output_text_) for t in part.values()]:
-            (left, bottom), (right, top) = inverse.transform(text.get_window_extent().get_points())
-            boxes.append((left, bottom, right, top))
+                boxes += [(x - r, y - 0.6 * r, x + r, y + 0.6 * r), (x - 0.6 * r, y - r, x + 0.6 * r, y + r)]
         return boxes
 
     def _draw_headings(self, layout: Layout, above: float) -> None:
@@ -366,9 +400,15 @@ class NetworkDisplay:
             if kind == "hidden" and last > 2:
                 kind = f"hidden {column}"
             name = f": {self.names[column - 1]}" if column and self.names[column - 1] else ""
-            count = f"\n{size} units" if len(self.shown[column]) < size else ""
-            count = count.replace("units", "inputs") if column == 0 else count
+            count = f"\n{size} {'unit' if size == 1 else 'units'}" if column and not layout.whole else ""
+            kind = f"{size} inputs" if column == 0 and not layout.whole else kind
             self.ax_.text(
                 layout.x[column], above - 4, f"{kind}{name}{count}", ha="center", va="top", fontsize=10.5,
                 fontweight="bold", color="#444444",
             )  # fmt: skip
+
+
+def _extent(text: Any) -> Any:
+    """The box of a text with its frame, in pixels."""
+    frame = text.get_bbox_patch()
+    return text.get_window_extent() if frame is None else frame.get_window_extent()

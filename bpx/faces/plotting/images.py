@@ -254,10 +254,17 @@ class ImageGridDisplay:
             self.images_ = tiles.draw(
                 self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
             )
-            self.ax_.set_title(self.title if title is None else title)
+            self.ax_.set_title(self._title() if title is None else title, wrap=True)
             texts, colours = self._captions()
             self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
         return self
+
+    def _title(self) -> str:
+        """What the captions mean."""
+        if self.title or self.predictions is None or self.labels is None:
+            return self.title
+        right = int(np.count_nonzero(self.predictions == self.labels))
+        return f"Predictions, {right} of {len(self.images)} right (orange: wrong, and what it is)"
 
     def _captions(self) -> tuple[list[str], list[str]]:
         """What stands above each image, and in which colour."""
@@ -279,13 +286,13 @@ class _Tiles:
             raise ValueError(f"columns: expected at least 1, got {columns}")
         longer = max(shape)
         self.high, self.width = shape[0] / longer, shape[1] / longer
-        self.above = LABEL if labelled else 0.0
+        self.above = LABEL * max(self.high, 0.4) if labelled else 0.0
         cell_width, cell_height = self.width + GAP, self.high + GAP + self.above
         # Rather broad than high, as the page is.
-        self.columns = columns or min(count, max(1, math.ceil(math.sqrt(1.5 * count * cell_height / cell_width))))
+        self.columns = columns or _columns(count, math.sqrt(1.5 * count * cell_height / cell_width))
         self.rows = math.ceil(count / self.columns)
         self.across, self.down = self.columns * cell_width, self.rows * cell_height
-        self.figure_height = min(10.0, max(2.2, 0.6 + min(6.6 * self.down / self.across, 1.9 * self.rows)))
+        self.figure_height = min(7.6, max(2.2, 0.6 + min(6.6 * self.down / self.across, 1.9 * self.rows)))
 
     def corner(self, k: int) -> tuple[float, float]:
         """Left and top of image `k`; downwards is positive."""
@@ -323,6 +330,12 @@ class _Tiles:
                         fontweight=weight)
             )  # fmt: skip
         return labels
+
+
+def _columns(count: int, wanted: float) -> int:
+    """About as many columns as wanted, so that the last row is as full as can be."""
+    choices = range(max(1, round(0.7 * wanted)), max(1, min(count, round(1.35 * wanted))) + 1)
+    return min(choices, key=lambda columns: (-count % columns, abs(columns - wanted)))
 
 
 def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:

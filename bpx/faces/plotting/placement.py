@@ -6,15 +6,15 @@ import numpy as np
 
 from bpx.faces.plotting.arrays import HostArray
 
-__all__ = ["place"]
+__all__ = ["overlap", "place"]
 
 # Places tried on each line, and orders in which the lines take turns.
 PLACES = np.linspace(0.08, 0.92, 43)
 ORDERS = 12
 # What counts how much: a square point of overlap, a point of another line that is covered, the way from the middle.
-OVERLAP, COVERED, WAY = 10.0, 1.5, 12.0
+OVERLAP, COVERED, WAY = 10.0, 2.5, 12.0
 # Kept free around a label, in points.
-MARGIN = 2.0
+MARGIN, NEAR = 2.0, 5.0
 
 
 def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray) -> HostArray:
@@ -41,12 +41,13 @@ def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray
     half = sizes[:, None, :] / 2 + MARGIN
     boxes = np.concatenate([middles - half, middles + half], axis=-1)
     own = WAY * np.abs(PLACES - 0.5) + np.zeros((count, 1))
-    own += OVERLAP * _overlap(boxes[:, :, None, :], taken[None, None, :, :]).sum(axis=-1)
-    covered = _inside(boxes[:, :, None, :], starts, ends)
+    own += OVERLAP * overlap(boxes[:, :, None, :], taken[None, None, :, :]).sum(axis=-1)
+    near = np.array([-NEAR, -NEAR, NEAR, NEAR])  # beside a crossing it is not clear whose label it is
+    covered = _inside(boxes[:, :, None, :] + near, starts, ends)
     covered[np.arange(count), :, np.arange(count)] = 0.0
     own += COVERED * covered.sum(axis=-1)
     # Overlap of each place of each label with each of every other's.
-    shared = OVERLAP * _overlap(boxes[:, :, None, None, :], boxes[None, None, :, :, :])
+    shared = OVERLAP * overlap(boxes[:, :, None, None, :], boxes[None, None, :, :, :])
     shared[np.arange(count), :, np.arange(count), :] = 0.0
 
     rng = np.random.default_rng(0)
@@ -67,7 +68,7 @@ def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray
     return chosen
 
 
-def _overlap(a: HostArray, b: HostArray) -> HostArray:
+def overlap(a: HostArray, b: HostArray) -> HostArray:
     """Area that two boxes share."""
     width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
     height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])

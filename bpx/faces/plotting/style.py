@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 __all__ = [
+    "CLASS_COLOURS",
     "COLOURS",
-    "DASHES",
     "DIVERGING",
     "INK",
     "MARKERS",
@@ -30,11 +30,12 @@ __all__ = [
 
 # Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is too pale for lines.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D00")
-# A second sign beside the colour, of points and of lines.
+# Regions are painted in tints of these: black's, a grey, comes last.
+CLASS_COLOURS = tuple(sorted(COLOURS, key=lambda colour: colour == "#000000"))
+# A second sign of points beside the colour.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", ">", "h")
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)))
 INK = "#222222"
-SEQUENTIAL = "cividis"
+SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
 STYLE: dict[str, Any] = {
@@ -42,6 +43,8 @@ STYLE: dict[str, Any] = {
     "figure.dpi": 100,
     "savefig.dpi": 100,
     "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     # DejaVu Sans comes with matplotlib and has every sign used here; what it lacks is looked for in the user's own.

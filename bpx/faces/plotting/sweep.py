@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from bpx.faces.plotting.arrays import HostArray, host
 from bpx.faces.plotting.cells import draw_cells, name_ticks, write_cells
-from bpx.faces.plotting.style import COLOURS, INK, SEQUENTIAL, canvas, grid, number
+from bpx.faces.plotting.style import COLOURS, INK, SEQUENTIAL, canvas, grid
 
 __all__ = ["SweepDisplay"]
 
@@ -178,6 +178,10 @@ class SweepDisplay:
             counts[at] += 1
         return values, deviations, counts
 
+    def _number(self, value: float) -> str:
+        """A score, with the same decimals in every cell."""
+        return f"{value:.{self._decimals}f}" if abs(value) < 1e5 else f"{value:.3g}"
+
     def _label(self) -> str:
         """What the values are."""
         _, _, counts = self._cells()
@@ -193,7 +197,7 @@ class SweepDisplay:
             return "No setting has a score"
         names = [n for n in self.rows[best] if n not in (self.value, *RESULTS)]
         setting = ", ".join(f"{n} {_text(self.rows[best][n])}" for n in names)
-        return f"Best {self.value} {number(self.values[best], self._decimals)}: {setting}"
+        return f"Best {self.value} {self._number(self.values[best])}: {setting}"
 
     def _draw_grid(self, cmap: Any, colorbar: bool) -> None:
         """The heat map."""
@@ -210,10 +214,12 @@ class SweepDisplay:
             if counts[r, c] and not np.isfinite(values[r, c]):
                 texts[r][c] = "no score"
             elif counts[r, c]:
-                texts[r][c] = number(values[r, c], self._decimals)
+                texts[r][c] = self._number(values[r, c])
                 if np.isfinite(deviations[r, c]):
-                    texts[r][c] += f"\n±{number(deviations[r, c], self._decimals)}"
+                    texts[r][c] += f"\n±{self._number(deviations[r, c])}"
         self.text_ = write_cells(self.ax_, self.im_, texts)
+        if _numeric(self.y_values):
+            self.ax_.invert_yaxis()
         i = self._order[0]
         self.best_ = self.ax_.add_patch(_frame(self._x_at[i], self._y_at[i]))
 
@@ -241,7 +247,7 @@ class SweepDisplay:
         """Score over the one parameter, with the deviation."""
         values, deviations, _ = self._cells()
         xs = _positions(self.x_values, range(len(self.x_values)))
-        self.lines_ = self.ax_.plot(xs, values[0], "o-", color=COLOURS[0])
+        self.lines_ = self.ax_.plot(xs, values[0], "o-" if _numeric(self.x_values) else "o", color=COLOURS[0])
         if np.any(np.isfinite(deviations)):
             self.errors_ = self.ax_.errorbar(xs, values[0], deviations[0], fmt="none", ecolor=COLOURS[0], capsize=4)
         i = self._order[0]
@@ -258,6 +264,8 @@ class SweepDisplay:
         """Logarithmic for positive numbers over two decades or more; names for what are no numbers."""
         if not _numeric(values):
             getattr(self.ax_, f"set_{axis}ticks")(range(len(values)), [_text(v) for v in values])
+        elif len(values) <= 6 and max(values) < 50 * max(min(values), 0):
+            getattr(self.ax_, f"set_{axis}ticks")(values, [_text(v) for v in values])
         elif min(values) > 0 and max(values) >= 50 * min(values):
             getattr(self.ax_, f"set_{axis}scale")("log")
 
@@ -302,7 +310,7 @@ def _positions(values: list[Any], at: Any) -> HostArray:
 def _text(value: Any) -> str:
     """A parameter's value as a name."""
     if isinstance(value, (float, np.floating)):
-        return f"{value:.4g}".replace("e-0", "e−").replace("e+0", "e").replace("-", "−")
+        return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
     if isinstance(value, (list, tuple)):
         return "-".join(_text(part) for part in value)
     return str(value)
