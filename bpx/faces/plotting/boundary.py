@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, host, network, numbers
 from bpx.faces.plotting.plane import Plane, columns, numbered, targets
-from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, tint
+from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, shortened, tint
 from bpx.network.mlp import MLP
 
 __all__ = ["DecisionBoundaryDisplay"]
@@ -328,9 +328,9 @@ class DecisionBoundaryDisplay:
             Line2D(
                 [], [], linestyle="none", marker=MARKERS[c % len(MARKERS)] if drawn else "s",
                 markersize=7 if drawn else 10, markeredgecolor=_edge(colour), markeredgewidth=0.8,
-                color=colour if drawn else tint(colour, 0.34), label=name,
+                color=colour if drawn else tint(colour, 0.34), label=shortened(name, 20),
             )
-            for c, name in enumerate(_shortened(self.class_names)[:MOST_NAMES])
+            for c, name in enumerate(self.class_names[:MOST_NAMES])
             for colour in [CLASS_COLOURS[c % len(CLASS_COLOURS)]]
         ]  # fmt: skip
         if self.y is None and self.X is not None:
@@ -356,8 +356,3 @@ def _two_columns(X: Any) -> HostArray:
     if points.ndim != 2 or points.shape[1] != 2:
         raise ShapeError(f"X: expected points of shape (n, 2), got {points.shape}")
     return points
-
-
-def _shortened(names: list[str]) -> list[str]:
-    """Names that leave room for the plane."""
-    return [name if len(name) <= 20 else name[:19] + "…" for name in names]

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from bpx.faces.plotting.arrays import HostArray
-from bpx.faces.plotting.style import contrasting
+from bpx.faces.plotting.style import contrasting, shortened
 
 __all__ = ["draw_cells", "name_ticks", "write_cells"]
 
@@ -37,7 +37,7 @@ def draw_cells(ax: Axes, values: HostArray, cmap: Any, low: float, high: float) 
 
 def name_ticks(ax: Axes, columns: list[str], rows: list[str]) -> None:
     """Names below and beside the cells, cut to a length; those below stand at a slant where they would collide."""
-    cut = [[n if len(n) <= LONGEST_NAME else n[: LONGEST_NAME - 1] + "…" for n in names] for names in (columns, rows)]
+    cut = [[shortened(name, LONGEST_NAME) for name in names] for names in (columns, rows)]
     size = 10.0 if max(len(columns), len(rows)) <= 14 else 8.5
     ax.set_xticks(range(len(columns)), cut[0], fontsize=size)
     ax.set_yticks(range(len(rows)), cut[1], fontsize=size)

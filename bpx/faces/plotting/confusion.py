@@ -75,6 +75,7 @@ class ConfusionMatrixDisplay:
         labels : sequence, optional
             The classes in the order wanted; samples of other classes are left out. None: all that occur, sorted.
         sample_weight : array of shape (n,), optional
+            Sums of weights are shown in place of counts.
         normalize : {"true", "pred", "all"}, optional
             Shares of the row, of the column or of all, in place of counts.
         display_labels : sequence of str, optional
@@ -102,6 +103,7 @@ class ConfusionMatrixDisplay:
         if not np.any(kept):
             raise ValueError(f"labels: expected classes that occur in both y_true and y_pred, got {classes}")
         rows = np.array([pair for pair in at if None not in pair], dtype=np.int64)
+        matrix: HostArray
         if sample_weight is None:
             matrix = np.zeros((len(classes),) * 2, dtype=np.int64)
             np.add.at(matrix, tuple(rows.T), 1)
@@ -132,6 +134,7 @@ class ConfusionMatrixDisplay:
         net : MLP
             Not a stack: choose one with ``net.member(k)``.
         X : array of shape (n, n_in)
+            Samples, as the network takes them.
         y : array of shape (n,)
             Class numbers from 0.
         threshold : float
@@ -176,6 +179,7 @@ class ConfusionMatrixDisplay:
         estimator : classifier or pipeline
             bpx's, scikit-learn's or another with ``predict``.
         X : array of shape (n, n_features)
+            Samples, as the classifier takes them.
         y : array of shape (n,)
             True labels.
         ax : matplotlib Axes, optional
@@ -212,7 +216,9 @@ class ConfusionMatrixDisplay:
         values_format : str, optional
             Such as ".1%"; None: counts, or two decimals.
         cmap : str or matplotlib Colormap
+            From few samples to many.
         colorbar : bool
+            Whether it stands beside the matrix.
         title : str, optional
             None gives the accuracy; "" leaves it out.
         im_kw, text_kw : dict, optional

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, numbers
-from bpx.faces.plotting.style import COLOURS, canvas, grid
+from bpx.faces.plotting.style import COLOURS, MARKERS, canvas, grid
 from bpx.training.history import short
 
 __all__ = ["LossCurveDisplay"]
@@ -141,6 +141,7 @@ class LossCurveDisplay:
         max_lines : int
             Of a stack with more networks the median and the band of the middle 80 % are drawn.
         legend : bool
+            Whether there is one.
         title : str, optional
             None: the last losses, over a figure of its own; "" leaves it out.
         line_kw : dict, optional
@@ -154,8 +155,12 @@ class LossCurveDisplay:
         if yscale not in ("auto", "linear", "log", "symlog"):
             raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {yscale!r}")
         with canvas(ax) as (self.figure_, self.ax_):
-            self.lines_, self.val_lines_, self.best_, self.lost_ = [], [], [], []
-            self.band_ = self.val_band_ = None
+            self.lines_: list[Any] = []
+            self.val_lines_: list[Any] = []
+            self.best_: list[Any] = []
+            self.lost_: list[Any] = []
+            self.band_: Any = None
+            self.val_band_: Any = None
             self._kw = line_kw or {}
             stacked = self.loss.ndim == 2
             if stacked and self.loss.shape[1] > max_lines:
@@ -202,7 +207,9 @@ class LossCurveDisplay:
         loss = self.loss if k is None else self.loss[:, k]
         name = self.name if k is None else f"{self.name + ', ' if self.name else ''}network {k}"
         colour = self._kw.get("color") or self._next_colour()
-        self.lines_.append(self._line(loss, name or "training", color=colour, gid="bpx-loss"))
+        # A second sign beside the colour.
+        sign = {} if k is None else {"marker": MARKERS[k % len(MARKERS)], "markevery": (0.03 + 0.012 * k, 0.12)}
+        self.lines_.append(self._line(loss, name or "training", color=colour, gid="bpx-loss", **sign))
         shown, curve = loss, colour
         if self.val_loss is not None:
             shown = self.val_loss if k is None else self.val_loss[:, k]
@@ -233,7 +240,7 @@ class LossCurveDisplay:
         """Median and band of a stack."""
         count = self.loss.shape[1]
         colour, name = self._kw.get("color") or self._next_colour(), f"{self.name}: " if self.name else ""
-        parts = [("training", self.loss, colour, "-")]
+        parts: list[tuple[str, HostArray, str, Any]] = [("training", self.loss, colour, "-")]
         if self.val_loss is not None:
             parts.append(("validation", self.val_loss, colour if self.name else "#D55E00", (0, (4, 1.5))))
         for kind, losses, shade, dashes in parts:

@@ -14,7 +14,8 @@ from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, network, numbers
 from bpx.faces.plotting.layout import Layout, elided
 from bpx.faces.plotting.placement import overlap, place
-from bpx.faces.plotting.style import COLOURS, INK, canvas, number, tint
+from bpx.faces.plotting.style import COLOURS, INK, canvas, tint
+from bpx.faces.plotting.wording import Wording
 from bpx.network.mlp import MLP
 
 __all__ = ["NetworkDisplay"]
@@ -114,6 +115,7 @@ class NetworkDisplay:
         Parameters
         ----------
         net : MLP
+            On any backend.
         member : int, optional
             Which network of a stack.
         ax : matplotlib Axes, optional
@@ -174,7 +176,7 @@ class NetworkDisplay:
         self.shown = [elided(size, max_units) for size in self.sizes]
         layout = Layout(self.sizes, self.shown, traced=self.trace is not None)
         attempts = layout.attempts(numbers)
-        self._decimals = decimals
+        self._words = Wording(self, decimals)
         with canvas(ax, attempts[0][1], "none") as (self.figure_, self.ax_):
             if ax is None:
                 self.ax_.set_position((0.01, 0.01, 0.98, 0.98))
@@ -193,7 +195,8 @@ class NetworkDisplay:
 
     def _draw(self, layout: Layout, level: str, title: str | None, caption: bool) -> None:
         """The whole diagram with all numbers, with fewer or without."""
-        self._texts = self._write(level)
+        self._texts = self._words.write(level)
+        self.ax_.set_aspect("auto")  # an attempt before may have narrowed it
         self.figure_.draw_without_rendering()
         box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
         width, height = box.width * points, box.height * points
@@ -220,80 +223,21 @@ class NetworkDisplay:
         outside = (boxes[:, :2] < (left - 1, bottom - 1)) | (boxes[:, 2:] > (right + 1, top + 1))
         return bool(np.any(shared > 1.0) or np.any(overlap(boxes[:, None, :], nodes) > 1.0) or np.any(outside))
 
-    def _number(self, value: Any) -> str:
-        """A number of the diagram."""
-        return number(value, self._decimals)
-
-    def _of(self, values: Any) -> HostArray:
-        """The numbers of the sample that is drawn."""
-        array = np.asarray(values)
-        return array if np.ndim(self.trace.x) == 1 else array[self.sample]
-
-    def _write(self, level: str) -> dict[str, list[dict[Any, str]]]:
-        """What stands in nodes, below them, beside outputs and on edges; without gradients where there is little room."""
-        layers = range(len(self.weights))
-        nodes: list[dict[Any, str]] = [{} for _ in self.sizes]
-        biases: list[dict[Any, str]] = [{} for _ in layers]
-        outputs: list[dict[Any, str]] = [{}]
-        edges: list[dict[Any, str]] = [{} for _ in layers]
-        if level == "none":
-            return {"nodes": nodes, "biases": biases, "outputs": outputs, "edges": edges}
-        t, show = self.trace, self._number
-        nodes[0] = {i: f"x {show(self._of(t.x)[i])}" if t else f"x{i + 1}" for i in self.shown[0]}
-        for k in layers:
-            step, b = t.layers[k] if t else None, self.biases[k]
-            for j in self.shown[k + 1]:
-                if t:
-                    z, a, delta = (self._of(part)[j] for part in (step.z, step.a, step.delta))
-                    nodes[k + 1][j] = f"z {show(z)}\na {show(a)}\nδ {show(delta)}"
-                if b is not None:
-                    after = f" → {show(step.new_b[j])}" if t else ""
-                    biases[k][j] = f"b {show(b[j])}{after}"
-                for i in self.shown[k]:
-                    w = show(self.weights[k][i, j])
-                    after = f" → {show(step.new_W[i, j])}" if t else ""
-                    slope = f"\n∂L/∂w {show(step.grad_W[i, j])}" if t and level == "all" else ""
-                    edges[k][i, j] = f"w {w}{after}{slope}"
-        if t:
-            target, losses = self._of(t.y), self._of(t.losses)
-            wanted = [float(j == target) if target.ndim == 0 else target[j] for j in range(self.sizes[-1])]
-            outputs = [{j: f"target {show(wanted[j])}\nloss {show(losses[j])}" for j in self.shown[-1]}]
-        return {"nodes": nodes, "biases": biases, "outputs": outputs, "edges": edges}
-
     def _frame_texts(self, width: float, height: float, title: str | None, caption: bool) -> tuple[float, float]:
         """Title and caption; where the space between them begins and ends."""
-        if title is None:
-            sizes = "-".join(map(str, self.sizes))
-            title = f"A {sizes} network"
-            if self.trace is not None:
-                batch = "" if np.ndim(self.trace.x) == 1 else f", sample {self.sample + 1} of {len(self.trace.x)}"
-                loss = self.trace.loss_name.replace("_", " ")
-                title = (
-                    f"One step of back-propagation{batch}: {loss} {self._number(self.trace.loss)},"
-                    f" learning rate {self.trace.learning_rate:g}"
-                )
+        title = self._words.title() if title is None else title
         room = int(width / 5.0)
-        text = "\n".join(part for line in self._caption().split("\n") for part in wrap(line, room)) if caption else ""
+        text = (
+            "\n".join(part for line in self._words.caption().split("\n") for part in wrap(line, room))
+            if caption
+            else ""
+        )
         size = 12.0 if len(title) * 7.2 <= width else max(9.0, width / (0.6 * len(title)))
         title = "\n".join(wrap(title, int(width / (0.6 * size))))
         self.title_ = self.ax_.text(2, height - 2, title, fontsize=size, fontweight="bold", va="top")
         self.caption_ = self.ax_.text(2, 2, text, fontsize=9, va="bottom", linespacing=1.4)
         lines = [len(part.split("\n")) if part else 0 for part in (title, text)]
         return height - 2 - 1.65 * size * lines[0], 6.0 + 13.0 * lines[1]
-
-    def _caption(self) -> str:
-        """How to read the diagram."""
-        colours = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
-        if not any(self._texts["edges"]):
-            return colours
-        if self.trace is None:
-            return f"w: weight.  b: bias.\n{colours}"
-        slope = "a·δ" if np.ndim(self.trace.x) == 1 else "the mean of a·δ over the samples"
-        gradient = f", and its gradient ∂L/∂w = {slope}" if "∂" in next(iter(self._texts["edges"][0].values())) else ""
-        return (
-            "In a node: weighted sum z = Σ w·a + b, output a = f(z), error δ = ∂L/∂z, L the loss."
-            f" Below it: its bias b.\nOn an edge: the weight w before → after the step{gradient}.\n{colours}"
-        )
 
     def _draw_nodes(self, layout: Layout) -> None:
         """Circles with their texts, biases below, targets beside."""
@@ -400,15 +344,19 @@ class NetworkDisplay:
             if kind == "hidden" and last > 2:
                 kind = f"hidden {column}"
             name = f": {self.names[column - 1]}" if column and self.names[column - 1] else ""
+            if layout.crowded:
+                name = name.replace(": ", "\n")
             count = f"\n{size} {'unit' if size == 1 else 'units'}" if column and not layout.whole else ""
             kind = f"{size} inputs" if column == 0 and not layout.whole else kind
             self.ax_.text(
-                layout.x[column], above - 4, f"{kind}{name}{count}", ha="center", va="top", fontsize=10.5,
+                layout.x[column], above - 4, f"{kind}{name}{count}", ha="center", va="top",
+                fontsize=9.0 if layout.crowded else 10.5,
                 fontweight="bold", color="#444444",
             )  # fmt: skip
 
 
 def _extent(text: Any) -> Any:
     """The box of a text with its frame, in pixels."""
-    frame = text.get_bbox_patch()
-    return text.get_window_extent() if frame is None else frame.get_window_extent()
+    box, frame = text.get_window_extent(), text.get_bbox_patch()
+    # The frame itself is fitted to its text only when it is drawn.
+    return box if frame is None else box.padded(frame.get_boxstyle().pad * text.get_fontsize() * text.figure.dpi / 72)

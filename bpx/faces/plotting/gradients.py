@@ -63,6 +63,7 @@ class GradientCheckDisplay:
         Parameters
         ----------
         report : GradientReport
+            Of one network or of a stack.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs

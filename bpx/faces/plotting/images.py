@@ -59,6 +59,7 @@ class HiddenWeightsDisplay:
         Parameters
         ----------
         net : MLP
+            On any backend.
         layer : int
             0 is the first hidden layer; negative numbers count from the last.
         shape : (int, int), optional
@@ -95,7 +96,7 @@ class HiddenWeightsDisplay:
         of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
         kind = "output" if layer == layers - 1 else "hidden"
         where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
-        title = f"Weights into {of} {where}"
+        title = f"Weights into {of} {where}" if len(images) > 1 else f"Weights into the {where}"
         return cls(weights=images[:count], title=title).plot(ax=ax, **kwargs)
 
     def plot(
@@ -113,9 +114,11 @@ class HiddenWeightsDisplay:
         cmap : str or matplotlib Colormap
             "gray" tells the signs apart in a grey print too.
         colorbar : bool
+            Whether it stands beside the images.
         limit : float, optional
             The colours reach from -limit to limit; None is the largest weight.
         title : str, optional
+            None keeps the display's own.
 
         Returns
         -------
@@ -128,7 +131,7 @@ class HiddenWeightsDisplay:
         tiles = _Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
         with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
             self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
-            self.ax_.set_title(self.title if title is None else title)
+            tiles.title(self.ax_, self.title if title is None else title)
             self.colorbar_ = (
                 self.figure_.colorbar(self.images_[0], ax=self.ax_, label="weight", shrink=0.8, pad=0.02)
                 if colorbar
@@ -191,6 +194,7 @@ class ImageGridDisplay:
         max_images : int
             The first so many are drawn.
         title : str
+            Stands above them.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -237,6 +241,7 @@ class ImageGridDisplay:
         cmap : str or matplotlib Colormap
             For images without colours; "gray_r" draws ink on paper.
         title : str, optional
+            None keeps the display's own.
 
         Returns
         -------
@@ -254,7 +259,7 @@ class ImageGridDisplay:
             self.images_ = tiles.draw(
                 self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
             )
-            self.ax_.set_title(self._title() if title is None else title, wrap=True)
+            tiles.title(self.ax_, self._title() if title is None else title)
             texts, colours = self._captions()
             self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
         return self
@@ -311,10 +316,15 @@ class _Tiles:
         ax.set_axis_off()
         return drawn
 
+    def title(self, ax: Axes, text: str) -> None:
+        """The title: in the middle where it is broader than the images."""
+        ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how broad
+        ax.set_title(text, loc="left" if wide(ax) > 7.2 * len(text) else "center")
+
     def label(self, ax: Axes, texts: list[str], colours: list[str] | None = None) -> list[Any]:
         """Texts above the images, as large as there is room for; none where that could not be read."""
         figure = ax.get_figure(root=True)
-        figure.draw_without_rendering()  # type: ignore[union-attr]  # lays out, which tells how large an image is
+        figure.draw_without_rendering()  # lays out, which tells how large an image is
         unit = wide(ax) / (self.across + GAP)
         longest = max((len(text) for text in texts), default=1)
         size = min(11.0, 0.78 * self.above * unit, (self.width + 0.6 * GAP) * unit / (0.62 * longest))

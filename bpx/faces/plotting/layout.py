@@ -55,7 +55,8 @@ class Layout:
         """Give each node its place, and a size that its text fits in; sets `x`, `at`, `ellipsis` and `radius`."""
         columns, with_numbers = len(self.sizes), any(texts)
         top, bottom = above - HEADING, below + 4.0
-        if not self.whole:
+        self.crowded = width / columns < 130.0
+        if not self.whole or self.crowded:  # headings of two lines
             top -= 12.0
         room = top - bottom
         slots = [len(u) + (len(u) < n) for u, n in zip(self.shown, self.sizes, strict=True)]

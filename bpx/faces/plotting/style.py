@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -23,12 +23,13 @@ __all__ = [
     "contrasting",
     "grid",
     "number",
+    "shortened",
     "style",
     "tint",
     "wide",
 ]
 
-# Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is too pale for lines.
+# Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is pale.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D00")
 # Regions are painted in tints of these: black's, a grey, comes last.
 CLASS_COLOURS = tuple(sorted(COLOURS, key=lambda colour: colour == "#000000"))
@@ -85,7 +86,7 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The style of bpx's pictures for a while: ``with style(): figure, axes = plt.subplots(1, 2)``; 8 x 5 inches."""
+    """Draw in the style of bpx's pictures for a while, such as a figure of several axes; figures are 8 x 5 inches."""
     with mpl.rc_context(STYLE):
         yield
 
@@ -113,7 +114,7 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
                 raise
         else:
             # Ticks are made when they are first drawn, perhaps outside this style.
-            yield cast(Figure, ax.get_figure(root=True)), ax
+            yield ax.get_figure(root=True), ax
 
 
 def grid(ax: Axes) -> None:
@@ -124,7 +125,7 @@ def grid(ax: Axes) -> None:
 
 def wide(ax: Axes) -> float:
     """The width of an axes in points, as it is laid out now."""
-    return float(ax.get_window_extent().width * 72 / ax.get_figure(root=True).dpi)  # type: ignore[union-attr]
+    return float(ax.get_window_extent().width * 72 / ax.get_figure(root=True).dpi)
 
 
 def tint(colour: Any, share: float) -> tuple[float, float, float]:
@@ -140,8 +141,14 @@ def contrasting(colour: Any) -> str:
     return "black" if luminance > 0.179 else "white"
 
 
+def shortened(name: str, most: int) -> str:
+    """A name cut to a length in its middle: names that go together differ at their beginning or end."""
+    tail = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
+
+
 def number(value: float, decimals: int = 4) -> str:
-    """A number as short as it can be read: 0.1, 0.0994, 1.1e−05; with the minus of mathematics."""
+    """A number as short as it can be read: 0.1, 0.0994, 1.1e-05; with the sign that mathematics has for minus."""
     value = float(value)
     rounded = round(value, decimals)
     if value != value or value in (float("inf"), float("-inf")):
@@ -152,4 +159,4 @@ def number(value: float, decimals: int = 4) -> str:
         text = f"{rounded:.{decimals}f}".rstrip("0").rstrip(".") if decimals > 0 else f"{rounded:.0f}"
     else:
         text = f"{value:.{decimals}f}"
-    return ("0" if text == "-0" else text).replace("-", "−")
+    return ("0" if text == "-0" else text).replace("-", "\N{MINUS SIGN}")

@@ -63,9 +63,10 @@ class SweepDisplay:
         self.rows, self.x, self.y, self.value, self.reduce = rows, x, y, value, reduce
         self.values = np.array([_score(row[value], value) for row in rows])
         self.x_values, self._x_at = _distinct([row[x] for row in rows])
-        self.y_values, self._y_at = (
-            (["" for _ in range(1)], [0] * len(rows)) if y is None else _distinct([row[y] for row in rows])
-        )
+        self.y_values: list[Any] = [""]
+        self._y_at = [0] * len(rows)
+        if y is not None:
+            self.y_values, self._y_at = _distinct([row[y] for row in rows])
         self._order = self._ranked()
 
     @classmethod
@@ -130,7 +131,9 @@ class SweepDisplay:
         decimals : int
             Of the scores.
         cmap : str or matplotlib Colormap
+            From low to high.
         colorbar : bool
+            Whether it stands beside the heat map.
         title : str, optional
             None names the best setting; "" leaves it out.
 
@@ -143,7 +146,11 @@ class SweepDisplay:
         is_grid = self.y is not None and (cells <= FEW_CELLS or len(self.rows) >= cells / 2)
         height = 5.0 if not is_grid else min(8.0, max(3.6, 1.8 + 0.55 * len(self.y_values)))
         with canvas(ax, height) as (self.figure_, self.ax_):
-            self.im_ = self.text_ = self.errors_ = self.colorbar_ = None
+            self.im_: Any = None
+            self.text_: Any = None
+            self.errors_: Any = None
+            self.colorbar_: Any = None
+            self.best_: Any = None
             self.lines_: list[Any] = []
             self._decimals = decimals
             self.ax_.set_title(self._title() if title is None else title, wrap=True)
@@ -214,9 +221,9 @@ class SweepDisplay:
             if counts[r, c] and not np.isfinite(values[r, c]):
                 texts[r][c] = "no score"
             elif counts[r, c]:
-                texts[r][c] = self._number(values[r, c])
+                texts[r][c] = self._number(float(values[r, c]))
                 if np.isfinite(deviations[r, c]):
-                    texts[r][c] += f"\n±{self._number(deviations[r, c])}"
+                    texts[r][c] += f"\n±{self._number(float(deviations[r, c]))}"
         self.text_ = write_cells(self.ax_, self.im_, texts)
         if _numeric(self.y_values):
             self.ax_.invert_yaxis()
