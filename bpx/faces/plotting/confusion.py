@@ -239,7 +239,7 @@ class ConfusionMatrixDisplay:
                 what += ", in the cells per cent"
             self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=what, pad=0.02) if colorbar else None
             if self.colorbar_ is not None and np.all(matrix == np.round(matrix)):
-                self.colorbar_.locator = MaxNLocator(integer=True)
+                self.colorbar_.locator = MaxNLocator(integer=True, steps=[1, 2, 5, 10])
                 self.colorbar_.update_ticks()
             name_ticks(self.ax_, self.display_labels, self.display_labels)
             self.text_ = None

@@ -18,7 +18,7 @@ __all__ = ["LossCurveDisplay"]
 # Of more networks the median and a band are drawn.
 MOST_LINES = 8
 # A loss that falls by more than this is drawn over a logarithmic axis.
-LOGARITHMIC = 50.0
+LOGARITHMIC = 20.0
 
 
 class LossCurveDisplay:
@@ -135,7 +135,7 @@ class LossCurveDisplay:
         ax : matplotlib Axes, optional
             None makes a figure.
         yscale : {"auto", "linear", "log", "symlog"}
-            "auto": logarithmic for positive losses that differ by more than a factor of 50.
+            "auto": logarithmic for positive losses that differ by more than a factor of 20.
         ylabel : str
             Such as "cross-entropy (nats)": a history does not know its loss's name.
         max_lines : int

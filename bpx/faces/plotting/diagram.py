@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import HostArray, network, numbers
+from bpx.faces.plotting.arrays import network, numbers
 from bpx.faces.plotting.layout import Layout, elided
 from bpx.faces.plotting.placement import overlap, place
 from bpx.faces.plotting.style import COLOURS, INK, canvas, tint

@@ -223,7 +223,7 @@ class ImageGridDisplay:
             _column(column, name, rows)
         count = min(max_images, len(rows))
         labels, predictions = (None if c is None else np.asarray(host(c))[:count] for c in (labels, predictions))
-        if not title and count < len(rows):
+        if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
 
