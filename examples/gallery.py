@@ -1,9 +1,8 @@
-"""Every picture of bpx.plotting, 800 pixels wide. Run: python examples/gallery.py"""
+"""Every picture of bpx.plotting, 800 pixels wide, in 256 colours. Run: python examples/gallery.py"""
 
 from itertools import product
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 from PIL import Image
 from sklearn.datasets import load_digits, make_moons
 
@@ -15,7 +14,6 @@ from bpx import plotting
 
 def save(name, display):
     display.figure_.savefig(folder / f"{name}.png")
-    plt.close(display.figure_)  # then the file with 256 colours, which is smaller
     Image.open(folder / f"{name}.png").convert("RGB").quantize(256).save(folder / f"{name}.png", optimize=True)
 
 

@@ -219,10 +219,15 @@ def test_numbers_are_as_short_as_they_can_be_read(value, written):
 
 
 def test_labels_are_placed_apart_where_there_is_room():
-    starts, ends = np.array([[0.0, 0.0], [0.0, 100.0], [0.0, 50.0]]), np.array([[200.0, 100.0], [200.0, 0.0], [200.0, 50.0]])
+    starts, ends = (
+        np.array([[0.0, 0.0], [0.0, 100.0], [0.0, 50.0]]),
+        np.array([[200.0, 100.0], [200.0, 0.0], [200.0, 50.0]]),
+    )
     middles = place(starts, ends, np.full((3, 2), (40.0, 20.0)), np.array([[80.0, 30.0, 120.0, 70.0]]))
     for i in range(3):
-        assert np.all(np.abs(middles[i] - (100, 50)) >= (40, 20)) or np.max(np.abs(middles[i] - (100, 50)) - (40, 30)) >= 0
+        assert (
+            np.all(np.abs(middles[i] - (100, 50)) >= (40, 20)) or np.max(np.abs(middles[i] - (100, 50)) - (40, 30)) >= 0
+        )
         for j in range(i):
             apart = np.abs(middles[i] - middles[j])
             assert apart[0] >= 40 or apart[1] >= 20

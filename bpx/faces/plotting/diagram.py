@@ -313,8 +313,10 @@ class NetworkDisplay:
         unit = way / np.linalg.norm(way, axis=1, keepdims=True)
         starts = ends[:, 0] + unit * layout.radius[k]
         stops = ends[:, 1] - unit * layout.radius[k + 1]
-        for key, label, at in zip(keys, labels, place(starts, stops, sizes, np.array(taken)), strict=True):
+        places = place(starts, stops, sizes, np.array(taken))
+        for key, label, at, half in zip(keys, labels, places, sizes / 2, strict=True):
             label.set_position(tuple(at))
+            taken.append((*(at - half), *(at + half)))  # in the way of the next layer's
             self.edge_text_[k][key] = label
 
     def _boxes(self, layout: Layout) -> list[Any]:

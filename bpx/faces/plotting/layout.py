@@ -8,7 +8,7 @@ from math import hypot
 __all__ = ["Layout", "elided"]
 
 # The height of a node and of an input with numbers.
-NODE, INPUT = 108.0, 54.0
+NODE, INPUT = 99.0, 54.0
 HEADING = 24.0
 # Inches; a page is not higher.
 TALLEST = 10.0

@@ -8,9 +8,9 @@ from bpx.faces.plotting.arrays import HostArray
 
 __all__ = ["overlap", "place"]
 
-# Places tried on each line, and orders in which the lines take turns.
+# Places tried on each line; beginnings by chance; and how often labels that are in the way are moved by chance.
 PLACES = np.linspace(0.08, 0.92, 43)
-ORDERS = 12
+ORDERS, KICKS = 10, 160
 # What counts how much: a square point of overlap, a point of another line that is covered, the way from the middle.
 OVERLAP, COVERED, WAY = 10.0, 2.5, 12.0
 # Kept free around a label, in points.
@@ -21,7 +21,8 @@ def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray
     """The middle of each line's label.
 
     Each label first stands where it costs least; then each in turn moves to where it costs least given the others,
-    until none moves. The best of several orders is taken.
+    until none moves. While some are in the way, these are moved by chance and all settle again (an iterated local
+    search); the best outcome is taken. The same input gives the same places.
 
     Parameters
     ----------
@@ -41,7 +42,8 @@ def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray
     half = sizes[:, None, :] / 2 + MARGIN
     boxes = np.concatenate([middles - half, middles + half], axis=-1)
     own = WAY * np.abs(PLACES - 0.5) + np.zeros((count, 1))
-    own += OVERLAP * overlap(boxes[:, :, None, :], taken[None, None, :, :]).sum(axis=-1)
+    taken_up = OVERLAP * overlap(boxes[:, :, None, :], taken[None, None, :, :]).sum(axis=-1)
+    own += taken_up
     near = np.array([-NEAR, -NEAR, NEAR, NEAR])  # beside a crossing it is not clear whose label it is
     covered = _inside(boxes[:, :, None, :] + near, starts, ends)
     covered[np.arange(count), :, np.arange(count)] = 0.0
@@ -50,21 +52,33 @@ def place(starts: HostArray, ends: HostArray, sizes: HostArray, taken: HostArray
     shared = OVERLAP * overlap(boxes[:, :, None, None, :], boxes[None, None, :, :, :])
     shared[np.arange(count), :, np.arange(count), :] = 0.0
 
-    rng = np.random.default_rng(0)
-    best, least = np.argmin(own, axis=1), np.inf
-    for _ in range(ORDERS):
-        at = np.argmin(own + rng.uniform(0, 6, own.shape), axis=1)
+    rng, every = np.random.default_rng(0), np.arange(count)
+
+    def settle(at: HostArray) -> tuple[HostArray, float]:
+        """Let each label move in turn until none does; the places, and the square points that are covered."""
         for _ in range(20):
             before = at.copy()
             for i in rng.permutation(count):
-                at[i] = np.argmin(own[i] + shared[i][:, np.arange(count), at].sum(axis=1))
+                at[i] = np.argmin(own[i] + shared[i][:, every, at].sum(axis=1))
             if np.array_equal(before, at):
                 break
-        every = np.arange(count)
-        cost = own[every, at].sum() + shared[every[:, None], at[:, None], every, at].sum() / 2
+        return at, float(own[every, at].sum() + shared[every[:, None], at[:, None], every, at].sum() / 2)
+
+    best, least = settle(np.argmin(own, axis=1))
+    for attempt in range(KICKS):
+        pairs = shared[every[:, None], best[:, None], every, best].sum(axis=1)
+        stuck = np.flatnonzero(pairs + taken_up[every, best] > 0)
+        if attempt >= ORDERS and not stuck.size:
+            break
+        start = best.copy()
+        # Those that are in the way, and some that may make room; now and then all anew.
+        moved = np.union1d(stuck, rng.choice(count, rng.integers(1, 1 + max(1, count // 3)), replace=False))
+        moved = every if attempt < ORDERS else moved
+        start[moved] = rng.integers(0, len(PLACES), len(moved))
+        found, cost = settle(start)
         if cost < least:
-            best, least = at.copy(), cost
-    chosen: HostArray = middles[np.arange(count), best]
+            best, least = found, cost
+    chosen: HostArray = middles[every, best]
     return chosen
 
 
