@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -161,10 +162,11 @@ def test_loss_from_an_estimator():
 
 def test_decision_regions_are_what_the_network_answers():
     X, y = points(k=3)
-    net = bpx.MLP([2, 5, 3], seed=3)
+    net = bpx.MLP([2, 3]).set_params({"0.W": [[1.0, -1.0, 0.2], [0.1, 0.5, 1.0]], "0.b": [0.3, 0.0, -0.1]})
     display = plotting.DecisionBoundaryDisplay.from_network(net, X, y, grid_resolution=30)
     grid = np.stack([display.xx0.ravel(), display.xx1.ravel()], axis=1)
     answers = net.backend.to_host(net(grid)).argmax(axis=1).reshape(30, 30)
+    assert len(np.unique(answers)) == 3
     np.testing.assert_array_equal(display.surface_.get_array(), answers)
     for c, drawn in enumerate(display.points_):
         np.testing.assert_array_equal(drawn.get_offsets(), X[y == c])
@@ -339,7 +341,7 @@ def test_names_in_a_confusion_matrix_do_not_overlap():
         assert len({label.get_text() for label in labels}) == count
         boxes = [label.get_window_extent() for label in labels]
         if labels[0].get_rotation() == 0:
-            assert all(a.x1 < b.x0 for a, b in zip(boxes[:-1], boxes[1:], strict=True))
+            assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
         # Slanted ones are apart by the distance of their lines.
         apart = display.ax_.get_window_extent().width / count * np.sin(np.deg2rad(labels[0].get_rotation()))
         assert labels[0].get_rotation() == 0 or apart > labels[0].get_fontsize() * 100 / 72

@@ -165,8 +165,16 @@ class DecisionBoundaryDisplay:
             Samples; a data frame's column names are the axes' labels.
         y : array of shape (n,), optional
             Class labels, or values.
-        features, grid_resolution, class_names, feature_names, ax, **kwargs
-            As for `from_network`.
+        features : (int, int), optional
+            Columns to draw over where there are more than two.
+        grid_resolution : int
+            Points of the grid on each side.
+        class_names, feature_names : sequences of str, optional
+            Other names than the estimator's and the data frame's.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
 
         Returns
         -------

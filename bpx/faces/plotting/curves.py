@@ -105,8 +105,12 @@ class LossCurveDisplay:
         ----------
         estimator : MLPClassifier or MLPRegressor
             Fitted by gradient descent.
-        name, ax, **kwargs
-            As for `from_history`.
+        name : str, optional
+            Stands in the legend.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
 
         Returns
         -------
