@@ -389,6 +389,15 @@ def test_settings_without_a_grid_are_points_and_those_without_a_score_crosses():
     assert display.best_.get_offsets()[0][0] == 29.0
 
 
+def test_settings_that_lack_a_parameter_are_left_out_and_the_scores_have_their_name():
+    rows = [{"a": 1, "b": 2, "score": 1.0, "std": 0.0}, {"a": 2, "b": 2, "score": 3.0, "std": 0.0},
+            {"b": 2, "score": 9.0, "std": 0.0}]  # fmt: skip
+    display = plotting.SweepDisplay.from_sweep(SimpleNamespace(rows=rows, scoring="accuracy"), x="a")
+    assert display.lines_[0].get_ydata().tolist() == [1.0, 3.0]
+    assert display.ax_.get_ylabel() == "accuracy"
+    assert display.errors_ is None
+
+
 def test_a_setting_without_a_score_is_hatched():
     rows = [{"a": a, "b": b, "score": np.nan if a == b else a} for a in (1, 2) for b in (1, 3)]
     display = plotting.SweepDisplay.from_sweep(rows)

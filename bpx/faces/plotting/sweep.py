@@ -16,7 +16,7 @@ from bpx.faces.plotting.style import COLOURS, INK, SEQUENTIAL, canvas, grid
 __all__ = ["SweepDisplay"]
 
 # Columns of a table that are results, no parameters.
-RESULTS = ("score", "std", "rank", "scores", "loss", "epochs", "epoch", "seconds", "diverged", "n", "folds")
+RESULTS = ("score", "std", "rank")
 # A plane with more cells than this, most of them empty, is no grid.
 FEW_CELLS = 36
 
@@ -34,6 +34,8 @@ class SweepDisplay:
         What to draw.
     reduce : {"best", "mean"}
         What stands for settings that differ in other parameters alone.
+    scoring : str, optional
+        What the scores are, such as "accuracy".
 
     Attributes
     ----------
@@ -49,7 +51,14 @@ class SweepDisplay:
     """
 
     def __init__(
-        self, *, rows: list[dict[str, Any]], x: str, y: str | None = None, value: str = "score", reduce: str = "best"
+        self,
+        *,
+        rows: list[dict[str, Any]],
+        x: str,
+        y: str | None = None,
+        value: str = "score",
+        reduce: str = "best",
+        scoring: str | None = None,
     ) -> None:
         if reduce not in ("best", "mean"):
             raise ValueError(f"reduce: expected 'best' or 'mean', got {reduce!r}")
@@ -57,9 +66,18 @@ class SweepDisplay:
             raise ValueError("rows: expected at least one setting, got none")
         if x == y:
             raise ValueError(f"x and y: expected two parameters, got {x!r} twice; leave y out for a line")
-        for name in (x, *(() if y is None else (y,)), value):
-            if any(name not in row for row in rows):
-                raise KeyError(f"{name!r} is no column of the sweep; it has {', '.join(map(repr, rows[0]))}")
+        wanted = (x, *(() if y is None else (y,)), value)
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        for name in wanted:
+            if name not in columns:
+                raise KeyError(f"{name!r} is no column of the sweep; it has {', '.join(map(repr, columns))}")
+        # Of several grids one may lack a parameter.
+        rows = [row for row in rows if all(name in row for name in wanted)]
+        if not rows:
+            raise ValueError(
+                f"x and y: expected parameters of the same settings, got {x!r} and {y!r} of different ones"
+            )
+        self.scoring = scoring if scoring is not None and value == "score" else value
         self.rows, self.x, self.y, self.value, self.reduce = rows, x, y, value, reduce
         self.values = np.array([_score(row[value], value) for row in rows])
         self.x_values, self._x_at = _distinct([row[x] for row in rows])
@@ -110,13 +128,14 @@ class SweepDisplay:
         if not rows:
             raise ValueError("table: expected at least one setting, got none")
         if x is None:
-            names = [name for name in rows[0] if name not in (*RESULTS, value)]
+            names = list(dict.fromkeys(name for row in rows for name in row if name not in (*RESULTS, value)))
             varying = [name for name in names if len(_distinct([row.get(name) for row in rows])[0]) > 1 and name != y]
             if not varying and not names:
                 raise ValueError(f"table: expected columns of parameters beside {', '.join(rows[0])}")
             x = (varying or names)[0]
             y = y if y is not None or len(varying) < 2 else varying[1]
-        return cls(rows=rows, x=x, y=y, value=value, reduce=reduce).plot(ax=ax, **kwargs)
+        made = cls(rows=rows, x=x, y=y, value=value, reduce=reduce, scoring=getattr(table, "scoring", None))
+        return made.plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Axes | None = None, *, decimals: int = 3, cmap: Any = SEQUENTIAL, colorbar: bool = True,
@@ -183,6 +202,8 @@ class SweepDisplay:
                 values[at] = (values[at] * counts[at] + self.values[i]) / (counts[at] + 1)
                 deviations[at] = np.nan
             counts[at] += 1
+        if not np.any(deviations > 0):  # one fold has none
+            deviations[:] = np.nan
         return values, deviations, counts
 
     def _number(self, value: float) -> str:
@@ -192,10 +213,10 @@ class SweepDisplay:
     def _label(self) -> str:
         """What the values are."""
         _, _, counts = self._cells()
-        others = [n for n in self.rows[0] if n not in (self.x, self.y, self.value, *RESULTS)]
-        others = [n for n in others if len(_distinct([row.get(n) for row in self.rows])[0]) > 1]
+        others = [n for row in self.rows for n in row if n not in (self.x, self.y, self.value, *RESULTS)]
+        others = [n for n in dict.fromkeys(others) if len(_distinct([row.get(n) for row in self.rows])[0]) > 1]
         over = f" over {', '.join(others)}" if others else " over repetitions"
-        return self.value if counts.max() <= 1 else f"{self.value}, {self.reduce}{over}"
+        return self.scoring if counts.max() <= 1 else f"{self.scoring}, {self.reduce}{over}"
 
     def _title(self) -> str:
         """The best setting."""
@@ -204,7 +225,7 @@ class SweepDisplay:
             return "No setting has a score"
         names = [n for n in self.rows[best] if n not in (self.value, *RESULTS)]
         setting = ", ".join(f"{n} {_text(self.rows[best][n])}" for n in names)
-        return f"Best {self.value} {self._number(self.values[best])}: {setting}"
+        return f"Best {self.scoring} {self._number(self.values[best])}: {setting}"
 
     def _draw_grid(self, cmap: Any, colorbar: bool) -> None:
         """The heat map."""
@@ -242,7 +263,7 @@ class SweepDisplay:
         self.im_ = self.ax_.scatter(xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK,
                                     linewidths=0.6)  # fmt: skip
         if colorbar:
-            self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self.value, pad=0.02)
+            self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self.scoring, pad=0.02)
         i = self._order[0]
         self.best_ = self.ax_.scatter(xs[i], ys[i], s=320, facecolors="none", edgecolors="#D55E00", linewidths=2.4)
         self.ax_.set(xlabel=self.x, ylabel=self.y)
@@ -320,4 +341,4 @@ def _text(value: Any) -> str:
         return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
     if isinstance(value, (list, tuple)):
         return "-".join(_text(part) for part in value)
-    return str(value)
+    return str(getattr(value, "name", value))
