@@ -50,8 +50,13 @@ _LAZY = {
     "trace": "bpx.proof.trace",
 }
 
+# Rooms that need an extra, themselves by another name.
+_LAZY_ROOMS = {"plotting": "bpx.faces.plotting"}
+
 
 def __getattr__(name: str) -> object:
+    if name in _LAZY_ROOMS:
+        return import_module(_LAZY_ROOMS[name])
     if name not in _LAZY:
         raise AttributeError(f"module 'bpx' has no attribute {name!r}")
     try:
@@ -63,10 +68,10 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*globals(), *_LAZY, *_LAZY_ROOMS})
 
 
-# The estimators need an extra, so ``from bpx import *`` leaves them out.
+# The estimators and the pictures need an extra, so ``from bpx import *`` leaves them out.
 __all__ = [
     "MLP",
     "SGD",

@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import bpx
+from bpx import plotting
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--backend", default="auto", help="auto, numpy, cupy, torch, torch:cuda")
@@ -32,20 +33,13 @@ print(history)
 print(f"held-out accuracy {np.mean(predicted == y[test]):.2%}")
 
 # %% Picture: the loss curves and some digits with their predictions
-figure = plt.figure(figsize=(8, 4), layout="constrained")
-left, right = figure.subfigures(1, 2, width_ratios=(5, 4))
-axes = left.subplots()
-axes.semilogy(history.loss, label="training (dropout, penalty)")
-axes.semilogy(history.val_loss, label="held out")
-axes.set(xlabel="epoch", ylabel="cross-entropy (nats)", title="Loss")
-axes.legend()
-for cell, i in zip(right.subplots(4, 4).flat, range(16), strict=True):
-    cell.imshow(X[test[i]].reshape(8, 8), cmap="gray_r")
-    cell.set_title(f"{predicted[i]}", color="tab:blue" if predicted[i] == y[test[i]] else "tab:red", fontsize=9, pad=2)
-    cell.axis("off")
-right.suptitle("Predictions")
+with plotting.style():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4), width_ratios=(5, 4))
+plotting.LossCurveDisplay.from_history(history, ax=left, ylabel="cross-entropy (nats)", title="Loss")
+images = {"labels": y[test], "predictions": predicted, "max_images": 16, "title": "Predictions", "cmap": "gray_r"}
+plotting.ImageGridDisplay.from_images(X[test], **images, ax=right)
 picture = Path(__file__).with_name("digits.png")
-figure.savefig(picture, dpi=100)
+figure.savefig(picture)
 print(f"saved {picture.name}")
 
 # %% Expected output, apart from the times and the progress lines (on the GPU: its name)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 import bpx
+from bpx import plotting
 
 
 def sines(rows, columns):
@@ -39,14 +40,12 @@ for name, data in {"as they are": X, "standardised": standardised}.items():
     print(f"features {name}: J = {history.loss[-1]:.3f}, training accuracy {accuracy:.1%}")
 
 # %% Picture: 100 random digits, and the hidden units' weights (rows of Theta1) as images
-figure, panels = plt.subplots(1, 2, figsize=(8, 4.4), layout="constrained")
+with plotting.style():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 4.4))
 digits = X[np.random.default_rng(0).permutation(len(X))[:100]]
-weights = net.backend.to_host(net.params["0.W"]).T
-for panel, images, side, title in ((panels[0], digits, 10, "100 digits"), (panels[1], weights, 5, "hidden weights")):
-    tiles = np.pad(images.reshape(side, side, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=images.min())
-    panel.imshow(tiles.transpose(0, 2, 1, 3).reshape(10 * side, 10 * side), cmap="gray")
-    panel.set(title=title, xticks=[], yticks=[])
-figure.savefig(Path(__file__).with_name("digits_cg.png"), dpi=100)
+plotting.ImageGridDisplay.from_images(digits, title="100 digits", ax=left)
+plotting.HiddenWeightsDisplay.from_network(net, ax=right)
+figure.savefig(Path(__file__).with_name("digits_cg.png"))
 
 # %% Expected output (the J of features as they are varies with the BLAS, 0.31 to 0.40)
 # lambda 0: J = 2.0968019835, largest difference 1e-11

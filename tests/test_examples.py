@@ -12,7 +12,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = (
-    "animated_step", "digits", "digits_cg", "drop_in", "larger_than_memory", "pattern", "two_moons",
+    "animated_step", "digits", "digits_cg", "drop_in", "gallery", "larger_than_memory", "pattern", "two_moons",
     "worked_step", "xor",
 )  # fmt: skip
 PICTURES = {"digits", "digits_cg", "two_moons"}
@@ -69,6 +69,17 @@ def test_example_prints_what_its_comments_say_and_saves_its_picture(name: str, t
 @pytest.mark.parametrize("name", NAMES)
 def test_example_stays_under_60_lines(name: str) -> None:
     assert len((EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()) < 60
+
+
+def test_gallery_makes_small_pictures_800_pixels_wide(tmp_path: Path) -> None:
+    assert run("gallery", tmp_path).returncode == 0
+    pictures = list((tmp_path / "gallery").iterdir())
+    assert len(pictures) == 11
+    for picture in pictures:
+        content = picture.read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert int.from_bytes(content[16:20], "big") == 800  # the header's width
+        assert len(content) < 100_000
 
 
 def test_digits_reaches_its_accuracy_on_any_backend_that_falls_back(tmp_path: Path) -> None:

@@ -1,0 +1,33 @@
+"""Pictures in scikit-learn's Display manner: ``from_...`` computes and draws, ``.plot(ax=)`` draws again.
+
+Every display keeps what it draws from and its artists: ``figure_``, ``ax_``, and ``lines_``, ``im_``, ``text_`` or the
+like. Without ``ax`` it makes a figure 800 pixels wide. One style (`style`) holds for all; the user's own rcParams stay.
+"""
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ModuleNotFoundError as error:
+    raise ImportError("bpx.plotting needs matplotlib: pip install 'bpx-nn[plot]'") from error
+
+from bpx.faces.plotting.boundary import DecisionBoundaryDisplay
+from bpx.faces.plotting.confusion import ConfusionMatrixDisplay
+from bpx.faces.plotting.curves import LossCurveDisplay
+from bpx.faces.plotting.diagram import NetworkDisplay
+from bpx.faces.plotting.gradients import GradientCheckDisplay
+from bpx.faces.plotting.images import HiddenWeightsDisplay, ImageGridDisplay
+from bpx.faces.plotting.style import COLOURS, STYLE, style
+from bpx.faces.plotting.sweep import SweepDisplay
+
+__all__ = [
+    "COLOURS",
+    "STYLE",
+    "ConfusionMatrixDisplay",
+    "DecisionBoundaryDisplay",
+    "GradientCheckDisplay",
+    "HiddenWeightsDisplay",
+    "ImageGridDisplay",
+    "LossCurveDisplay",
+    "NetworkDisplay",
+    "SweepDisplay",
+    "style",
+]

@@ -1,0 +1,70 @@
+"""What a display is given, brought to the host and checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.base import library_of
+from bpx.backend.select import backend_of
+from bpx.errors import ShapeError
+from bpx.network.mlp import MLP
+
+__all__ = ["HostArray", "host", "labels", "network", "numbers"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+def host(x: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return x if library_of(x) == "host" else backend_of(x).to_host(x)
+
+
+def numbers(x: Any, name: str) -> HostArray:
+    """`x` as a float64 array on the host; NaN and infinity are allowed.
+
+    Raises
+    ------
+    TypeError, ShapeError
+    """
+    if isinstance(x, (list, tuple)):  # of numbers, or of arrays on any device
+        x = [host(part) for part in x]
+    try:
+        array = np.asarray(host(x))
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}")
+    return array.astype(np.float64)
+
+
+def labels(y: Any, name: str) -> HostArray:
+    """Class labels, shape (n,), on the host.
+
+    Raises
+    ------
+    TypeError, ShapeError
+    """
+    try:
+        array = np.asarray(host(y))
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected one label per sample ({error})") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1:
+        raise ShapeError(
+            f"{name}: expected one label per sample, shape (n,), got {array.shape}; of outputs or one-hot rows take"
+            f" {name}.argmax(axis=1)"
+        )
+    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+        raise TypeError(f"{name}: expected class labels, got NaN or infinity; drop these samples")
+    return array
+
+
+def network(net: Any, name: str = "net") -> MLP:
+    """The network itself, or a TypeError that says what to use in its place."""
+    if isinstance(net, MLP):
+        return net
+    hint = "; use from_estimator" if hasattr(net, "get_params") else ""
+    raise TypeError(f"{name}: expected a bpx.MLP, got {type(net).__name__}{hint}")

@@ -1,0 +1,374 @@
+"""Grids of images: hidden units' weights, and samples with their labels and predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from bpx.errors import ShapeError
+from bpx.faces.plotting.arrays import HostArray, host, network, numbers
+from bpx.faces.plotting.style import DIVERGING, INK, canvas, wide
+from bpx.network.mlp import MLP
+
+__all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
+
+# Between images, as a share of an image's longer side; above one with a label; the smallest text that is drawn.
+GAP, LABEL, SMALLEST = 0.08, 0.3, 6.0
+WRONG, RIGHT = "#D55E00", "#0072B2"
+
+
+class HiddenWeightsDisplay:
+    """Weights into each unit of a layer, as images; made by `from_network`.
+
+    Parameters
+    ----------
+    weights : array of shape (units, height, width)
+    units : sequence of int, optional
+        The units' numbers, for their labels.
+    title : str
+
+    Attributes
+    ----------
+    images_ : list of matplotlib AxesImage
+        One per unit, all in one scale that is centred on 0.
+    text_ : list of matplotlib Text
+        The units' numbers, where there is room.
+    colorbar_ : matplotlib Colorbar or None
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(self, *, weights: Any, units: Sequence[int] | None = None, title: str = "") -> None:
+        self.weights = numbers(weights, "weights")
+        if self.weights.ndim != 3 or not self.weights.size:
+            raise ShapeError(f"weights: expected shape (units, height, width), got {self.weights.shape}")
+        self.units = list(range(len(self.weights))) if units is None else list(units)
+        self.title = title
+
+    @classmethod
+    def from_network(
+        cls, net: MLP, layer: int = 0, shape: tuple[int, int] | None = None, *, member: int | None = None,
+        max_units: int = 100, ax: Axes | None = None, **kwargs: Any,
+    ) -> HiddenWeightsDisplay:  # fmt: skip
+        """Draw the columns of a layer's W as images.
+
+        Parameters
+        ----------
+        net : MLP
+            On any backend.
+        layer : int
+            0 is the first hidden layer; negative numbers count from the last.
+        shape : (int, int), optional
+            Height and width of an image; None for a square number of weights.
+        member : int, optional
+            Which network of a stack.
+        max_units : int
+            The first so many units are drawn.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        HiddenWeightsDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+        """
+        net = network(net)
+        if member is not None:
+            net = net.member(member)
+        if net.stack is not None:
+            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        layers = len(net.sizes) - 1
+        if not -layers <= layer < layers:
+            raise ValueError(f"layer: expected 0..{layers - 1}, got {layer}")
+        layer %= layers
+        W = net.backend.to_host(net.params[f"{layer}.W"])
+        images = W.T.reshape(W.shape[1], *_image_shape(W.shape[0], shape, "weights into a unit"))
+        count = min(max_units, len(images))
+        of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
+        kind = "output" if layer == layers - 1 else "hidden"
+        where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
+        title = f"Weights into {of} {where}" if len(images) > 1 else f"Weights into the {where}"
+        return cls(weights=images[:count], title=title).plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, columns: int | None = None, cmap: Any = DIVERGING, colorbar: bool = True,
+        limit: float | None = None, title: str | None = None,
+    ) -> HiddenWeightsDisplay:  # fmt: skip
+        """Draw the images.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        columns : int, optional
+            Images side by side.
+        cmap : str or matplotlib Colormap
+            "gray" tells the signs apart in a grey print too.
+        colorbar : bool
+            Whether it stands beside the images.
+        limit : float, optional
+            The colours reach from -limit to limit; None is the largest weight.
+        title : str, optional
+            None keeps the display's own.
+
+        Returns
+        -------
+        HiddenWeightsDisplay
+            This display.
+        """
+        finite = np.abs(self.weights[np.isfinite(self.weights)])
+        largest = limit if limit is not None else (float(finite.max()) if finite.size else 0.0)
+        norm = Normalize(-(largest or 1.0), largest or 1.0)
+        tiles = _Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
+        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
+            self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
+            tiles.title(self.ax_, self.title if title is None else title)
+            self.colorbar_ = (
+                self.figure_.colorbar(self.images_[0], ax=self.ax_, label="weight", shrink=0.8, pad=0.02)
+                if colorbar
+                else None
+            )
+            self.text_ = tiles.label(self.ax_, [str(unit) for unit in self.units])
+        return self
+
+
+class ImageGridDisplay:
+    """Samples as images, with labels; made by `from_images`.
+
+    Parameters
+    ----------
+    images : array of shape (n, height, width) or (n, height, width, 3)
+        Colours are in [0, 1].
+    labels : sequence of n, optional
+        Stand above the images.
+    predictions : sequence of n, optional
+        Beside labels: one that is right stands alone in blue, a wrong one in orange with the right one.
+    title : str
+
+    Attributes
+    ----------
+    images_ : list of matplotlib AxesImage
+    text_ : list of matplotlib Text
+        Labels, where there is room.
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(self, *, images: Any, labels: Any = None, predictions: Any = None, title: str = "") -> None:
+        self.images = numbers(images, "images")
+        if self.images.ndim not in (3, 4) or (self.images.ndim == 4 and self.images.shape[3] != 3):
+            raise ShapeError(
+                f"images: expected shape (n, height, width) or (n, height, width, 3), got {self.images.shape}"
+            )
+        if not self.images.size:
+            raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
+        self.labels, self.predictions = (
+            _column(labels, "labels", self.images),
+            _column(predictions, "predictions", self.images),
+        )
+        self.title = title
+
+    @classmethod
+    def from_images(
+        cls, X: Any, shape: tuple[int, ...] | None = None, labels: Any = None, predictions: Any = None, *,
+        max_images: int = 100, title: str = "", ax: Axes | None = None, **kwargs: Any,
+    ) -> ImageGridDisplay:  # fmt: skip
+        """Draw rows of `X` as images.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_pixels), (n, height, width) or (n, height, width, 3)
+            On the host or any device. Colours are in [0, 1], or integers to 255.
+        shape : (int, int) or (int, int, 3), optional
+            Of an image, for flat rows; None for a square number of pixels.
+        labels, predictions : sequences of n, optional
+            Labels stand above the images; a prediction that is wrong stands in orange with the right label.
+        max_images : int
+            The first so many are drawn.
+        title : str
+            Stands above them.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        ImageGridDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+        """
+        given = host(X)
+        whole = np.asarray(given).dtype.kind in "iu" if not isinstance(given, (list, tuple)) else False
+        rows = numbers(given, "X")
+        if rows.ndim < 2 or not rows.size:
+            raise ShapeError(f"X: expected images of shape (n, n_pixels), got {rows.shape}; of one image pass X[None]")
+        if rows.ndim == 2:
+            rows = rows.reshape(len(rows), *_image_shape(rows.shape[1], shape, "pixels of an image"))
+        elif shape is not None and tuple(shape) != rows.shape[1:]:
+            raise ShapeError(f"shape: expected {rows.shape[1:]}, that of X's images, got {tuple(shape)}")
+        if rows.ndim == 4 and whole:
+            rows = rows / 255.0
+        for name, column in (("labels", labels), ("predictions", predictions)):
+            _column(column, name, rows)
+        count = min(max_images, len(rows))
+        labels, predictions = (None if c is None else np.asarray(host(c))[:count] for c in (labels, predictions))
+        if not title and count < len(rows) and (labels is None or predictions is None):
+            title = f"{count} of {len(rows)} images"
+        return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, columns: int | None = None, cmap: Any = "gray", title: str | None = None
+    ) -> ImageGridDisplay:
+        """Draw the images, all in one scale.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        columns : int, optional
+            Images side by side.
+        cmap : str or matplotlib Colormap
+            For images without colours; "gray_r" draws ink on paper.
+        title : str, optional
+            None keeps the display's own.
+
+        Returns
+        -------
+        ImageGridDisplay
+            This display.
+        """
+        labelled = self.labels is not None or self.predictions is not None
+        tiles = _Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
+        look: dict[str, Any] = {}
+        if self.images.ndim == 3:
+            finite = self.images[np.isfinite(self.images)]
+            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+            look = {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
+        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
+            self.images_ = tiles.draw(
+                self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
+            )
+            tiles.title(self.ax_, self._title() if title is None else title)
+            texts, colours = self._captions()
+            self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
+        return self
+
+    def _title(self) -> str:
+        """What the captions mean."""
+        if self.title or self.predictions is None or self.labels is None:
+            return self.title
+        right = int(np.count_nonzero(self.predictions == self.labels))
+        return f"Predictions, {right} of {len(self.images)} right (orange: wrong, and what it is)"
+
+    def _captions(self) -> tuple[list[str], list[str]]:
+        """What stands above each image, and in which colour."""
+        if self.predictions is None or self.labels is None:
+            shown = self.labels if self.labels is not None else self.predictions
+            return [str(label) for label in (shown if shown is not None else [])], []
+        pairs = list(zip(self.labels.tolist(), self.predictions.tolist(), strict=True))
+        return (
+            [f"{guess}" if guess == label else f"{guess}, is {label}" for label, guess in pairs],
+            [RIGHT if guess == label else WRONG for label, guess in pairs],
+        )
+
+
+class _Tiles:
+    """Where images stand: in rows, in units of an image's longer side, from the top left."""
+
+    def __init__(self, count: int, shape: tuple[int, ...], columns: int | None, *, labelled: bool, own: bool) -> None:
+        if columns is not None and columns < 1:
+            raise ValueError(f"columns: expected at least 1, got {columns}")
+        longer = max(shape)
+        self.high, self.width = shape[0] / longer, shape[1] / longer
+        self.above = LABEL * max(self.high, 0.4) if labelled else 0.0
+        cell_width, cell_height = self.width + GAP, self.high + GAP + self.above
+        # Rather broad than high, as the page is.
+        self.columns = columns or _columns(count, math.sqrt(1.5 * count * cell_height / cell_width))
+        self.rows = math.ceil(count / self.columns)
+        self.across, self.down = self.columns * cell_width, self.rows * cell_height
+        self.figure_height = min(7.6, max(2.2, 0.6 + min(6.6 * self.down / self.across, 1.9 * self.rows)))
+
+    def corner(self, k: int) -> tuple[float, float]:
+        """Left and top of image `k`; downwards is positive."""
+        row, column = divmod(k, self.columns)
+        return column * (self.width + GAP), row * (self.high + GAP + self.above) + self.above
+
+    def draw(self, ax: Axes, images: HostArray, look: dict[str, Any]) -> list[Any]:
+        """The images, each with its own pixels."""
+        drawn = []
+        for k, image in enumerate(images):
+            left, top = self.corner(k)
+            extent = (left, left + self.width, top + self.high, top)
+            drawn.append(ax.imshow(image, extent=extent, interpolation="nearest", **look))
+        ax.set(xlim=(-GAP, self.across), ylim=(self.down, -GAP / 2))
+        ax.set_aspect("equal")
+        ax.set_axis_off()
+        return drawn
+
+    def title(self, ax: Axes, text: str) -> None:
+        """The title: in the middle where it is broader than the images."""
+        ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how broad
+        ax.set_title(text, loc="left" if wide(ax) > 7.2 * len(text) else "center")
+
+    def label(self, ax: Axes, texts: list[str], colours: list[str] | None = None) -> list[Any]:
+        """Texts above the images, as large as there is room for; none where that could not be read."""
+        figure = ax.get_figure(root=True)
+        figure.draw_without_rendering()  # lays out, which tells how large an image is
+        unit = wide(ax) / (self.across + GAP)
+        longest = max((len(text) for text in texts), default=1)
+        size = min(11.0, 0.78 * self.above * unit, (self.width + 0.6 * GAP) * unit / (0.62 * longest))
+        if size < SMALLEST:
+            return []
+        labels = []
+        for k, text in enumerate(texts):
+            left, top = self.corner(k)
+            colour = colours[k] if colours else INK
+            weight = "bold" if colour == WRONG else "normal"
+            labels.append(
+                ax.text(left + self.width / 2, top - 0.03, text, ha="center", va="bottom", fontsize=size, color=colour,
+                        fontweight=weight)
+            )  # fmt: skip
+        return labels
+
+
+def _columns(count: int, wanted: float) -> int:
+    """About as many columns as wanted, so that the last row is as full as can be."""
+    choices = range(max(1, round(0.7 * wanted)), max(1, min(count, round(1.35 * wanted))) + 1)
+    return min(choices, key=lambda columns: (-count % columns, abs(columns - wanted)))
+
+
+def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
+    """The shape of an image of so many numbers."""
+    if shape is None:
+        side = math.isqrt(size)
+        if side * side != size:
+            low = next(i for i in range(side, 0, -1) if size % i == 0)
+            raise ShapeError(
+                f"shape: the {size} {what} make no square; give height and width, such as shape=({low}, {size // low})"
+            )
+        return side, side
+    shape = tuple(shape)
+    if len(shape) not in (2, 3) or math.prod(shape) != size:
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {shape}: {math.prod(shape)}")
+    return shape
+
+
+def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
+    """One label per image."""
+    if values is None:
+        return None
+    column = np.asarray(host(values))
+    if column.shape != (len(images),):
+        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}")
+    return column

@@ -1,0 +1,162 @@
+"""The one style: colours that colour-blind readers tell apart, sizes that can be read at 800 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+
+__all__ = [
+    "CLASS_COLOURS",
+    "COLOURS",
+    "DIVERGING",
+    "INK",
+    "MARKERS",
+    "SEQUENTIAL",
+    "STYLE",
+    "canvas",
+    "contrasting",
+    "grid",
+    "number",
+    "shortened",
+    "style",
+    "tint",
+    "wide",
+]
+
+# Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is pale.
+COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D00")
+# Regions are painted in tints of these: black's, a grey, comes last.
+CLASS_COLOURS = tuple(sorted(COLOURS, key=lambda colour: colour == "#000000"))
+# A second sign of points beside the colour.
+MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", ">", "h")
+INK = "#222222"
+SEQUENTIAL = "viridis"
+DIVERGING = "RdBu_r"
+
+STYLE: dict[str, Any] = {
+    "figure.figsize": (8.0, 5.0),
+    "figure.dpi": 100,
+    "savefig.dpi": 100,
+    "figure.constrained_layout.use": True,
+    "figure.constrained_layout.w_pad": 0.1,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    # DejaVu Sans comes with matplotlib and has every sign used here; what it lacks is looked for in the user's own.
+    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 11,
+    "axes.facecolor": "white",
+    "axes.edgecolor": "#666666",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "axes.prop_cycle": mpl.cycler(color=COLOURS),
+    "text.color": INK,
+    "xtick.labelsize": 10,
+    "ytick.labelsize": 10,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.fontsize": 10,
+    "legend.title_fontsize": 10,
+    "legend.frameon": True,
+    "legend.framealpha": 0.9,
+    "legend.edgecolor": "#cccccc",
+    "lines.linewidth": 2.0,
+    "lines.markersize": 6,
+    "image.interpolation": "nearest",
+    "image.cmap": SEQUENTIAL,
+    "mathtext.fontset": "dejavusans",
+    "text.usetex": False,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style of bpx's pictures for a while, such as a figure of several axes; figures are 8 x 5 inches."""
+    with mpl.rc_context(STYLE):
+        yield
+
+
+@contextmanager
+def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterator[tuple[Figure, Axes]]:
+    """The figure and axes to draw in, in the style: those given, or new ones 800 pixels wide.
+
+    Raises
+    ------
+    TypeError
+        If `ax` is not one Axes.
+    """
+    if ax is not None and not isinstance(ax, Axes):
+        raise TypeError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}; of several subplots pass one")
+    with style():
+        if ax is None:
+            from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
+
+            figure = pyplot.figure(figsize=(8.0, height), layout=layout)
+            try:
+                yield figure, figure.subplots()
+            except BaseException:
+                pyplot.close(figure)
+                raise
+        else:
+            # Ticks are made when they are first drawn, perhaps outside this style.
+            yield ax.get_figure(root=True), ax
+
+
+def grid(ax: Axes) -> None:
+    """Pale lines to read values by, and ticks in the style whenever they are made."""
+    ax.grid(True, color="#e6e6e6", linewidth=0.8)
+    ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"], color="#666666", labelcolor=INK)
+
+
+def wide(ax: Axes) -> float:
+    """The width of an axes in points, as it is laid out now."""
+    return float(ax.get_window_extent().width * 72 / ax.get_figure(root=True).dpi)
+
+
+def tint(colour: Any, share: float) -> tuple[float, float, float]:
+    """A colour mixed with white; `share` is the colour's."""
+    red, green, blue = (share * part + 1 - share for part in to_rgb(colour))
+    return red, green, blue
+
+
+def contrasting(colour: Any) -> str:
+    """Black or white, whichever can be read on a colour: by its relative luminance (WCAG 2, section 1.4.3)."""
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "black" if luminance > 0.179 else "white"
+
+
+def shortened(name: str, most: int) -> str:
+    """A name cut to a length in its middle: names that go together differ at their beginning or end."""
+    tail = (most - 1) // 2
+    return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
+
+
+def number(value: float, decimals: int = 4) -> str:
+    """A number as short as it can be read: 0.1, 0.0994, 1.1e-05; with the sign that mathematics has for minus."""
+    value = float(value)
+    rounded = round(value, decimals)
+    if value != value or value in (float("inf"), float("-inf")):
+        text = str(value).replace("inf", "∞").replace("nan", "NaN")
+    elif abs(value) >= 1e5 or 0 < abs(value) < 0.5 * 10.0 ** (1 - decimals):
+        text = f"{value:.1e}"
+    elif abs(value - rounded) <= 1e-7 * abs(value):  # as float32 holds 0.1
+        text = f"{rounded:.{decimals}f}".rstrip("0").rstrip(".") if decimals > 0 else f"{rounded:.0f}"
+    else:
+        text = f"{value:.{decimals}f}"
+    return ("0" if text == "-0" else text).replace("-", "\N{MINUS SIGN}")
