@@ -27,7 +27,8 @@ __all__ = [
 
 SAMPLINGS = ("shuffle", "sequential", "replacement")
 
-# Host indices of an epoch's samples; None is the order they have.
+# Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
+# have.
 Order = np.ndarray[Any, np.dtype[np.int64]] | None
 
 
@@ -95,12 +96,18 @@ class SparseRows:
         self.shape = matrix.shape
 
     def dense(self, rows: Any) -> Array:
-        """Those rows (a slice or host indices), as a dense array of the backend."""
-        return self._backend.asarray(self._matrix[rows].toarray(), self._dtype)
+        """Those rows (a slice, or host indices of any shape), as a dense array of the backend."""
+        return self._backend.asarray(self._rows(rows), self._dtype)
 
     def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
         """The same, into a NumPy array."""
-        out[...] = self._matrix[rows].toarray()
+        out[...] = self._rows(rows)
+
+    def _rows(self, rows: Any) -> Any:
+        """The same, as SciPy gives it."""
+        if isinstance(rows, slice) or rows.ndim == 1:
+            return self._matrix[rows].toarray()
+        return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
 
 
 def chunks(data: Data, size: int) -> Iterator[Data]:
@@ -116,7 +123,8 @@ def chunks(data: Data, size: int) -> Iterator[Data]:
 def batches(backend: Backend, n: int, size: int, order: Order, first: int = 0) -> Iterator[tuple[Any, Any]]:
     """One epoch of batches in that order: rows of each on the host and on the device; None for all in their order.
 
-    The last is smaller where n is not a multiple of `size`. The `first` samples have been visited.
+    `n` is the length of `order` where there is one. The last is smaller where n is not a multiple of `size`. The
+    `first` samples have been visited.
     """
     if order is None:
         if size == n:
@@ -127,5 +135,5 @@ def batches(backend: Backend, n: int, size: int, order: Order, first: int = 0) -
     index = backend.asarray(order)
     for start in range(first, n, size):
         stop = min(start + size, n)
-        rows = order[start:stop]
-        yield rows, rows if index is order else index[start:stop]
+        rows = order[..., start:stop]
+        yield rows, rows if index is order else index[..., start:stop]

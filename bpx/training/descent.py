@@ -41,7 +41,8 @@ class Descent:
     size : int
         Samples per step.
     order : callable
-        ``order()`` gives the host indices of an epoch's samples, or None for the order they have.
+        ``order()`` gives the host indices of an epoch's samples, or None for the order they have; of shape (K, n) they
+        give each network of a stack its own.
     seed : int
         Of the dropout masks, with the network's own.
     by_rows : bool
@@ -106,14 +107,16 @@ class Descent:
             self.rate = self.schedule.rate(schedule_state, self._clock())
         rate = _on_device(net, self.rate)
         step.reset(self.sums)
-        for rows, index in batches(net.backend, n, self.size, self.order(), self.position):
+        order = self.order()
+        n = n if order is None else order.shape[-1]
+        for rows, index in batches(net.backend, n, self.size, order, self.position):
             if not fixed:
                 self.rate = self.schedule.rate(schedule_state, self._clock())
                 rate = _on_device(net, self.rate)
             step(rows, index, rate, self.step)
             self.state = step.state
             self.step += 1
-            visited = n if rows is None else rows.shape[0]
+            visited = n if rows is None else rows.shape[-1]
             self.samples += visited
             self.position += visited
             run.end_step()

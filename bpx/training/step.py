@@ -112,13 +112,13 @@ class Step:
         Parameters
         ----------
         rows, index : integer array of shape (n,), or None for all samples
-            The batch, on the host and on the device.
+            The batch, on the host and on the device; (K, n) gives each network of a stack its own.
         rate : float or Array of shape (K, 1)
             Learning rate.
         done : int
             Updates made before this one.
         """
-        n = self._data.X.shape[0] if rows is None else rows.shape[0]
+        n = self._data.X.shape[0] if rows is None else rows.shape[-1]
         self._rows_done += n
         if not self._records:
             self._compute(rows, index, rate, done, None)
@@ -160,7 +160,7 @@ class Step:
         if params is not net.flat:
             net.flat[...] = params
         if self._by_rows:
-            self.total = self._linear.accumulate(xp, self.total, loss, X.shape[0])
+            self.total = self._linear.accumulate(xp, self.total, loss, X.shape[-2])
         else:
             sums = self._linear.weight_sum(xp, weight)
             self.total = self._linear.accumulate(xp, self.total, loss, sums)
@@ -182,7 +182,7 @@ class Step:
         """Those rows of a sparse matrix."""
         if not self._records:
             return sparse.dense(rows)
-        n = sparse.shape[0] if isinstance(rows, slice) else rows.shape[0]
-        X = np.empty((n, sparse.shape[1]), dtype=self._net.flat.dtype)
+        lead = sparse.shape[:1] if isinstance(rows, slice) else rows.shape
+        X = np.empty((*lead, sparse.shape[1]), dtype=self._net.flat.dtype)
         launch(sparse.fill, rows, X)
         return X
