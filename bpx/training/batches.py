@@ -111,13 +111,17 @@ class SparseRows:
 
 
 def chunks(data: Data, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense)."""
-    for start in range(0, data.X.shape[0], size):
-        stop = min(start + size, data.X.shape[0])
-        sparse = isinstance(data.X, SparseRows)
-        X = data.X.dense(slice(start, stop)) if sparse else data.X[start:stop, ...]
-        weight = None if data.weight is None else data.weight[..., start:stop, :]
-        yield Data(X, data.y[start:stop, ...], weight)
+    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense).
+
+    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), slices of each.
+    """
+    n, sparse = data.X.shape[-2], isinstance(data.X, SparseRows)
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        X = data.X.dense(rows) if sparse else data.X[..., rows, :]
+        weight = None if data.weight is None else data.weight[..., rows, :]
+        own = not sparse and data.X.ndim == 3
+        yield Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
 
 
 def batches(backend: Backend, n: int, size: int, order: Order, first: int = 0) -> Iterator[tuple[Any, Any]]:
