@@ -22,7 +22,7 @@ from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.mlp import MLP
 
-__all__ = ["BaseMLP", "Ready"]
+__all__ = ["BaseMLP", "Ready", "take_rows"]
 
 HostArray = np.ndarray[Any, Any]
 LOGISTIC = ("logistic", "sigmoid")
@@ -139,9 +139,9 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             raise ValueError("y_val and sample_weight_val need X_val")
         elif self.early_stopping and scipy(self) is None:
             kept_rows, test = parts = self._split(target, random)
-            held_out = (_rows(X, test), _rows(y, test), _rows(sample_weight, test))
+            held_out = (take_rows(X, test), take_rows(y, test), take_rows(sample_weight, test))
             X, target, weight, y, sample_weight = (
-                _rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
+                take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
         return Ready(X, target, weight, held_out, random, y, sample_weight, parts)
 
@@ -301,7 +301,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
     _stratifies = False
 
 
-def _rows(a: Any, index: HostArray) -> Any:
+def take_rows(a: Any, index: HostArray) -> Any:
     """Some rows of host data, of a device array, or of nothing."""
     if a is None or library_of(a) == "host":
         return None if a is None else a[index]
