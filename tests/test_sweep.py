@@ -297,7 +297,9 @@ def test_stacks_hold_what_is_alike_and_no_more_than_fits() -> None:
     assert [len(stack) for stack in stacks] == [3, 3, 4, 3, 3, 4]
     assert all(len({task.setting % 2 for task in stack}) == 1 for stack in stacks)
     assert stacks[0][0].setting == 8
-    assert at_once(None, [64, 100, 10], 128, 4, True) == 16
+    assert len(plan(tasks, lambda task: 0, lambda task: 0, lambda _: 100, hands=4)) == 4
+    assert at_once(None, [64, 100, 10], 128, 4, True) == 19
+    assert at_once(None, [64, 16, 10], 32, 4, True) == 165
     assert at_once(None, [64, 100, 10], 128, 4, False) == 1024
     assert at_once(None, [784, 2048, 2048, 10], 512, 4, True) == 6
     assert at_once(None, [784, 20000, 10], 512, 8, True) == 1

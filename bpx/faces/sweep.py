@@ -54,8 +54,8 @@ def sweep(
     refit : bool
         Whether to train the best setting once more, on all rows.
     stack : int, optional
-        Networks trained at once at most. By default 16 on NumPy, elsewhere 1024, and fewer where they would take more
-        than 1 GiB.
+        Networks trained at once at most. By default as many as take 8 MiB on NumPy (about what its caches hold; at least
+        8) and 1 GiB elsewhere, parameters, moments and a batch's layers counted.
     workers : int, optional
         Threads that each train stacks. By default one for each processor on NumPy where threadpoolctl (it comes with
         scikit-learn) is installed, which keeps BLAS from starting its own; else 1.

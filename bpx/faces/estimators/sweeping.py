@@ -37,7 +37,7 @@ from bpx.training.sweep.grid import Setting, identity
 from bpx.training.sweep.networks import complete
 from bpx.training.sweep.ranks import communicator
 from bpx.training.sweep.recipes import stacked
-from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan
+from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan, threads_for
 from bpx.training.sweep.table import SweepTable
 
 __all__ = ["sweep_estimator"]
@@ -65,12 +65,13 @@ def sweep_estimator(
     ranks = communicator(comm)
     work = _Work(estimator, settings, X, y, cv, validation, scoring, sample_weight, stack)
     tasks = [Task(s, f) for s in range(len(settings)) for f in range(len(work.folds))]
-    stacks = plan(tasks, work.key, work.pace, work.most)
+    threads = threads_for(workers, ranks, work.on_host)
+    stacks = plan(tasks, work.key, work.pace, work.most, threads * ranks.size)
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
-        outcomes = carry_out(stacks, work.train, ranks, workers, work.on_host, progress)
+        outcomes = carry_out(stacks, work.train, ranks, threads, progress)
     table = complete(settings, len(work.folds), outcomes, work.scoring_name, started)
     late = sum(outcome.epochs == work.limit(outcome.task.setting) for outcome in outcomes)
     if late:

@@ -29,7 +29,7 @@ from bpx.training.sweep.grid import Setting
 from bpx.training.sweep.ranks import communicator
 from bpx.training.sweep.recipes import OPTIONS, Recipe, recipe, stacked, stacked_optimizer
 from bpx.training.sweep.scoring import scoring_of
-from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan
+from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan, threads_for
 from bpx.training.sweep.table import SweepTable
 from bpx.training.weighting import class_weights
 
@@ -57,16 +57,18 @@ def sweep_networks(
             " validation=(X_val, y_val)"
         )
     tasks = [Task(s, f) for s in range(len(settings)) for f in range(len(work.folds))]
+    threads = threads_for(workers, ranks, work.on_host)
     stacks = plan(
         tasks,
         lambda task: (work.keys[task.setting], len(work.folds[task.fold].train)),
         lambda task: work.recipes[task.setting].rate,
         partial(work.at_once, stack),
+        threads * ranks.size,
     )
     started = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        outcomes = carry_out(stacks, work.train, ranks, workers, work.on_host, progress)
+        outcomes = carry_out(stacks, work.train, ranks, threads, progress)
     table = complete(settings, len(work.folds), outcomes, work.scoring_name, started)
     if refit and np.isfinite(table.best_score):
         best = table.cv_results_["params"].index(table.best)

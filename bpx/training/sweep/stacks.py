@@ -15,13 +15,13 @@ import numpy as np
 
 from bpx.training.sweep.ranks import Communicator, shared
 
-__all__ = ["Halt", "Outcome", "Task", "at_once", "carry_out", "check_counts", "plan"]
+__all__ = ["Halt", "Outcome", "Task", "at_once", "carry_out", "check_counts", "plan", "threads_for"]
 
-# Networks at once where nothing is said. On a processor more of them do not fit its caches and gain nothing (measured
-# with 7 510 parameters, batches of 128); a device is filled by as many as memory allows.
-ON_HOST, ON_DEVICE = 16, 1024
-# Bytes that a stack may take at most where nothing is said.
-MEMORY = 2**30
+# Bytes that a stack may take where nothing is said. On a processor a stack that does not fit its caches gains nothing
+# (measured with 1 210 to 7 510 parameters and batches of 32 and 128), nor does one of fewer networks than that; a device
+# is filled by as many as its memory allows.
+ON_HOST, ON_DEVICE = 2**23, 2**30
+FEWEST, MOST = 8, 1024
 
 # Set when a sweep is to end early.
 Halt = threading.Event
@@ -70,27 +70,34 @@ def at_once(stack: int | None, sizes: Sequence[int], rows: int, itemsize: int, o
         Whether NumPy computes.
     """
     if stack is not None:
-        return stack
+        return int(stack)
     n_params = sum((a + 1) * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
     # Parameters, gradient, two moments, two copies of the last ones; a batch's inputs, and each layer's z, a, gradient.
     one = itemsize * (6 * n_params + rows * (sizes[0] + 4 * sum(sizes[1:])))
-    return max(1, min(ON_HOST if on_host else ON_DEVICE, MEMORY // one))
+    by_cache = max(ON_HOST // one, FEWEST) if on_host else MOST
+    return max(1, min(by_cache, ON_DEVICE // one, MOST))
 
 
 def plan(
-    tasks: Sequence[Task], key: Callable[[Task], Hashable], pace: Callable[[Task], Any], most: Callable[[Task], int]
+    tasks: Sequence[Task],
+    key: Callable[[Task], Hashable],
+    pace: Callable[[Task], Any],
+    most: Callable[[Task], int],
+    hands: int = 1,
 ) -> list[list[Task]]:
     """Tasks in stacks: only such with an equal `key`, at most ``most(task)``, and of similar `pace` together.
 
-    A stack trains until the last of its networks is done, so those that learn about as fast belong together.
+    A stack trains until the last of its networks is done, so those that learn about as fast belong together. Each of
+    so many `hands`, threads and ranks, gets some.
     """
+    share = -(-len(tasks) // hands)
     groups: dict[Hashable, list[Task]] = {}
     for task in tasks:
         groups.setdefault(key(task), []).append(task)
     stacks = []
     for group in groups.values():
         ordered = sorted(group, key=pace)
-        count = -(-len(ordered) // most(ordered[0]))
+        count = -(-len(ordered) // min(most(ordered[0]), share))
         ends = np.linspace(0, len(ordered), count + 1).astype(int)
         stacks += [ordered[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
     return stacks
@@ -100,13 +107,12 @@ def carry_out(
     stacks: Sequence[list[Task]],
     train: Callable[[list[Task], Halt], list[Outcome]],
     comm: Communicator,
-    workers: int | None,
-    on_host: bool,
+    threads: int,
     progress: bool,
 ) -> list[Outcome]:
     """Train the stacks, this rank its share on threads; returns the outcomes of all ranks."""
     own = stacks[comm.rank :: comm.size]
-    threads = _threads(workers, len(own), comm.size, on_host)
+    threads = max(1, min(threads, len(own)))
     halt, done, lock = Halt(), 0, threading.Lock()
 
     def one(stack: list[Task]) -> list[Outcome]:
@@ -139,12 +145,13 @@ def carry_out(
     return [outcome for part in shared(comm, all_of_them) for outcome in part]
 
 
-def _threads(workers: int | None, stacks: int, ranks: int, on_host: bool) -> int:
+def threads_for(workers: int | None, comm: Communicator, on_host: bool) -> int:
     """Threads to train stacks on: one for each processor where NumPy computes and its own threads can be held back."""
-    if workers is None:
-        alone = on_host and ranks == 1 and _threadpool_limits() is not None
-        workers = len(os.sched_getaffinity(0)) if alone and hasattr(os, "sched_getaffinity") else 1
-    return max(1, min(workers, stacks))
+    if workers is not None:
+        return int(workers)
+    if not on_host or comm.size > 1 or _threadpool_limits() is None:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _threadpool_limits() -> Any:
