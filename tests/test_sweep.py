@@ -186,7 +186,9 @@ def test_a_setting_that_diverges_is_last_with_nan_and_disturbs_no_other(data: An
 
 def test_the_best_network_is_trained_on_all_rows(data: Any) -> None:
     X, y = data
-    table = bpx.sweep(maker(), {"seed": [0, 1], "learning_rate": [0.01, 0.1]}, X, y, cv=3, epochs=5, batch_size=9, seed=4)
+    table = bpx.sweep(
+        maker(), {"seed": [0, 1], "learning_rate": [0.01, 0.1]}, X, y, cv=3, epochs=5, batch_size=9, seed=4
+    )
     net = maker()(table.best["seed"])
     bpx.fit(net, X, y, optimizer=bpx.Adam(table.best["learning_rate"]), epochs=5, batch_size=9, seed=4)
     assert np.array_equal(table.best_net.flat, net.flat)
@@ -284,7 +286,9 @@ def test_folds_are_scikit_learns(data: Any, rng: np.random.Generator, k: int, sh
         found = folds(N, labels, k, None, 0, (X, y))
         given = folds(N, labels, kind(k), None, 0, (X, y))
         masks = [(np.isin(np.arange(N), train), np.isin(np.arange(N), test)) for train, test in expected]
-        for one, other, mask, pair in zip(found, given, folds(N, labels, masks, None, 0, (X, y)), expected, strict=True):
+        for one, other, mask, pair in zip(
+            found, given, folds(N, labels, masks, None, 0, (X, y)), expected, strict=True
+        ):
             for fold in (one, other, mask):
                 assert fold.train.tolist() == pair[0].tolist()
                 assert fold.test.tolist() == pair[1].tolist()

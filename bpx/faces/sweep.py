@@ -54,8 +54,8 @@ def sweep(
     refit : bool
         Whether to train the best setting once more, on all rows.
     stack : int, optional
-        Networks trained at once at most. By default as many as take 8 MiB on NumPy (about what its caches hold; at least
-        8) and 1 GiB elsewhere, parameters, moments and a batch's layers counted.
+        Networks trained at once at most. By default as many as take 8 MiB on NumPy, about what caches hold, but at
+        least 8; elsewhere as many as take 1 GiB.
     workers : int, optional
         Threads that each train stacks. By default one for each processor on NumPy where threadpoolctl (it comes with
         scikit-learn) is installed, which keeps BLAS from starting its own; else 1.
@@ -65,7 +65,8 @@ def sweep(
         A line on standard error for each stack that is done.
     **fit_options
         For networks: loss, optimizer, epochs, batch_size, sampling, l2, class_weight, sample_weight, stop and seed (of
-        the batch order), as for `bpx.fit`. For an estimator: sample_weight.
+        the batch order), as for `bpx.fit`. For an estimator: sample_weight. Scores are weighted with sample_weight too,
+        where their function takes it.
 
     Returns
     -------
@@ -111,11 +112,13 @@ def sweep(
         "comm": comm, "progress": progress,
     }  # fmt: skip
     if isinstance(model, MLP):
-        raise TypeError("expected a function that makes a network for each setting, got a network; write lambda: MLP(...)")
+        raise TypeError(
+            "expected a function that makes a network for each setting, got a network; write lambda: MLP(...)"
+        )
     if hasattr(model, "get_params") and not isinstance(model, type):
         from bpx.faces.estimators.sweeping import sweep_estimator
 
         return sweep_estimator(model, listed, X, y, **common, **fit_options)
-    if not callable(model) or isinstance(model, type) and model is not MLP:
+    if not callable(model) or (isinstance(model, type) and model is not MLP):
         raise TypeError(f"expected a function that makes a network, or a bpx estimator, got {model!r:.80}")
     return sweep_networks(model, listed, X, y, **common, **fit_options)

@@ -73,7 +73,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
     def predict(self, X):  # type: ignore[no-untyped-def]
         """Numbers for `X`, of shape (n,), or (n, n_outputs) where there are several."""
-        check_is_fitted(self)
         output = self._as_given(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Hashable, Sequence
-from copy import copy
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import check_scoring
-from sklearn.utils import _safe_indexing, shuffle
+from sklearn.model_selection import GridSearchCV
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, _num_samples, indexable
 
-from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.errors import DivergenceWarning
 from bpx.faces.estimators.answers import to_host
-from bpx.faces.estimators.base import BaseMLP, Ready, take_rows
-from bpx.faces.estimators.epochs import EpochEnd
-from bpx.faces.estimators.running import batch_size, first_order, restores, scipy, scores, take_member
+from bpx.faces.estimators.base import BaseMLP, take_rows
+from bpx.faces.estimators.running import scipy
+from bpx.faces.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.formulas.optimizers import Optimizer
-from bpx.network.mlp import MLP
-from bpx.network.objective import Objective, propagate
-from bpx.training.batches import Data, Order
 from bpx.training.callbacks import as_callback
-from bpx.training.descent import Descent
-from bpx.training.gate import gate
-from bpx.training.history import StopReason
-from bpx.training.monitor import Run
 from bpx.training.sweep.folds import folds
 from bpx.training.sweep.grid import Setting, identity
 from bpx.training.sweep.networks import complete
 from bpx.training.sweep.ranks import communicator
-from bpx.training.sweep.recipes import stacked
 from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan, threads_for
 from bpx.training.sweep.table import SweepTable
 
 __all__ = ["sweep_estimator"]
-
-# Parameters of which each network of a stack may have its own.
-OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon", "clip_norm", "random_state")
 
 
 def sweep_estimator(
@@ -58,8 +45,8 @@ def sweep_estimator(
         )
     if unknown:
         raise TypeError(
-            f"sweep got {sorted(unknown)}; for an estimator they are parameters of it (or of the grid), and besides X and"
-            " y there is only sample_weight"
+            f"sweep got {sorted(unknown)}; parameters of an estimator go into it or into the grid, and besides X and y"
+            " there is only sample_weight"
         )
     check_counts(stack=stack, workers=workers)
     ranks = communicator(comm)
@@ -89,27 +76,6 @@ def sweep_estimator(
     return table
 
 
-@dataclass
-class _Fit:
-    """One fit: its estimator, what its training begins with, and which rows of all these are."""
-
-    task: Task
-    estimator: Any
-    ready: Ready
-    train: np.ndarray[Any, Any]
-    held_out: np.ndarray[Any, Any] | None
-
-    def key(self) -> Hashable:
-        """Equal for those that a stack can hold."""
-        est, net = self.estimator, self.estimator._net
-        classes = np.asarray(getattr(est, "classes_", ()), dtype=object)
-        held_out = None if self.held_out is None else len(self.held_out)
-        return (
-            net.sizes, net.dtype, net.backend.name, str(net.backend.device), len(self.train), held_out,
-            str(classes.tolist()), self.ready.weight is None,
-        )  # fmt: skip
-
-
 class _Work:
     """A sweep's settings and data, checked; what trains a stack of them."""
 
@@ -119,19 +85,26 @@ class _Work:
     ) -> None:  # fmt: skip
         self.estimator, self.settings, self.stack = estimator, list(settings), stack
         self.X, self.y = indexable(X, y) if library_of(X) == "host" else (X, y)
-        n = _num_samples(self.X) if library_of(X) == "host" else X.shape[0]
-        self.weight = None if sample_weight is None else _check_sample_weight(to_host(sample_weight), np.empty((n, 1)))
+        self.n = n = _num_samples(self.X) if library_of(X) == "host" else X.shape[0]
+        self.weight: Any = (
+            None if sample_weight is None else _check_sample_weight(to_host(sample_weight), np.empty((n, 1)))
+        )
         self.clones = [self.clone_with(setting) for setting in settings]
         for one in self.clones:
             one._validate_params()
         self.external = validation if isinstance(validation, tuple | list) else None
         if self.external is not None and len(self.external) != 2:
-            raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows, got {len(self.external)} parts")
+            raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows, got {len(self.external)} of it")
         host_y = np.asarray(to_host(self.y))
         # As scikit-learn does, shares of classes only where a row has one.
         stratified = is_classifier(estimator) and (host_y.ndim == 1 or host_y.shape[1] == 1)
         self.folds = folds(n, host_y.ravel() if stratified else None, cv, validation, 0, (self.X, self.y))
         self.scorer = check_scoring(estimator, scoring)
+        # As GridSearchCV does, from the release on in which it does.
+        accepts = getattr(self.scorer, "_accept_sample_weight", lambda: False)
+        self.weighs = (
+            self.weight is not None and hasattr(GridSearchCV, "_check_scorers_accept_sample_weight") and accepts()
+        )
         self.scoring_name = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         self.on_host = self.clones[0]._choose_backend(X).xp is np
 
@@ -148,7 +121,13 @@ class _Work:
         """Whether its networks can be trained in stacks: not SciPy's methods, nor what listens to a single run."""
         listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress
         own = isinstance(est.solver, Optimizer)
-        return scipy(est) is None and est.n_init == 1 and not listens and not own and not getattr(est, "_skl_callbacks", None)
+        return (
+            scipy(est) is None
+            and est.n_init == 1
+            and not listens
+            and not own
+            and not getattr(est, "_skl_callbacks", None)
+        )
 
     def key(self, task: Task) -> Hashable:
         """Equal for tasks whose networks are probably alike; they are compared again once they are made."""
@@ -177,20 +156,26 @@ class _Work:
         """Train the tasks in as few stacks as their networks allow, and score each."""
         if not self.stacks(self.clones[tasks[0].setting]):
             return [self._train_alone(task, halt) for task in tasks]
-        groups: dict[Hashable, list[_Fit]] = {}
+        groups: dict[Hashable, list[Fit]] = {}
         for task in tasks:
             fit = self._begin(task)
             groups.setdefault(fit.key(), []).append(fit)
-        return [outcome for fits in groups.values() for outcome in self._train_stack(fits, halt)]
+        outcomes = []
+        for fits in groups.values():
+            epochs = train_stack(fits, self.X, self.n, halt)
+            for fit, trained in zip(fits, epochs, strict=True):
+                score = np.nan if fit.estimator is None else self._score(fit.estimator, self.folds[fit.task.fold].test)
+                outcomes.append(Outcome(fit.task, score, trained))
+        return outcomes
 
-    def _begin(self, task: Task) -> _Fit:
+    def _begin(self, task: Task) -> Fit:
         """Everything before the first step, as in `fit`."""
         est, rows = self.clone_with(self.settings[task.setting]), self.folds[task.fold].train
         weight = None if self.weight is None else self.weight[rows]
         ready = est._prepare(_some(self.X, rows), _some(self.y, rows), weight)
         if ready.parts is None:
-            return _Fit(task, est, ready, rows, None)
-        return _Fit(task, est, ready, rows[ready.parts[0]], rows[ready.parts[1]])
+            return Fit(task, est, ready, rows, None)
+        return Fit(task, est, ready, rows[ready.parts[0]], rows[ready.parts[1]])
 
     def _train_alone(self, task: Task, halt: Halt) -> Outcome:
         """Fit and score one estimator; one that fails to train has no score, as in scikit-learn."""
@@ -207,121 +192,9 @@ class _Work:
 
     def _score(self, est: Any, rows: Any) -> float:
         """The scorer's answer for held-out data."""
-        X, y = self.external if rows is None else (_some(self.X, rows), _some(self.y, rows))  # type: ignore[misc]
-        return float(self.scorer(est, X, y))
-
-    def _train_stack(self, fits: list[_Fit], halt: Halt) -> list[Outcome]:
-        """Train fits whose networks are alike as one stack."""
-        net = stacked([fit.estimator._net for fit in fits])
-        lead = _lead(fits)
-        lead._net = net
-        loss, n = lead._loss(), len(fits[0].train)
-        data = self._data(net, fits, loss)
-        held_out, metric = _monitoring(lead, fits, net, loss)
-        objective = Objective(net, loss, lead.alpha, lead.l1, per_batch=True)
-        optimizer, schedule, rate = first_order(lead)
-        if rate is not None:
-            rate.initial = rate.now = np.asarray(rate.initial, dtype=np.float64) * np.ones(len(fits))
-        epoch_end = EpochEnd(lead, rate, metric, restores(lead), n)
-        size = batch_size(lead, n)
-        bound = optimizer.bind(net.asarray, net.stack)
-        descent = Descent(bound, schedule, size, _order(lead, fits, size), by_rows=True)
-        stop = as_callback(lambda _: halt.is_set())
-        lead.n_iter_ = 0
-        with net.backend.scope(), np.errstate(all="ignore"):
-            run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
-            if run.finish(run.carry_out(lambda: descent.train(run, objective, data))).stop_reason is StopReason.INTERRUPTED:
-                raise KeyboardInterrupt
-        losses = np.asarray(run.history.loss)
-        finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
-        outcomes = []
-        for k, fit in enumerate(fits):
-            epochs = int(epoch_end.epochs[k])
-            score = np.nan
-            if finite[k] and (restores(lead) or np.isfinite(losses[epochs - 1, k])):
-                take_member(fit.estimator, net, run, epoch_end, k)
-                score = self._score(fit.estimator, self.folds[fit.task.fold].test)
-            outcomes.append(Outcome(fit.task, score, epochs))
-        return outcomes
-
-    def _data(self, net: MLP, fits: list[_Fit], loss: Any) -> Data:
-        """All rows through the gate, with the targets and weights of those that are trained on."""
-        first = fits[0].ready
-        n = len(self.y)
-        target = np.zeros((n, net.sizes[-1]))
-        target[:] = to_host(first.target)[0]  # a row that is never visited has some target, and a valid one
-        weight = None if first.weight is None else np.zeros((len(fits), n))
-        for k, fit in enumerate(fits):
-            target[fit.train] = to_host(fit.ready.target)
-            if weight is not None:
-                weight[k, fit.train] = fit.ready.weight
-        X = self.X
-        if library_of(X) == "host" and not hasattr(X, "tocsr"):
-            X = np.asarray(X, dtype=net.dtype)
-        return gate(net, X, target, loss, weight)
-
-
-def _lead(fits: list[_Fit]) -> Any:
-    """An estimator that stands for all of a stack: where they differ, a parameter is a list."""
-    lead = copy(fits[0].estimator)
-    for name in OWN[:-1]:
-        values = [getattr(fit.estimator, name) for fit in fits]
-        if any(value != values[0] for value in values):
-            setattr(lead, name, values)
-    return lead
-
-
-def _order(lead: Any, fits: list[_Fit], size: int) -> Callable[[], Order]:
-    """Draws an epoch's rows, for each fit as it would alone; those that draw the same draw once."""
-    fixed = not lead.shuffle or size >= len(fits[0].train)
-    keys = [
-        (fit.task.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
-        for k, fit in enumerate(fits)
-    ]
-    if fixed:
-        keys = [(fold, 0) for fold, _ in keys] if all(fit.held_out is None for fit in fits) else keys
-    # The first fit with a key draws for all with it.
-    first = {key: k for k, key in reversed(list(enumerate(keys)))}
-    rows = {key: fits[k].train for key, k in first.items()}
-
-    def order() -> Order:
-        if not fixed:
-            for key, k in first.items():
-                rows[key] = shuffle(rows[key], random_state=fits[k].ready.random)
-        return rows[keys[0]] if len(rows) == 1 else np.stack([rows[key] for key in keys])
-
-    return order
-
-
-def _monitoring(lead: Any, fits: list[_Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
-    """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
-    if fits[0].held_out is None:
-        if lead.monitor not in (None, "loss"):
-            raise ValueError(f"monitor={lead.monitor!r} needs early_stopping=True")
-        return None, None
-    xp, parts = net.backend.xp, [fit.ready.held_out for fit in fits]
-    gated = [gate(net, part[0], fit.estimator._encode(part[1]), loss, part[2]) for fit, part in zip(fits, parts, strict=True)]
-    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in gated]
-    weight = None if gated[0].weight is None else xp.stack([part.weight for part in gated])
-    data = Data(xp.stack(X), xp.stack([part.y for part in gated]), weight)
-    if lead.monitor == "validation_loss":
-        return data, lambda run: -np.asarray(run.val_loss)
-    if lead.monitor == "loss":
-        return data, lambda run: -np.asarray(run.loss)
-    if not scores(lead):
-        return data, None
-
-    def score(_: Run) -> list[float]:
-        output = net.backend.to_host(_outputs(net, data.X))
-        pairs = zip(fits, parts, output, strict=True)
-        return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]
-
-    return data, score
-
-
-def _outputs(net: MLP, X: Array) -> Array:
-    """Each network's outputs for samples of its own, (K, n, n_in)."""
-    return propagate(net.backend.xp, X, net.layer_params, (*net.hidden, net.output))[-1].a
+        X, y = (_some(self.X, rows), _some(self.y, rows)) if rows is not None else self.external or (self.X, self.y)
+        more = {"sample_weight": self.weight[rows]} if self.weighs and rows is not None else {}
+        return float(self.scorer(est, X, y, **more))
 
 
 def _some(data: Any, rows: Any) -> Any:

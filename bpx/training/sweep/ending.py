@@ -40,7 +40,7 @@ class Ending(StopRule):
         self._rules, self._halt = list(rules), halt
 
     def init(self, run: Run) -> State:
-        shape = (run.net.stack,)
+        shape = (len(run.net.seeds),)
         self.epochs, self.lost = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
         self._done = np.zeros(shape, dtype=np.bool_)
         self._states = [rule.init(run) for rule in self._rules]

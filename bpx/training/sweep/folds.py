@@ -47,8 +47,8 @@ def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[
         return [Fold(np.arange(n), None)]
     if validation is not None:
         return [_held_out(n, labels, validation, seed)]
-    if cv is None or isinstance(cv, int | np.integer):
-        return _k_folds(n, labels, 5 if cv is None else cv)
+    if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+        return _k_folds(n, labels, 5 if cv is None else int(cv))
     pairs = cv.split(*data) if hasattr(cv, "split") else cv
     if isinstance(pairs, str) or not isinstance(pairs, Iterable):
         raise TypeError(f"cv: expected a number of folds, a splitter or a list of (train, test) rows, got {cv!r}")
@@ -74,7 +74,7 @@ def _held_out(n: int, labels: Any, share: Any, seed: int) -> Fold:
 
 def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:
     """scikit-learn's folds without shuffling: consecutive rows, or of each class its share (`StratifiedKFold`)."""
-    if isinstance(k, bool) or k < 2:
+    if k < 2:
         raise ValueError(f"cv: expected at least 2 folds, got {k!r}; without folds give validation=")
     if k > n:
         raise ValueError(f"cv: expected at most as many folds as rows, got {k} folds of {n} rows")

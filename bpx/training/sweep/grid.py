@@ -35,7 +35,9 @@ def settings(grid: Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[
     """
     parts = [grid] if isinstance(grid, Mapping) else grid
     if isinstance(parts, (str, bytes)) or not isinstance(parts, Sequence):
-        raise TypeError(f'grid: expected a dict such as {{"learning_rate": [0.001, 0.01]}}, or a list, got {grid!r:.80}')
+        raise TypeError(
+            f'grid: expected a dict such as {{"learning_rate": [0.001, 0.01]}}, or a list, got {grid!r:.80}'
+        )
     found: list[Setting] = []
     for part in parts:
         if not isinstance(part, Mapping):

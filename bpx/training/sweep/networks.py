@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import DivergenceWarning
-from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import Data, Order, Sampler, SparseRows, check_batch_size
+from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
 from bpx.training.descent import Descent
 from bpx.training.fit import fit
 from bpx.training.gate import gate, gate_validation
@@ -28,6 +27,7 @@ from bpx.training.sweep.folds import Fold, folds
 from bpx.training.sweep.grid import Setting
 from bpx.training.sweep.ranks import communicator
 from bpx.training.sweep.recipes import OPTIONS, Recipe, recipe, stacked, stacked_optimizer
+from bpx.training.sweep.rows import classes_of, order_of, take
 from bpx.training.sweep.scoring import scoring_of
 from bpx.training.sweep.stacks import Halt, Outcome, Task, at_once, carry_out, check_counts, plan, threads_for
 from bpx.training.sweep.table import SweepTable
@@ -86,7 +86,7 @@ def complete(
         epochs[task] = trained
     table = SweepTable(settings, scores, epochs, scoring)
     table.seconds = time.perf_counter() - started
-    lost = [settings[i] for i in np.flatnonzero(np.any(np.isnan(scores), axis=1))]
+    lost = [settings[i] for i in np.flatnonzero(np.any(np.isnan(scores), axis=1)).tolist()]
     if lost:
         warnings.warn(
             f"{len(lost)} of {len(settings)} settings diverged, or have no finite score: their score is NaN and they"
@@ -132,7 +132,7 @@ class _Work:
         for r in self.recipes:
             check_batch_size(r.batch_size, n)
         host_y = nets[0].backend.to_host(first.y)
-        self.folds = folds(n, _classes(host_y, self.recipes[0].loss), cv, validation, self.seed, (X, y))
+        self.folds = folds(n, classes_of(host_y, self.recipes[0].loss), cv, validation, self.seed, (X, y))
         if first.weight is not None:
             weight = nets[0].backend.to_host(first.weight)
             if not all(np.any(weight[fold.train] > 0.0) for fold in self.folds):
@@ -180,13 +180,14 @@ class _Work:
         size = check_batch_size(one.batch_size, n)
         objective = Objective(net, one.loss, _one_or_each([r.l2 for r in each]))
         optimizer = stacked_optimizer([r.optimizer for r in each])
-        order = _order(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
+        order = order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
         descent = Descent(optimizer.bind(net.asarray, net.stack), optimizer.schedule, size, order, self.seed)
         ending = Ending(self.rules, halt)
         with net.backend.scope(), np.errstate(all="ignore"):
             held_out = self._held_out(net, key, rows) if self.rules else None
             run = Run(net, weighted, objective, held_out, [ending], [], one.epochs, "", goes_on=True)
-            if run.finish(run.carry_out(lambda: descent.train(run, objective, weighted))).stop_reason is _INTERRUPTED:
+            history = run.finish(run.carry_out(lambda: descent.train(run, objective, weighted)))
+            if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~ending.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
             outcomes = []
@@ -232,13 +233,13 @@ class _Work:
     def _picked(self, net: MLP, task: Task, rows: Any) -> Data:
         """Some rows of the data, of a sparse matrix as it was given."""
         data = self.data[self.keys[task.setting]]
-        picked = _take(net, data._replace(X=data.y) if isinstance(data.X, SparseRows) else data, rows)
+        picked = take(net, data._replace(X=data.y) if isinstance(data.X, SparseRows) else data, rows)
         X = self.X.tocsr()[rows] if isinstance(data.X, SparseRows) else picked.X
         return picked._replace(X=X, weight=None if data.weight is None else picked.weight[:, 0])  # type: ignore[index]
 
     def _test(self, net: MLP, key: Any, fold: Fold) -> Data:
         """What a network is scored on."""
-        return self.external[key] if fold.test is None else _take(net, self.data[key], fold.test)
+        return self.external[key] if fold.test is None else take(net, self.data[key], fold.test)
 
     def _held_out(self, net: MLP, key: Any, rows: Sequence[Fold]) -> Data:
         """What stopping rules see as validation data: of each network its held-out rows, by weights."""
@@ -263,41 +264,6 @@ class _Work:
         return data._replace(weight=own if data.weight is None else own * data.weight)
 
 
-_INTERRUPTED = StopReason.INTERRUPTED
-
-
-def _take(net: MLP, data: Data, rows: Any) -> Data:
-    """Some rows of the data, dense."""
-    xp, index = net.backend.xp, net.backend.asarray(np.asarray(rows, dtype=np.int64))
-    X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=0)
-    return Data(X, xp.take(data.y, index, axis=0), weight)
-
-
-def _order(sampler: Sampler, n: int, rows: Sequence[Fold]) -> Callable[[], Order]:
-    """Draws an epoch's rows: each fold's in the order that its training alone would have."""
-    one_for_all = all(fold is rows[0] for fold in rows)
-    base = rows[0].train if one_for_all else np.stack([fold.train for fold in rows])
-    unchanged = None if one_for_all and np.array_equal(base, np.arange(n)) else base
-
-    def order() -> Order:
-        positions = sampler()
-        return unchanged if positions is None else base[..., positions]
-
-    return order
-
-
 def _one_or_each(values: list[Any]) -> Any:
     """One number where all are equal."""
     return values[0] if len(set(values)) == 1 else values
-
-
-def _classes(y: Any, loss: Any) -> Any:
-    """Each row's class, for folds with their share of each; None where targets are no classes."""
-    if loss.targets not in {"classes", "unit"}:
-        return None
-    if y.ndim == 1:
-        return y
-    if not np.all((y == 0.0) | (y == 1.0)):
-        return None
-    return y[:, 0] if y.shape[1] == 1 else np.argmax(y, axis=1)

@@ -49,7 +49,7 @@ def communicator(comm: Any) -> Communicator:
 
 
 def shared(comm: Communicator, work: Callable[[], T]) -> list[T]:
-    """What `work` gave on each rank; where it raised on one, all raise: that rank its error, the others with its name."""
+    """What `work` gave on each rank; where it raised on one, all raise: that rank its error, the others its words."""
     result, error = None, None
     try:
         result = work()

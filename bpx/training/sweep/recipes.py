@@ -1,4 +1,4 @@
-"""What a setting means: a network, and how it is trained; and which of it the networks of a stack may have each its own."""
+"""What a setting means: a network, and how it is trained; and what of it may differ between the networks of a stack."""
 
 from __future__ import annotations
 
@@ -70,7 +70,16 @@ class Recipe:
 
     def key(self, net: MLP) -> Hashable:
         """Equal for settings whose networks can be trained in one stack."""
-        parts = (net.sizes, net.bias, net.dropout, net.dtype, net.hidden, net.output, net.backend.name, net.backend.device)
+        parts = (
+            net.sizes,
+            net.bias,
+            net.dropout,
+            net.dtype,
+            net.hidden,
+            net.output,
+            net.backend.name,
+            net.backend.device,
+        )
         training = (self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight))
         if isinstance(self.optimizer, SciPy):
             return *map(identity, (*parts, *training)), id(self)
@@ -98,7 +107,9 @@ def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any
         optimizer = replace(optimizer, **changes)
         for name in names:
             if np.ndim(shown := getattr(optimizer, name)) > 0:
-                raise ValueError(f'{name}: expected one number, got {shown!r}; several go into the grid, {{"{name}": [...]}}')
+                raise ValueError(
+                    f'{name}: expected one number, got {shown!r}; several go into the grid, {{"{name}": [...]}}'
+                )
     if np.ndim(own["l2"]) > 0:
         raise ValueError(f'l2: expected one number, got {own["l2"]!r}; several go into the grid, {{"l2": [...]}}')
     epochs = own["epochs"]
@@ -151,6 +162,8 @@ def _with_base(schedule: Schedule, rate: Any) -> Schedule:
     if isinstance(schedule, WarmUp):
         return replace(schedule, after=_with_base(schedule.after, rate))
     if _base(schedule) is None:
-        raise ValueError(f"learning_rate: {type(schedule).__name__} has no first rate to set; put schedules into the grid")
+        raise ValueError(
+            f"learning_rate: {type(schedule).__name__} has no first rate to set; put schedules into the grid"
+        )
     changed: Schedule = replace(schedule, initial=rate)  # type: ignore[type-var]
     return changed

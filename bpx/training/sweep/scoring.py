@@ -16,10 +16,11 @@ __all__ = ["SCORINGS", "Scoring", "scoring_of"]
 
 Scoring = Callable[[MLP, Data, Loss], float]
 
+# Rows per forward pass.
 CHUNK = 8192
 
 
-def accuracy(net: MLP, data: Data, loss: Loss) -> float:
+def accuracy(net: MLP, data: Data, _: Loss) -> float:
     """Share of samples (of their weights) whose class is predicted: the largest output, or whether one exceeds 0.5."""
     output, y, weight = _on_host(net, data)
     if output.shape[1] == 1:
@@ -29,7 +30,7 @@ def accuracy(net: MLP, data: Data, loss: Loss) -> float:
     return float(np.average(right, weights=weight))
 
 
-def r2(net: MLP, data: Data, loss: Loss) -> float:
+def r2(net: MLP, data: Data, _: Loss) -> float:
     """Coefficient of determination 1 - residual / total sum of squares, the mean over outputs.
 
     An output whose target does not vary counts 1 where it is met and 0 where not, as in scikit-learn.
@@ -56,7 +57,7 @@ SCORINGS: dict[str, Scoring] = {"accuracy": accuracy, "r2": r2, "neg_loss": neg_
 
 
 def scoring_of(scoring: Any, loss: Loss) -> tuple[str, Scoring]:
-    """The scoring of that name, one's own f(net, X, y), or for None accuracy for losses of classes, else minus the loss.
+    """The scoring of that name, or one's own; for None accuracy where the loss is one of classes, else minus the loss.
 
     Raises
     ------

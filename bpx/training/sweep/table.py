@@ -99,7 +99,9 @@ class SweepTable:
         return self.to_text(20)
 
     def __repr__(self) -> str:
-        return f"<SweepTable of {len(self.rows)} settings, best {self.scoring} {_cell(self.best_score)} with {self.best}>"
+        return (
+            f"<SweepTable of {len(self.rows)} settings, best {self.scoring} {_cell(self.best_score)} with {self.best}>"
+        )
 
 
 def _cell(value: Any) -> str:
