@@ -169,7 +169,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     def _made_of(self) -> Any:
         """The parameters that a network is made of."""
-        return (self.activation, self.output_activation, self.dropout, self.dtype)
+        return (self.activation, self.output_activation, _plain(self.dropout), self.dtype)
 
     def _watches(self) -> Any:
         """The parameters that say what decides when to stop."""
@@ -263,7 +263,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             output = self.output_activation
             self.out_activation_ = output if isinstance(output, str) else output.name
         hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
-        dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
+        dropout = _plain(self.dropout)
         self._made = self._made_of()
         return MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
                    stack=stack)  # fmt: skip
@@ -299,6 +299,11 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         return train, test
 
     _stratifies = False
+
+
+def _plain(rates: Any) -> Any:
+    """One rate as a float, several as a list: these can be compared."""
+    return np.asarray(rates).tolist()
 
 
 def take_rows(a: Any, index: HostArray) -> Any:

@@ -94,7 +94,9 @@ class _Work:
             one._validate_params()
         self.external = validation if isinstance(validation, tuple | list) else None
         if self.external is not None and len(self.external) != 2:
-            raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows, got {len(self.external)} of it")
+            raise TypeError(
+                f"validation: expected (X_val, y_val), or a share of the rows, got {len(self.external)} of it"
+            )
         host_y = np.asarray(to_host(self.y))
         # As scikit-learn does, shares of classes only where a row has one.
         stratified = is_classifier(estimator) and (host_y.ndim == 1 or host_y.shape[1] == 1)
