@@ -82,7 +82,7 @@ def same(sweep: Any, search: GridSearchCV, close: Any, folds: int) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_classifiers_sweep_agrees_with_grid_searches(digits: Any, close: Any, case: str) -> None:
-    given, grid = {"hidden_layer_sizes": (12,)} | CASES[case][0], CASES[case][1]
+    given, grid = {"hidden_layer_sizes": (12,), "batch_size": 30} | CASES[case][0], CASES[case][1]
     X, y = digits
     scoring = "neg_log_loss"  # counts of right answers would hide small differences
     table = bpx.sweep(bpx.MLPClassifier(**given), grid, X, y, cv=3, scoring=scoring)
@@ -99,11 +99,22 @@ def test_a_regressors_sweep_agrees_with_grid_searches(close: Any, case: str) -> 
     given, grid = CASES[case]
     X, y = load_diabetes(return_X_y=True)
     X, y = X[:120] * 20, y[:120] / 100
-    given = given | {"tol": 0.03, "hidden_layer_sizes": (12,)}
+    given = {"batch_size": 25} | given | {"tol": 0.03, "hidden_layer_sizes": (12,)}
     table = bpx.sweep(bpx.MLPRegressor(**given), grid, X, y, cv=4)
     for kind in (MLPRegressor, bpx.MLPRegressor):
         same(table, GridSearchCV(kind(**given), grid, cv=4).fit(X, y), close, 4)
     assert len(set(table.cv_results_["mean_epochs"])) > (case == "patience")
+
+
+def test_each_network_watches_its_own_held_out_rows(digits: Any, close: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bpx.training.monitor.CHUNK", 4)  # held-out rows in several parts, the last a smaller one
+    grid = {"random_state": [0, 1, 2], "learning_rate_init": [0.01, 0.1]}
+    estimator = bpx.MLPClassifier(
+        (8,), batch_size=30, max_iter=25, early_stopping=True, n_iter_no_change=2, monitor="validation_loss"
+    )
+    table = bpx.sweep(estimator, grid, *digits, cv=3, scoring="neg_log_loss")
+    same(table, GridSearchCV(estimator, grid, cv=3, scoring="neg_log_loss").fit(*digits), close, 3)
+    assert len(set(table.cv_results_["mean_epochs"])) > 1
 
 
 def test_networks_of_one_kind_are_trained_in_one_stack(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
