@@ -21,7 +21,7 @@ from bpx.kernels.recording import launch
 from bpx.network.mlp import MLP
 from bpx.training.communicator import communicator
 
-__all__ = ["Ranks", "join"]
+__all__ = ["Ranks", "join", "place"]
 
 # The numbers at the end of a message.
 _ROWS, _FAILED, _ENDED, _DECISION = -4, -3, -2, -1
@@ -31,6 +31,11 @@ def join(comm: Any) -> Ranks | None:
     """The ranks of a communicator, or of what `communicator` takes; None for a single process."""
     found = communicator(comm)
     return None if found is None else Ranks(found)
+
+
+def place(ranks: Ranks | None) -> tuple[int, int]:
+    """A process's number, and how many there are."""
+    return (0, 1) if ranks is None else (ranks.rank, ranks.size)
 
 
 @final
@@ -67,10 +72,10 @@ class Ranks:
     @contextmanager
     def agreeing(self) -> Iterator[None]:
         """What is done here is done on all ranks, or is an error on all."""
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             failure = error
         told = self._comm.allgather(None if failure is None else _told(failure))
         if failure is not None:
