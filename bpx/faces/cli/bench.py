@@ -7,6 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,8 @@ NETWORKS = {
 }
 # A round lasts about that long, in seconds.
 ROUND = 0.08
+# So long may all rounds take; a network whose steps are slow has fewer rounds, but at least so many.
+SECONDS, FEWEST = 45.0, 3
 WORDS = {
     "auto": "as training is", "numpy": "kernels of NumPy alone", "reference": "plain formulas",
     "products": "products alone",
@@ -69,9 +72,9 @@ class Contender:
         return statistics.median(self.rounds) * 1e6
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub = parser.subcommand(commands, "bench", "training steps per second", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("--backend", metavar="NAME", action="append", help="measure this one (default: all that work)")
     sub.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     sub.add_argument("--rounds", metavar="N", type=parser.count, default=5, help="default: 5")
@@ -113,7 +116,10 @@ def _measured(name: str, chosen: list[Backend], dtype: str, rounds: int) -> list
     for one in contenders:
         seconds = one.run(1)  # what is done once is done here
         one.repeats = max(1, min(200, round(ROUND / max(seconds * NETWORKS[name][2], 1e-6))))
-    for _ in range(rounds):
+    end = time.perf_counter() + SECONDS / len(NETWORKS)
+    for i in range(rounds):
+        if i >= FEWEST and time.perf_counter() > end:
+            break
         for one in contenders:
             one.rounds += (one.run(one.repeats),)
     return contenders
@@ -157,7 +163,7 @@ def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: str) 
     def array(*shape: int) -> Any:
         return backend.asarray(rng.normal(size=shape).astype(dtype), kind)
 
-    weights = [array(a, b) for a, b in zip(sizes, sizes[1:], strict=False)]
+    weights = [array(a, b) for a, b in pairwise(sizes)]
     outputs = [array(batch, n) for n in sizes]
     grads = [array(batch, n) for n in sizes]
     pairs = [(outputs[i], W) for i, W in enumerate(weights)]

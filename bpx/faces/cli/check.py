@@ -59,9 +59,9 @@ class Finding:
         return bool(self.difference <= self.tolerance)
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub = parser.subcommand(commands, "check", "gradients and parity on this machine", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument(
         "--backend",
         metavar="NAME",
@@ -121,7 +121,7 @@ def run(args: argparse.Namespace, output: Output) -> bool:
 
 
 def _networks(backend: Backend, dtype: str) -> list[tuple[str, MLP, Any, Any, str, float]]:
-    """Networks that use what there is to go wrong, with data, loss and penalty; small enough for central differences."""
+    """Networks in which much can go wrong, with data, loss and penalty; small enough for central differences."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(12, 5))
     labels = rng.integers(0, 3, 12)

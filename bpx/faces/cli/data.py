@@ -6,7 +6,6 @@ import argparse
 import codecs
 import sys
 from collections.abc import Collection
-from typing import Any
 
 from bpx.faces.cli.output import MistakeError
 from bpx.files.tables import reading
@@ -18,7 +17,7 @@ __all__ = ["add_options", "read"]
 STDIN = "-"
 
 
-def add_options(parser: Any) -> None:
+def add_options(parser: argparse.ArgumentParser) -> None:
     """DATA, and how it is read."""
     parser.add_argument("data", metavar="DATA", help="a .csv, .tsv, .parquet or .npz file, or - for CSV from stdin")
     group = parser.add_argument_group("reading the table")

@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from bpx._version import __version__
@@ -40,9 +39,9 @@ WORDS = {
 }
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.subcommand(commands, "info", "backends, devices, versions", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
@@ -110,6 +109,8 @@ def _why(found: list[str]) -> str:
 
 def _version(package: str) -> str | None:
     """None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any, NoReturn, TypeVar, final
 
 from bpx._version import __version__
 
 __all__ = [
-    "FAILED", "INTERNAL", "INTERRUPTED", "MISTAKE", "OK", "build", "count", "numbers", "penalty", "rate", "share",
-    "sizes", "subcommand", "whole",
+    "FAILED", "INTERNAL", "INTERRUPTED", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty", "rate",
+    "share", "sizes", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
 OK, FAILED, MISTAKE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+COMMANDS = {
+    "info": "backends, devices, versions of this machine",
+    "train": "train a network on a table",
+    "predict": "predict a table's rows",
+    "check": "gradients and parity on this machine",
+    "trace": "one step of back-propagation, every number",
+    "bench": "training steps per second on this machine",
+}
 CODES = """\
 exit codes:
   0    done
@@ -49,10 +58,8 @@ class Parser(argparse.ArgumentParser):
         self.exit(MISTAKE, f"{self.prog}: error: {message}; {self.prog} --help shows what there is\n")
 
 
-def build() -> argparse.ArgumentParser:
-    """The whole command line."""
-    from bpx.faces.cli import bench, check, info, predict, trace, train
-
+def build(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The command line; of the subcommands only the one that `argv` names is imported, so that each starts fast."""
     parser = Parser(
         prog="bpx",
         description="Multilayer perceptrons by back-propagation: train on a table, predict,\ncheck, measure.",
@@ -60,20 +67,23 @@ def build() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bpx {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (info, train, predict, check, trace, bench):
-        module.add(commands)
+    named = next((word for word in argv if not word.startswith("-")), None)
+    for name, summary in COMMANDS.items():
+        sub = commands.add_parser(name, help=summary)
+        if name == named:
+            import_module(f"bpx.faces.cli.{name}").add(sub)
     return parser
 
 
-def subcommand(commands: Any, name: str, summary: str, description: str, examples: str, run: Any) -> Any:
-    """Add a subcommand with the options that all have; returns its parser."""
-    parser = commands.add_parser(name, help=summary, description=description, epilog=f"examples:\n{examples}\n{CODES}")
+def describe(parser: argparse.ArgumentParser, description: str, examples: str, run: Any) -> None:
+    """A subcommand's help, and the options that all have."""
+    parser.description = description
+    parser.epilog = f"examples:\n{examples}\n{CODES}"
     parser.set_defaults(run=run)
     general = parser.add_argument_group("output")
     general.add_argument("--json", action="store_true", help="the result as JSON on stdout")
     general.add_argument("--quiet", action="store_true", help="no notes and no progress on stderr")
     general.add_argument("--traceback", action="store_true", help="show where an error came from")
-    return parser
 
 
 def count(text: str) -> int:

@@ -32,9 +32,9 @@ STDOUT = "-"
 PREDICTION = "prediction"
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub = parser.subcommand(commands, "predict", "predict a table's rows", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("model", metavar="MODEL", help="a file that bpx train wrote")
     data.add_options(sub)
     sub.add_argument(

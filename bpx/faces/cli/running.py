@@ -31,8 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 a check failed, 2 a mistake in arguments or data, 3 an error of bpx's own,
         130 interrupted from the keyboard.
     """
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        args = build().parse_args(argv)
+        args = build(argv).parse_args(argv)
     except SystemExit as ending:  # --help, --version or a mistake, which argparse has written about
         return ending.code if isinstance(ending.code, int) else OK
     with warnings.catch_warnings():

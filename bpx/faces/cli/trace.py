@@ -60,9 +60,9 @@ ARTICLE = {
 }  # fmt: skip
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub = parser.subcommand(commands, "trace", "one step, every number", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
     step = sub.add_argument_group("the step (options go before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")

@@ -47,9 +47,9 @@ STEPS, FEWEST, MOST = 20_000, 10, 200
 RESERVE = 50_000
 
 
-def add(commands: Any) -> None:
+def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub = parser.subcommand(commands, "train", "train a network on a table", DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     data.add_options(sub)
     sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
     sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
@@ -279,9 +279,8 @@ def _in_words(args: argparse.Namespace, recipe: Recipe, net: MLP, history: Histo
         "target": f"{recipe.target.name}, " + (f"{len(labels)} classes: {shown}" if labels else "a number"),
         "inputs": f"{recipe.encoding.width} from {kinds[1] - kinds[0]} columns of numbers and {kinds[0]} of categories",
         "network": repr(net).strip("<>"),
-        "trained": f"{history.epochs} epochs in {history.seconds:.1f} s on {facts['rows']['training']} rows;"
-        f" {history.stop_reason.value}",
-        "on these": scores.in_words(scored["training"]),
+        "fitted": f"{history.epochs} epochs in {history.seconds:.1f} s; {history.stop_reason.value}",
+        "training": f"{scores.in_words(scored['training'])} on {facts['rows']['training']} rows",
     }
     if "held out" in scored:
         always = f" (always {common['label']!r}: {common['accuracy']:.2%})" if common else ""
