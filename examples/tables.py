@@ -15,20 +15,12 @@ def passengers(n=900, seed=0):
     female, ticket_class = rng.random(n) < 0.36, rng.choice([1, 2, 3], n, p=[0.24, 0.2, 0.56])
     age = np.clip(rng.normal(37 - 4 * ticket_class, 14), 0.5, 80).round(1)
     fare = rng.lognormal(4.9 - 0.85 * ticket_class, 0.5).round(2)
-    z = (
-        1.0
-        + 2.7 * female
-        - 1.1 * (ticket_class - 1)
-        - 0.035 * age
-        + 1.5 * (age < 12)
-        - 0.9 * female * (ticket_class == 3)
-    )
+    z = 1.0 + 2.7 * female - 1.1 * (ticket_class - 1) - 0.035 * age + 1.5 * (age < 12)
+    z -= 0.9 * female * (ticket_class == 3)
     survived = np.where(rng.random(n) < 1 / (1 + np.exp(-1.6 * z)), "yes", "no")
-    port = np.where(
-        rng.random(n) < 0.02, "", rng.choice(["Cherbourg", "Queenstown", "Southampton"], n, p=[0.2, 0.1, 0.7])
-    )
+    port = rng.choice(["Cherbourg", "Queenstown", "Southampton", ""], n, p=[0.2, 0.1, 0.68, 0.02])
     return {
-        "id": range(1, n + 1), "survived": survived, "class": ticket_class, "name": [f"Passenger {i}" for i in range(n)],
+        "id": range(1, n + 1), "survived": survived, "class": ticket_class, "name": [f"Person {i}" for i in range(n)],
         "sex": np.where(female, "female", "male"), "age": np.where(rng.random(n) < 0.2, "", age.astype(str)),
         "fare": fare, "port": port,
     }  # fmt: skip

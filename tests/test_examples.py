@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NAMES = ("digits", "digits_cg", "drop_in", "pattern", "two_moons", "worked_step", "xor")
+NAMES = ("digits", "digits_cg", "drop_in", "pattern", "tables", "two_moons", "worked_step", "xor")
 PICTURES = {"digits", "digits_cg", "two_moons"}
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")
 # Long trainings end elsewhere on another BLAS; the articles' exact numbers have their own tests, digit by digit.

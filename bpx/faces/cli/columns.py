@@ -18,6 +18,7 @@ __all__ = ["choose", "few_odd_cells"]
 Note = Callable[[str], Any]
 
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
+_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
 # Fewer different texts than that are categories, even where each row has its own.
 FEWEST_IDS = 20
 
@@ -64,19 +65,28 @@ def few_odd_cells(counts: Counter[str]) -> list[str]:
     """The texts in what is a column of numbers but for them; none where it is a column of text."""
     odd = [text for text in counts if number(text) is None]
     of_odd, of_all = sum(counts[text] for text in odd), sum(counts.values())
-    return odd if odd and of_odd <= 0.1 * of_all and len(counts) - len(odd) > FEWEST_IDS else []
+    few = of_odd <= 0.1 * of_all or len(odd) <= 2  # as many as a marker of missing values, such as a question mark
+    return odd if odd and few and len(counts) - len(odd) > FEWEST_IDS else []
 
 
 def _refuse_odd_cells(table: Table, column: Column) -> None:
     """Text in a column of numbers is a mistake of the file's, not a category."""
     assert column.texts is not None
-    odd = few_odd_cells(Counter(text for text in column.texts.tolist() if text is not None))
+    counts = Counter(text for text in column.texts.tolist() if text is not None)
+    odd, name = few_odd_cells(counts), repr(column.name)
     if odd:
-        row = int(np.flatnonzero(np.isin(column.texts, odd))[0])
+        row = next(i for i, text in enumerate(column.texts) if text in odd)
+        text = column.texts[row]
         raise MistakeError(
-            f"{table.where(row)}: column {column.name!r} holds numbers, got {column.texts[row]!r:.60}"
-            f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or name it as missing with"
-            f" --na, or give --categorical {column.name!r} or --drop {column.name!r}"
+            f"{table.where(row)}: column {name} holds numbers, got {text!r:.60}"
+            f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or read it as missing with"
+            f" --na {text!r:.60}, or give --categorical {name} or --drop {name}"
+        )
+    with_comma = [text for text in counts if _COMMA.fullmatch(text)]
+    if len(with_comma) > 0.5 * len(counts):
+        raise MistakeError(
+            f"{table.source}: column {name} holds numbers with commas, such as {with_comma[0]!r}; save the table with"
+            f" decimal points and without thousands separators, or give --drop {name}"
         )
 
 

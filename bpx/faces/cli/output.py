@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-__all__ = ["MistakeError", "Output", "aligned"]
+__all__ = ["MistakeError", "Output", "aligned", "finite"]
 
 
 class MistakeError(Exception):

@@ -13,7 +13,7 @@ from bpx.faces.cli.output import MistakeError, Output, aligned
 from bpx.faces.cli.recipe import Recipe
 from bpx.files import atomic, model
 from bpx.files.tables import parquet_form, writing
-from bpx.files.tables.encoding import Unseen
+from bpx.files.tables.codes import Unseen
 from bpx.files.tables.table import Table
 
 __all__ = ["add"]
@@ -67,7 +67,6 @@ def run(args: argparse.Namespace, output: Output) -> None:
     goal = recipe.target.name
     table = data.read(args, {*recipe.encoding.as_text, *args.keep, goal}, markers=recipe.markers)
     kept = [(name, table[name]) for name in args.keep]
-    table = _with_numbers(table, recipe, args.keep)
     X, unseen = recipe.encoding.encode(table, net.dtype)
     _say_unseen(unseen, table, output)
 
@@ -93,13 +92,6 @@ def _check_out(args: argparse.Namespace) -> None:
     atomic.check(args.out)
     if ending == ".parquet":
         parquet_form.check_installed()
-
-
-def _with_numbers(table: Table, recipe: Recipe, kept: list[str]) -> Table:
-    """A column of numbers that was read as text to be kept as it is written, as numbers for the network."""
-    texts = set(recipe.encoding.as_text)
-    again = [name for name in kept if name in recipe.encoding.names and name not in texts]
-    return table.as_numbers(again)
 
 
 def _named(taken: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.files.tables.cells import number
 
 __all__ = ["Column", "Table", "TableError", "listed"]
 
@@ -100,16 +99,6 @@ class Table:
         kept = np.arange(self.n_rows)[which]
         columns = [column.rows(which) for column in self.columns.values()]
         return Table(self.source, columns, len(kept), lambda row: self._place(int(kept[row])))
-
-    def as_numbers(self, names: Iterable[str]) -> Table:
-        """The same table, with those columns of text as numbers where all their cells are."""
-        columns = dict(self.columns)
-        for name in names:
-            texts = columns[name].texts
-            values = [] if texts is None else [np.nan if text is None else number(text) for text in texts.tolist()]
-            if texts is not None and None not in values:
-                columns[name] = Column(name, numbers=np.array(values, dtype=np.float64))
-        return Table(self.source, list(columns.values()), self.n_rows, self._place)
 
     def without(self, names: Iterable[str]) -> Table:
         """The other columns."""
