@@ -63,7 +63,7 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     """
     texts = _texts(table[name])
     counts = Counter(texts)
-    different = len(counts)
+    different = len({canonical(text) for text in counts})
     values = {text: number(text) for text in counts}
     numeric = all(value is not None for value in values.values())
     odd = [text for text, value in values.items() if value is None]
@@ -90,7 +90,7 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
         )
     if task == REGRESS:
         return _checked_number(table, name, values)
-    labels = _labels(counts, values, numeric)
+    labels = _labels(counts, numeric)
     if len(labels) > MOST_CLASSES or (len(texts) > 3 and len(labels) > 0.5 * len(texts)):
         remedy = "give --task regress to predict it as a number" if numeric else "choose another with --target"
         raise MistakeError(
@@ -103,15 +103,12 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     return Target(name, labels)
 
 
-def _labels(counts: Counter[str], values: dict[str, float | None], numeric: bool) -> tuple[str, ...]:
+def _labels(counts: Counter[str], numeric: bool) -> tuple[str, ...]:
     """The classes in order; 1 and 1.0 are the same one where all are numbers."""
     if not numeric:
         return tuple(sorted(counts))
-    first: dict[str, str] = {}
-    for text in counts:
-        first.setdefault(canonical(text), text)
-    merged = first if len(first) < len(counts) else {text: text for text in counts}
-    return tuple(sorted(merged, key=lambda text: values.get(text) or float(text)))
+    merged = {canonical(text) for text in counts}
+    return tuple(sorted(merged if len(merged) < len(counts) else counts, key=lambda text: (float(text), text)))
 
 
 def _checked_number(table: Table, name: str, values: dict[str, float | None]) -> Target:
