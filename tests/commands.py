@@ -47,10 +47,10 @@ def as_json(capsys: Any, *argv: Any) -> Any:
 def refused(capsys: Any, *argv: Any) -> str:
     """The one line on standard error of a command that ends with code 2 and prints nothing."""
     capsys.readouterr()
-    code = run(*argv, *(["--quiet"] if "--help" not in argv else []))
+    code = run(*argv, *(["--quiet"] if argv else []))
     printed = capsys.readouterr()
     assert code == 2, printed.err
     assert printed.out == ""
     assert printed.err.count("\n") == 1
-    assert printed.err.startswith(("bpx: error: ", f"bpx {argv[0]}: error: "))
+    assert printed.err.startswith(("bpx: error: ", *(f"bpx {word}: error: " for word in argv[:1])))
     return printed.err

@@ -30,9 +30,9 @@ EXAMPLES = """\
 DESCRIPTION = """\
 Measure training (ReLU, softmax, cross-entropy, Adam) on every backend that
 works here: microseconds per step and steps per second, the median of rounds
-that take turns. On NumPy with compiled kernels, with kernels of NumPy alone,
-and with the plain formulas; elsewhere as training is there, and with the plain
-formulas. "products alone" is the floor: the matrix products of a step and
+that take turns. On NumPy with compiled kernels (where Numba works), kernels of
+NumPy alone, and the plain formulas; elsewhere as training is, and with the
+plain formulas. "products alone" is the floor: the matrix products of a step and
 nothing else. It takes less than a minute.
 
 The whole suite, with other libraries beside bpx, memory and predictions, is
@@ -78,7 +78,10 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--backend", metavar="NAME", action="append", help="measure this one (default: all that work)")
     sub.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     sub.add_argument("--rounds", metavar="N", type=parser.count, default=5, help="default: 5")
-    sub.add_argument("--network", choices=list(NETWORKS), action="append", help="default: all of them")
+    sub.add_argument(
+        "--network", metavar="SIZES", choices=list(NETWORKS), action="append",
+        help=f"{', '.join(NETWORKS)} (default: all of them)",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
@@ -95,13 +98,12 @@ def run(args: argparse.Namespace, output: Output) -> None:
     for name in args.network or NETWORKS:
         output.progress(f"measuring {name}")
         found.append((name, _measured(name, chosen, args.dtype, args.rounds)))
-    compiled = "numpy_fused" in kernels.names(get_backend("numpy"), args.dtype)
-    output.result("\n\n".join(_table(name, those, args.dtype, compiled) for name, those in found), {
+    output.result("\n\n".join(_table(name, those, args.dtype) for name, those in found), {
         "dtype": args.dtype,
         "rounds": args.rounds,
         "networks": [
             {"network": name, "batch": NETWORKS[name][1], "contenders": [
-                {"backend": one.backend, "way": _way(one, compiled), "microseconds per step": one.microseconds,
+                {"backend": one.backend, "way": _way(one), "microseconds per step": one.microseconds,
                  "steps per second": 1e6 / one.microseconds, "rounds": [seconds * 1e6 for seconds in one.rounds]}
                 for one in those
             ]}
@@ -132,7 +134,12 @@ def _contenders(name: str, backend: Backend, dtype: str) -> Iterator[Contender]:
     X = rng.normal(size=(batch * steps, sizes[0])).astype(dtype)
     y = rng.integers(0, sizes[-1], batch * steps)
     yield Contender(backend.name, "products", _products(backend, sizes, batch, steps, dtype))
-    for which in ("auto", "numpy", "reference") if backend.xp is np else ("auto", "reference"):
+    ways = ["auto", "reference"]
+    if backend.xp is np:
+        with kernels.using("auto"):
+            compiled = "numpy_fused" in kernels.names(backend, dtype)
+        ways = ["auto", "numpy", "reference"] if compiled else ["numpy", "reference"]
+    for which in ways:
         yield Contender(backend.name, which, _training(backend, which, sizes, batch, steps, X, y, dtype))
 
 
@@ -186,20 +193,18 @@ def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: str) 
     return run
 
 
-def _way(one: Contender, compiled: bool) -> str:
-    """How a contender does a step."""
-    if one.way == "auto" and one.backend == "numpy":
-        return "compiled kernels" if compiled else "as training is (Numba does not work here)"
-    return WORDS[one.way]
+def _way(one: Contender) -> str:
+    """How a contender does a step, in words."""
+    return "compiled kernels" if (one.backend, one.way) == ("numpy", "auto") else WORDS[one.way]
 
 
-def _table(name: str, contenders: list[Contender], dtype: str, compiled: bool) -> str:
+def _table(name: str, contenders: list[Contender], dtype: str) -> str:
     """One network's contenders."""
     table = Table((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
     floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}
     for one in contenders:
         table.add(
-            f"{one.backend}, {_way(one, compiled)}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
+            f"{one.backend}, {_way(one)}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
             f"{one.microseconds / floors[one.backend]:.2f}",
         )  # fmt: skip
     return table.to_text()

@@ -15,15 +15,16 @@ VARIABLE = "BPX_KERNELS"
 
 
 @contextmanager
-def using(kernels: str) -> Iterator[None]:
-    """``auto``, ``numpy`` or ``reference`` inside the block; what the user chose comes back after it."""
+def using(kernels: str | None) -> Iterator[None]:
+    """``auto``, ``numpy`` or ``reference`` inside the block; None, and what comes back after it, is the user's choice."""
     before = os.environ.get(VARIABLE)
-    os.environ[VARIABLE] = kernels
+    if kernels is not None:
+        os.environ[VARIABLE] = kernels
     try:
         yield
     finally:
         if before is None:
-            del os.environ[VARIABLE]
+            os.environ.pop(VARIABLE, None)
         else:
             os.environ[VARIABLE] = before
 

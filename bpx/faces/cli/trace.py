@@ -27,7 +27,7 @@ EXAMPLES = """\
       --loss binary_cross_entropy --learning-rate 0.1
   bpx trace --sizes 1,1 --inputs 2 --targets 1 \\
       --weights '{"0.W": [[0.5]], "0.b": [0.1]}'
-  bpx trace step.toml                         with the same names as the options:
+  bpx trace step.toml                         named as the options are:
 
       sizes = [2, 2, 1]
       inputs = [0.1, 0.2]
