@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -74,7 +74,6 @@ class Contender:
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("--backend", metavar="NAME", action="append", help="measure this one (default: all that work)")
     sub.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     sub.add_argument("--rounds", metavar="N", type=parser.count, default=5, help="default: 5")
@@ -82,6 +81,7 @@ def add(sub: argparse.ArgumentParser) -> None:
         "--network", metavar="SIZES", choices=list(NETWORKS), action="append",
         help=f"{', '.join(NETWORKS)} (default: all of them)",
     )  # fmt: skip
+    parser.describe(sub, "bpx bench [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
@@ -127,20 +127,24 @@ def _measured(name: str, chosen: list[Backend], dtype: str, rounds: int) -> list
     return contenders
 
 
-def _contenders(name: str, backend: Backend, dtype: str) -> Iterator[Contender]:
+def _contenders(name: str, backend: Backend, dtype: str) -> list[Contender]:
     """What is measured on a backend."""
     sizes, batch, steps = NETWORKS[name]
     rng = np.random.default_rng(0)
     X = rng.normal(size=(batch * steps, sizes[0])).astype(dtype)
     y = rng.integers(0, sizes[-1], batch * steps)
-    yield Contender(backend.name, "products", _products(backend, sizes, batch, steps, dtype))
     ways = ["auto", "reference"]
     if backend.xp is np:
         with kernels.using("auto"):
             compiled = "numpy_fused" in kernels.names(backend, dtype)
         ways = ["auto", "numpy", "reference"] if compiled else ["numpy", "reference"]
-    for which in ways:
-        yield Contender(backend.name, which, _training(backend, which, sizes, batch, steps, X, y, dtype))
+    return [
+        Contender(backend.name, "products", _products(backend, sizes, batch, steps, dtype)),
+        *(
+            Contender(backend.name, which, _training(backend, which, sizes, batch, steps, X, y, dtype))
+            for which in ways
+        ),
+    ]
 
 
 def _training(

@@ -61,13 +61,13 @@ class Finding:
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument(
         "--backend",
         metavar="NAME",
         action="append",
         help="check this one, and fail without it (default: all that work)",
     )
+    parser.describe(sub, "bpx check [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> bool:

@@ -41,7 +41,7 @@ WORDS = {
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
+    parser.describe(sub, "bpx info [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:

@@ -16,7 +16,7 @@ VARIABLE = "BPX_KERNELS"
 
 @contextmanager
 def using(kernels: str | None) -> Iterator[None]:
-    """``auto``, ``numpy`` or ``reference`` inside the block; None, and what comes back after it, is the user's choice."""
+    """``auto``, ``numpy`` or ``reference`` inside the block; None is the user's choice, which comes back after it."""
     before = os.environ.get(VARIABLE)
     if kernels is not None:
         os.environ[VARIABLE] = kernels

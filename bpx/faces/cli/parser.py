@@ -75,9 +75,9 @@ def build(argv: Sequence[str]) -> argparse.ArgumentParser:
     return parser
 
 
-def describe(parser: argparse.ArgumentParser, description: str, examples: str, run: Any) -> None:
+def describe(parser: argparse.ArgumentParser, usage: str, description: str, examples: str, run: Any) -> None:
     """A subcommand's help, and the options that all have."""
-    parser.description = description
+    parser.usage, parser.description = usage, description
     parser.epilog = f"examples:\n{examples}\n{CODES}"
     parser.set_defaults(run=run)
     general = parser.add_argument_group("output")

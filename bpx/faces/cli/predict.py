@@ -34,7 +34,6 @@ PREDICTION = "prediction"
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("model", metavar="MODEL", help="a file that bpx train wrote")
     data.add_options(sub)
     sub.add_argument(
@@ -51,6 +50,7 @@ def add(sub: argparse.ArgumentParser) -> None:
         help="columns of DATA to write too, such as an id",
     )
     sub.add_argument("--backend", metavar="NAME", help="auto, numpy, cupy, torch, torch:cuda (default: auto)")
+    parser.describe(sub, "bpx predict MODEL DATA [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:

@@ -62,7 +62,6 @@ ARTICLE = {
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
     step = sub.add_argument_group("the step (options go before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
@@ -80,6 +79,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     if hasattr(StepTrace, "animate"):
         form.add_argument("--html", metavar="PAGE", help="write a page on which the step can be watched")
     sub.set_defaults(html=None)
+    parser.describe(sub, "bpx trace [options] [FILE]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:

@@ -31,7 +31,6 @@ Ctrl-C ends training early: the network so far is scored and written.
 
 def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     """Everything that `run` finds in its arguments."""
-    parser.describe(sub, DESCRIPTION, EXAMPLES, run)
     data.add_options(sub)
     sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
     sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
@@ -39,7 +38,12 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     table.add_argument("--task", choices=(target.CLASSIFY, target.REGRESS), help="default: chosen from the target")
     table.add_argument("--drop", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out")
     table.add_argument(
-        "--categorical", metavar="COL", nargs="+", action="extend", default=[], help="numbers that are categories"
+        "--categorical",
+        metavar="COL",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns of numbers that are categories",
     )
     table.add_argument(
         "--max-categories", metavar="N", type=parser.count, default=100,
@@ -82,3 +86,4 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     how.add_argument("--seed", metavar="N", type=parser.whole, default=0, help="of everything random (default: 0)")
     how.add_argument("--checkpoint", metavar="FILE", help="written after each epoch")
     how.add_argument("--resume", action="store_true", help="go on from the checkpoint, where there is one")
+    parser.describe(sub, "bpx train DATA --target COL --out MODEL [options]", DESCRIPTION, EXAMPLES, run)
