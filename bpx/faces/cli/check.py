@@ -35,8 +35,8 @@ Check this machine in less than half a minute; exit code 1 if anything fails.
              losses and penalties
   parity     outputs, gradients and the losses of 5 Adam steps with dropout on
              every backend against NumPy, float32 and float64
-  kernels    parameters after 20 steps with the kernels that training uses, on
-             every backend, against the plain formulas
+  kernels    parameters after 20 steps with the kernels that training uses,
+             where a backend has any, against the plain formulas
 
 A backend that does not work is named and does not count as a failure, unless
 it was asked for with --backend.
@@ -166,6 +166,8 @@ def _parity(backend: Backend) -> list[Finding]:
 
 def _kernels(backend: Backend) -> list[Finding]:
     """Training as it is, against the plain formulas; a different order of sums grows a little over the steps."""
+    if not kernels.names(backend):
+        return []
     X, y = _digits()
     found = []
     for dtype, tolerance in TOLERANCES.items():

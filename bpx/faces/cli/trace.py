@@ -63,15 +63,18 @@ ARTICLE = {
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
-    step = sub.add_argument_group("the step (options go before the file)")
+    step = sub.add_argument_group("the step (an option counts before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
-    step.add_argument("--inputs", metavar="X,X,..", type=parser.numbers)
-    step.add_argument("--targets", metavar="Y,Y,..", type=parser.numbers)
+    step.add_argument(
+        "--inputs", metavar="X,X,..", type=parser.numbers,
+        help="one sample; --inputs=-1,2 where the first is negative",
+    )  # fmt: skip
+    step.add_argument("--targets", metavar="Y,Y,..", type=parser.numbers, help="one for each output")
     step.add_argument("--weights", metavar="JSON", help='a JSON file, or \'{"0.W": [[..]], "0.b": [..]}\'')
     step.add_argument("--hidden", metavar="NAME", help=f"activation: {', '.join(_hidden())}")
     step.add_argument("--output", metavar="NAME", dest="output_activation", help="those, softmax or exp")
     step.add_argument("--loss", metavar="NAME", help=", ".join(sorted(losses.LOSSES)))
-    step.add_argument("--learning-rate", metavar="R", type=parser.rate)
+    step.add_argument("--learning-rate", metavar="R", type=parser.rate, help="of the step")
     step.add_argument("--seed", metavar="N", type=parser.whole, help="of weights that are not given (default: 0)")
     form = sub.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="tables in Markdown")
