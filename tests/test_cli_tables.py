@@ -262,6 +262,8 @@ def test_rare_categories_share_an_input_with_those_never_seen():
 def test_another_spelling_of_a_number_is_the_same_category_unless_both_were_there():
     code = encoding.learn(table_of(k=["1", "2"]), ["k"])
     assert code.encode(table_of(k=["1.0", "02", "2.5"]))[0].tolist() == [[1, 0], [0, 1], [0, 0]]
+    code = encoding.learn(table_of(k=["1.0", "2.0"]), ["k"])
+    assert code.encode(table_of(k=["1", "02"]))[0].tolist() == [[1, 0], [0, 1]]
     code = encoding.learn(table_of(k=["01", "1"]), ["k"])
     assert code.encode(table_of(k=["1", "01"]))[0].tolist() == [[0, 1], [1, 0]]
 

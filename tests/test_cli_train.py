@@ -267,6 +267,43 @@ def test_held_out_rows_have_every_classs_share():
     assert np.bincount(y[test], minlength=3).tolist() == [20, 2, 0]
     assert sorted([*train, *test]) == list(range(111))
     assert len(splitting.split(10, 0.0, np.random.default_rng(0))[1]) == 0
+    train, test = splitting.split(len(y), 0.99, np.random.default_rng(0), y)
+    assert np.bincount(y[train]).tolist() == [1, 1, 1]
+    assert len(splitting.split(10, 0.99, np.random.default_rng(0))[0]) == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--patience", "3"]])
+def test_rows_held_out_change_nothing_in_the_model(more, tmp_path, capsys):
+    path = houses(tmp_path)
+    trained(capsys, path, "price", *more)
+    before = bpx.load(tmp_path / "model.npz", backend="numpy").flat, bpx.read_header(tmp_path / "model.npz")
+    frame = pd.read_csv(path)
+    _, test = splitting.split(len(frame), 0.2, np.random.default_rng(0))
+    for name in ("area", "age", "price"):
+        frame.loc[test, name] *= 100
+    frame.loc[test, "district"] = "elsewhere"
+    frame.to_csv(path, index=False)
+    facts = trained(capsys, path, "price", *more)
+    assert facts["scores"]["held out"]["rmse"] > 1e6
+    np.testing.assert_array_equal(bpx.load(tmp_path / "model.npz", backend="numpy").flat, before[0])
+    header = bpx.read_header(tmp_path / "model.npz")
+    assert Recipe.of(header, "").encoding.to_json() == Recipe.of(before[1], "").encoding.to_json()
+
+
+def test_validation_rows_are_not_trained_on(tmp_path, capsys, monkeypatch):
+    import bpx.faces.cli.train as command
+
+    seen = []
+
+    def watched(net, X, y, **options):
+        seen.append((X, options["validation"][0]))
+        return bpx.fit(net, X, y, **options)
+
+    monkeypatch.setattr(command, "fit", watched)
+    facts = trained(capsys, write_csv(tmp_path / "t.csv", {"x": range(100), "y": numbers(100)}), "y", "--patience", "5")
+    (train, validation) = ({float(v) for v in X[:, 0]} for X in seen[0])
+    assert (len(train), len(validation), len(train & validation)) == (72, 8, 0)
+    assert facts["rows"] == {"training": 80, "held out": 20}
 
 
 # ---------------------------------------------------------------------- the columns
