@@ -80,20 +80,23 @@ def add(sub: argparse.ArgumentParser) -> None:
     form.add_argument("--markdown", action="store_true", help="tables in Markdown")
     form.add_argument("--latex", action="store_true", help="tables in LaTeX")
     if hasattr(StepTrace, "animate"):
-        form.add_argument("--html", metavar="PAGE", help="write a page on which the step can be watched")
-    sub.set_defaults(html=None)
+        form.add_argument("--html", metavar="PAGE", help="write a web page on which the step can be watched")
+        sub.add_argument("--language", choices=("en", "zh"), default="en", help="the page's first (default: en)")
     parser.describe(sub, "bpx trace [options] [FILE]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Put the step together, work it out, show it."""
-    if args.html is not None:
-        atomic.check(args.html)
-    given = _given(args)
-    step = _worked_out(given)
-    if args.html is not None:
-        step.animate(args.html)  # type: ignore[attr-defined]
-        output.result(f"written  {args.html}", {"out": args.html, **step.to_dict()})
+    page = getattr(args, "html", None)
+    if page is not None:
+        atomic.check(page)
+    step = _worked_out(_given(args))
+    if page is not None:
+        try:
+            step.animate(page, args.language)  # type: ignore[attr-defined]
+        except ValueError as error:  # too large to be watched
+            raise MistakeError(str(error)) from error
+        output.result(f"written  {page}", {"out": page, **step.to_dict()})
     else:
         text = step.to_markdown() if args.markdown else step.to_latex() if args.latex else str(step)
         output.result(text, step.to_dict())
