@@ -208,7 +208,8 @@ def test_a_page_is_written_where_a_trace_can_be_watched(tmp_path, capsys, monkey
     assert str(tmp_path / "step.html") in capsys.readouterr().out
     assert "0.4590666" in (tmp_path / "step.html").read_text(encoding="utf-8")
     assert run("trace", "--html", tmp_path / "none" / "step.html") == 2
-    large = ["--sizes", "300,300", "--inputs", ",".join(["1"] * 300), "--targets", ",".join(["1"] * 300)]
+    ones = ",".join(["1"] * 10)
+    large = ["--sizes", ",".join(["10"] * 200), "--inputs", ones, "--targets", ones]  # 199 layers
     assert run("trace", *large, "--html", tmp_path / "large.html") == 2
     assert "300 kB" in capsys.readouterr().err
 
