@@ -296,6 +296,20 @@ def test_predict_options_that_make_no_sense(model, tmp_path, capsys):
     )
 
 
+def test_a_file_that_is_read_is_not_written_over(model, tmp_path, capsys):
+    data = houses(tmp_path)
+    np.savez(tmp_path / "t.npz", x=np.arange(9.0), y=np.arange(9.0) % 2)
+    before = (tmp_path / "t.npz").read_bytes(), data.read_bytes(), model.read_bytes()
+    for words in (
+        ["train", tmp_path / "t.npz", "--target", "y", "--out", tmp_path / "t.npz"],
+        ["train", data, "--target", "price", "--out", tmp_path / "m.npz", "--checkpoint", data],
+        ["predict", model, data, "--out", data],
+        ["predict", model, data, "--out", model],
+    ):
+        assert "is a file that is read here; give another name" in refused(capsys, *words)
+    assert ((tmp_path / "t.npz").read_bytes(), data.read_bytes(), model.read_bytes()) == before
+
+
 @pytest.mark.parametrize(("name", "extra"), [("safetensors", "io"), ("pyarrow", "stream")])
 def test_a_library_that_is_not_there_is_named_with_its_extra(name, extra, model, tmp_path, capsys, monkeypatch):
     for module in [module for module in sys.modules if module.partition(".")[0] == name]:

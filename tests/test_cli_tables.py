@@ -277,6 +277,8 @@ def test_missing_columns_are_named_with_what_was_meant():
     code = encoding.learn(table_of(Age=[1.0, 3.0], k=["a", "b"]), ["k"])
     with pytest.raises(TableError, match=r"^t\.csv: no column 'Age', which .* did you mean 'age'\?$"):
         code.encode(table_of(age=[1.0], k=["a"]))
+    with pytest.raises(TableError, match=r"^t\.csv: no column 'Age', 'k', which .* it has 'x'$"):
+        code.encode(table_of(x=[1.0]))
 
 
 def test_text_where_training_had_numbers_is_refused_with_its_place():

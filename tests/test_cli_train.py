@@ -381,6 +381,7 @@ def test_patience_stops_early_and_keeps_the_best_network(tmp_path, capsys):
     )
     assert facts["epochs"] == int(np.argmin(facts["validation loss"])) + 1 + 3
     assert facts["stopped"] == bpx.StopReason.PATIENCE.value
+    assert facts["best epoch"] == facts["epochs"] - 3
 
 
 def test_a_resumed_run_is_that_of_one_that_never_stopped(tmp_path, capsys):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import os
 import sys
 from collections.abc import Collection
 
@@ -12,7 +13,7 @@ from bpx.files.tables import reading
 from bpx.files.tables.cells import MISSING
 from bpx.files.tables.table import Table
 
-__all__ = ["add_options", "read"]
+__all__ = ["add_options", "keep_inputs", "read"]
 
 STDIN = "-"
 
@@ -42,6 +43,18 @@ def read(
     if table.n_rows == 0:
         raise MistakeError(f"{table.source}: expected rows of data below the column names, got none")
     return table
+
+
+def keep_inputs(option: str, out: str, *inputs: str | None) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises
+    ------
+    MistakeError
+    """
+    for path in inputs:
+        if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
+            raise MistakeError(f"{option}: {out} is a file that is read here; give another name")
 
 
 def _separator(text: str) -> str:

@@ -90,6 +90,7 @@ def _check_out(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise MistakeError(f"--out: {error}, or - for stdout") from error
     atomic.check(args.out)
+    data.keep_inputs("--out", args.out, args.data, args.model)
     if ending == ".parquet":
         parquet_form.check_installed()
 

@@ -87,6 +87,9 @@ def _check_out(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise MistakeError(f"--out: {str(error).removeprefix('path: ')}") from error
     atomic.check(args.out)
+    data.keep_inputs("--out", args.out, args.data, args.checkpoint)
+    if args.checkpoint:
+        data.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":
         safetensors_form.check_installed()
     if args.resume and not args.checkpoint:
@@ -194,6 +197,7 @@ def _facts(
         "epochs": history.epochs,
         "seconds": history.seconds,
         "stopped": history.stop_reason.value,
+        "best epoch": history.best_epoch,
         "scores": scored,
     }
     if recipe.target.task == target.CLASSIFY:
@@ -210,11 +214,12 @@ def _in_words(args: argparse.Namespace, recipe: Recipe, net: MLP, history: Histo
     kinds = len(recipe.encoding.as_text), len(recipe.encoding.columns)
     shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
     common = facts.get("commonest")
+    best = "" if history.best_epoch is None else f"; the network of epoch {history.best_epoch}"
     rows = {
         "target": f"{recipe.target.name}, " + (f"{len(labels)} classes: {shown}" if labels else "a number"),
         "inputs": f"{recipe.encoding.width} from {kinds[1] - kinds[0]} columns of numbers and {kinds[0]} of categories",
         "network": repr(net).strip("<>"),
-        "fitted": f"{history.epochs} epochs in {history.seconds:.1f} s; {history.stop_reason.value}",
+        "fitted": f"{history.epochs} epochs in {history.seconds:.1f} s; {history.stop_reason.value}{best}",
         "training": f"{scores.in_words(scored['training'])} on {facts['rows']['training']} rows",
     }
     if "held out" in scored:

@@ -17,7 +17,7 @@ import numpy as np
 from bpx.errors import FileFormatError
 from bpx.files.header import exactly
 from bpx.files.tables.codes import CategoryColumn, NumberColumn, Unseen, texts_of
-from bpx.files.tables.table import Column, Table, TableError
+from bpx.files.tables.table import Column, Table, TableError, listed
 
 __all__ = ["Encoding", "learn"]
 
@@ -59,11 +59,8 @@ class Encoding:
         """
         lacking = [name for name in self.names if name not in table.columns]
         if lacking:
-            named = ", ".join(repr(name) for name in lacking[:12])
-            raise TableError(
-                f"{table.source}: no column {named}{' and more' if len(lacking) > 12 else ''}, which the model was"
-                f" trained on; {table.nearest(lacking[0])}"
-            )
+            instead = table.nearest(lacking[0]) if len(lacking) == 1 else f"it has {listed(table.names)}"
+            raise TableError(f"{table.source}: no column {listed(lacking)}, which the model was trained on; {instead}")
         X = np.empty((table.n_rows, self.width), dtype=dtype)
         unseen, start = Unseen(), 0
         for column in self.columns:
