@@ -126,6 +126,24 @@ def test_folders_damaged_archives_and_other_endings_are_refused(tmp_path):
         reading.read(tmp_path / "none.xls")
 
 
+@pytest.mark.parametrize("name", ["t.npz", "t.csv.gz"])
+def test_a_damaged_archive_is_refused_whichever_byte_is_wrong(name, tmp_path):
+    path = tmp_path / name
+    if name == "t.npz":
+        np.savez_compressed(path, a=np.arange(30) ** 2 % 7)
+    else:
+        path.write_bytes(gzip.compress(b"a\n" + b"".join(b"%d\n" % (i**2 % 7) for i in range(30))))
+    whole, messages = path.read_bytes(), []
+    for i in range(len(whole)):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0x55]) + whole[i + 1 :])
+        try:
+            reading.read(path)
+        except TableError as error:
+            messages.append(str(error))
+    assert len(messages) > len(whole) // 2
+    assert all(message.startswith(str(path)) for message in messages)
+
+
 def test_npz_arrays_are_columns(tmp_path):
     path = tmp_path / "t.npz"
     np.savez(

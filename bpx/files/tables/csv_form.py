@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import zlib
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, BinaryIO, final
 
@@ -77,7 +78,7 @@ def read(
                         if isinstance(error, UnicodeDecodeError)
                         else f"{source}: expected {encoding or 'UTF-8'} text ({error})"
                     ) from error
-                except (gzip.BadGzipFile, EOFError) as error:
+                except (gzip.BadGzipFile, zlib.error, EOFError) as error:
                     raise TableError(f"{source}: expected a gzip archive, got a damaged one ({error})") from error
                 return rows
 
