@@ -70,8 +70,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if len(held_out):
         scored["held out"] = scores.score(recipe, recipe.answers(net, X[held_out]), y[held_out])
     facts = _facts(recipe, net, history, scored, y, training, held_out)
-    # Labels and columns are in the recipe itself.
-    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns")})
+    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
+    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
     net.save(args.out, metadata=recipe.to_metadata())
     output.result(
         _in_words(args, recipe, net, history, facts),
