@@ -58,10 +58,10 @@ class Way:
         ``steps(gpus, per_node)``: messages within a node and between nodes.
     start, inside, across : float
         Latencies: once, for each message within a node, and between nodes.
-    in_node : callable
-        ``in_node(gpus)``: bytes per second through a device's link, on a single node.
-    between : float
-        The same on several nodes.
+    in_node, between : float
+        Bytes per second through a device's link, on a single node and on several.
+    full_node : float, optional
+        On a single node with all of its devices; None: as with fewer.
     moves : float, optional
         Bytes through each link for a byte of the message; None: a ring's 2 (G - 1)/G.
     """
@@ -71,8 +71,9 @@ class Way:
     start: float
     inside: float
     across: float
-    in_node: Callable[[int], float]
+    in_node: float
     between: float
+    full_node: float | None = None
     moves: float | None = None
 
     def seconds(self, size: float, gpus: int, per_node: int) -> float:
@@ -81,7 +82,9 @@ class Way:
             return 0.0
         inside, across = self.steps(gpus, per_node)
         moves = 2 * (gpus - 1) / gpus if self.moves is None else self.moves
-        bandwidth = self.in_node(gpus) if gpus <= per_node else self.between
+        bandwidth = self.in_node if gpus <= per_node else self.between
+        if gpus == per_node and self.full_node is not None:
+            bandwidth = self.full_node
         return self.start + inside * self.inside + across * self.across + moves * size / bandwidth
 
 
@@ -145,7 +148,9 @@ def step(sizes: Sequence[int], rows: float, gpus: int, machine: Machine) -> Step
     rows : float
         Of one device.
     gpus : int
+        How many devices.
     machine : Machine
+        What they can do.
     """
     params = n_params(tuple(sizes))
     products = 0.0

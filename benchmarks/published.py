@@ -90,18 +90,16 @@ def _ways() -> tuple[Way, ...]:
         return _of(f"{name}, start"), _of(f"{name}, NVLink"), _of(f"{name}, network")
 
     return (
-        Way("ring", ring_steps, *latencies("ring"), lambda gpus: nvlink, network),
-        Way("ring LL128", ring_steps, *latencies("ring LL128"), lambda gpus: ring * nvlink, ring * network),
+        Way("ring", ring_steps, *latencies("ring"), nvlink, network),
+        Way("ring LL128", ring_steps, *latencies("ring LL128"), ring * nvlink, ring * network),
         Way(
-            "tree LL", tree_steps, *latencies("tree LL"), lambda gpus: _of("tree LL, bandwidth in a node"),
+            "tree LL", tree_steps, *latencies("tree LL"), _of("tree LL, bandwidth in a node"),
             _of("tree LL, bandwidth"), moves=2.0,
         ),
+        Way("tree LL128", tree_steps, *latencies("tree LL128"), in_node * nvlink, tree * network, moves=2.0),
         Way(
-            "tree LL128", tree_steps, *latencies("tree LL128"), lambda gpus: in_node * nvlink, tree * network, moves=2.0
-        ),
-        Way(
-            "NVLink SHARP", switch_steps, 0.0, _of("NVLink SHARP, NVLink"), _of("NVLink SHARP, network"),
-            lambda gpus: _of("NVLink SHARP, 8 GPUs") if gpus >= per_node else nvlink, min(sharp, network),
+            "NVLink SHARP", switch_steps, 0.0, _of("NVLink SHARP, NVLink"), _of("NVLink SHARP, network"), nvlink,
+            min(sharp, network), full_node=_of("NVLink SHARP, 8 GPUs"),
         ),
     )  # fmt: skip
 

@@ -14,6 +14,8 @@ from data import mean_loss, samples, start_weights
 from workloads import n_params
 
 import bpx
+from bpx.formulas import updates
+from bpx.kernels.select import for_backend
 from scaling import run
 
 __all__ = ["parts", "reduce", "train"]
@@ -70,12 +72,13 @@ def parts(sizes: list[int], batch: int, repeats: int) -> dict[str, float]:
     rng = np.random.default_rng(0)
     grads = rng.standard_normal(params, dtype=np.float32)
     net = bpx.MLP(sizes, backend="numpy")
-    optimizer = bpx.Adam(1e-3).bind(net.asarray, net.stack)
+    optimizer = bpx.Adam(1e-3)
     flat, state = net.flat, optimizer.init(net.flat)
+    equations = for_backend(net.backend, net.dtype).module(updates)  # as `bpx.fit` computes it
 
     def update() -> None:
         nonlocal flat, state
-        flat, state = optimizer.update(grads, state, flat)
+        flat, state = optimizer.update(grads, state, flat, equations=equations)
 
     answer["update"] = _timed(update, repeats)
     one, other = grads.copy(), np.empty_like(grads)
