@@ -28,8 +28,7 @@ def ask(
         ``{"failed": ...}`` where the process ended with an error.
     """
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    path = os.pathsep.join(filter(None, (str(BENCHMARKS), environment.get("PYTHONPATH"))))
-    own = {**environment, **dict.fromkeys(variables, str(threads)), "PYTHONPATH": path}
+    own = {**environment, **dict.fromkeys(variables, str(threads))}
     command = [sys.executable, "-m", f"scaling.{module}", task, json.dumps(dict(options))]
     if ranks:
         command[1:1] = ["-m", "mpi4py"]
@@ -37,8 +36,9 @@ def ask(
         if hasattr(os, "geteuid") and os.geteuid() == 0:  # Open MPI wants to be told
             own |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     done = subprocess.run(
-        command, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8", check=False
-    )
+        command, env=own, cwd=BENCHMARKS, stdin=subprocess.DEVNULL, capture_output=True, text=True, encoding="utf-8",
+        check=False,
+    )  # fmt: skip
     lines = done.stdout.splitlines()
     if done.returncode or not lines:
         sys.stderr.write(done.stderr)

@@ -23,10 +23,10 @@ GRID: Mapping[str, Sequence[Any]] = {
 }
 
 
-def sweep(epochs: int, rounds: int) -> dict[str, Any] | None:
-    """Seconds of both, in turns, and whether they score the settings alike; None where bpx has no `sweep`."""
+def sweep(epochs: int, rounds: int) -> dict[str, Any]:
+    """Seconds of both, in turns, and whether they score the settings alike; where bpx has no `sweep`, that."""
     if not hasattr(bpx, "sweep"):
-        return {"missing": "bpx.sweep"}
+        return {"missing": "this bpx has no sweep"}
     X, y = digits("float32")
     order = np.random.default_rng(0).permutation(len(X))
     train, test = order[:1400], order[1400:]
