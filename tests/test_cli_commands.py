@@ -16,7 +16,6 @@ from commands import as_json, passengers, refused, run
 import bpx
 from bpx.backend import select
 from bpx.faces.cli import check, kernels, main, parser
-from bpx.proof.trace import StepTrace
 
 
 @pytest.fixture(autouse=True)
@@ -201,9 +200,7 @@ def test_a_step_file_that_makes_no_sense(content, message, tmp_path, capsys):
     assert message in refused(capsys, "trace", tmp_path / "step.toml")
 
 
-def test_a_page_is_written_where_a_trace_can_be_watched(tmp_path, capsys, monkeypatch):
-    if not hasattr(StepTrace, "animate"):
-        pytest.skip("does not apply: there is no StepTrace.animate yet")
+def test_trace_writes_a_page_to_watch(tmp_path, capsys, monkeypatch):
     assert run("trace", "--html", tmp_path / "step.html") == 0
     assert str(tmp_path / "step.html") in capsys.readouterr().out
     assert "0.4590666" in (tmp_path / "step.html").read_text(encoding="utf-8")

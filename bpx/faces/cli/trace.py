@@ -79,21 +79,20 @@ def add(sub: argparse.ArgumentParser) -> None:
     form = sub.add_mutually_exclusive_group()
     form.add_argument("--markdown", action="store_true", help="tables in Markdown")
     form.add_argument("--latex", action="store_true", help="tables in LaTeX")
-    if hasattr(StepTrace, "animate"):
-        form.add_argument("--html", metavar="PAGE", help="write a web page on which the step can be watched")
-        sub.add_argument("--language", choices=("en", "zh"), default="en", help="the page's first (default: en)")
+    form.add_argument("--html", metavar="PAGE", help="write a web page on which the step can be watched")
+    sub.add_argument("--language", choices=("en", "zh"), default="en", help="the page's first (default: en)")
     parser.describe(sub, "bpx trace [options] [FILE]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Put the step together, work it out, show it."""
-    page = getattr(args, "html", None)
+    page = args.html
     if page is not None:
         atomic.check(page)
     step = _worked_out(_given(args))
     if page is not None:
         try:
-            step.animate(page, args.language)  # type: ignore[attr-defined]
+            step.animate(page, args.language)
         except ValueError as error:  # too large to be watched
             raise MistakeError(str(error)) from error
         output.result(f"written  {page}", {"out": page, **step.to_dict()})
