@@ -127,9 +127,7 @@ class Objective:
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
-        # Joins this process's mean loss and gradient of a batch with those of others, where there are any; see
-        # `bpx.training.parallel`. Called with the loss, the gradient, the rows and their weights.
-        self.combine: Callable[[Array, Array, int, Array | None], tuple[Array, Array]] | None = None
+        self._combine: Callable[[Array, Array, Array, int], tuple[Array, Array]] | None = None
         self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
@@ -140,6 +138,24 @@ class Objective:
         self._linear = twins.module(linear)
         self._dropout_mask = twins.of(dropout.dropout_mask)
         self._value_and_grad = twins.of(losses.value_and_grad)
+
+    def combine_by(
+        self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
+    ) -> None:
+        """Share each batch with other processes, as `bpx.training.parallel` does.
+
+        Parameters
+        ----------
+        combine : callable
+            ``combine(loss, grads, weight, rows)`` gives the loss and gradient of the whole batch from this one's mean
+            loss, the gradient of that mean times its weight, that weight (number of rows, or sum of their weights; of
+            shape () or (K,)) and its number of rows.
+        grad : Array of ``flat``'s shape, optional
+            Where the gradient is to be written, so that it need not be copied.
+        """
+        self._combine = combine
+        if grad is not None:
+            self.grad, self._grads = grad, self._net.layout.layers(self._xp, grad)
 
     def value(self, X: Array, y: Array, weight: Array | None = None, flat: Array | None = None) -> Array:
         """Loss and penalty, without dropout, at the network's parameters or at others.
@@ -184,19 +200,30 @@ class Objective:
         if X.shape[-2] == 0:  # of a small last batch some processes have no rows; they take part all the same
             loss, grad_x = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device), None
             self.grad[...] = 0.0
+            own = self._weight_of(X, weight)
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
             self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
             loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
+            if self._combine is not None:
+                own = self._weight_of(X, weight)
+                grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
             grad_x = backpropagate(
                 xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
             )
-        if self.combine is not None:
-            loss, self.grad = self.combine(loss, self.grad, X.shape[-2], weight)
+        if self._combine is not None:
+            loss, self.grad = self._combine(loss, self.grad, own, X.shape[-2])
         if self._l2 is not None or self._l1 is not None:
             samples = self._samples(X, weight)
             loss, self.grad = self._linear.add_penalty(xp, loss, net.flat, self._l2, self._l1, samples, self.grad)
         return loss, grad_x
+
+    def _weight_of(self, X: Array, weight: Array | None) -> Array:
+        """A batch's number of rows, or the sum of their weights, of shape () or (K,)."""
+        if weight is not None:
+            return self._linear.weight_sum(self._xp, weight)
+        flat = self._net.flat
+        return self._xp.full((), X.shape[-2], dtype=flat.dtype, device=flat.device)
 
     def _samples(self, X: Array, weight: Array | None) -> Any:
         """What the penalty is divided by: None for 1, or the batch's number of samples or sum of weights."""

@@ -23,6 +23,9 @@ from bpx.training.communicator import communicator
 
 __all__ = ["Ranks", "join", "place"]
 
+# Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
+PIECE = 2**17
+
 # The numbers at the end of a message.
 _ROWS, _FAILED, _ENDED, _DECISION = -4, -3, -2, -1
 
@@ -96,12 +99,15 @@ class Ranks:
         self._net = net
         lead, p = tuple(net.flat.shape[:-1]), int(net.flat.shape[-1])
         networks = net.stack or 1
-        self._message = np.zeros(networks * (p + 2) + 4, dtype=net.dtype)
+        self._on_device = net.backend.summer(self._comm, socket.gethostname())
+        count = 0 if self._on_device is not None else networks * p  # gradients that are summed on the device stay there
+        self._message = np.zeros(count + 2 * networks + 4, dtype=net.dtype)
+        self._gradient = self._message[:count]
         self._weight = np.zeros(lead, dtype=net.dtype)
         self.weight: Array = self._weight
-        shapes = [((*lead, p), networks * p), (lead, networks), (lead, networks)]
-        self._parts = _views(self._message, shapes)
-        self._on_device = net.backend.summer(self._comm, socket.gethostname())
+        self._losses = self._message[count : count + networks].reshape(lead)
+        self._weights = self._message[count + networks : count + 2 * networks].reshape(lead)
+        self.grad = self._gradient.reshape((*lead, p)) if net.backend.xp is np else None
         self.same_parameters()
 
     def same_parameters(self) -> None:
@@ -116,7 +122,7 @@ class Ranks:
 
     # ------------------------------------------------------------------ in training
 
-    def combine(self, loss: Array, grads: Array, rows: int, weight: Array | None) -> tuple[Array, Array]:
+    def combine(self, loss: Array, grads: Array, weight: Array, rows: int) -> tuple[Array, Array]:
         """Loss and gradient of the whole batch, from those of this rank's rows.
 
         Parameters
@@ -124,59 +130,57 @@ class Ranks:
         loss : Array of shape (...)
             Mean over this rank's rows.
         grads : Array of shape (..., p)
-            Of that mean; overwritten.
+            Of that mean times `weight`; overwritten.
+        weight : Array of shape () or (...)
+            This rank's.
         rows : int
             This rank's.
-        weight : Array of shape (n, 1) or (K, n, 1), or None
-            Of these rows; None: 1 each.
 
         Returns
         -------
         loss, grads
-            The same means over all rows of the batch.
+            The means over all rows of the batch.
         """
         backend = self._net.backend
         if backend.xp is np:
             if not isinstance(loss, np.ndarray):
                 loss = np.array(loss, dtype=grads.dtype)
-            launch(self._join, loss, grads, rows, weight)
+            launch(self._join, loss, grads, weight, rows)
             return loss, grads
         if self._on_device is not None:
-            return self._join_on_device(loss, grads, rows, weight)
+            return self._join_on_device(loss, grads, weight, rows)
         host_loss, host_grads = np.array(backend.to_host(loss)), np.array(backend.to_host(grads))
-        self._join(host_loss, host_grads, rows, None if weight is None else backend.to_host(weight))
+        self._join(host_loss, host_grads, backend.to_host(weight), rows)
         grads[...] = backend.asarray(host_grads)
         self.weight = backend.asarray(self._weight.copy())
         return backend.asarray(host_loss), grads
 
-    def _join(self, loss: np.ndarray[Any, Any], grads: np.ndarray[Any, Any], rows: int, weight: Any) -> None:
+    def _join(self, loss: np.ndarray[Any, Any], grads: np.ndarray[Any, Any], weight: Any, rows: int) -> None:
         """`combine` for host arrays, which are overwritten."""
-        own: Any = rows if weight is None else np.add.reduce(weight, (-2, -1))
-        all_grads, all_losses, all_weights = self._parts
-        np.multiply(grads, own if weight is None else own[..., None], all_grads)
-        np.multiply(loss, own, all_losses)
-        all_weights[...] = own
+        everybody = self._gradient.reshape(grads.shape)
+        if grads is not self.grad:
+            everybody[...] = grads
+        np.multiply(loss, weight, self._losses)
+        self._weights[...] = weight
         self._message[_ROWS:] = rows, 0, 0, 0
         self._exchange()
-        self._weight[...] = all_weights
+        self._weight[...] = self._weights
         share = 1.0 / np.where(self._weight > 0.0, self._weight, np.ones_like(self._weight))
-        np.multiply(all_grads, share[..., None], grads)
-        np.multiply(all_losses, share, loss)
+        np.multiply(everybody, share[..., None], grads)
+        np.multiply(self._losses, share, loss)
 
-    def _join_on_device(self, loss: Array, grads: Array, rows: int, weight: Array | None) -> tuple[Array, Array]:
+    def _join_on_device(self, loss: Array, grads: Array, weight: Array, rows: int) -> tuple[Array, Array]:
         """`combine` for device arrays, summed where they are; the host's numbers go ahead, so that nobody waits."""
         xp = self._net.backend.xp
-        self._message[...] = 0.0
+        self._blank()
         self._message[_ROWS] = rows
         self._exchange()
-        own = loss * 0.0 + rows if weight is None else xp.broadcast_to(xp.sum(weight, axis=(-2, -1)), loss.shape)
-        parts = [grads * own[..., None], (loss * own)[..., None], own[..., None]]
+        own = xp.broadcast_to(weight, loss.shape)
         assert self._on_device is not None
-        total = self._on_device(xp.concat(parts, axis=-1))
-        weights = total[..., -1]
-        share = 1.0 / xp.where(weights > 0.0, weights, xp.ones_like(weights))
+        total = self._on_device(xp.concat([grads, (loss * own)[..., None], own[..., None]], axis=-1))
+        self.weight = total[..., -1]
+        share = 1.0 / xp.where(self.weight > 0.0, self.weight, xp.ones_like(self.weight))
         grads[...] = total[..., :-2] * share[..., None]
-        self.weight = weights
         return total[..., -2] * share, grads
 
     @property
@@ -187,9 +191,9 @@ class Ranks:
     def total(self, value: Any, weight: Any) -> tuple[Any, Any]:
         """Sums over all ranks of two host numbers of shape (...)."""
         self._blank()
-        self._parts[1][...], self._parts[2][...] = value, weight
+        self._losses[...], self._weights[...] = value, weight
         self._exchange()
-        return self._parts[1].copy(), self._parts[2].copy()
+        return self._losses.copy(), self._weights.copy()
 
     def end_stream(self) -> None:
         """Say that no batch is left here; an error on every rank, if another has one."""
@@ -221,7 +225,7 @@ class Ranks:
             If some ranks have no batch left, and others have.
         """
         has_ended = self._message[_ENDED] > 0.0
-        self._comm.Allreduce(None, self._message)  # in place
+        self._sum()
         if self._message[_FAILED] > 0.0:
             self._raise(self._comm.allgather(None))
         ended = int(self._message[_ENDED])
@@ -231,6 +235,11 @@ class Ranks:
                 f"X: expected streams with as many batches on every rank, got streams that end early on {ended} of"
                 f" {self.size} ranks ({here}); give every rank's stream the same number of rows"
             )
+
+    def _sum(self) -> None:
+        """The message summed over all ranks, in place; piece by piece, as the processor's cache holds a piece."""
+        for start in range(0, len(self._message), PIECE):
+            self._comm.Allreduce(None, self._message[start : start + PIECE])
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -243,7 +252,7 @@ class Ranks:
             if not type(error).__module__.startswith("mpi4py"):  # MPI itself failed: nobody can be told
                 self._blank()
                 self._message[_FAILED] = 1.0
-                self._comm.Allreduce(None, self._message)
+                self._sum()
                 self._comm.allgather(_told(error))
             raise
 
@@ -257,12 +266,3 @@ class Ranks:
 def _told(error: BaseException) -> str:
     """An error in words for the other ranks."""
     return f"{type(error).__name__}: {error}"
-
-
-def _views(flat: np.ndarray[Any, Any], shapes: list[tuple[tuple[int, ...], int]]) -> list[np.ndarray[Any, Any]]:
-    """The parts of a message."""
-    views, start = [], 0
-    for shape, size in shapes:
-        views.append(flat[start : start + size].reshape(shape))
-        start += size
-    return views

@@ -86,7 +86,7 @@ class Step:
         if twins.records:
             sources = [_contiguous(data) for data in sources]
         if ranks is not None:
-            objective.combine = ranks.combine
+            objective.combine_by(ranks.combine, ranks.grad)
         self._net, self._objective, self._sources, self._optimizer = net, objective, sources, optimizer
         self._ranks = ranks
         self._xp = net.backend.xp
