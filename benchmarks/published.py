@@ -21,7 +21,7 @@ class Figure:
     source: str
 
 
-_DATASHEET = "NVIDIA H100 datasheet, SXM, without sparsity"
+_DATASHEET = "NVIDIA H100 datasheet, SXM, without sparsity, as glennklockwood.com/garden/processors/h100 quotes it"
 _TUNING = "NCCL, src/graph/tuning.cc (commit b647562): what NCCL itself chooses its algorithm by"
 _MAINTAINER = "NCCL maintainer in NVIDIA/nccl-tests issue 212 and NVIDIA/nccl issue 1442"
 
@@ -36,11 +36,13 @@ FIGURES = {
     "memory": Figure(3.35e12, "byte/s", _DATASHEET),
     "share of memory": Figure(0.9, "", "assumed; a copy reaches about that"),
     "launch": Figure(4e-6, "s", "assumed; published figures for one kernel are 2 to 6 µs, less in a CUDA graph"),
-    "GPUs of a node": Figure(8, "", "NVIDIA DGX H100 datasheet"),
+    "GPUs of a node": Figure(8, "", "NVIDIA DGX H100"),
     "NVLink, line": Figure(450e9, "byte/s", f"{_DATASHEET} (900 GB/s both ways)"),
     "NVLink, ring": Figure(370e9, "byte/s", f"{_MAINTAINER}: bus bandwidth; NVIDIA/nccl issue 1455 measures it"),
     "NVLink SHARP, 8 GPUs": Figure(480e9, "byte/s", f"{_MAINTAINER}: bus bandwidth; 370 for 2 to 4 GPUs"),
-    "InfiniBand NDR, line": Figure(50e9, "byte/s", "NVIDIA DGX H100 datasheet: 400 Gb/s for each GPU"),
+    "InfiniBand NDR, line": Figure(
+        50e9, "byte/s", "a 400 Gb/s card for each GPU, as in NVIDIA DGX H100 and NVIDIA/nccl-tests issue 290"
+    ),
     "InfiniBand NDR": Figure(47e9, "byte/s", "NCCL maintainer in NVIDIA/nccl-tests issue 290: 46 to 48"),
     "ring, start": Figure(8.4e-6, "s", _TUNING),
     "ring, NVLink": Figure(3.4e-6, "s", _TUNING),

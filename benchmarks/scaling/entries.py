@@ -133,17 +133,20 @@ def reduce(plan: Plan) -> dict[str, Any]:
 
 
 def parts(plan: Plan) -> dict[str, Any]:
-    """What a step of `ranks` consists of, one after the other on one thread."""
+    """What a step of `ranks` consists of: on one thread alone, and on two ranks at once, which share memory."""
     sizes, batch = ([784, 64, 10], 128) if plan.quick else (NETWORK, BATCH)
-    repeats = 1 if plan.quick else 5
-    title = "Parts of that step alone, one thread"
-    answers, busy = turns(
-        {"": lambda: plan.ask("ranks", "parts", 1, sizes=sizes, batch=batch, repeats=repeats)}, plan.rounds
-    )
-    found = answers[""]
-    if isinstance(found, dict):
-        return entry(title, "ms", {"parts": found})
-    return entry(title, "ms", {name: [answer[name] for answer in found] for name in found[0]}, busy=busy)
+    options = {"sizes": sizes, "batch": batch, "repeats": 1 if plan.quick else 5}
+    work = {"": lambda: plan.ask("ranks", "parts", 1, **options)}
+    if launcher.missing() is None:
+        work[", on two ranks at once"] = lambda: plan.ask("ranks", "parts", 1, 2, at_once=True, **options)
+    answers, busy = turns(work, plan.rounds)
+    values: dict[str, Any] = {}
+    for where, found in answers.items():
+        if isinstance(found, dict):
+            values[f"parts{where}"] = found
+        else:
+            values |= {f"{name}{where}": [answer[name] for answer in found] for name in found[0]}
+    return entry("Parts of that step, one thread each", "ms", values, busy=busy)
 
 
 def stream_memory(plan: Plan) -> dict[str, Any]:

@@ -65,10 +65,15 @@ def reduce(sizes: list[int], seconds: float) -> dict[str, Any] | None:
     return None if comm.Get_rank() else answer
 
 
-def parts(sizes: list[int], batch: int, repeats: int) -> dict[str, float]:
-    """Seconds of what a step consists of: products of a whole and of half a batch, update, and the passes between."""
+def parts(sizes: list[int], batch: int, repeats: int, at_once: bool = False) -> dict[str, float] | None:
+    """Seconds of a step's parts, products of a whole and of half a batch and the update; the slowest rank's."""
+    meet = _nobody
+    if at_once:
+        from mpi4py import MPI
+
+        meet = MPI.COMM_WORLD.Barrier
     params = n_params(tuple(sizes))
-    answer = {f"products of {rows} rows": _products(sizes, rows, repeats) for rows in (batch, batch // 2)}
+    answer = {f"products of {rows} rows": _products(sizes, rows, repeats, meet) for rows in (batch, batch // 2)}
     rng = np.random.default_rng(0)
     grads = rng.standard_normal(params, dtype=np.float32)
     net = bpx.MLP(sizes, backend="numpy")
@@ -80,13 +85,20 @@ def parts(sizes: list[int], batch: int, repeats: int) -> dict[str, float]:
         nonlocal flat, state
         flat, state = optimizer.update(grads, state, flat, equations=equations)
 
-    answer["update"] = _timed(update, repeats)
+    answer["update"] = _timed(update, repeats, meet)
     one, other = grads.copy(), np.empty_like(grads)
-    answer["copy of the parameters"] = _timed(lambda: np.copyto(other, one), repeats)
-    return answer
+    answer["copy of the parameters"] = _timed(lambda: np.copyto(other, one), repeats, meet)
+    if not at_once:
+        return answer
+    slowest = {name: MPI.COMM_WORLD.allreduce(seconds, MPI.MAX) for name, seconds in answer.items()}
+    return None if MPI.COMM_WORLD.Get_rank() else slowest
 
 
-def _products(sizes: list[int], rows: int, repeats: int) -> float:
+def _nobody() -> None:
+    """Who is alone waits for nobody."""
+
+
+def _products(sizes: list[int], rows: int, repeats: int, meet: Callable[[], Any]) -> float:
     """The matrix products of a step, into arrays that are there."""
     layers = list(pairwise(sizes))
     weights = [W for W, _ in start_weights(sizes, "float32")]
@@ -104,14 +116,15 @@ def _products(sizes: list[int], rows: int, repeats: int) -> float:
         for a in (*outputs, *grads):
             a[...] = 1.0  # products of products would overflow
 
-    return _timed(work, repeats)
+    return _timed(work, repeats, meet)
 
 
-def _timed(work: Callable[[], Any], repeats: int) -> float:
+def _timed(work: Callable[[], Any], repeats: int, meet: Callable[[], Any]) -> float:
     """The median of some runs after one that does not count."""
     work()
     spent = []
     for _ in range(repeats):
+        meet()
         start = perf_counter()
         work()
         spent.append(perf_counter() - start)
