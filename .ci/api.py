@@ -1,0 +1,45 @@
+"""The API reference, by pdoc: ``python .ci/api.py FOLDER``. A warning, or a public name without an entry, is a failure."""
+
+import inspect
+import sys
+import warnings
+from pathlib import Path
+
+import pdoc
+
+import bpx
+
+# Public, but not in ``__all__``: they need an extra.
+WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "plotting")
+
+
+def main(folder: Path) -> None:
+    """Write the pages, and look for every public name in them."""
+    # pdoc reads a module's dictionary, where names that are imported when they are first used are not yet.
+    public = {name: getattr(bpx, name) for name in sorted({*bpx.__all__, *WITH_EXTRAS})}
+    for name, thing in public.items():
+        setattr(bpx, name, thing)
+    bpx.__all__[:] = public
+    modules = {name: thing for name, thing in public.items() if inspect.ismodule(thing)}
+    bpx.__doc__ += "\n\nModules: " + ", ".join(
+        f"[bpx.{name}]({thing.__name__.replace('.', '/')}.html)" for name, thing in modules.items()
+    )
+    pdoc.render.configure(docformat="numpy", show_source=False)
+    # Modules that are called by their own names are found in the package.
+    named = [thing.__name__ for name, thing in modules.items() if thing.__name__ != f"bpx.{name}"]
+    pdoc.pdoc("bpx", *named, output_directory=folder)
+
+    pages = {"bpx": [name for name in public if name not in modules]}
+    pages |= {thing.__name__: [n for n in thing.__all__ if not n.startswith("_")] for thing in modules.values()}
+    missing = []
+    for page, names in pages.items():
+        html = (folder / f"{page.replace('.', '/')}.html").read_text(encoding="utf-8")
+        missing += [f"{page}.{name}" for name in names if f'id="{name}"' not in html]
+    if missing:
+        sys.exit(f"no entry for {', '.join(missing)}")
+    print(f"{sum(map(len, pages.values()))} entries on {len(pages)} pages in {folder}")
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("error")
+    main(Path(sys.argv[1]))
