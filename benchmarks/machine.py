@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe", "name"]
+__all__ = ["describe", "name", "version_of"]
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 
@@ -23,7 +23,7 @@ def describe(threads: int) -> dict[str, Any]:
         "memory GB": _memory(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {"bpx-nn": _version("bpx-nn")} | {package: _version(package) for package in PACKAGES},
+        "versions": {"bpx-nn": version_of("bpx-nn")} | {package: version_of(package) for package in PACKAGES},
         "BLAS": _blas(),
         "threads": threads,
     }
@@ -58,7 +58,7 @@ def _memory() -> int | None:
         return None
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     """None where it is not installed."""
     try:
         return version(package)

@@ -15,7 +15,7 @@ from typing import Any
 from contenders import CONTENDERS
 from workloads import Workload
 
-__all__ = ["Processes"]
+__all__ = ["Processes", "Quiet", "own_environment"]
 
 # What makes a library take other kernels than its own choice for the processor.
 PINS = {"OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "MKL_DEBUG_CPU_TYPE", "ATEN_CPU_CAPABILITY"}
@@ -34,8 +34,7 @@ class Contending:
 
     def __init__(self, name: str, scratch: Path, threads: int, log: Any) -> None:
         variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-        own = {name: value for name, value in os.environ.items() if name not in PINS}
-        environment = own | dict.fromkeys(variables, str(threads)) | dict(CONTENDERS[name].environment)
+        environment = own_environment() | dict.fromkeys(variables, str(threads)) | dict(CONTENDERS[name].environment)
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER), name, str(scratch), str(threads)],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
@@ -66,6 +65,11 @@ class Contending:
         self.process.communicate()
 
 
+def own_environment() -> dict[str, str]:
+    """The variables of this process, without those that pin a library's kernels."""
+    return {name: value for name, value in os.environ.items() if name not in PINS}
+
+
 def machine_seconds() -> float:
     """Processor time that all processes of the machine used so far; 0 where /proc is missing."""
     try:
@@ -74,6 +78,29 @@ def machine_seconds() -> float:
         return 0.0
     user, nice, system, _, _, interrupts, soft_interrupts = map(int, fields[1:8])
     return (user + nice + system + interrupts + soft_interrupts) / os.sysconf("SC_CLK_TCK")
+
+
+class Quiet:
+    """Tells how much of a processor everything but this process and those it waited for has used.
+
+    Attributes
+    ----------
+    others : float
+        Once it has been left.
+    """
+
+    def __enter__(self) -> Quiet:
+        self._start = time.perf_counter(), machine_seconds(), self._own()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        start, machine, own = self._start
+        used = machine_seconds() - machine - (self._own() - own)
+        self.others = max(0.0, used) / max(time.perf_counter() - start, 1e-9)
+
+    @staticmethod
+    def _own() -> float:
+        return sum(os.times()[:4])
 
 
 class Processes:

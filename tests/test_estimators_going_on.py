@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier
 
 import bpx
+from bpx.faces.estimators import answers, regressor
 
 array_api_strict = pytest.importorskip("array_api_strict")
 
@@ -44,6 +47,31 @@ def test_dropout_and_dtype_asked_for_later_are_there():
     est.set_params(dropout=0.0, dtype="float32").fit(X, Y)
     assert est.coefs_[0].dtype == np.float32
     assert len(est.loss_curve_) == 4 * 3
+
+
+def test_dropout_may_be_a_number_a_list_or_an_array_and_become_another():
+    est = bpx.MLPRegressor(hidden_layer_sizes=(5, 4), max_iter=1, warm_start=True, dropout=np.array([0.1, 0.2]))
+    est.fit(X, X[:, 0])
+    networks = [est._net]
+    for rates in (np.array([0.1, 0.3]), [0.1, 0.3], np.float64(0.4), 0.4, (0.5, 0.0), np.array(0.25)):
+        est.set_params(dropout=rates).fit(X, X[:, 0])
+        assert est._net.dropout == tuple(np.broadcast_to(rates, 2))
+        networks.append(est._net)
+    # The same rates in another form are no change.
+    assert [a is b for a, b in pairwise(networks)] == [False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("method", ["predict", "score"])
+def test_a_regressor_looks_once_whether_it_is_fitted(monkeypatch, method):
+    est = bpx.MLPRegressor(hidden_layer_sizes=(3,), max_iter=1).fit(X, X[:, 0])
+    looked = []
+    check = answers.check_is_fitted
+    monkeypatch.setattr(answers, "check_is_fitted", lambda *given: looked.append(given) or check(*given))
+    getattr(est, method)(*(X, X[:, 0])[: 1 + (method == "score")])
+    assert len(looked) == 1
+    assert not hasattr(regressor, "check_is_fitted")
+    with pytest.raises(NotFittedError):
+        getattr(bpx.MLPRegressor(), method)(*(X, X[:, 0])[: 1 + (method == "score")])
 
 
 def test_what_decides_when_to_stop_can_change():

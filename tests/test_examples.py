@@ -12,8 +12,8 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = (
-    "animated_step", "digits", "digits_cg", "drop_in", "gallery", "larger_than_memory", "pattern", "two_moons",
-    "worked_step", "xor",
+    "animated_step", "digits", "digits_cg", "drop_in", "gallery", "larger_than_memory", "pattern", "tables",
+    "two_moons", "worked_step", "xor",
 )  # fmt: skip
 PICTURES = {"digits", "digits_cg", "two_moons"}
 NUMBER = re.compile(r"[-+]?\d+\.?\d*(?:e[-+]?\d+)?")

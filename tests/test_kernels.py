@@ -157,6 +157,21 @@ def test_a_loss_with_its_gradient_equals_the_formula(twins, rng, formula, kind, 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("formula", "kind"), FORMULAS.values(), ids=FORMULAS)
+def test_a_loss_on_each_networks_own_targets_equals_the_formula(twins, rng, formula, kind, weighted, dtype):
+    output = array(rng, (3, 7, 5), dtype)
+    target = np.stack([targets(rng, kind, 7, 5, dtype) for _ in range(3)])
+    weight = rng.random((3, 7, 1)).astype(dtype) if weighted else None
+    actual = twins.of(losses.value_and_grad)(np, formula, output, target, weight)
+    for k in range(3):
+        own = None if weight is None else weight[k]
+        expected = losses.value_and_grad(np, formula, output[k], target[k], own)
+        same(actual[0][k], expected[0], terms=4)
+        same(actual[1][k], expected[1])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("formula", "kind"), FORMULAS.values(), ids=FORMULAS)
 def test_a_loss_of_what_is_not_finite_is_as_the_formulas(twins, rng, formula, kind, bad, dtype):
@@ -214,6 +229,15 @@ def test_gathers_and_small_sums_equal_the_formulas(twins, rng, dtype):
         weight = array(rng, shape, dtype)
         np.testing.assert_array_equal(fast.gather(np, weight, index, axis=-2), weight[..., index, :])
         same(fast.weight_sum(np, weight), linear.weight_sum(np, weight))
+    own = rng.integers(0, 9, (3, 4))  # each network's rows
+    for shape in ((9,), (9, 5)):
+        x = array(rng, shape, dtype)
+        for gather in (fast.gather, linear.gather):
+            np.testing.assert_array_equal(gather(np, x, own), x[own])
+    for gather in (fast.gather, linear.gather):
+        one, each = array(rng, (9, 1), dtype), array(rng, (3, 9, 1), dtype)
+        np.testing.assert_array_equal(gather(np, one, own, axis=-2), one[own])
+        np.testing.assert_array_equal(gather(np, each, own, axis=-2), np.take_along_axis(each, own[..., None], 1))
     a, mask = array(rng, (3, 4, 5), dtype), array(rng, (4, 5), dtype)
     np.testing.assert_array_equal(fast.times(np, a, mask), a * mask)
     np.testing.assert_array_equal(fast.times(np, a, mask[None], out=a.copy()), a * mask)
@@ -280,6 +304,35 @@ def test_five_updates_equal_the_formulas(twins, rng, name, hyper, rate, layout, 
         runs.append([params, *moments])
     for actual, expected in zip(*reversed(runs), strict=True):
         same(actual, expected, terms=4, least=1.0)  # what the numbers were before the updates
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rate", [0.01, "each network's"])
+@pytest.mark.parametrize(("name", "hyper"), [(name, h) for name, all_of in UPDATES.items() for h in all_of])
+def test_updates_with_each_networks_hyperparameters_equal_those_of_the_networks(twins, rng, name, hyper, rate, dtype):
+    k = 3
+    factors = np.array([1.0, 0.9, 0.5])
+    rates = np.array([0.01] * k if rate == 0.01 else [0.01, 0.02, 0.1])
+    rates = rates.astype(dtype).astype(np.float64)
+    each = [[h if isinstance(h, bool) else float(np.dtype(dtype).type(h * f)) for h in hyper] for f in factors]
+    lists = [
+        h if isinstance(h, bool) else np.array([own[i] for own in each], dtype)[:, None] for i, h in enumerate(hyper)
+    ]
+    start = array(rng, (k, 41), dtype)
+    params, *moments = start.copy(), *(np.zeros_like(start) for _ in range(MOMENTS[name]))
+    alone = [[start[i].copy(), *(np.zeros_like(start[i]) for _ in moments)] for i in range(k)]
+    for t in range(1, 6):
+        counted = (t,) if name == "adam" else ()
+        grads = array(rng, (k, 41), dtype)
+        given = rate if rate == 0.01 else rates.astype(dtype)[:, None]
+        result = getattr(twins.module(updates), name)(np, grads, *moments, params, *counted, given, *lists)
+        params, *moments = result if isinstance(result, tuple) else (result,)
+        for i, (own_params, *own_moments) in enumerate(alone):
+            own = getattr(updates, name)(np, grads[i], *own_moments, own_params, *counted, float(rates[i]), *each[i])
+            alone[i] = list(own if isinstance(own, tuple) else (own,))
+    for i, own in enumerate(alone):
+        for actual, expected in zip([params, *moments], own, strict=True):
+            same(actual[i], expected, terms=16, least=1.0)
 
 
 # ---------------------------------------------------------------------- training

@@ -15,7 +15,7 @@ try:
 except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["open_regular", "write"]
+__all__ = ["check", "open_regular", "write"]
 
 Path = str | os.PathLike[str]
 
@@ -38,11 +38,8 @@ def write(path: Path, data: bytes) -> None:
     OSError
         As `open` would: no such folder, no permission, no space. The temporary file is removed.
     """
-    target = os.path.realpath(os.fspath(path))
+    target, mode = _destination(path)
     folder, name = os.path.split(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "expected an existing folder to write into; create it first", folder)
-    mode = _replaceable(target)
     prefix = f".{name[:40]}."
     _remove_abandoned(folder, prefix)
     temporary, file = _create(folder, prefix)
@@ -63,6 +60,28 @@ def write(path: Path, data: bytes) -> None:
             os.unlink(temporary)
         raise
     _flush_folder(folder)
+
+
+def check(path: Path) -> None:
+    """Refuse, before hours of work, a path that `write` could not write to; writes nothing itself.
+
+    Raises
+    ------
+    OSError
+        As `write`.
+    """
+    folder = os.path.dirname(_destination(path)[0])
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "expected a folder that may be written into", folder)
+
+
+def _destination(path: Path) -> tuple[str, int | None]:
+    """Where a path leads, links followed, and the permissions of what is there."""
+    target = os.path.realpath(os.fspath(path))
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "expected an existing folder to write into; create it first", folder)
+    return target, _replaceable(target)
 
 
 def _replaceable(target: str) -> int | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bpx.files.container import Arrays, Table
 
-__all__ = ["SafetensorsFile", "to_bytes"]
+__all__ = ["SafetensorsFile", "check_installed", "to_bytes"]
 
 CODES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
@@ -31,6 +31,11 @@ def _library() -> Any:
             "files in the safetensors form need safetensors: pip install 'bpx-nn[io]'; the .npz form needs NumPy alone"
         ) from error
     return safetensors
+
+
+def check_installed() -> None:
+    """Raise ImportError, which names the extra, where safetensors is not there."""
+    _library()
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:

@@ -11,8 +11,17 @@ __all__ = ["accumulate", "add_penalty", "column_sums", "gather", "penalty", "pro
 
 
 def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
-    """The rows of a batch: those of `x` (n, ...) that `index` (m,) names, or along another axis."""
-    return xp.take(x, index, axis=axis)
+    """The rows of a batch: those of `x` (n, ...) that `index` (m,) names, or along another axis.
+
+    An index (K, m) names other rows for each network of a stack: of an `x` (n, ...) that all share, with axis 0, or of
+    its own part of an `x` (K, n, k), with axis -2; the result is (K, m, ...).
+    """
+    if index.ndim == 1:
+        return xp.take(x, index, axis=axis)
+    if x.ndim == 3 and axis == -2:
+        first = x.shape[1] * xp.arange(x.shape[0], dtype=index.dtype, device=index.device)
+        x, index = xp.reshape(x, (-1, x.shape[2])), index + first[:, None]
+    return xp.reshape(xp.take(x, xp.reshape(index, (-1,)), axis=0), (*index.shape, *x.shape[1:]))
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:

@@ -110,7 +110,7 @@ def value_and_grad(
     output : Array of shape (..., n, k)
         Outputs or pre-activations.
     target : Array of shape (n, k), or (n,) of integers
-        Targets.
+        Targets; (..., n, k) or (..., n) where each network of a stack has its own.
     weight : Array of shape (n, 1) or (..., n, 1), optional
         Sample weights, not negative. Samples whose weights are all zero give a loss and a gradient of zero.
     out : Array, optional

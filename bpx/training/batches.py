@@ -33,7 +33,8 @@ __all__ = [
 
 SAMPLINGS = ("shuffle", "sequential", "replacement")
 
-# Host indices of an epoch's samples; None is the order they have.
+# Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
+# have.
 Order = np.ndarray[Any, np.dtype[np.int64]] | None
 
 
@@ -52,7 +53,7 @@ class Batch(NamedTuple):
     ----------
     source : int
         Which of the feed's sources they are in.
-    rows, on_device : integer array of shape (n,), or None for all rows in their order
+    rows, on_device : integer array of shape (n,), (K, n) for each network's own, or None for all rows in their order
         On the host and on the device.
     n : int
         How many.
@@ -148,26 +149,36 @@ class SparseRows:
         self.shape = matrix.shape
 
     def dense(self, rows: Any) -> Array:
-        """Those rows (a slice or host indices), as a dense array of the backend."""
-        return self._backend.asarray(self._matrix[rows].toarray(), self._dtype)
+        """Those rows (a slice, or host indices of any shape), as a dense array of the backend."""
+        return self._backend.asarray(self._rows(rows), self._dtype)
 
     def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
         """The same, into a NumPy array."""
-        out[...] = self._matrix[rows].toarray()
+        out[...] = self._rows(rows)
+
+    def _rows(self, rows: Any) -> Any:
+        """The same, as SciPy gives it."""
+        if isinstance(rows, slice) or rows.ndim == 1:
+            return self._matrix[rows].toarray()
+        return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
 
 
 def chunks(data: Any, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense, streams are read)."""
+    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense, streams are read).
+
+    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), slices of each.
+    """
     if hasattr(data, "parts"):
         for part in data.parts():
             yield from chunks(part, size)
         return
-    for start in range(0, data.X.shape[0], size):
-        stop = min(start + size, data.X.shape[0])
-        sparse = isinstance(data.X, SparseRows)
-        X = data.X.dense(slice(start, stop)) if sparse else data.X[start:stop, ...]
-        weight = None if data.weight is None else data.weight[..., start:stop, :]
-        yield Data(X, data.y[start:stop, ...], weight)
+    n, sparse = data.X.shape[-2], isinstance(data.X, SparseRows)
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        X = data.X.dense(rows) if sparse else data.X[..., rows, :]
+        weight = None if data.weight is None else data.weight[..., rows, :]
+        own = not sparse and data.X.ndim == 3
+        yield Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
 
 
 @final
@@ -183,7 +194,8 @@ class ArrayFeed(Feed):
     size : int
         Rows of a batch; the last of an epoch is smaller where the samples are no multiple of it.
     order : callable
-        ``order()`` gives the host indices of an epoch's samples, or None for the order they have.
+        ``order()`` gives the host indices of an epoch's samples, or None for the order they have; of shape (K, n) they
+        give each network of a stack its own.
     ranks : Ranks, optional
         Processes that share each batch.
     """
@@ -210,11 +222,11 @@ class ArrayFeed(Feed):
                     yield Batch(0, None, None, n)
                 return
             order = np.arange(n, dtype=np.int64)
-        index = self._backend.asarray(order)
+        n, index = order.shape[-1], self._backend.asarray(order)
         for start in range(first * size, n, size):
             stop, own = min(start + size, n), 0
             if self._ranks is not None:
                 share = self._ranks.share(stop - start)
                 start, stop, own = start + share.start, start + share.stop, share.start
-            rows = order[start:stop]
-            yield Batch(0, rows, rows if index is order else index[start:stop], stop - start, own)
+            rows = order[..., start:stop]
+            yield Batch(0, rows, rows if index is order else index[..., start:stop], stop - start, own)

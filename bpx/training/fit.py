@@ -15,10 +15,10 @@ from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import ArrayFeed, Data, Feed, Sampler, check_batch_size, check_sampling
+from bpx.training.batches import check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
-from bpx.training.gate import gate, gate_validation
+from bpx.training.feeding import feed_of, held_out_of
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
 from bpx.training.parallel import Ranks, join
@@ -26,7 +26,7 @@ from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.streams.stream import Stream, is_stream, stream
+from bpx.training.streams.stream import is_stream
 
 __all__ = ["fit"]
 
@@ -159,8 +159,8 @@ def fit(
         if solver is not None:
             _check_solver(solver, X, y, checkpoint, ranks)
         objective = Objective(net, chosen, l2)
-        feed, size = _feed(net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks)
-        held_out = None if validation is None else _validation(net, validation, chosen, ranks)
+        feed, size = feed_of(net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks)
+        held_out = None if validation is None else held_out_of(net, validation, chosen, ranks)
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
         how = solver or first_order
@@ -216,47 +216,6 @@ def _train_with_first(descent: Descent, run: Run, objective: Objective, saved: A
             assert reason is not None
             return reason
     return descent.train(run, objective)
-
-
-def _feed(
-    net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any, batch_size: int | None, sampling: str,
-    seed: int, ranks: Ranks | None,
-) -> tuple[Feed, int]:  # fmt: skip
-    """The data as batches, and how many rows a batch has (0: as they come)."""
-    if is_stream(X, y):
-        from bpx.training.streams.feed import feed_of, fits, read_whole
-
-        given = X if isinstance(X, Stream) else stream(X, y, sample_weight)
-        if isinstance(X, Stream) and (y is not None or sample_weight is not None):
-            raise TypeError("y, sample_weight: expected None, as the stream has its own; give them to bpx.stream")
-        if not fits(given, net, loss):
-            if sampling == "replacement":
-                raise ValueError("sampling: expected 'shuffle' or 'sequential' for a stream, got 'replacement'")
-            if isinstance(class_weight, str):
-                raise ValueError("class_weight: expected a dict for a stream, whose classes are not counted before"
-                                 f" training, got {class_weight!r}")  # fmt: skip
-            found = feed_of(net, given, loss, class_weight, batch_size, sampling, seed, ranks)
-            return found, found.size
-        X, y, sample_weight = read_whole(given)
-    if y is None:
-        raise TypeError("y: expected targets, got None; only a stream of batches (X, y) has its own")
-    data = gate(net, X, y, loss, sample_weight, class_weight)
-    size = check_batch_size(batch_size, data.X.shape[0])
-    return ArrayFeed(net.backend, data, size, Sampler(sampling, data.X.shape[0], size, seed), ranks), size
-
-
-def _validation(net: MLP, validation: Any, loss: Loss, ranks: Ranks | None) -> Any:
-    """Validation data, or this rank's share of them."""
-    pair = isinstance(validation, (tuple, list)) and len(validation) in (2, 3)
-    if isinstance(validation, Stream) or (pair and is_stream(validation[0], validation[1])):
-        from bpx.training.streams.feed import in_order
-
-        return in_order(validation if isinstance(validation, Stream) else stream(*validation), net, loss, ranks)
-    data = gate_validation(net, validation, loss)
-    if ranks is None:
-        return data
-    own = ranks.share(data.X.shape[0])
-    return Data(data.X[own, ...], data.y[own, ...], None if data.weight is None else data.weight[..., own, :])
 
 
 def _check_rules(stop: Any) -> list[StopRule]:

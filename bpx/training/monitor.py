@@ -291,7 +291,7 @@ class Run:
         xp, to_host = self.net.backend.xp, self.net.backend.to_host
         total, weights = 0.0, 0.0
         for part in chunks(data, CHUNK):
-            weight = part.X.shape[0] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
+            weight = part.X.shape[-2] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
             total = total + self._plain.value(*part) * weight
             weights = weights + weight
         host = np.asarray(total) if isinstance(total, float) else to_host(total)

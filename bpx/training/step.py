@@ -188,7 +188,7 @@ class Step:
         if self._ranks is not None:
             counted = self._ranks.weight
         else:
-            counted = X.shape[0] if self._by_rows else self._linear.weight_sum(xp, weight)
+            counted = X.shape[-2] if self._by_rows else self._linear.weight_sum(xp, weight)
         self.total = self._linear.accumulate(xp, self.total, loss, counted)
         if not self._by_rows:
             self.weights = self._linear.accumulate(xp, self.weights, counted, 1)
@@ -209,8 +209,8 @@ class Step:
         """Those rows of a sparse matrix."""
         if not self._records:
             return sparse.dense(rows)
-        n = sparse.shape[0] if isinstance(rows, slice) else rows.shape[0]
-        X = np.empty((n, sparse.shape[1]), dtype=self._net.flat.dtype)
+        lead = sparse.shape[:1] if isinstance(rows, slice) else rows.shape
+        X = np.empty((*lead, sparse.shape[1]), dtype=self._net.flat.dtype)
         launch(sparse.fill, rows, X)
         return X
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from copy import copy
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -22,10 +22,23 @@ from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.mlp import MLP
 
-__all__ = ["BaseMLP"]
+__all__ = ["BaseMLP", "Ready", "take_rows"]
 
 HostArray = np.ndarray[Any, Any]
 LOGISTIC = ("logistic", "sigmoid")
+
+
+class Ready(NamedTuple):
+    """What training begins with; `parts` are the rows to train on and held out, where early stopping split them."""
+
+    X: Any
+    target: Any
+    weight: Any
+    held_out: Any
+    random: np.random.RandomState
+    y: Any
+    sample_weight: Any
+    parts: tuple[HostArray, HostArray] | None
 
 
 class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[misc]
@@ -83,6 +96,20 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
     ) -> BaseMLP:
         """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
+        ready = self._prepare(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+        self._training = True
+        try:
+            shown = ready.y, ready.sample_weight
+            train(self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown)
+        finally:
+            del self._training
+        return self
+
+    def _prepare(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, X_val: Any = None, y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Ready:  # fmt: skip
+        """Everything before the first step: data checked, the network made where it is the first pass."""
         sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
@@ -104,24 +131,19 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         else:
             self._take_changes(backend)
 
-        held_out = None
+        held_out = parts = None
         if X_val is not None:
             X_val, y_val = self._validate_validation(X_val, y_val)
             held_out = (X_val, y_val, sample_weight_val)
         elif y_val is not None or sample_weight_val is not None:
             raise ValueError("y_val and sample_weight_val need X_val")
         elif self.early_stopping and scipy(self) is None:
-            kept_rows, test = self._split(target, random)
-            held_out = (_rows(X, test), _rows(y, test), _rows(sample_weight, test))
+            kept_rows, test = parts = self._split(target, random)
+            held_out = (take_rows(X, test), take_rows(y, test), take_rows(sample_weight, test))
             X, target, weight, y, sample_weight = (
-                _rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
+                take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
-        self._training = True
-        try:
-            train(self, X, target, weight, held_out, random, incremental, (y, sample_weight))
-        finally:
-            del self._training
-        return self
+        return Ready(X, target, weight, held_out, random, y, sample_weight, parts)
 
     def _take_changes(self, backend: Backend) -> None:
         """Before training goes on: what parameters ask for now that they did not when the network was made."""
@@ -147,7 +169,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     def _made_of(self) -> Any:
         """The parameters that a network is made of."""
-        return (self.activation, self.output_activation, self.dropout, self.dtype)
+        return (self.activation, self.output_activation, _plain(self.dropout), self.dtype)
 
     def _watches(self) -> Any:
         """The parameters that say what decides when to stop."""
@@ -241,7 +263,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             output = self.output_activation
             self.out_activation_ = output if isinstance(output, str) else output.name
         hidden = list(self.activation) if isinstance(self.activation, (list, tuple)) else self.activation
-        dropout = list(self.dropout) if isinstance(self.dropout, (list, tuple)) else self.dropout
+        dropout = _plain(self.dropout)
         self._made = self._made_of()
         return MLP(sizes, hidden, output, init="zeros", dropout=dropout, dtype=dtype, seed=seed, backend=backend,
                    stack=stack)  # fmt: skip
@@ -279,7 +301,12 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
     _stratifies = False
 
 
-def _rows(a: Any, index: HostArray) -> Any:
+def _plain(rates: Any) -> Any:
+    """One rate as a float, several as a list: these can be compared."""
+    return np.asarray(rates).tolist()
+
+
+def take_rows(a: Any, index: HostArray) -> Any:
     """Some rows of host data, of a device array, or of nothing."""
     if a is None or library_of(a) == "host":
         return None if a is None else a[index]

@@ -61,6 +61,8 @@ class EpochEnd(StopRule):
         ``metric(run)`` is a validation metric where larger is better; None: the training loss is watched.
     restore_best : bool
         Whether the parameters of the best epoch come back at the end.
+    rows : int, optional
+        That an epoch visits; None: all of the data's.
 
     Attributes
     ----------
@@ -75,8 +77,14 @@ class EpochEnd(StopRule):
     reason: ClassVar = StopReason.PATIENCE
 
     def __init__(
-        self, estimator: Any, rate: EpochRate | None, metric: Callable[[Run], Any] | None, restore_best: bool
+        self,
+        estimator: Any,
+        rate: EpochRate | None,
+        metric: Callable[[Run], Any] | None,
+        restore_best: bool,
+        rows: int | None = None,
     ) -> None:
+        self.rows = rows
         self.estimator, self.rate, self.metric, self.restore_best = estimator, rate, metric, restore_best
         self.waited: Any = 0
         self.best: Any = -np.inf
@@ -99,7 +107,7 @@ class EpochEnd(StopRule):
     def check(self, state: State, run: Run) -> tuple[State, Any]:
         est = self.estimator
         est.n_iter_ += 1
-        est.t_ += run.data.X.shape[0]
+        est.t_ += self.rows or run.data.X.shape[0]
         # With restarts, the smallest loss of any is the one whose network may win.
         est.loss_ = float(np.fmin.reduce(np.atleast_1d(run.loss)))
         est.loss_curve_ = [*est.loss_curve_, est.loss_]
@@ -147,7 +155,8 @@ class EpochEnd(StopRule):
         self.values.append(value)
         self.epochs = np.where(going, self.epochs + 1, self.epochs)
         self.last = np.where(going, value, self.last)
-        worse = value < self.best + est.tol
+        # A loss that is not a number would keep a stack waiting, whose other networks are done.
+        worse = ~(value >= self.best + est.tol) if self.done.ndim else value < self.best + est.tol
         self.waited = np.where(going, np.where(worse, self.waited + 1, 0), self.waited)
         better = (value > self.best) & going
         self.restores = self.restores or bool(np.any(better))

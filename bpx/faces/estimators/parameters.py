@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
 from bpx.faces.estimators.running import STOCHASTIC, scipy
@@ -26,7 +27,7 @@ MORE: dict[str, Any] = {
     "device": [object],
     "dtype": [StrOptions({"float32", "float64"}), None],
     "output_activation": [StrOptions(OUTPUT), Activation, None],
-    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple],
+    "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple, np.ndarray],
     "l1": [Interval(Real, 0, None, closed="left")],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
     "monitor": [StrOptions({"loss", "validation_loss", "validation_score"}), callable, None],
@@ -90,7 +91,7 @@ SHARED = """
         Of the network; None is that of the data, as in scikit-learn.
     output_activation : str, Activation or None, default=None
         None is the one that belongs to the targets.
-    dropout : float or list with one per hidden layer, default=0.0
+    dropout : float, or list or array with one per hidden layer, default=0.0
         Share of a hidden layer's outputs dropped in training.
     l1 : float, default=0.0
         L1 penalty, divided like `alpha`.

@@ -10,7 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.neural_network import MLPRegressor as _ScikitRegressor
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.validation import column_or_1d
 
 from bpx.backend.base import library_of
 from bpx.faces.estimators.base import BaseMLP
@@ -73,13 +73,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
     def predict(self, X):  # type: ignore[no-untyped-def]
         """Numbers for `X`, of shape (n,), or (n, n_outputs) where there are several."""
-        check_is_fitted(self)
         output = self._as_given(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 
     def score(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
         """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
-        check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
             return super().score(X, y, sample_weight)
         return self._score(X, y, sample_weight)

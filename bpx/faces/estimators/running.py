@@ -19,6 +19,7 @@ from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
+from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
 from bpx.training.batches import ArrayFeed, Data
@@ -31,7 +32,7 @@ from bpx.training.plan import plain
 from bpx.training.progress import progress_callbacks
 from bpx.training.solvers import SciPy
 
-__all__ = ["STOCHASTIC", "scipy", "scores", "train"]
+__all__ = ["STOCHASTIC", "batch_size", "first_order", "restores", "scipy", "scores", "take_member", "train"]
 
 STOCHASTIC = ("sgd", "adam")
 
@@ -49,6 +50,11 @@ def scipy(est: Any) -> SciPy | None:
 def scores(est: Any) -> bool:
     """Whether a score is computed after each epoch, not only a loss."""
     return callable(est.monitor) or est.monitor == "validation_score" or (est.monitor is None and est.early_stopping)
+
+
+def restores(est: Any) -> bool:
+    """Whether the best epoch's weights come back at the end."""
+    return bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
 
 
 def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
@@ -94,7 +100,7 @@ def train(
     epochs = 1 if incremental else est.max_iter
     ticker = Ticker(est, epochs)
     hooks += ticker.hooks
-    restore = bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
+    restore = restores(est)
     est.n_iter_ = 0
     if solver is not None and est.clip_norm is not None:
         raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
@@ -249,11 +255,15 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     """Of several restarts keep the network that is best at what is watched, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
     worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
-    k = int(np.argmax(worth))
+    est.losses_of_restarts_ = np.asarray(run.history.loss)[epoch_end.epochs - 1, np.arange(len(worth))]
+    take_member(est, est._net, run, epoch_end, int(np.argmax(worth)))
+
+
+def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> None:
+    """Give an estimator network `k` of a stack, and its curves."""
     epochs = int(epoch_end.epochs[k])
     losses = np.asarray(run.history.loss)
-    est.losses_of_restarts_ = losses[epoch_end.epochs - 1, np.arange(len(worth))]
-    est.n_iter_, est.t_ = epochs, epochs * run.data.X.shape[0]
+    est.n_iter_, est.t_ = epochs, epochs * (epoch_end.rows or run.data.X.shape[0])
     est.loss_curve_ = losses[:epochs, k].tolist()
     est.loss_ = est.loss_curve_[-1]
     if run.history.val_loss:
@@ -263,5 +273,5 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     else:
         est.validation_scores_ = [float(value[k]) for value in epoch_end.values[:epochs]]
         est.best_validation_score_ = float(epoch_end.best[k])
-    est._net = est._net.member(k)
+    est._net = stack.member(k)
     est._resume = None

@@ -20,8 +20,8 @@ __all__ = ["value_and_grad"]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
-# ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (n, k) or
-# labels (n,), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
+# ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (1 or K, n, k)
+# or labels (1 or K, n), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
 Fused = Callable[[Array, Array, Array, float, Array, Array, Array], None]
 
 
@@ -33,11 +33,11 @@ def _squared_error(
     networks, n, k = output.shape
     zero = grad.dtype.type(0.0)
     for network in range(networks):
-        shared, loss = network if share.shape[0] > 1 else 0, 0.0
+        shared, own, loss = network if share.shape[0] > 1 else 0, network if target.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, row = share[shared, i, 0], zero
             for j in range(k):
-                residual = output[network, i, j] - target[i, j]
+                residual = output[network, i, j] - target[own, i, j]
                 row += residual * residual
                 grad[network, i, j] = residual * part
             loss += 0.5 * row * part
@@ -63,14 +63,14 @@ def _softmax_labels(shifted: Array, target: Array, share: Array, cap: float, gra
     networks, n, k = shifted.shape
     one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
     for network in range(networks):
-        shared, loss = network if share.shape[0] > 1 else 0, 0.0
+        shared, own, loss = network if share.shape[0] > 1 else 0, network if target.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, total, row = share[shared, i, 0], zero, zero
             for j in range(k):
                 total += grad[network, i, j]
             log_total = math.log(total)
             for j in range(k):
-                p = one if target[i] == j else zero
+                p = one if target[own, i] == j else zero
                 value = -p * (shifted[network, i, j] - log_total)
                 row += most if value > most else value
                 grad[network, i, j] = (grad[network, i, j] / total - p) * part
@@ -84,17 +84,17 @@ def _softmax_rows(shifted: Array, target: Array, share: Array, cap: float, grad:
     networks, n, k = shifted.shape
     zero, most = grad.dtype.type(0.0), grad.dtype.type(cap)
     for network in range(networks):
-        shared, loss = network if share.shape[0] > 1 else 0, 0.0
+        shared, own, loss = network if share.shape[0] > 1 else 0, network if target.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, total, mass, row = share[shared, i, 0], zero, zero, zero
             for j in range(k):
                 total += grad[network, i, j]
-                mass += target[i, j]
+                mass += target[own, i, j]
             log_total, scale = math.log(total), mass / total
             for j in range(k):
-                value = -target[i, j] * (shifted[network, i, j] - log_total)
+                value = -target[own, i, j] * (shifted[network, i, j] - log_total)
                 row += most if value > most else value
-                grad[network, i, j] = (grad[network, i, j] * scale - target[i, j]) * part
+                grad[network, i, j] = (grad[network, i, j] * scale - target[own, i, j]) * part
             loss += row * part
         losses[network] = loss
 
@@ -104,7 +104,7 @@ def _cross_entropy_with_softmax(
 ) -> None:
     _below_row_maximum(output, shifted)
     np.exp(shifted, grad)
-    loss = _softmax_labels if target.ndim == 1 else _softmax_rows
+    loss = _softmax_labels if target.ndim == 2 else _softmax_rows
     loss(shifted, target, share, cap, grad, losses)
 
 
@@ -114,11 +114,11 @@ def _sigmoid_rows(z: Array, target: Array, share: Array, cap: float, tail: Array
     networks, n, k = z.shape
     one, zero, most = grad.dtype.type(1.0), grad.dtype.type(0.0), grad.dtype.type(cap)
     for network in range(networks):
-        shared, loss = network if share.shape[0] > 1 else 0, 0.0
+        shared, own, loss = network if share.shape[0] > 1 else 0, network if target.shape[0] > 1 else 0, 0.0
         for i in range(n):
             part, row = share[shared, i, 0], zero
             for j in range(k):
-                t, y, e = z[network, i, j], target[i, j], grad[network, i, j]
+                t, y, e = z[network, i, j], target[own, i, j], grad[network, i, j]
                 value = (zero if t < 0 else t) - y * t + tail[network, i, j]
                 row += most if value > most else value
                 grad[network, i, j] = ((e if t < 0 else one) / (one + e) - y) * part
@@ -167,11 +167,14 @@ def value_and_grad(
     loss = _FUSED.get(getattr(formula, "__name__", ""))
     if loss is None or getattr(formula, "__module__", "") != "bpx.formulas.losses" or not is_plain(output):
         return NotImplemented
-    if target.ndim == 1 and target.dtype.kind in "iu" and loss is _cross_entropy_with_softmax:
-        if target.shape[0] != output.shape[-2]:
+    if target.dtype.kind in "iu" and loss is _cross_entropy_with_softmax:
+        if target.shape not in (output.shape[-2:-1], output.shape[:-1]):
             return NotImplemented
-    elif target.shape != output.shape[-2:] or not is_plain(output, target):
+        target = target.reshape(-1, output.shape[-2])
+    elif target.shape not in (output.shape[-2:], output.shape) or not is_plain(output, target):
         return NotImplemented
+    else:
+        target = target.reshape(-1, *output.shape[-2:])
     if weight is None:
         share = np.full((1, output.shape[-2], 1), 1.0 / output.shape[-2], dtype=output.dtype)
     else:

@@ -1,8 +1,8 @@
 """Twins of `bpx.formulas.updates`: every update in one pass over the flat vector.
 
 The step's number and the learning rate come as arrays of no dimension, which a recorded step reads anew each time.
-Scalars are computed in float64 and rounded once to the vector's dtype, as the formulas' are. A stack whose networks
-share their hyperparameters is one long vector; others take the formula.
+Scalars are computed in float64 and rounded once to the vector's dtype, as the formulas' are. Vectors have shape (K, p);
+of a hyperparameter there is one number, for all, or one for each network.
 """
 
 from __future__ import annotations
@@ -52,62 +52,75 @@ def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
 
 @compiled
 def _gradient_descent(grads: Array, params: Array, learning_rate: Array) -> None:
-    rate = params.dtype.type(learning_rate[()])
-    for i in range(params.size):
-        params[i] -= rate * grads[i]
+    for network in range(params.shape[0]):
+        g, p = grads[network], params[network]
+        rate = p.dtype.type(learning_rate[network if learning_rate.size > 1 else 0])
+        for i in range(p.size):
+            p[i] -= rate * g[i]
 
 
 def gradient_descent(xp: Namespace, grads: Array, params: Array, learning_rate: Hyper) -> Array:
     """Without the vector r g in between."""
-    if not is_number(learning_rate) or not is_plain(grads, params):
+    if not _are_numbers(learning_rate) or not is_plain(grads, params):
         return NotImplemented
-    launch(_gradient_descent, grads.reshape(-1), params.reshape(-1), _cell(learning_rate))
+    launch(_gradient_descent, *_rows(grads, params), _live(learning_rate))
     return params
 
 
 @compiled
-def _momentum(grads: Array, velocity: Array, params: Array, learning_rate: Array, friction: Any, nesterov: Any) -> None:
-    rate, kept = params.dtype.type(learning_rate[()]), params.dtype.type(friction)
-    if nesterov:
-        for i in range(params.size):
-            push = rate * grads[i]
-            velocity[i] = kept * velocity[i] - push
-            params[i] += kept * velocity[i] - push
-    else:
-        for i in range(params.size):
-            velocity[i] = kept * velocity[i] - rate * grads[i]
-            params[i] += velocity[i]
+def _momentum(
+    grads: Array, velocity: Array, params: Array, learning_rate: Array, frictions: Array, nesterov: Any
+) -> None:
+    for network in range(params.shape[0]):
+        g, v, p = grads[network], velocity[network], params[network]
+        rate = p.dtype.type(learning_rate[network if learning_rate.size > 1 else 0])
+        kept = p.dtype.type(frictions[0, network if frictions.shape[1] > 1 else 0])
+        if nesterov:
+            for i in range(p.size):
+                push = rate * g[i]
+                v[i] = kept * v[i] - push
+                p[i] += kept * v[i] - push
+        else:
+            for i in range(p.size):
+                v[i] = kept * v[i] - rate * g[i]
+                p[i] += v[i]
 
 
 def momentum(
     xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, friction: Hyper, nesterov: bool
 ) -> tuple[Array, Array]:
     """Velocity and parameters together, r g once."""
-    if not is_number(learning_rate, friction) or not is_plain(grads, velocity, params):
+    if not _are_numbers(learning_rate, friction) or not is_plain(grads, velocity, params):
         return NotImplemented
-    flat = grads.reshape(-1), velocity.reshape(-1), params.reshape(-1)
-    launch(_momentum, *flat, _cell(learning_rate), float(friction), bool(nesterov))
+    rows = _rows(grads, velocity, params)
+    launch(_momentum, *rows, _live(learning_rate), _fixed(friction), bool(nesterov))
     return params, velocity
 
 
 @compiled
-def _scaled(grads: Array, square: Array, params: Array, learning_rate: Array, rho: Any, new: Any, epsilon: Any) -> None:
-    """s <- rho s + new g^2; p <- p - r g / (sqrt(s) + eps): both RMSprop (new = 1 - rho) and Adagrad (both 1)."""
+def _scaled(grads: Array, square: Array, params: Array, learning_rate: Array, numbers: Array) -> None:
+    """s <- rho s + new g^2; p <- p - r g / (sqrt(s) + eps): both RMSprop (new = 1 - rho) and Adagrad (both 1).
+
+    `numbers` are rho, new and epsilon.
+    """
     dtype = params.dtype.type
-    rate, old, share, small = dtype(learning_rate[()]), dtype(rho), dtype(new), dtype(epsilon)
-    for i in range(params.size):
-        square[i] = old * square[i] + share * (grads[i] * grads[i])
-        params[i] -= rate * (grads[i] / (np.sqrt(square[i]) + small))
+    for network in range(params.shape[0]):
+        g, s, p = grads[network], square[network], params[network]
+        own = network if numbers.shape[1] > 1 else 0
+        rate = dtype(learning_rate[network if learning_rate.size > 1 else 0])
+        old, share, small = dtype(numbers[0, own]), dtype(numbers[1, own]), dtype(numbers[2, own])
+        for i in range(p.size):
+            s[i] = old * s[i] + share * (g[i] * g[i])
+            p[i] -= rate * (g[i] / (np.sqrt(s[i]) + small))
 
 
 def rmsprop(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """Mean square and parameters together."""
-    if not is_number(learning_rate, rho, epsilon) or not is_plain(grads, square, params):
+    if not _are_numbers(learning_rate, rho, epsilon) or not is_plain(grads, square, params):
         return NotImplemented
-    flat = grads.reshape(-1), square.reshape(-1), params.reshape(-1)
-    launch(_scaled, *flat, _cell(learning_rate), float(rho), 1.0 - rho, float(epsilon))
+    launch(_scaled, *_rows(grads, square, params), _live(learning_rate), _fixed(rho, 1.0 - rho, epsilon))
     return params, square
 
 
@@ -115,10 +128,9 @@ def adagrad(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """Sum of squares and parameters together."""
-    if not is_number(learning_rate, epsilon) or not is_plain(grads, square, params):
+    if not _are_numbers(learning_rate, epsilon) or not is_plain(grads, square, params):
         return NotImplemented
-    flat = grads.reshape(-1), square.reshape(-1), params.reshape(-1)
-    launch(_scaled, *flat, _cell(learning_rate), 1.0, 1.0, float(epsilon))
+    launch(_scaled, *_rows(grads, square, params), _live(learning_rate), _fixed(1.0, 1.0, epsilon))
     return params, square
 
 
@@ -131,17 +143,22 @@ def _adam(
     `numbers` are beta_1, beta_2, epsilon and the weight decay.
     """
     dtype = params.dtype.type
-    beta_1, beta_2, count = numbers[0], numbers[1], np.float64(step[()])
-    rate, root = learning_rate[()] / (1.0 - beta_1**count), (1.0 - beta_2**count) ** 0.5
-    if hat:
-        rate, root = rate * root, 1.0
-    kept, pace, divisor = dtype(1.0 - learning_rate[()] * numbers[3]), dtype(rate), dtype(root)
-    old_1, old_2, new_1, new_2 = dtype(beta_1), dtype(beta_2), dtype(1.0 - beta_1), dtype(1.0 - beta_2)
-    small = dtype(numbers[2])
-    for i in range(params.size):
-        mean[i] = old_1 * mean[i] + new_1 * grads[i]
-        square[i] = old_2 * square[i] + new_2 * (grads[i] * grads[i])
-        params[i] = kept * params[i] - pace * (mean[i] / (np.sqrt(square[i]) / divisor + small))
+    count = np.float64(step[()])
+    for network in range(params.shape[0]):
+        g, m, s, p = grads[network], mean[network], square[network], params[network]
+        own = network if numbers.shape[1] > 1 else 0
+        beta_1, beta_2 = numbers[0, own], numbers[1, own]
+        first = np.float64(learning_rate[network if learning_rate.size > 1 else 0])
+        rate, root = first / (1.0 - beta_1**count), (1.0 - beta_2**count) ** 0.5
+        if hat:
+            rate, root = rate * root, 1.0
+        kept, pace, divisor = dtype(1.0 - first * numbers[3, own]), dtype(rate), dtype(root)
+        old_1, old_2, new_1, new_2 = dtype(beta_1), dtype(beta_2), dtype(1.0 - beta_1), dtype(1.0 - beta_2)
+        small = dtype(numbers[2, own])
+        for i in range(p.size):
+            m[i] = old_1 * m[i] + new_1 * g[i]
+            s[i] = old_2 * s[i] + new_2 * (g[i] * g[i])
+            p[i] = kept * p[i] - pace * (m[i] / (np.sqrt(s[i]) / divisor + small))
 
 
 def adam(
@@ -160,14 +177,31 @@ def adam(
 ) -> tuple[Array, Array, Array]:
     """Both moments and the parameters together."""
     decay = 0.0 if weight_decay is None else weight_decay
-    if not is_number(learning_rate, beta_1, beta_2, epsilon, decay) or not is_plain(grads, mean, square, params):
+    if not _are_numbers(learning_rate, beta_1, beta_2, epsilon, decay) or not is_plain(grads, mean, square, params):
         return NotImplemented
-    flat = grads.reshape(-1), mean.reshape(-1), square.reshape(-1), params.reshape(-1)
-    numbers = np.array([beta_1, beta_2, epsilon, decay], dtype=np.float64)
-    launch(_adam, *flat, _cell(step), _cell(learning_rate), numbers, bool(epsilon_hat))
+    rows = _rows(grads, mean, square, params)
+    number = step if isinstance(step, np.ndarray) else np.asarray(step, dtype=np.float64)
+    numbers = _fixed(beta_1, beta_2, epsilon, decay)
+    launch(_adam, *rows, number, _live(learning_rate), numbers, bool(epsilon_hat))
     return params, mean, square
 
 
-def _cell(number: Hyper) -> Array:
-    """A number as a float64 array of no dimension; such an array as it is."""
-    return number if isinstance(number, np.ndarray) else np.asarray(number, dtype=np.float64)
+def _are_numbers(*values: Hyper) -> bool:
+    """Whether each hyperparameter is a number, or an array (K, 1) with one for each network."""
+    return all(is_number(v) or (isinstance(v, np.ndarray) and v.ndim == 2 and v.dtype.kind == "f") for v in values)
+
+
+def _rows(*vectors: Array) -> list[Array]:
+    """Vectors as arrays (K, p)."""
+    return [v.reshape(-1, v.shape[-1]) for v in vectors]
+
+
+def _live(number: Hyper) -> Array:
+    """One number or K of them as an array (1,) or (K,), which is a view of the one that is given."""
+    return number.reshape(-1) if isinstance(number, np.ndarray) else np.asarray([number], dtype=np.float64)
+
+
+def _fixed(*values: Hyper) -> Array:
+    """Hyperparameters that do not change as one float64 array, (hyperparameters, 1 or K)."""
+    columns = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64).reshape(-1) for v in values))
+    return np.ascontiguousarray(np.stack(columns))

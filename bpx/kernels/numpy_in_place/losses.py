@@ -44,8 +44,8 @@ def _cross_entropy_with_softmax(
 ) -> None:
     mask, row = rest
     _log_softmax(output, grad, values, row)
-    if target.ndim == 1:  # labels, as rows of 0 and 1
-        mask[...] = target[:, None] == np.arange(output.shape[-1])
+    if target.dtype.kind in "iu":  # labels, as rows of 0 and 1
+        mask[...] = target[..., None] == np.arange(output.shape[-1])
         target = mask
     else:  # what soft targets sum to
         np.multiply(grad, np.sum(target, axis=-1, keepdims=True), grad)

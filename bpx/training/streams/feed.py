@@ -22,7 +22,7 @@ from bpx.training.streams.windows import Gate
 if TYPE_CHECKING:
     from bpx.training.parallel import Ranks
 
-__all__ = ["feed_of", "fits", "in_order", "read_whole"]
+__all__ = ["feed_of_stream", "fits", "in_order", "read_whole"]
 
 
 def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
@@ -48,7 +48,7 @@ def read_whole(stream: Stream) -> Part:
     return X, y, weight
 
 
-def feed_of(
+def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
     sampling: str, seed: int, ranks: Ranks | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip

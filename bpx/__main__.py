@@ -1,0 +1,8 @@
+"""``python -m bpx`` is the command ``bpx``."""
+
+import sys
+
+from bpx.faces.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

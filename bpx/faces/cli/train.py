@@ -1,0 +1,228 @@
+"""``bpx train``: a network for a table, and the encoding of its columns, in one file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.select import get_backend
+from bpx.errors import DivergenceWarning
+from bpx.faces.cli import columns, data, parser, scores, splitting, target, train_options
+from bpx.faces.cli.output import MistakeError, Output, aligned, finite
+from bpx.faces.cli.recipe import Recipe
+from bpx.files import atomic, container, header, safetensors_form
+from bpx.files.tables import encoding
+from bpx.files.tables.table import Table
+from bpx.formulas import optimizers
+from bpx.network.mlp import MLP
+from bpx.training.fit import fit
+from bpx.training.history import History, StopReason
+from bpx.training.stopping import Patience
+
+__all__ = ["add"]
+
+# What is trained by default: so many steps, but at least and at most so many epochs.
+STEPS, FEWEST, MOST = 20_000, 10, 200
+# Of a file's header, kept for the network's own description.
+RESERVE = 50_000
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """The subcommand's options."""
+    train_options.add_options(sub, run)
+
+
+def run(args: argparse.Namespace, output: Output) -> int:
+    """Read, encode, train, score, write."""
+    _check_out(args)
+    try:
+        backend = get_backend(args.backend)
+    except ValueError as error:
+        raise MistakeError(f"--backend: {error}") from error
+    table, goal, kept, categories = _prepare(args, output)
+
+    y = goal.values(table[goal.name])
+    classes = y if goal.task == target.CLASSIFY else None
+    rng = np.random.default_rng(args.seed)
+    training, held_out = splitting.split(len(y), args.test_size, rng, classes)
+    if args.test_size and not len(held_out):
+        raise MistakeError(f"{table.source}: too few rows ({len(y)}) to hold some out; give more, or --test-size 0")
+    if len(training) < 2:
+        raise MistakeError(f"{table.source}: expected at least 2 rows to train on, got {len(training)}")
+    code = encoding.learn(
+        kept.rows(training), categories, standardise=not args.no_standardise, max_categories=args.max_categories
+    )
+    mean, scale = _scale(y[training]) if goal.task == target.REGRESS else (0.0, 1.0)
+    recipe = Recipe(goal, code, mean, scale, tuple(args.na))
+    X, _ = code.encode(kept, args.dtype)
+    _check_size(recipe)
+
+    net = MLP(
+        [code.width, *args.hidden, recipe.outputs], hidden=args.hidden_activation, output=recipe.activation,
+        dropout=args.dropout, dtype=args.dtype, seed=args.seed, backend=backend,
+    )  # fmt: skip
+    history = _train(args, output, net, recipe, X, y, training, rng)
+    scored = {"training": scores.score(recipe, recipe.answers(net, X[training]), y[training])}
+    if len(held_out):
+        scored["held out"] = scores.score(recipe, recipe.answers(net, X[held_out]), y[held_out])
+    facts = _facts(recipe, net, history, scored, y, training, held_out)
+    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
+    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
+    net.save(args.out, metadata=recipe.to_metadata())
+    output.result(
+        _in_words(args, recipe, net, history, facts),
+        {"model": args.out, **facts, "loss": history.loss, "validation loss": history.val_loss, "notes": output.notes},
+    )
+    return parser.INTERRUPTED if history.stop_reason is StopReason.INTERRUPTED else parser.OK
+
+
+def _check_out(args: argparse.Namespace) -> None:
+    """Whether the model could be written, before hours of training."""
+    try:
+        ending = container.form_of(args.out)
+    except ValueError as error:
+        raise MistakeError(f"--out: {str(error).removeprefix('path: ')}") from error
+    atomic.check(args.out)
+    data.keep_inputs("--out", args.out, args.data, args.checkpoint)
+    if args.checkpoint:
+        data.keep_inputs("--checkpoint", args.checkpoint, args.data)
+    if ending == ".safetensors":
+        safetensors_form.check_installed()
+    if args.resume and not args.checkpoint:
+        raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to go on from")
+
+
+def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, target.Target, Table, list[str]]:
+    """The rows that have a target, the target, the inputs' columns, and those of them that are categories."""
+    if args.target in args.drop:
+        raise MistakeError(f"--drop: {args.target!r} is the target")
+    table = data.read(args, {args.target, *args.categorical}, args.drop)
+    if args.target not in table.columns:
+        hint = table.nearest(args.target)
+        if all(name.replace(".", "").replace("-", "").isdigit() for name in table.names):
+            hint = "its first line seems to be data, and not the columns' names, which it should hold"
+        raise MistakeError(f"{table.source}: no column {args.target!r} for --target; {hint}")
+    for name in args.categorical:
+        table[name]
+    without = np.asarray(table[args.target].missing)
+    if np.all(without):
+        raise MistakeError(f"{table.source}: target {args.target!r} has no value in any row; choose another --target")
+    if np.any(without):
+        count = int(np.count_nonzero(without))
+        output.note(f"{count} of {table.n_rows} rows have no target {args.target!r} and are left out")
+        table = table.rows(~without)
+    goal = target.choose(table, args.target, args.task, output.note)
+    if args.class_weight and goal.task != target.CLASSIFY:
+        raise MistakeError("--class-weight goes with classes; the target is a number")
+    kept, categories = columns.choose(table, args.target, args.categorical, output.note)
+    filled = [name for name, column in kept.columns.items() if np.any(column.missing)]
+    if filled:
+        missing = {name: int(np.count_nonzero(kept[name].missing)) for name in filled}
+        told = ", ".join(f"{name!r} {count}" for name, count in list(missing.items())[:12])
+        more = f" and {len(filled) - 12} more columns" if len(filled) > 12 else ""
+        output.note(f"missing values, filled by the median or a category of their own: {told}{more}")
+    return table, goal, kept, categories
+
+
+def _scale(y: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Mean and standard deviation of a target; 1 where it does not vary."""
+    largest = float(np.max(np.abs(y))) or 1.0
+    scale = largest * float(np.std(y / largest))
+    return largest * float(np.mean(y / largest)), scale if scale > 0.0 else 1.0
+
+
+def _check_size(recipe: Recipe) -> None:
+    """Whether the model's file can hold the encoding."""
+    size = len(json.dumps(recipe.to_metadata()))
+    if size > header.LARGEST - RESERVE:
+        raise MistakeError(
+            f"the columns' encoding takes {size} bytes, more than a model file's header holds; give a smaller"
+            " --max-categories, or leave out columns of text with --drop"
+        )
+
+
+def _train(
+    args: argparse.Namespace, output: Output, net: MLP, recipe: Recipe, X: Any, y: Any, training: Any,
+    rng: np.random.Generator,
+) -> History:  # fmt: skip
+    """Train on the training rows, some of which judge when to stop."""
+    wanted = (y - recipe.mean) / recipe.scale if recipe.target.task == target.REGRESS else y
+    validation, stop = None, []
+    if args.patience is not None:
+        classes = None if recipe.target.task == target.REGRESS else y[training]
+        inner, judging = splitting.split(len(training), args.validation_size, rng, classes)
+        if not len(judging):
+            raise MistakeError("--patience needs validation rows; give a larger --validation-size, or more data")
+        training, judging = training[inner], training[judging]
+        validation, stop = (X[judging], wanted[judging]), [Patience("val_loss", args.patience)]
+    steps = -(-len(training) // args.batch_size)
+    options = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", DivergenceWarning)
+        try:
+            return fit(
+                net, X[training], wanted[training], loss=recipe.loss,
+                optimizer=optimizers.OPTIMIZERS[args.optimizer](**options),
+                epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
+                l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
+                progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
+            )  # fmt: skip
+        except DivergenceWarning as error:
+            raise MistakeError(
+                f"training diverged: {str(error).partition(';')[0]}; nothing was written; try a smaller"
+                " --learning-rate, or --dtype float64"
+            ) from error
+        except ValueError as error:
+            if args.checkpoint and args.resume:  # a checkpoint of another run
+                raise MistakeError(str(error)) from error
+            raise
+
+
+def _facts(
+    recipe: Recipe, net: MLP, history: History, scored: dict[str, Any], y: Any, training: Any, held_out: Any
+) -> dict[str, Any]:
+    """What was done, for the model file and ``--json``."""
+    facts: dict[str, Any] = {
+        "task": recipe.target.task,
+        "target": recipe.target.name,
+        "rows": {"training": len(training), "held out": len(held_out)},
+        "columns": recipe.encoding.names,
+        "sizes": list(net.sizes),
+        "parameters": net.n_params,
+        "backend": net.backend.name,
+        "epochs": history.epochs,
+        "seconds": history.seconds,
+        "stopped": history.stop_reason.value,
+        "best epoch": history.best_epoch,
+        "scores": scored,
+    }
+    if recipe.target.task == target.CLASSIFY:
+        common = int(np.argmax(np.bincount(y[training])))
+        rows = held_out if len(held_out) else training
+        facts["labels"] = list(recipe.target.labels)
+        facts["commonest"] = {"label": recipe.target.labels[common], "accuracy": float(np.mean(y[rows] == common))}
+    return facts
+
+
+def _in_words(args: argparse.Namespace, recipe: Recipe, net: MLP, history: History, facts: dict[str, Any]) -> str:
+    """The same for people."""
+    labels, scored = recipe.target.labels, facts["scores"]
+    kinds = len(recipe.encoding.as_text), len(recipe.encoding.columns)
+    shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+    common = facts.get("commonest")
+    best = "" if history.best_epoch is None else f"; the network of epoch {history.best_epoch}"
+    rows = {
+        "target": f"{recipe.target.name}, " + (f"{len(labels)} classes: {shown}" if labels else "a number"),
+        "inputs": f"{recipe.encoding.width} from {kinds[1] - kinds[0]} columns of numbers and {kinds[0]} of categories",
+        "network": repr(net).strip("<>"),
+        "fitted": f"{history.epochs} epochs in {history.seconds:.1f} s; {history.stop_reason.value}{best}",
+        "training": f"{scores.in_words(scored['training'])} on {facts['rows']['training']} rows",
+    }
+    if "held out" in scored:
+        always = f" (always {common['label']!r}: {common['accuracy']:.2%})" if common else ""
+        rows["held out"] = f"{scores.in_words(scored['held out'])} on {facts['rows']['held out']} rows{always}"
+    return aligned(rows | {"written": args.out})

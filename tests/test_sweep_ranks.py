@@ -1,0 +1,116 @@
+"""A sweep split across ranks is the sweep of one process, and an error on one rank is an error on all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ranks import Comm, on_ranks
+
+import bpx
+from bpx.errors import RankFailedError
+
+GRID = {"learning_rate": [0.01, 0.1], "seed": [0, 1, 2]}
+OPTIONS: dict[str, Any] = {"cv": 3, "epochs": 2, "batch_size": 8, "scoring": "neg_loss", "stack": 2}
+
+
+def make(seed: int) -> bpx.MLP:
+    """A small network."""
+    return bpx.MLP([4, 6, 3], seed=seed, dtype="float64", backend="numpy")
+
+
+@pytest.fixture
+def data(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes."""
+    y = rng.integers(0, 3, 40)
+    return rng.normal(size=(40, 4)) + np.eye(3, 4)[y], y
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_every_rank_has_the_table_of_one_process(data: Any, size: int) -> None:
+    alone = bpx.sweep(make, GRID, *data, **OPTIONS)
+    trained: list[list[int]] = [[] for _ in range(size)]
+
+    def work(comm: Comm) -> Any:
+        def counting(seed: int) -> bpx.MLP:
+            trained[comm.Get_rank()].append(seed)
+            return make(seed)
+
+        return bpx.sweep(counting, GRID, *data, comm=comm, **OPTIONS)
+
+    for table in on_ranks(size, work)[0]:
+        assert table.rows == alone.rows
+        assert np.array_equal(table.best_net.flat, alone.best_net.flat)
+    # Each made the 6 to look at them, 1 for the best, and of the 18 its share.
+    shares = [len(seeds) - 7 for seeds in trained]
+    assert sum(shares) == 18
+    assert min(shares) >= 4
+
+
+def test_an_error_on_one_rank_is_an_error_on_all(data: Any) -> None:
+    def work(comm: Comm) -> Any:
+        def scoring(net: bpx.MLP, X: Any, y: Any) -> float:
+            if comm.Get_rank() == 1:
+                raise ArithmeticError("no score here")
+            return 0.0
+
+        return bpx.sweep(make, GRID, *data, comm=comm, **OPTIONS | {"scoring": scoring})
+
+    zero, one, two = on_ranks(3, work)[0]
+    assert isinstance(one, ArithmeticError)
+    for other in (zero, two):
+        assert isinstance(other, RankFailedError)
+        assert str(other) == "rank 1 failed: ArithmeticError: no score here"
+
+
+def test_ranks_with_other_grids_are_refused(data: Any) -> None:
+    def work(comm: Comm) -> Any:
+        return bpx.sweep(make, {"seed": [0, comm.Get_rank()]}, *data, comm=comm, **OPTIONS)
+
+    for error in on_ranks(2, work)[0]:
+        assert "grid: expected the same settings on every rank" in str(error)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import bpx
+from test_sweep_ranks import GRID, OPTIONS, make
+X, y = np.load(sys.argv[1])["X"], np.load(sys.argv[1])["y"]
+table = bpx.sweep(make, GRID, X, y, comm="mpi", **OPTIONS)
+from mpi4py import MPI
+print("rank", MPI.COMM_WORLD.rank, "of", MPI.COMM_WORLD.size, table.best, table.best_score, flush=True)
+"""
+
+
+def test_under_mpi_two_processes_share_a_sweep(data: Any, tmp_path: Path) -> None:
+    pytest.importorskip("mpi4py")
+    launcher = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+    if launcher is None:
+        pytest.skip("no mpiexec")
+    np.savez(tmp_path / "data.npz", X=data[0], y=data[1])
+    (tmp_path / "script.py").write_text(SCRIPT)
+    environment = os.environ | {
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "OMP_NUM_THREADS": "1",
+        "BPX_KERNELS": "numpy",
+        "PYTHONPATH": os.pathsep.join([str(Path(bpx.__file__).parents[1]), str(Path(__file__).parent)]),
+    }
+    command = [launcher, "-n", "2", sys.executable, "-m", "mpi4py", "script.py", "data.npz"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    alone = bpx.sweep(make, GRID, *data, **OPTIONS)
+    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("rank"))
+    assert len(lines) == 2
+    for rank, line in enumerate(lines):
+        assert line.startswith(f"rank {rank} of 2 {alone.best} ")
+        assert float(line.rpartition(" ")[2]) == pytest.approx(alone.best_score, rel=1e-12)
