@@ -1,4 +1,4 @@
-"""The API reference, by pdoc: ``python .ci/api.py FOLDER``. A warning, or a public name without an entry, is a failure."""
+"""The API reference, by pdoc: ``python .ci/api.py FOLDER``. A warning, or a public name left out, is a failure."""
 
 import inspect
 import sys

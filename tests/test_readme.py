@@ -1,7 +1,7 @@
 """Every code block of the README and of its Chinese translation runs, and prints what its comments say.
 
-Python blocks of one section (``##``) run in one process, one after the other, in a new folder. Shell commands run beside
-a copy of the examples; what installs or tests is checked, not run: `.ci/run` runs the first block word for word.
+Python blocks of one section (``##``) run in one process, one after the other, in a new folder. Shell commands run
+beside a copy of the examples; what installs or tests is checked, not run: `.ci/run` runs the first block word for word.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ def test_workflow_is_complete_and_runs_the_readmes_own_commands() -> None:
 def bare(language: str, code: str) -> list[str]:
     """A block's lines of code, without comments; what it prints stays."""
     if language != "python":
-        return [line.rstrip() for line in (re.sub(r"(^|\s)#.*", "", line) for line in code.splitlines()) if line.strip()]
+        lines = [re.sub(r"(^|\s)#.*", "", line) for line in code.splitlines()]
+        return [line.rstrip() for line in lines if line.strip()]
     lines = code.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(code).readline):
         if token.type == tokenize.COMMENT:
@@ -228,7 +229,7 @@ def test_chinese_readme_has_the_same_figures_tables_and_sections() -> None:
             assert re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", mine) == re.findall(r"\d+(?:\.\d+)?(?:e-\d+)?", other), mine
         inline = [sorted(set(re.findall(r"`[^`\n]+`", text))) for text in (ours, theirs)]
         assert inline[0] == inline[1], name
-        pictures = [[Path(link).name for link in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text)] for text in (ours, theirs)]
+        pictures = [re.findall(r"!\[[^\]]*\]\([^)]*?([^)/]+)\)", text) for text in (ours, theirs)]
         assert pictures[0] == pictures[1]
 
 
@@ -265,7 +266,8 @@ def test_readme_is_short_and_lists_every_example() -> None:
 
 def test_names_that_the_readme_mentions_exist() -> None:
     text = FENCE.sub("", README.read_text(encoding="utf-8"))
-    names = {name for code in re.findall(r"`([^`\n]+)`", text) for name in re.findall(r"\bbpx((?:\.[A-Za-z_]\w*)+)", code)}
+    code = " ".join(re.findall(r"`([^`\n]+)`", text))
+    names = set(re.findall(r"\bbpx((?:\.[A-Za-z_]\w*)+)", code))
     assert len(names) > 25
     for name in names - {".training"}:  # a logger's name
         thing = bpx
