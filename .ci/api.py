@@ -3,6 +3,7 @@
 import inspect
 import sys
 import warnings
+from importlib import import_module
 from pathlib import Path
 
 import pdoc
@@ -11,6 +12,8 @@ import bpx
 
 # Public, but not in ``__all__``: they need an extra.
 WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "plotting")
+# What public functions return, and nobody makes.
+RESULTS = ("bpx.proof.gradients", "bpx.proof.parity", "bpx.proof.trace", "bpx.training.sweep.table")
 
 
 def main(folder: Path) -> None:
@@ -27,10 +30,11 @@ def main(folder: Path) -> None:
     pdoc.render.configure(docformat="numpy", show_source=False)
     # Modules that are called by their own names are found in the package.
     named = [thing.__name__ for name, thing in modules.items() if thing.__name__ != f"bpx.{name}"]
-    pdoc.pdoc("bpx", *named, output_directory=folder)
+    pdoc.pdoc("bpx", *named, *RESULTS, output_directory=folder)
 
     pages = {"bpx": [name for name in public if name not in modules]}
-    pages |= {thing.__name__: [n for n in thing.__all__ if not n.startswith("_")] for thing in modules.values()}
+    pages |= {thing.__name__: list(thing.__all__) for thing in modules.values()}
+    pages |= {name: list(import_module(name).__all__) for name in RESULTS}
     missing = []
     for page, names in pages.items():
         html = (folder / f"{page.replace('.', '/')}.html").read_text(encoding="utf-8")
