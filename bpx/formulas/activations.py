@@ -242,7 +242,7 @@ def step(xp: Namespace, z: Array) -> Array:
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
-    """Z for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
+    """The sum z itself for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
     if not 0.0 <= slope < 1.0:
         raise ValueError(f"leaky_relu: expected a slope in [0, 1), got {slope}")
     slope = float(slope)  # NumPy's scalars would make float32 layers float64
@@ -250,7 +250,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 
 def elu(alpha: float = 1.0) -> Activation:
-    """Z for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
+    """The sum z itself for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
     if not (math.isfinite(alpha) and alpha > 0.0):
         raise ValueError(f"elu: expected a finite alpha > 0, got {alpha}")
     alpha = float(alpha)
