@@ -393,3 +393,20 @@ def test_processes_killed_at_any_moment_lose_at_most_one_step(tmp_path):
         "whole.ckpt",
         "whole.ckpt.previous",
     }
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_file_that_is_no_checkpoint_is_not_written_over(tmp_path, resume):
+    path = tmp_path / "diary.md"
+    path.write_text("dear diary")
+    bpx.MLP([2, 3, 2], backend="numpy").save(tmp_path / "model.npz")
+    before = (tmp_path / "model.npz").read_bytes()
+    for name in ("diary.md", "model.npz"):
+        with pytest.raises(bpx.FileFormatError, match="expected a new file or a checkpoint"):
+            bpx.fit(
+                bpx.MLP([2, 3, 2], backend="numpy"), np.zeros((4, 2)), [0, 1, 0, 1], epochs=1,
+                checkpoint=tmp_path / name, resume=resume,
+            )  # fmt: skip
+    assert path.read_text() == "dear diary"
+    assert (tmp_path / "model.npz").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["diary.md", "model.npz"]

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["ask", "library", "missing"]
+__all__ = ["ask", "missing", "mpi_library"]
 
 BENCHMARKS = Path(__file__).parents[1]
 

@@ -42,6 +42,20 @@ def _interval(name: str, value: int | None) -> int | None:
     return int(value)
 
 
+def _refuse_another_file(path: str) -> None:
+    """Refuse to write over what is no checkpoint; one that is damaged is told by the one before it."""
+    previous = os.path.exists(path + ".previous")
+    if not os.path.exists(path) or previous:
+        return
+    try:
+        checkpoint.read(path)
+    except FileFormatError as error:
+        raise FileFormatError(
+            f"checkpoint: expected a new file or a checkpoint of bpx.fit, got {path}, which is another file or damaged"
+            f" ({error}); give another path, or delete it"
+        ) from error
+
+
 @final
 class Keeper:
     """Writes a run's checkpoints, and brings a run back from one.
@@ -62,12 +76,15 @@ class Keeper:
     ------
     FileNotFoundError
         If there is no folder for the file.
+    FileFormatError
+        If there is a file that is no checkpoint, which would be overwritten.
     """
 
     def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
+        _refuse_another_file(self._path)
         self._every = _interval("checkpoint_every", every)
         self._steps = _interval("checkpoint_steps", steps)
         self._plan = dict(plan)
