@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
+from mpi4py import MPI
 
 import bpx
 
@@ -71,6 +75,29 @@ def killed(rank, folder):
     train(callbacks=[Kill()], epochs=10_000, **options)
 
 
+def signalled(rank, folder):
+    """Ctrl-C for all ranks at about the same time, again and again, while they train."""
+
+    class Batches:
+        passes = 0
+
+        def __iter__(self):
+            self.passes += 1
+            if self.passes == 3:  # the first only looks at the first batch
+                threading.Timer(0.05 * rng.random(), os.kill, (os.getpid(), signal.SIGINT)).start()
+            for start in range(0, 203, 29):
+                yield X[start : start + 29], y[start : start + 29]
+
+    for turn in range(12):
+        MPI.COMM_WORLD.Barrier()
+        stream, path = bpx.stream(Batches(), sharded=True), folder / "run.ckpt" if turn % 2 else None
+        with contextlib.suppress(KeyboardInterrupt, bpx.errors.RankFailedError):
+            train(data=(stream,), epochs=10_000, checkpoint=path)
+        with contextlib.suppress(KeyboardInterrupt):  # one that came after the other rank's
+            time.sleep(0.1)
+    (folder / f"{rank}.txt").write_text("done")
+
+
 def resumes(rank, folder):
     """Goes on from that checkpoint."""
     net, history = train(checkpoint=folder / "run.ckpt", resume=True, epochs=8)
@@ -92,10 +119,8 @@ def other_width(rank, folder):
 
 SCENARIOS = {
     f.__name__: f
-    for f in (equals_serial, raises, raises_outside, killed, resumes, other_seed, empty_shard, other_width)
+    for f in (equals_serial, raises, raises_outside, killed, signalled, resumes, other_seed, empty_shard, other_width)
 }
 
 if __name__ == "__main__":
-    from mpi4py import MPI
-
     SCENARIOS[sys.argv[1]](MPI.COMM_WORLD.Get_rank(), Path(sys.argv[2]))

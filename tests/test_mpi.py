@@ -87,6 +87,12 @@ def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     np.testing.assert_allclose(result["flat"], expected.flat, rtol=0.0, atol=1e-12)
 
 
+def test_ctrl_c_ends_all_ranks_whenever_it_comes(tmp_path):
+    told, status = launch(2, "signalled", tmp_path)
+    assert status == 0, told
+    assert {path.name for path in tmp_path.glob("*.txt")} == {"0.txt", "1.txt"}
+
+
 @pytest.mark.parametrize(
     ("scenario", "told"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, final
@@ -18,6 +17,7 @@ from bpx.errors import FileFormatError, warn_caller
 from bpx.files import checkpoint
 from bpx.training.history import StopReason
 from bpx.training.plan import compare
+from bpx.training.signals import give_back, noted
 
 if TYPE_CHECKING:
     from bpx.training.descent import Descent
@@ -133,7 +133,8 @@ class Keeper:
             reason = put_back(run, descent, saved, self._path)
             self._written = (descent.step, descent.epoch, reason)
             done = None if reason in GOES_ON else reason
-        with self._signals():
+        # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
+        with noted(self._note) as self._former:
             yield done
 
     # ------------------------------------------------------------------ out
@@ -194,39 +195,17 @@ class Keeper:
 
     # ------------------------------------------------------------------ signals
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
-
-        A second Ctrl-C does not wait. Outside the main thread, where signals do not arrive, nothing is changed.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._former[number] = signal.signal(number, self._note)
-        try:
-            yield
-        finally:
-            self._give_back()
-
     def _note(self, number: int, frame: Any) -> None:
-        """Remember the signal."""
+        """Remember the signal; a second Ctrl-C does not wait."""
         if self._signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self._signal = number
-
-    def _give_back(self) -> None:
-        """Let signals do again what they did before."""
-        while self._former:
-            number, former = self._former.popitem()
-            signal.signal(number, signal.SIG_DFL if former is None else former)
 
     def _leave(self) -> None:
         """Write a checkpoint and let the signal do what it does."""
         number, self._signal = self._signal, None
         self.write()
-        self._give_back()
+        give_back(self._former)
         assert number is not None
         signal.raise_signal(number)
 

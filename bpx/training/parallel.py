@@ -8,6 +8,7 @@ whatever it is for, so that no other rank waits for it.
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from bpx.errors import RankFailedError
 from bpx.kernels.recording import launch
 from bpx.network.mlp import MLP
 from bpx.training.communicator import communicator
+from bpx.training.signals import give_back, noted
 
 __all__ = ["Ranks", "join", "place"]
 
@@ -60,6 +62,7 @@ class Ranks:
     def __init__(self, comm: Any) -> None:
         self._comm = comm
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
+        self._signal: int | None = None
 
     @property
     def is_first(self) -> bool:
@@ -225,9 +228,16 @@ class Ranks:
             If some ranks have no batch left, and others have.
         """
         has_ended = self._message[_ENDED] > 0.0
+        leaves = self._leaves()
+        if leaves:
+            self._message[_FAILED] = 1.0
         self._sum()
         if self._message[_FAILED] > 0.0:
-            self._raise(self._comm.allgather(None))
+            self._over = True
+            told = self._comm.allgather(f"signal {self._signal}" if leaves else None)
+            if leaves:
+                self._obey()
+            self._raise(told)
         ended = int(self._message[_ENDED])
         if 0 < ended < self.size:
             here = "this rank's is one of them" if has_ended else "this rank's goes on"
@@ -243,18 +253,39 @@ class Ranks:
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Training: an error here ends it on every rank."""
-        try:
-            yield
-        except RankFailedError:
-            raise
-        except BaseException as error:
-            if not type(error).__module__.startswith("mpi4py"):  # MPI itself failed: nobody can be told
-                self._blank()
-                self._message[_FAILED] = 1.0
-                self._sum()
-                self._comm.allgather(_told(error))
-            raise
+        """Training: an error here ends it on every rank, and so do Ctrl-C and SIGTERM, which wait for a message."""
+        self._over, self._signal, self._grace = False, None, 0 if self.is_first else 1
+        with noted(self._note) as self._former:
+            try:
+                yield
+            except BaseException as error:
+                # MPI itself failed, or all know already: nobody is to be told.
+                if not (self._over or type(error).__module__.startswith("mpi4py")):
+                    self._blank()
+                    self._message[_FAILED] = 1.0
+                    self._sum()
+                    self._comm.allgather(_told(error))
+                raise
+        if self._signal is not None:  # it came after the last message
+            signal.raise_signal(self._signal)
+
+    def _note(self, number: int, frame: Any) -> None:
+        """Remember a signal; obeyed at once it would leave the others waiting for a message."""
+        self._signal = number
+
+    def _leaves(self) -> bool:
+        """Whether a signal is to be obeyed now. Rank 0 goes first, which may have a checkpoint to write."""
+        if self._signal is None:
+            return False
+        self._grace -= 1
+        return self._grace < 0
+
+    def _obey(self) -> None:
+        """Let the signal do what it does without ranks."""
+        assert self._signal is not None
+        give_back(self._former)
+        signal.raise_signal(self._signal)
+        raise KeyboardInterrupt
 
     def _raise(self, told: list[str | None]) -> None:
         """Raise what other ranks have told, if they have."""

@@ -1,0 +1,34 @@
+"""Ctrl-C and SIGTERM, held back until training is at a place where it can be left."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["give_back", "noted"]
+
+
+@contextmanager
+def noted(note: Callable[[int, Any], None]) -> Iterator[dict[int, Any]]:
+    """Call `note` in place of what Ctrl-C and SIGTERM do; gives what they did, for `give_back`.
+
+    Outside the main thread, where signals do not arrive, nothing is changed.
+    """
+    former: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            former[number] = signal.signal(number, note)
+    try:
+        yield former
+    finally:
+        give_back(former)
+
+
+def give_back(former: dict[int, Any]) -> None:
+    """Let signals do again what they did before; once."""
+    while former:
+        number, action = former.popitem()
+        signal.signal(number, signal.SIG_DFL if action is None else action)
