@@ -262,6 +262,12 @@ def test_ranks_with_other_network_seeds_versions_or_rows_are_refused(data, monke
         for error in errors_of(2, run):
             assert told in str(error)
 
+    def validation(comm):
+        trained("numpy", X, y, comm, validation=(X, y) if comm.Get_rank() == 0 else None)
+
+    for error in errors_of(2, validation):
+        assert "validation: True on rank 0, False on rank 1" in str(error)
+
     def order(comm):
         trained("numpy", X[:: 1 - 2 * comm.Get_rank()], y, comm)
 

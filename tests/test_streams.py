@@ -311,6 +311,32 @@ def test_another_buffer_at_resume_is_refused(tmp_path, on_disk):
         trained("numpy", bpx.stream(*on_disk, buffer=2 * BUFFER), checkpoint=path, resume=True)
 
 
+def test_other_rows_at_resume_are_refused(tmp_path, on_disk):
+    path, (X, y) = tmp_path / "run.ckpt", on_disk
+    trained("numpy", bpx.stream(X, y, buffer=BUFFER), checkpoint=path)
+    with pytest.raises(ValueError, match="got X with other values"):
+        trained("numpy", bpx.stream(X[::-1], y, buffer=BUFFER), checkpoint=path, resume=True)
+
+
+def test_fewer_batches_at_resume_are_refused(tmp_path, data):
+    class Stops(bpx.Callback):
+        def on_step_end(self, run):
+            if run.step == 25:
+                raise InterruptedError
+
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(InterruptedError):
+        trained(
+            "numpy",
+            bpx.stream(batches_of(data), buffer=BUFFER),
+            checkpoint=path,
+            checkpoint_steps=1,
+            callbacks=[Stops()],
+        )
+    with pytest.raises(ValueError, match="the same batches as before"):
+        trained("numpy", bpx.stream(batches_of(data)[:3], buffer=BUFFER), checkpoint=path, resume=True)
+
+
 # ---------------------------------------------------------------------- ranks
 
 
@@ -437,6 +463,17 @@ def test_a_bad_stream_on_one_rank_is_an_error_on_all(data, case):
     assert no_threads()
 
 
+def test_ranks_that_read_other_rows_are_refused(on_disk):
+    X, y = on_disk
+
+    def run(comm):
+        rows = X if comm.Get_rank() == 0 else X[::-1]
+        return trained("numpy", bpx.stream(rows, y, buffer=BUFFER), comm=comm)
+
+    for error in on_ranks(2, run)[0]:
+        assert "X: other values on rank 1" in str(error)
+
+
 def test_ranks_whose_streams_have_other_numbers_of_batches_are_refused(data):
     good = batches_of(data)
 
@@ -477,6 +514,7 @@ def test_what_cannot_be_streamed_is_refused(on_disk, data, tmp_path):
         (lambda: bpx.stream(X, y, sharded=True), ValueError, "sharded: expected an iterable"),
         (lambda: bpx.stream(X, y, columns=["a"]), ValueError, "columns: expected a Parquet"),
         (lambda: trained("numpy", data[0]), TypeError, "y: expected targets, got None"),
+        (lambda: trained("numpy", bpx.stream(X, buffer=BUFFER)), TypeError, "y: expected targets in the stream"),
         (lambda: trained("numpy", X[:0], y[:0]), bpx.ShapeError, "at least one sample"),
     ):
         with pytest.raises(error, match=told):
@@ -489,6 +527,10 @@ def test_columns_of_a_parquet_file_are_checked(tmp_path):
     parquet.write_table(pyarrow.table({"a": [1.0, None], "b": ["x", "y"], "c": [0, 1]}), path)
     with pytest.raises(ValueError, match="expected columns d, got a data set with a, b, c"):
         bpx.stream(path, "d")
+    with pytest.raises(TypeError, match="y: expected the name of a column"):
+        bpx.stream(path, np.zeros(2))
+    with pytest.raises(ValueError, match="c, which hold targets"):
+        bpx.stream(path, "c", columns=["a", "c"])
     with pytest.raises(TypeError, match="column b: expected numbers, got string"):
         bpx.stream(path, "c")
     net = bpx.MLP([1, 2], backend="numpy")

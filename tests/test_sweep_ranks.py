@@ -69,12 +69,21 @@ def test_an_error_on_one_rank_is_an_error_on_all(data: Any) -> None:
         assert str(other) == "rank 1 failed: ArithmeticError: no score here"
 
 
+def test_an_error_in_one_ranks_arguments_is_an_error_on_all(data: Any) -> None:
+    def work(comm: Comm) -> Any:
+        return bpx.sweep(make, GRID, *data, comm=comm, **OPTIONS | {"cv": 3 if comm.Get_rank() else 1})
+
+    zero, one = on_ranks(2, work)[0]
+    assert isinstance(zero, ValueError)
+    assert isinstance(one, RankFailedError)
+
+
 def test_ranks_with_other_grids_are_refused(data: Any) -> None:
     def work(comm: Comm) -> Any:
         return bpx.sweep(make, {"seed": [0, comm.Get_rank()]}, *data, comm=comm, **OPTIONS)
 
     for error in on_ranks(2, work)[0]:
-        assert "grid: expected the same settings on every rank" in str(error)
+        assert "grid: expected the same settings and version of bpx" in str(error)
 
 
 SCRIPT = """

@@ -29,10 +29,11 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
         except ValueError as error:  # rows of different lengths
             raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
         if x.dtype.kind not in "biuf":
+            argument = name.partition(" of ")[0]
             remedy = (
                 "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
                 if name.startswith("y")
-                else f"convert it with {name}.to_numpy(dtype=float) or numpy.asarray({name}, dtype=float),"
+                else f"convert it with {argument}.to_numpy(dtype=float) or numpy.asarray({argument}, dtype=float),"
                 " and text to one column per category first"
             )
             raise TypeError(f"{name}: expected numbers, got dtype {x.dtype}; {remedy}")

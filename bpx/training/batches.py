@@ -88,6 +88,10 @@ class Feed(ABC):
     plan: dict[str, Any]
     state: Any = None
 
+    def fingerprint(self) -> dict[str, list[float]]:
+        """Some rows in one number each, to know a stream again; nothing where that cannot be, or `data` are arrays."""
+        return {}
+
     @abstractmethod
     def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
         """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""

@@ -21,7 +21,7 @@ from bpx.training.descent import Descent
 from bpx.training.feeding import feed_of, held_out_of
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
-from bpx.training.parallel import Ranks, join
+from bpx.training.parallel import Ranks, join, together
 from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
@@ -137,13 +137,13 @@ def fit(
 
     Notes
     -----
-    Ctrl-C ends training and keeps the network as it is after the last step.
+    Ctrl-C ends training and keeps the network as it is after the last step; with `comm` it ends every process.
 
     On NumPy, where Numba is installed, compiled kernels do part of the work: their first use on a machine takes some
     seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
     """
     ranks = join(comm)
-    with nullcontext() if ranks is None else ranks.agreeing():
+    with together(ranks):
         if not isinstance(net, MLP):
             raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
         chosen = losses.get(loss)

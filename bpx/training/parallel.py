@@ -11,7 +11,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, final
 
 import numpy as np
@@ -23,7 +23,7 @@ from bpx.network.mlp import MLP
 from bpx.training.communicator import communicator
 from bpx.training.signals import give_back, noted
 
-__all__ = ["Ranks", "join", "place"]
+__all__ = ["Ranks", "join", "place", "together"]
 
 # Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
 PIECE = 2**17
@@ -41,6 +41,11 @@ def join(comm: Any) -> Ranks | None:
 def place(ranks: Ranks | None) -> tuple[int, int]:
     """A process's number, and how many there are."""
     return (0, 1) if ranks is None else (ranks.rank, ranks.size)
+
+
+def together(ranks: Ranks | None) -> AbstractContextManager[None]:
+    """What is done here is done on all ranks, or is an error on all; see `Ranks.agreeing`."""
+    return nullcontext() if ranks is None else ranks.agreeing()
 
 
 @final

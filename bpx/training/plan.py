@@ -106,14 +106,15 @@ class Plan:
     def for_ranks(self, epochs: int) -> dict[str, Any]:
         """What processes that train together compare, for `compare_ranks`."""
         told = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
+        told["validation"] = self.validation is not None
         del told["validation samples"]  # each has its share
         return told | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
 
     def _fingerprints(self) -> dict[str, list[float]]:
-        """Of the data; a stream is known by its shape alone."""
+        """Of the data; what an iterable gives cannot be known before."""
         data = self.feed.data
         if not isinstance(data, Data):
-            return {}
+            return self.feed.fingerprint()
         return {name: _fingerprint(self.net, getattr(data, name), name) for name in ("X", "y", "weight")}
 
 
@@ -164,8 +165,8 @@ def compare_ranks(plans: Sequence[Mapping[str, Any]]) -> None:
     for rank, other in enumerate(plans):
         names = [name for name in first if name != DATA and other.get(name) != first[name]]
         told = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
-        prints = zip(first[DATA].items(), other[DATA].values(), strict=True)
-        told += [f"{name}: other values on rank {rank}" for (name, one), two in prints if not _alike(one, two)]
+        prints = [(name, first[DATA].get(name, []), other[DATA].get(name, [])) for name in ("X", "y", "weight")]
+        told += [f"{name}: other values on rank {rank}" for name, one, two in prints if not _alike(one, two)]
         if told:
             raise ValueError(
                 f"comm: expected the same arguments and data on every rank, got other ones ({'; '.join(told)})"

@@ -33,6 +33,8 @@ class InOrder:
         A training's, to read into while it does not use them itself; else a buffer is made.
     ranks : Ranks, optional
         Each reads its share.
+    like : Data, optional
+        Some rows as the gate gives them, where they have been looked at before.
 
     Attributes
     ----------
@@ -41,14 +43,20 @@ class InOrder:
     """
 
     def __init__(
-        self, stream: Stream, net: MLP, gate: Gate, lent: Halves | None = None, ranks: Ranks | None = None
+        self,
+        stream: Stream,
+        net: MLP,
+        gate: Gate,
+        lent: Halves | None = None,
+        ranks: Ranks | None = None,
+        like: Data | None = None,
     ) -> None:
         self._source, self._gate, self._net = stream.source, gate, net
         self.n = stream.source.n if isinstance(stream.source, RowSource) else None
         self._buffer, self._lent = stream.buffer, lent
         self._own: Halves | None = None
         self._share = ranks.share if ranks is not None and isinstance(stream.source, RowSource) else None
-        _, self._like = peek(stream.source, gate)
+        self._like = peek(stream.source, gate)[1] if like is None else like
         self._rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
 
     def parts(self) -> Generator[Data, None, None]:

@@ -81,7 +81,7 @@ class BatchFeed(Feed):
         self._like = like
         self._halves = Halves(net.backend, rows, like)
         self.sources = self._halves.sources
-        self.data = InOrder(stream, net, gate, self._halves)
+        self.data = InOrder(stream, net, gate, self._halves, like=like)
         self.plan = {"samples": None, "window": self._count}
         # Rows of an epoch, known after the first; ranks may have different ones.
         self.state: dict[str, int | None] = {"rows": None}
@@ -157,6 +157,11 @@ class BatchFeed(Feed):
                     number, at = number + 1, 0
         if at:
             yield self._window(epoch, number, half, at, first)
+        if skipped:
+            raise ValueError(
+                f"X: expected at least {skipped} more rows, which the run that goes on had seen in this epoch; give"
+                " the same batches as before"
+            )
 
     def _window(self, epoch: int, number: int, half: int, rows: int, first: int) -> Filled:
         """A window with its batches."""

@@ -49,9 +49,19 @@ class ParquetRows(RowSource):
         data = dataset.dataset(os.fspath(given), format="parquet") if isinstance(given, (str, os.PathLike)) else given
         if not hasattr(data, "get_fragments"):
             raise TypeError(f"X: expected a pyarrow.dataset.Dataset or a path, got {type(given).__name__}")
+        for name, value in (("y", y), ("sample_weight", weight)):
+            if not (value is None or isinstance(value, str) or (name == "y" and _are_names(value))):
+                raise TypeError(
+                    f"{name}: expected the name of a column of the Parquet files, got {type(value).__name__}"
+                )
         targets = [y] if isinstance(y, str) else list(y or ())
         extra = [] if weight is None else [weight]
         inputs = list(columns) if columns is not None else [n for n in data.schema.names if n not in (*targets, *extra)]
+        twice = {name for name in inputs if name in (*targets, *extra)}
+        if twice:
+            raise ValueError(
+                f"columns: expected inputs alone, got {', '.join(sorted(twice))}, which hold targets or weights"
+            )
         self._columns = (inputs, targets, extra)
         self._one_target = isinstance(y, str)
         _check_columns(data.schema, (*inputs, *targets, *extra))
@@ -82,6 +92,11 @@ class ParquetRows(RowSource):
         if y is not None and self._one_target:
             y = y[:, 0]
         return _matrix(table, inputs), y, _matrix(table, extra)[:, 0] if extra else None
+
+
+def _are_names(value: Any) -> bool:
+    """Whether it is a list of columns."""
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
 def _matrix(table: Any, names: Sequence[str]) -> np.ndarray[Any, Any]:

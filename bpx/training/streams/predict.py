@@ -78,6 +78,8 @@ def _is_one(X: Any) -> bool:
 def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
     """Refuse an array that has no room for what comes next."""
     shape = tuple(getattr(out, "shape", ()))
+    if np.dtype(getattr(out, "dtype", np.float64)).kind != "f":
+        raise TypeError(f"out: expected an array of floating-point numbers, got dtype {out.dtype}")
     if len(shape) != len(lead) + 2 or shape[: len(lead)] != lead or shape[-1] != n_out or shape[-2] < rows:
         raise ShapeError(
             f"out: expected shape {(*lead, 'n', n_out)} with a row for each of X, at least {rows}, got {shape}"

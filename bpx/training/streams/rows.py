@@ -69,8 +69,11 @@ class RowFeed(Feed):
         # one rank's part of the last, smaller batch may be a row longer than its part of a full one
         self._halves = Halves(net.backend, (own * batches + 1 if ranks is not None else size * batches), like)
         self.sources = self._halves.sources
-        self.data = InOrder(stream, net, gate, self._halves)
+        self.data = InOrder(stream, net, gate, self._halves, like=like)
         self.plan = {"samples": source.n, "window": batches, "blocks": len(self._windows.edges) - 1}
+
+    def fingerprint(self) -> dict[str, list[float]]:
+        return self._source.fingerprint()
 
     def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
         def fill(take: Callable[[], int]) -> Iterator[Filled]:

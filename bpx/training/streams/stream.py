@@ -71,7 +71,8 @@ def stream(
         Rows of an array on disk that stay together when their order is shuffled; None: about a megabyte. Arrays in
         chunks and Parquet files are read by chunks and row groups.
     sharded : bool
-        In a data-parallel run (``comm="mpi"``): whether each process's iterable has only its own rows.
+        In a data-parallel run (``comm="mpi"``): whether each process's iterable has only its own rows. All must then
+        give the same number of batches.
 
     Returns
     -------
@@ -86,7 +87,8 @@ def stream(
     -----
     Shuffling has two levels: each epoch reads the blocks in a new order, and the rows within a window of the buffer are
     shuffled by strata, so that each batch draws from the whole window. Rows of an iterable come in its own order,
-    shuffled within a window. ``sampling="sequential"`` shuffles nothing. What fits into the buffer is read once and
+    shuffled within a window. ``sampling="sequential"`` shuffles nothing. A run resumes exactly where an iterable gives
+    the same batches again: a DataLoader with ``shuffle=True`` does not. What fits into the buffer is read once and
     then trained on like arrays.
 
     Examples
@@ -134,9 +136,9 @@ def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:
 
 def is_stream(X: Any, y: Any) -> bool:
     """Whether data given to `bpx.fit` are read in pieces and not as arrays."""
-    if isinstance(X, (Stream, np.memmap)) or _library(X) in _READ_IN_PIECES:
+    if isinstance(X, (Stream, np.memmap, str, os.PathLike)) or _library(X) in _READ_IN_PIECES:
         return True
-    return y is None and not hasattr(X, "__array__") and not isinstance(X, (str, bytes))
+    return y is None and not hasattr(X, "__array__") and not isinstance(X, bytes)
 
 
 def _library(x: Any) -> str:

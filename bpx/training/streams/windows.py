@@ -59,6 +59,8 @@ class Gate:
         x, single = inputs.inputs(backend, dtype, X, net.sizes[0], name=f"X of {where}")
         if self._loss is None:
             return Data(x, None, None)
+        if y is None:
+            raise TypeError("y: expected targets in the stream, got none; give them, bpx.stream(X, y)")
         t = inputs.targets(backend, dtype, y, x.shape[0], n_out, self._loss, single=single, name=f"y of {where}")
         w = inputs.sample_weights(
             backend, dtype, weight, x.shape[0], None, name=f"sample_weight of {where}", whole=False

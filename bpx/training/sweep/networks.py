@@ -20,7 +20,7 @@ from bpx.training.fit import fit
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
-from bpx.training.parallel import join, place
+from bpx.training.parallel import join, place, together
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import ErrorRate, StopRule
 from bpx.training.sweep.ending import Ending
@@ -60,13 +60,14 @@ def sweep_networks(
     check_counts(stack=stack, workers=workers)
     ranks = join(comm)
     same_settings(ranks, settings)
-    work = _Work(make, settings, X, y, cv, validation, scoring, options)
-    watches = any(getattr(rule, "monitor", None) == "val_loss" for rule in work.rules)
-    if refit and watches and work.folds[0].test is not None:
-        raise ValueError(
-            "stop: the last training, on all rows, has none held out for monitor='val_loss'; give refit=False, or"
-            " validation=(X_val, y_val)"
-        )
+    with together(ranks):
+        work = _Work(make, settings, X, y, cv, validation, scoring, options)
+        watches = any(getattr(rule, "monitor", None) == "val_loss" for rule in work.rules)
+        if refit and watches and work.folds[0].test is not None:
+            raise ValueError(
+                "stop: the last training, on all rows, has none held out for monitor='val_loss'; give refit=False, or"
+                " validation=(X_val, y_val)"
+            )
     tasks = [Task(s, f) for s in range(len(settings)) for f in range(len(work.folds))]
     threads = threads_for(workers, ranks, work.on_host)
     stacks = plan(

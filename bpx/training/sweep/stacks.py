@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpx._version import __version__
 from bpx.training.parallel import Ranks, place
 
 __all__ = ["Halt", "Outcome", "Task", "at_once", "carry_out", "check_counts", "plan", "same_settings", "threads_for"]
@@ -160,12 +161,12 @@ def same_settings(ranks: Ranks | None, settings: Sequence[Any]) -> None:
     """
     if ranks is None:
         return
-    told = ranks.from_all([str(setting) for setting in settings])
+    told = ranks.from_all([__version__, *(str(setting) for setting in settings)])
     for rank, other in enumerate(told):
         if other != told[0]:
             raise ValueError(
-                f"grid: expected the same settings on every rank, got {len(told[0])} on rank 0 ({told[0][0]}, ...) and"
-                f" {len(other)} on rank {rank} ({other[0]}, ...)"
+                f"grid: expected the same settings and version of bpx on every rank, got {told[0]!r:.200} on rank 0 and"
+                f" {other!r:.200} on rank {rank}"
             )
 
 
