@@ -43,7 +43,8 @@ DIVERGING = "RdBu_r"
 # DejaVu Sans comes with matplotlib and has every sign used here; Chinese, Japanese and Korean names need one of these.
 CJK = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
-    "WenQuanYi Micro Hei", "PingFang SC", "Heiti SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei", "Droid Sans Fallback",
+    "WenQuanYi Micro Hei", "PingFang SC", "Heiti SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei",
+    "Droid Sans Fallback",
 )  # fmt: skip
 
 
