@@ -63,7 +63,7 @@ class Wording:
         """How to read it."""
         colours = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
         if self.level == "none":
-            return f"{colours} The numbers are left out: they would not fit." if self.wanted else colours
+            return f"{colours}\nThe numbers are left out: they would not fit." if self.wanted else colours
         if self.trace is None:
             return f"w: weight.  b: bias.\n{colours}"
         slope = "the sum of a·δ over all samples" if self.batch else "a·δ"
