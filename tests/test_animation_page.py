@@ -410,3 +410,20 @@ def test_text_has_the_contrast_that_wcag_asks_for(opened: Any, scheme: str) -> N
     assert [pair for pair, ratio in zip(pairs, ratios, strict=True) if ratio < 4.5] == []
     dark = page.js("return getComputedStyle(document.body).backgroundColor")
     assert (dark == "rgb(18, 23, 29)") == (scheme == "dark")
+
+
+def test_edges_without_room_for_numbers_are_pointed_at(opened: Any) -> None:
+    for sizes, crowded in (([2, 2, 2], False), ([3, 4, 2], True)):
+        page = opened(traced(sizes, "tanh", "softmax", "cross_entropy", 0))
+        assert (page.js("return document.querySelectorAll('#network .label.crowded').length") > 0) == crowded
+        assert ("point at" in page.text("#words")) == crowded
+
+
+def test_numbers_stay_inside_their_circles(opened: Any) -> None:
+    page = opened(traced([3, 10, 2], "tanh", "softmax", "cross_entropy", 0), "zh")
+    page.choose("#slider", "2")
+    widths = page.js("""
+      return [...document.querySelectorAll("#network .node circle ~ .value")].filter((e) => e.textContent)
+        .map((e) => [e.textContent, e.getBBox().width])""")
+    assert any(text.startswith("\N{MINUS SIGN}0.") for text, _ in widths)
+    assert max(width for _, width in widths) <= 57

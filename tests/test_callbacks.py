@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -334,9 +335,11 @@ def test_mlflow_gets_metrics_of_every_epoch_and_params(tracking: Any) -> None:
         assert metric(tracking, run, name) == list(zip([1, 2, 3, 4], getattr(history, name), strict=True))
     expected = {
         "sizes": "[3, 4, 2]", "optimizer": "SGD", "optimizer.learning_rate": "0.1", "optimizer.momentum": "0.5",
-        "batch_size": "16", "epochs": "4", "seed": "0", "loss": "cross_entropy", "class_weight.1": "3.0",
+        "batch_size": "16", "seed": "0", "loss": "cross_entropy", "class_weight.1": "3.0",
     }  # fmt: skip
     assert expected.items() <= run.data.params.items()
+    assert run.data.tags["epochs"] == "4"
+    assert "epochs" not in run.data.params
     assert tracking.active_run() is None
     fit(logger, stack=2)
     latest = runs(tracking, "small")[0]
@@ -364,6 +367,14 @@ def test_the_status_says_how_training_ended(tracking: Any) -> None:
     assert tracking.active_run() is None
 
 
+def test_a_run_that_diverged_has_failed(tracking: Any) -> None:
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        history = fit(MLflow(), optimizer=bpx.SGD(1e200))
+    assert history.diverged
+    assert runs(tracking)[0].info.status == "FAILED"
+
+
 def test_an_mlflow_run_whose_params_fail_is_not_left_open(tracking: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracking, "log_params", lambda *args, **options: 1 / 0)
     with pytest.raises(ZeroDivisionError):
@@ -382,6 +393,7 @@ def test_a_resumed_run_goes_on_in_its_mlflow_run(tracking: Any, tmp_path: Path, 
     (run,) = runs(tracking)
     assert metric(tracking, run, "loss") == list(zip(range(1, 9), history.loss, strict=True))
     assert run.info.status == "FINISHED"
+    assert run.data.tags["epochs"] == "8"
 
 
 # ---------------------------------------------------------------------- all of them

@@ -403,3 +403,90 @@ def test_a_setting_without_a_score_is_hatched():
     display = plotting.SweepDisplay.from_sweep(rows)
     assert display.text_[0, 0].get_text() == "no score"
     assert np.ma.is_masked(display.im_.get_array()[0, 0])
+
+
+# ---------------------------------------------------------------- in axes that are given
+
+
+def four_displays(axes):
+    """Different kinds, the first of which has several lines."""
+    X, y = points(60)
+    net = bpx.MLP([2, 6, 2], seed=0, dtype="float64")
+    history = bpx.fit(net, X, y, epochs=3, validation=(X, y))
+    rows = [{"learning rate": rate, "l2": l2, "score": -rate - l2} for rate in (0.0001, 0.0003) for l2 in (0.0, 0.0001)]
+    return [
+        plotting.LossCurveDisplay.from_history(history, ax=axes[0]),
+        plotting.DecisionBoundaryDisplay.from_network(net, X, y, grid_resolution=40, ax=axes[1]),
+        plotting.GradientCheckDisplay.from_report(bpx.check_gradients(net, X[:4], y[:4]), ax=axes[2]),
+        plotting.SweepDisplay.from_sweep(rows, ax=axes[3]),
+        plotting.ConfusionMatrixDisplay.from_predictions(y, 1 - y, ax=axes[4]),
+        plotting.HiddenWeightsDisplay.from_network(bpx.MLP([64, 24, 10]), ax=axes[5]),
+    ]
+
+
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_in_given_axes_titles_and_legends_are_no_wider_than_the_axes(layout):
+    figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout=layout)
+    displays = four_displays(axes.ravel())
+    figure.canvas.draw()
+    for display in displays:
+        box = display.ax_.get_window_extent()
+        assert box.width > 140
+        for text in display.ax_.findobj(matplotlib.text.Text):
+            if text.get_text() and text.get_text() == display.ax_.get_title("left"):
+                assert text.get_window_extent().x1 <= box.x1 + 2
+        legend = getattr(display, "legend_", None)
+        if legend is not None:
+            inside = legend.get_window_extent()
+            assert box.x0 <= inside.x0 < inside.x1 <= box.x1
+            assert box.y0 <= inside.y0 < inside.y1 <= box.y1
+
+
+def test_a_legend_in_small_axes_is_cut_and_says_so():
+    losses = rng.uniform(0.5, 1.0, (6, 8))
+    _, ax = plt.subplots(figsize=(2.2, 1.6))
+    legend = plotting.LossCurveDisplay.from_history(History(loss=list(losses)), ax=ax).legend_
+    names = [text.get_text() for text in legend.get_texts()]
+    assert 0 < len(names) < 8
+    assert names[-1].endswith(f"(and {8 - len(names)} more)")
+
+
+def test_several_histories_in_one_axes_do_not_keep_the_first_ones_title():
+    first = plotting.LossCurveDisplay.from_history(History(loss=[1.0, 0.5]), name="a")
+    assert "0.5" in first.ax_.get_title("left")
+    plotting.LossCurveDisplay.from_history(History(loss=[1.0, 0.7]), name="b", ax=first.ax_)
+    assert first.ax_.get_title("left") == "Loss of several histories"
+    own = plotting.LossCurveDisplay(loss=[1.0, 0.5]).plot(title="mine")
+    plotting.LossCurveDisplay.from_history(History(loss=[1.0, 0.7]), name="b", ax=own.ax_)
+    assert own.ax_.get_title("left") == "mine"
+
+
+def test_regions_of_twenty_classes_have_their_own_colours_and_names():
+    axis = np.linspace(-1, 1, 60)
+    xx0, xx1 = np.meshgrid(axis, axis)
+    angles = 2 * np.pi * np.arange(20) / 20
+    response = xx0[..., None] * np.cos(angles) + xx1[..., None] * np.sin(angles)
+    display = plotting.DecisionBoundaryDisplay(xx0=xx0, xx1=xx1, response=response).plot()
+    shown = display.surface_.cmap(display.surface_.norm(np.arange(20)))
+    apart = np.linalg.norm(shown[:, None] - shown[None], axis=-1) + np.eye(20)
+    assert apart.min() > 0.08
+    for text in display.names_:
+        column, row = (int(np.abs(axis - at).argmin()) for at in text.get_position())
+        assert text.get_text() == f"class {response[row, column].argmax()}"
+    assert len(display.names_) == 20
+
+
+def test_only_fonts_that_are_installed_are_asked_for():
+    installed = set(matplotlib.font_manager.get_font_names())
+    first, *others, last = plotting.STYLE["font.family"]
+    assert (first, last) == ("DejaVu Sans", "sans-serif")
+    assert set(others) <= installed
+    assert others or not {"Noto Sans CJK SC", "WenQuanYi Zen Hei", "PingFang SC", "Microsoft YaHei"} & installed
+
+
+@pytest.mark.parametrize(
+    ("scores", "best"), [([-0.0003, -0.0042], "-0.000300"), ([0.9, 0.8], "0.900"), ([-3e-9, -1e-3], "-3e-09")]
+)
+def test_small_scores_of_a_sweep_have_digits(scores, best):
+    rows = [{"rate": i, "score": score} for i, score in enumerate(scores)]
+    assert f"score {best}:" in plotting.SweepDisplay.from_sweep(rows).ax_.get_title("left")

@@ -231,3 +231,23 @@ def test_labels_are_placed_apart_where_there_is_room():
         for j in range(i):
             apart = np.abs(middles[i] - middles[j])
             assert apart[0] >= 40 or apart[1] >= 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "said"),
+    [([2, 2, 2], None), ([4, 5, 3], "The gradients are left out"), ([4, 6, 5, 3], "The numbers are left out")],
+)
+def test_the_caption_says_which_numbers_are_left_out(sizes, said):
+    net = bpx.MLP(sizes, seed=0, dtype="float64")
+    trace = bpx.trace(net, np.full(sizes[0], 0.3), np.zeros(sizes[-1]))
+    caption = plotting.NetworkDisplay.from_trace(trace).caption_.get_text().replace("\n", " ")
+    assert ("left out" in caption) == (said is not None)
+    assert said is None or said in caption
+    assert "left out" not in plotting.NetworkDisplay.from_trace(trace, numbers=False).caption_.get_text()
+
+
+def test_a_broad_input_stays_inside_its_node():
+    net = bpx.MLP([2, 2, 2], seed=0, dtype="float64")
+    display = plotting.NetworkDisplay.from_trace(bpx.trace(net, [-1e-6, 0.2], [0.0, 1.0]))
+    node, text = (part[0][0].get_window_extent() for part in (display.nodes_, display.node_text_))
+    assert node.x0 + 3 < text.x0 < text.x1 < node.x1 - 3

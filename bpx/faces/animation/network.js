@@ -118,6 +118,7 @@ function addEdge(parent, edge, x1, y1) {
 }
 
 function addLabel(parent, edge, column) {
+  edge.crowded = column === null;
   const x = column ?? (edge.x1 + edge.x2) / 2;
   edge.label = draw(parent, "text", { class: column === null ? "label crowded" : "label", x, y: labelY(edge, x) });
 }
@@ -143,6 +144,16 @@ function put(element, n, prefix = "") {
   }
 }
 
+// Squeezes a neuron's number into its circle where the reader's font is broad.
+const CHORD = 56; // of the circle, at the number's lower edge
+
+function squeeze(element) {
+  element.removeAttribute("textLength");
+  if (!element.textContent || element.getComputedTextLength() <= CHORD) return;
+  element.setAttribute("textLength", CHORD);
+  element.setAttribute("lengthAdjust", "spacingAndGlyphs");
+}
+
 // What stands inside a neuron, and below it.
 function showNode(node) {
   const known = numbersOf(node).filter((n) => isKnown(n));
@@ -152,6 +163,7 @@ function showNode(node) {
     const inside = pick("x", "a", "z");
     part("name").textContent = (inside?.q ?? "z") + lowered(place(node.l, node.j));
     put(part("value"), inside);
+    squeeze(part("value"));
     const error = pick("delta", "grad_a");
     put(part("error"), error, error?.q === "delta" ? "δ " : "∂L/∂a ");
     return;

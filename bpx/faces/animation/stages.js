@@ -65,6 +65,7 @@ function stageWords({ kind, l }) {
     grad_a: `words_grad_a${end}`,
     delta: `words_delta${end && D.fused ? "_fused" : D.layers[l - 1]?.activation.elementwise === false ? "_joint" : ""}`,
     loss: N > 1 ? "words_loss_many" : "words_loss",
+    input: edges.some((edge) => edge.crowded) ? "words_input_crowded" : "words_input",
     grad: N > 1 ? "words_grad_many" : "words_grad",
   }[kind] ?? `words_${kind}`;
   return say(name, { activation: l >= 1 && l <= L ? quoted(activationName(l)) : "",

@@ -13,8 +13,12 @@ from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, host, network, numbers
+from bpx.faces.plotting.frame import colour_bar
+from bpx.faces.plotting.frame import legend as write_legend
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.plane import Plane, columns, numbered, targets
-from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, shortened, tint
+from bpx.faces.plotting.regions import region_colour, write_names
+from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, shortened
 from bpx.network.mlp import MLP
 
 __all__ = ["DecisionBoundaryDisplay"]
@@ -49,6 +53,8 @@ class DecisionBoundaryDisplay:
         For each network those classes' that have a boundary.
     points_ : list of matplotlib PathCollection
         One per class.
+    names_ : list of matplotlib Text
+        Of more than 7 classes the names, in their regions.
     legend_, colorbar_ : matplotlib Legend and Colorbar, or None
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -242,22 +248,23 @@ class DecisionBoundaryDisplay:
             self.legend_: Any = None
             self.colorbar_: Any = None
             self.surface_: Any = None
+            self.names_: list[Any] = []
             many = self.X is not None and len(self.X) > 300
             self._size = point_size if point_size is not None else 14.0 if many else 34.0
             if self.by_class:
                 self._draw_classes()
                 if legend:
-                    self._class_legend()
+                    self._class_legend(own=ax is None)
             else:
                 self._draw_values()
                 if legend:
-                    self.colorbar_ = self.figure_.colorbar(self.surface_, ax=self.ax_, label=value_label)
+                    self.colorbar_ = colour_bar(self.ax_, self.surface_, own=ax is None, label=value_label)
             if title is None:
                 of = "" if self.stack is None else f", mean of {self.stack} networks"
                 kind = "Predicted class" if self.by_class else "Output"
                 kind += " (area) and target (points)" if self.y is not None and not self.by_class else ""
                 title = f"{kind}{of}{', ' + self.note if self.note else ''}"
-            self.ax_.set_title(title, wrap=True)
+            heading(self.ax_, title, own=ax is None)
             self.ax_.set(xlabel=self.feature_names[0], ylabel=self.feature_names[1])
             grid(self.ax_)
             self.ax_.grid(False)
@@ -272,13 +279,15 @@ class DecisionBoundaryDisplay:
         assert self.n_classes is not None
         mean = self.response if self.stack is None else np.mean(self.response, axis=0)
         count = self.n_classes
-        shades = ListedColormap([tint(CLASS_COLOURS[c % len(CLASS_COLOURS)], 0.34) for c in range(count)])
+        shades = ListedColormap([region_colour(c) for c in range(count)])
         step = [(axis.max() - axis.min()) / (axis.shape[0] - 1) / 2 for axis in (self.xx0, self.xx1)]
         self.surface_ = self.ax_.imshow(
             np.argmax(mean, axis=-1), origin="lower", cmap=shades, vmin=-0.5, vmax=count - 0.5, aspect="auto",
             extent=(self.xx0.min() - step[0], self.xx0.max() + step[0], self.xx1.min() - step[1],
                     self.xx1.max() + step[1]),
         )  # fmt: skip
+        if count > len(CLASS_COLOURS):
+            self.names_ = write_names(self.ax_, self.xx0, self.xx1, np.argmax(mean, axis=-1), self.class_names)
         for k in range(self.stack or 0):
             colour, opacity = (NETWORKS[k], 1.0) if self._few() else (INK, 0.22)
             self._draw_boundary(self.response[k], colors=colour, linewidths=1.5, alpha=opacity)
@@ -328,7 +337,7 @@ class DecisionBoundaryDisplay:
                 self.ax_.scatter(*self.X.T, s=self._size, edgecolors="white", linewidths=1.0, zorder=3, **shown)
             )
 
-    def _class_legend(self) -> None:
+    def _class_legend(self, own: bool) -> None:
         """Names of the classes with their point or, without points, their region's colour; beside the plane."""
         assert self.n_classes is not None
         drawn = self.y is not None
@@ -336,7 +345,7 @@ class DecisionBoundaryDisplay:
             Line2D(
                 [], [], linestyle="none", marker=MARKERS[c % len(MARKERS)] if drawn else "s",
                 markersize=7 if drawn else 10, markeredgecolor=_edge(colour), markeredgewidth=0.8,
-                color=colour if drawn else tint(colour, 0.34), label=shortened(name, 20),
+                color=colour if drawn else region_colour(c), label=shortened(name, 20),
             )
             for c, name in enumerate(self.class_names[:MOST_NAMES])
             for colour in [CLASS_COLOURS[c % len(CLASS_COLOURS)]]
@@ -350,7 +359,8 @@ class DecisionBoundaryDisplay:
             handles += [Line2D([], [], color=NETWORKS[k], label=f"network {k}") for k in range(self.stack or 0)]
         elif self.stack is not None:
             handles.append(Line2D([], [], color=INK, linewidth=1.5, alpha=0.4, label=f"{self.stack} networks"))
-        self.legend_ = self.ax_.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4)
+        names = [str(handle.get_label()) for handle in handles]
+        self.legend_ = write_legend(self.ax_, handles, names, own=own, beside=True)
 
 
 def _edge(colour: str) -> str:

@@ -12,6 +12,8 @@ from matplotlib.ticker import MaxNLocator
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, labels, network, numbers
 from bpx.faces.plotting.cells import draw_cells, name_ticks, write_cells
+from bpx.faces.plotting.frame import colour_bar
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import SEQUENTIAL, canvas
 from bpx.network.mlp import MLP
 
@@ -233,11 +235,12 @@ class ConfusionMatrixDisplay:
         with canvas(ax, 5.0 if len(matrix) <= 6 else 6.4) as (self.figure_, self.ax_):
             self.im_ = draw_cells(self.ax_, matrix, cmap, 0.0, max(float(np.nanmax(matrix)), 1e-12))
             self.im_.set(**(im_kw or {}))
-            self.ax_.set(xlabel="predicted class", ylabel="true class", title=self._title() if title is None else title)
+            self.ax_.set(xlabel="predicted class", ylabel="true class")
+            heading(self.ax_, self._title() if title is None else title, own=ax is None)
             what = SHARES.get(self.normalize or "", "samples")
             if self.normalize is not None and self._per_cent():
                 what += ", in the cells per cent"
-            self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=what, pad=0.02) if colorbar else None
+            self.colorbar_ = colour_bar(self.ax_, self.im_, own=ax is None, label=what, pad=0.02) if colorbar else None
             if self.colorbar_ is not None and np.all(matrix == np.round(matrix)):
                 self.colorbar_.locator = MaxNLocator(integer=True, steps=[1, 2, 5, 10])
                 self.colorbar_.update_ticks()

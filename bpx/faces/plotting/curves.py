@@ -10,6 +10,8 @@ from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, numbers
+from bpx.faces.plotting.frame import legend as write_legend
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import COLOURS, MARKERS, canvas, grid
 from bpx.training.history import short
 
@@ -147,7 +149,7 @@ class LossCurveDisplay:
         legend : bool
             Whether there is one.
         title : str, optional
-            None: the last losses, over a figure of its own; "" leaves it out.
+            None: the last losses, over a figure of its own, until other histories join; "" leaves it out.
         line_kw : dict, optional
             For ``ax.plot``.
 
@@ -180,8 +182,12 @@ class LossCurveDisplay:
                 self.ax_.set_xlim(0, 2)
             grid(self.ax_)
             if title is not None or ax is None:
-                self.ax_.set_title(self._title() if title is None else title, wrap=True)
-            self.legend_ = self._legend() if legend else None
+                made = heading(self.ax_, self._title() if title is None else title, own=ax is None)
+                made.set_gid("bpx-losses" if title is None else None)
+            else:
+                for text in self.ax_.findobj(lambda artist: artist.get_gid() == "bpx-losses"):
+                    text.set_text("Loss of several histories")  # the first one's numbers are not the others'
+            self.legend_ = self._legend(own=ax is None) if legend else None
         return self
 
     # ------------------------------------------------------------------ inside
@@ -278,15 +284,13 @@ class LossCurveDisplay:
                 0.5, 0.5, "no finite loss", transform=self.ax_.transAxes, ha="center", va="center", fontsize=14
             )
 
-    def _legend(self) -> Any:
+    def _legend(self, own: bool) -> Any:
         """The legend, with a word on dashes where they are not named one by one."""
         handles, names = self.ax_.get_legend_handles_labels()
         if self.val_lines_ and not any("validation" in name for name in names):
             handles.append(self.ax_.plot([], [], color="#555555", linestyle=(0, (4, 1.5)))[0])
             names.append("dashed: validation")
-        if len(names) > 6:
-            return self.ax_.legend(handles, names, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
-        return self.ax_.legend(handles, names, loc="best")
+        return write_legend(self.ax_, handles, names, own=own, beside=len(names) > 6)
 
 
 def _curves(values: Any, name: str) -> HostArray:

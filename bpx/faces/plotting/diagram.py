@@ -176,7 +176,7 @@ class NetworkDisplay:
         self.shown = [elided(size, max_units) for size in self.sizes]
         layout = Layout(self.sizes, self.shown, traced=self.trace is not None)
         attempts = layout.attempts(numbers)
-        self._words = Wording(self, decimals)
+        self._words = Wording(self, decimals, numbers is not False)
         with canvas(ax, attempts[0][1], "none") as (self.figure_, self.ax_):
             if ax is None:
                 self.ax_.set_position((0.01, 0.01, 0.98, 0.98))

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import numbers
+from bpx.faces.plotting.frame import legend as write_legend
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import COLOURS, INK, MARKERS, canvas, grid
 
 __all__ = ["GradientCheckDisplay"]
@@ -127,11 +129,9 @@ class GradientCheckDisplay:
             self._frame(kind)
             worst_error = float(np.max(self.relative_errors))
             verdict = "failed" if any(failed) else "passed"
-            self.ax_.set_title(
-                f"Gradient check {verdict}: largest relative error {worst_error:.1e}, tolerance {self.tolerance:.0e}",
-                wrap=True,
-            )
-            self.legend_ = self._legend(failed)
+            said = f"Gradient check {verdict}: largest relative error {worst_error:.1e}"
+            heading(self.ax_, f"{said}, tolerance {self.tolerance:.0e}", own=ax is None)
+            self.legend_ = self._legend(failed, own=ax is None)
         return self
 
     # ------------------------------------------------------------------ inside
@@ -167,20 +167,20 @@ class GradientCheckDisplay:
         )  # fmt: skip
         self.line_ = self.ax_.axhline(self.tolerance, color=INK, linewidth=1.2, linestyle="--", label="tolerance")
 
-    def _legend(self, failed: list[bool]) -> Any:
+    def _legend(self, failed: list[bool], own: bool) -> Any:
         """Each parameter with its relative error; of many the failed ones and the first."""
         handles, names = self.ax_.get_legend_handles_labels()
         pairs = list(zip(handles, names, strict=True))
-        own = pairs[: len(self.names)] if len(pairs) == len(self.names) + 1 else pairs[:-1]
-        rest = [pair for pair in pairs if pair not in own]
+        named = pairs[: len(self.names)] if len(pairs) == len(self.names) + 1 else pairs[:-1]
+        rest = [pair for pair in pairs if pair not in named]
         order = (
-            sorted(range(len(own)), key=lambda i: not failed[i])[:MOST_NAMES]
-            if len(own) > MOST_NAMES
-            else range(len(own))
+            sorted(range(len(named)), key=lambda i: not failed[i])[:MOST_NAMES]
+            if len(named) > MOST_NAMES
+            else range(len(named))
         )
-        shown = [own[i] for i in sorted(order)] + rest
-        title = "relative error" if len(own) <= MOST_NAMES else f"relative error, {MOST_NAMES} of {len(own)}"
-        return self.ax_.legend(
-            [handle for handle, _ in shown], [name for _, name in shown], title=title, loc="upper left",
-            bbox_to_anchor=(1.0, 1.0), borderaxespad=0.4, alignment="left",
+        shown = [named[i] for i in sorted(order)] + rest
+        title = "relative error" if len(named) <= MOST_NAMES else f"relative error, {MOST_NAMES} of {len(named)}"
+        return write_legend(
+            self.ax_, [handle for handle, _ in shown], [name for _, name in shown], own=own, beside=True, title=title,
+            alignment="left",
         )  # fmt: skip

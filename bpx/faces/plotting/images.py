@@ -12,6 +12,8 @@ from matplotlib.colors import Normalize
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, host, network, numbers
+from bpx.faces.plotting.frame import colour_bar
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import DIVERGING, INK, canvas, wide
 from bpx.network.mlp import MLP
 
@@ -133,7 +135,7 @@ class HiddenWeightsDisplay:
             self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
             tiles.title(self.ax_, self.title if title is None else title)
             self.colorbar_ = (
-                self.figure_.colorbar(self.images_[0], ax=self.ax_, label="weight", shrink=0.8, pad=0.02)
+                colour_bar(self.ax_, self.images_[0], own=ax is None, label="weight", shrink=0.8, pad=0.02)
                 if colorbar
                 else None
             )
@@ -289,7 +291,7 @@ class _Tiles:
     def __init__(self, count: int, shape: tuple[int, ...], columns: int | None, *, labelled: bool, own: bool) -> None:
         if columns is not None and columns < 1:
             raise ValueError(f"columns: expected at least 1, got {columns}")
-        longer = max(shape)
+        self.own, longer = own, max(shape)
         self.high, self.width = shape[0] / longer, shape[1] / longer
         self.above = LABEL * max(self.high, 0.4) if labelled else 0.0
         cell_width, cell_height = self.width + GAP, self.high + GAP + self.above
@@ -319,7 +321,7 @@ class _Tiles:
     def title(self, ax: Axes, text: str) -> None:
         """The title: in the middle where it is broader than the images."""
         ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how broad
-        ax.set_title(text, loc="left" if wide(ax) > 7.2 * len(text) else "center")
+        heading(ax, text, own=self.own, loc="left" if not self.own or wide(ax) > 7.2 * len(text) else "center")
 
     def label(self, ax: Axes, texts: list[str], colours: list[str] | None = None) -> list[Any]:
         """Texts above the images, as large as there is room for; none where that could not be read."""

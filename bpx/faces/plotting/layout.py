@@ -61,10 +61,13 @@ class Layout:
         room = top - bottom
         slots = [len(u) + (len(u) < n) for u, n in zip(self.shown, self.sizes, strict=True)]
         if with_numbers:
-            lengths = [max((len(line) for t in c.values() for line in t.split("\n")), default=0) for c in texts]
+            lengths = [max((_length(line) for t in c.values() for line in t.split("\n")), default=0.0) for c in texts]
             # Half the width of the longest line, and half the height of three.
             half = [0.31 * self.font * length + 2.0 for length in lengths]
-            self.radius = [max(20.0, half[0]), *(hypot(h, 17.0) + 2.0 if self.traced else 15.0 for h in half[1:])]
+            self.radius = [
+                max(20.0, hypot(half[0], 6.0) + 2.0),
+                *(hypot(h, 17.0) + 2.0 if self.traced else 15.0 for h in half[1:]),
+            ]
         else:
             self.radius = [max(3.0, min(13.0, 0.36 * room / max(slots)))] * columns
         left = self.radius[0] + (8.0 if with_numbers else 40.0)
@@ -85,3 +88,8 @@ class Layout:
             kept = [*heights[:-2], heights[-1]] if gap else heights
             self.at.append({unit: (self.x[column], y) for unit, y in zip(units, kept, strict=True)})
             self.ellipsis.append((self.x[column], heights[-2] if gap else 0.0))
+
+
+def _length(line: str) -> float:
+    """How long a line is, in letters: a minus sign is broader than a digit."""
+    return len(line) + 0.35 * line.count("\N{MINUS SIGN}")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
@@ -39,6 +40,20 @@ INK = "#222222"
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
+# DejaVu Sans comes with matplotlib and has every sign used here; Chinese, Japanese and Korean names need one of these.
+CJK = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei", "PingFang SC", "Heiti SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei",
+    "Droid Sans Fallback",
+)  # fmt: skip
+
+
+def _families() -> list[str]:
+    """Fonts to look for a sign in, in turn; only installed ones, as matplotlib warns of others."""
+    installed = set(font_manager.get_font_names())
+    return ["DejaVu Sans", *[name for name in CJK if name in installed], "sans-serif"]
+
+
 STYLE: dict[str, Any] = {
     "figure.figsize": (8.0, 5.0),
     "figure.dpi": 100,
@@ -48,8 +63,7 @@ STYLE: dict[str, Any] = {
     "figure.constrained_layout.h_pad": 0.08,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    # DejaVu Sans comes with matplotlib and has every sign used here; what it lacks is looked for in the user's own.
-    "font.family": ["DejaVu Sans", "sans-serif"],
+    "font.family": _families(),
     "font.size": 11,
     "axes.titlesize": 12,
     "axes.titleweight": "bold",

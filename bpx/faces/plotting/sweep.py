@@ -11,6 +11,9 @@ from matplotlib.axes import Axes
 
 from bpx.faces.plotting.arrays import HostArray, host
 from bpx.faces.plotting.cells import draw_cells, name_ticks, write_cells
+from bpx.faces.plotting.frame import colour_bar
+from bpx.faces.plotting.frame import legend as write_legend
+from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import COLOURS, INK, SEQUENTIAL, canvas, grid
 
 __all__ = ["SweepDisplay"]
@@ -19,6 +22,9 @@ __all__ = ["SweepDisplay"]
 RESULTS = ("score", "std", "rank")
 # A plane with more cells than this, most of them empty, is no grid.
 FEW_CELLS = 36
+
+# Scores that need more are written with a power of ten.
+MOST_DECIMALS = 6
 
 
 class SweepDisplay:
@@ -138,7 +144,7 @@ class SweepDisplay:
         return made.plot(ax=ax, **kwargs)
 
     def plot(
-        self, ax: Axes | None = None, *, decimals: int = 3, cmap: Any = SEQUENTIAL, colorbar: bool = True,
+        self, ax: Axes | None = None, *, decimals: int | None = None, cmap: Any = SEQUENTIAL, colorbar: bool = True,
         title: str | None = None,
     ) -> SweepDisplay:  # fmt: skip
         """Draw the scores; the best setting is marked.
@@ -147,8 +153,8 @@ class SweepDisplay:
         ----------
         ax : matplotlib Axes, optional
             None makes a figure.
-        decimals : int
-            Of the scores.
+        decimals : int, optional
+            Of the scores; None is 3, or as many as the best one needs for three digits.
         cmap : str or matplotlib Colormap
             From low to high.
         colorbar : bool
@@ -171,8 +177,8 @@ class SweepDisplay:
             self.colorbar_: Any = None
             self.best_: Any = None
             self.lines_: list[Any] = []
-            self._decimals = decimals
-            self.ax_.set_title(self._title() if title is None else title, wrap=True)
+            self._own, self._decimals = ax is None, self._enough() if decimals is None else decimals
+            heading(self.ax_, self._title() if title is None else title, own=ax is None)
             if is_grid:
                 self._draw_grid(cmap, colorbar)
             elif self.y is not None:
@@ -208,7 +214,15 @@ class SweepDisplay:
 
     def _number(self, value: float) -> str:
         """A score, with the same decimals in every cell."""
-        return f"{value:.{self._decimals}f}" if abs(value) < 1e5 else f"{value:.3g}"
+        if self._decimals > MOST_DECIMALS or abs(value) >= 1e5:
+            return f"{value:.3g}"
+        return f"{value or 0.0:.{self._decimals}f}"  # no minus before 0
+
+    def _enough(self) -> int:
+        """Decimals that leave three digits of the best score: a small error is not 0.000."""
+        sizes = [abs(float(self.values[i])) for i in self._order]  # the best comes first
+        size = next((size for size in sizes if math.isfinite(size) and size > 0), 1.0)
+        return max(3, 2 - math.floor(math.log10(size)))
 
     def _label(self) -> str:
         """What the values are."""
@@ -235,7 +249,7 @@ class SweepDisplay:
         self.im_ = draw_cells(self.ax_, values, cmap, low, high)
         self.ax_.set(xlabel=self.x, ylabel=self.y)
         if colorbar:
-            self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self._label(), pad=0.02)
+            self.colorbar_ = colour_bar(self.ax_, self.im_, own=self._own, label=self._label(), pad=0.02)
         name_ticks(self.ax_, [_text(v) for v in self.x_values], [_text(v) for v in self.y_values])
         texts = [["" for _ in row] for row in values]
         for r, c in np.ndindex(*values.shape):
@@ -257,13 +271,13 @@ class SweepDisplay:
         known = np.isfinite(self.values)
         if not np.all(known):
             self.ax_.scatter(xs[~known], ys[~known], marker="x", s=50, color=INK, label="no score")
-            self.ax_.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            write_legend(self.ax_, *self.ax_.get_legend_handles_labels(), own=self._own, beside=True)
         # The best lie on top.
         order = [i for i in reversed(self._order) if known[i]]
         self.im_ = self.ax_.scatter(xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK,
                                     linewidths=0.6)  # fmt: skip
         if colorbar:
-            self.colorbar_ = self.figure_.colorbar(self.im_, ax=self.ax_, label=self.scoring, pad=0.02)
+            self.colorbar_ = colour_bar(self.ax_, self.im_, own=self._own, label=self.scoring, pad=0.02)
         i = self._order[0]
         self.best_ = self.ax_.scatter(xs[i], ys[i], s=320, facecolors="none", edgecolors="#D55E00", linewidths=2.4)
         self.ax_.set(xlabel=self.x, ylabel=self.y)

@@ -15,10 +15,10 @@ __all__ = ["Wording"]
 class Wording:
     """The texts of a diagram, from its weights, its biases and its trace."""
 
-    def __init__(self, diagram: Any, decimals: int) -> None:
+    def __init__(self, diagram: Any, decimals: int, wanted: bool) -> None:
         self.diagram, self.trace, self.decimals = diagram, diagram.trace, decimals
         self.batch = self.trace is not None and np.ndim(self.trace.x) == 2
-        self.level = "none"
+        self.level, self.wanted = "none", wanted
 
     def write(self, level: str) -> dict[str, list[dict[Any, str]]]:
         """What stands in nodes, below them, beside outputs and on edges; "short" leaves gradients out."""
@@ -63,14 +63,15 @@ class Wording:
         """How to read it."""
         colours = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
         if self.level == "none":
-            return colours
+            return f"{colours}\nThe numbers are left out: they would not fit." if self.wanted else colours
         if self.trace is None:
             return f"w: weight.  b: bias.\n{colours}"
         slope = "the sum of a·δ over all samples" if self.batch else "a·δ"
         gradient = f", and its gradient ∂L/∂w = {slope}" if self.level == "all" else ""
         return (
             "In a node: weighted sum z = Σ w·a + b, output a = f(z), error δ = ∂L/∂z, L the loss."
-            f" Below it: its bias b.\nOn an edge: the weight w before → after the step{gradient}.\n{colours}"
+            f" Below it: its bias b.\nOn an edge: the weight w before → after the step{gradient}."
+            f"{'' if self.level == 'all' else ' The gradients are left out: they would not fit.'}\n{colours}"
         )
 
     def _number(self, value: Any) -> str:

@@ -57,7 +57,7 @@ class EpochLogger(Closing):
 
     @abstractmethod
     def _close(self, ended: str) -> None:
-        """Close; `ended` is FINISHED, KILLED (Ctrl-C) or FAILED, as MLflow says it."""
+        """Close; `ended` is FINISHED, KILLED (Ctrl-C) or FAILED (an error, or it diverged), as MLflow says it."""
 
     def on_fit_begin(self, run: Run) -> None:
         self._open(run)
@@ -68,7 +68,8 @@ class EpochLogger(Closing):
             self._try(lambda: self._write(run), run)
 
     def on_fit_end(self, run: Run) -> None:
-        self._end(run, "KILLED" if run.history.stop_reason.name == "INTERRUPTED" else "FINISHED")
+        ended = {"INTERRUPTED": "KILLED", "DIVERGED": "FAILED"}
+        self._end(run, ended.get(run.history.stop_reason.name, "FINISHED"))
 
     def on_fit_error(self, run: Run) -> None:
         self._end(run, "FAILED")

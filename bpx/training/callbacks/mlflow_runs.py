@@ -20,7 +20,8 @@ class MLflow(EpochLogger):
     """Logs each epoch as metrics (loss, val_loss, learning_rate, seconds); what the run was started with as params.
 
     Where an MLflow run is active it is taken and left open; else one is started, and ended when training ends:
-    FINISHED, KILLED (Ctrl-C) or FAILED. Where it goes, MLflow's own settings say (``mlflow.set_tracking_uri``,
+    FINISHED, KILLED (Ctrl-C) or FAILED (an error, or training diverged). ``epochs`` is a tag: a run that goes on may be
+    given more, and MLflow changes no params. Where it goes, MLflow's own settings say (``mlflow.set_tracking_uri``,
     ``MLFLOW_TRACKING_URI``). Each network of a stack has metrics of its own (``loss/0``, ``loss/1``, ...).
 
     Parameters
@@ -66,7 +67,10 @@ class MLflow(EpochLogger):
         there = self._mlflow.get_run(self._id).data
         self._logged = int(there.metrics.get("epoch", 0)) if run.epoch > 0 else 0
         params = {name: str(value)[:LONGEST] for name, value in run.settings.items() if name not in there.params}
+        epochs = params.pop("epochs", None)  # a tag, which a run that goes on with more can change
         self._mlflow.log_params(params, run_id=self._id)
+        if epochs is not None:
+            self._mlflow.MlflowClient().set_tag(self._id, "epochs", epochs)
 
     def _experiment_id(self, name: str) -> str:
         """Of the experiment with that name, which is made where it is missing."""
