@@ -29,6 +29,7 @@ BOUNDS = (
     ("stream-rate", "stream", "in memory", 1 / 0.8),
     ("stream-rows", "10 000 000 rows", "100 000 rows", 1.25),
     ("sweep-64", "bpx.sweep", "64 single fits", 0.3),
+    ("sweep-64-wide", "bpx.sweep", "64 single fits", 0.3),
 )
 
 

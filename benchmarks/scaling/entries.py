@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from shutil import rmtree
 from statistics import median
@@ -204,11 +205,12 @@ def stream_rows(plan: Plan) -> dict[str, Any]:
     return made | {"notes": {"largest over smallest": spread, "file": _kind(plan)}}
 
 
-def sweep(plan: Plan) -> dict[str, Any]:
+def sweep(plan: Plan, hidden: int, batch: int) -> dict[str, Any]:
     """64 settings at once and one after the other."""
-    title = "64 settings (learning rate, l2, seed) of 64-100-10 on digits, batch 200, Adam, float32"
-    epochs, rounds = (1, 1) if plan.quick else (20, plan.rounds)
-    answers, busy = turns({"": lambda: plan.ask("sweep", "sweep", epochs=epochs, rounds=rounds)}, 1)
+    title = f"64 settings (learning rate, l2, seed) of 64-{hidden}-10 on digits, batch {batch}, Adam, float32"
+    epochs, rounds = (1, 1) if plan.quick else (10, plan.rounds)
+    options = {"epochs": epochs, "rounds": rounds, "hidden": hidden, "batch": batch}
+    answers, busy = turns({"": lambda: plan.ask("sweep", "sweep", **options)}, 1)
     found = answers[""]
     if isinstance(found, dict):
         return entry(title, "s", {"bpx.sweep": found})
@@ -255,5 +257,6 @@ ENTRIES: Mapping[str, Callable[[Plan], dict[str, Any]]] = {
     "stream-memory": stream_memory,
     "stream-rate": stream_rate,
     "stream-rows": stream_rows,
-    "sweep-64": sweep,
+    "sweep-64": partial(sweep, hidden=32, batch=32),
+    "sweep-64-wide": partial(sweep, hidden=100, batch=200),
 }

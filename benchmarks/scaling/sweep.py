@@ -23,18 +23,18 @@ GRID: Mapping[str, Sequence[Any]] = {
 }
 
 
-def sweep(epochs: int, rounds: int) -> dict[str, Any]:
+def sweep(epochs: int, rounds: int, hidden: int, batch: int) -> dict[str, Any]:
     """Seconds of both, in turns, and whether they score the settings alike; where bpx has no `sweep`, that."""
     if not hasattr(bpx, "sweep"):
         return {"missing": "this bpx has no sweep"}
     X, y = digits("float32")
     order = np.random.default_rng(0).permutation(len(X))
     train, test = order[:1400], order[1400:]
-    options = {"loss": "cross_entropy", "epochs": epochs, "batch_size": 200}
+    options = {"loss": "cross_entropy", "epochs": epochs, "batch_size": batch}
     settings = [dict(zip(GRID, values, strict=True)) for values in product(*GRID.values())]
 
     def network(**more: Any) -> bpx.MLP:
-        return bpx.MLP([64, 100, 10], backend="numpy", **more)
+        return bpx.MLP([64, hidden, 10], backend="numpy", **more)
 
     def score(net: Any) -> float:
         outputs = np.asarray(net(X[test]), np.float64)
