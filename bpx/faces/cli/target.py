@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.faces.cli.columns import few_odd_cells
+from bpx.faces.cli.columns import few_odd_cells, with_commas
 from bpx.faces.cli.output import MistakeError
 from bpx.files.tables.cells import canonical, number
 from bpx.files.tables.table import Column, Table, listed
@@ -67,6 +67,8 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     values = {text: number(text) for text in counts}
     numeric = all(value is not None for value in values.values())
     odd = [text for text, value in values.items() if value is None]
+    if task != CLASSIFY and (told := with_commas(counts)):
+        raise MistakeError(f"{table.source}: target {name!r} {told}, or give --task classify if they are classes")
     if (task == REGRESS and odd) or (task is None and few_odd_cells(counts)):
         row = next(i for i, text in enumerate(texts) if text in odd)
         remedy = "mend it, or name it as missing with --na"

@@ -43,6 +43,7 @@ errors, gradients, new weights, in float64. W has a row for each input and a
 column for each neuron; "0.W" and "0.b" are the first layer's. What is not given
 is article 001's, or, of a network of other sizes, drawn with --seed.
 """
+PAGES = (".html", ".htm")
 # The worked step of article 001, with the biases that it computes with. It writes W as (outputs, inputs).
 ARTICLE = {
     "sizes": [2, 2, 2],
@@ -88,6 +89,8 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Put the step together, work it out, show it."""
     page = args.html
     if page is not None:
+        if not page.lower().endswith(PAGES):  # what was there would be a page from now on
+            raise MistakeError(f"--html: expected a name that ends in {' or '.join(PAGES)}, got {page!r}")
         atomic.check(page)
     step = _worked_out(_given(args))
     if page is not None:
