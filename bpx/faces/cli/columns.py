@@ -115,6 +115,11 @@ def _like_an_id(column: Column) -> str | None:
     texts = [text for text in column.texts.tolist() if text is not None]
     different = len(set(texts))
     if different > FEWEST_IDS and different > 0.5 * len(texts):
+        if _are_dates(texts):
+            return (
+                "looks like dates that mostly differ (give their year, month or days since as columns of numbers, or"
+                f" --categorical {column.name!r})"
+            )
         return f"has its own text in most rows, like an id (--categorical {column.name!r} keeps it)"
     return None
 
@@ -124,9 +129,13 @@ def _counts_rows(column: Column) -> bool:
     return column.numbers is not None and len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
 
 
+def _are_dates(texts: Sequence[str]) -> bool:
+    """Whether the first texts are dates."""
+    return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
+
+
 def _say_dates(column: Column, note: Note) -> None:
     """Dates are categories like other texts, which is seldom what is wanted."""
     assert column.texts is not None
-    some: Sequence[str] = [text for text in column.texts[:200].tolist() if text is not None]
-    if some and all(_DATE.fullmatch(text) for text in some):
+    if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
         note(f"column {column.name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")
