@@ -29,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--na-only", metavar="TEXT", nargs="*",
-        help="these alone, and nothing, are missing values: NA and the like are texts",
+        help="only these and empty cells are missing values; NA and the like are texts",
     )  # fmt: skip
 
 

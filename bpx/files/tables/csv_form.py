@@ -151,8 +151,8 @@ class _Rows:
                     if not row:
                         continue
                     raise TableError(
-                        f"{self._source}, line {reader.line_num + above}: expected {width} fields, as many as there"
-                        f" are column names, got {len(row)}; {_why_ragged(separator, width, row)}"
+                        f"{self._source}, line {reader.line_num + above}: expected"
+                        f" {width} field{'s' if width > 1 else ''}, as many as there are column names, got {len(row)}; {_why_ragged(separator, width, row)}"
                     )
                 block.append(row)
                 self._lines.append(reader.line_num + above)
