@@ -152,7 +152,8 @@ class _Rows:
                         continue
                     raise TableError(
                         f"{self._source}, line {reader.line_num + above}: expected"
-                        f" {width} field{'s' if width > 1 else ''}, as many as there are column names, got {len(row)}; {_why_ragged(separator, width, row)}"
+                        f" {width} field{'s' if width > 1 else ''}, as many as there are column"
+                        f" names, got {len(row)}; {_why_ragged(separator, width, row)}"
                     )
                 block.append(row)
                 self._lines.append(reader.line_num + above)
