@@ -175,7 +175,7 @@ def test_ones_own_numbers_come_from_options_toml_or_json(tmp_path, capsys):
     ("words", "message"),
     [
         (["--sizes", "3,1"], "a network of other sizes than article 001's needs its own inputs"),
-        (["--inputs", "1,2,3"], "expected 2 columns"),
+        (["--inputs", "1,2,3"], "--inputs: expected 2 numbers, as many as the network has inputs, got 3"),
         (["--hidden", "tangens"], "unknown activation 'tangens'; known are"),
         (["--loss", "sadness"], "unknown loss 'sadness'"),
         (["--weights", '{"0.X": [1]}'], "weights: no parameter '0.X'; there are 0.W"),

@@ -39,6 +39,17 @@ def write(path: Path, data: bytes) -> None:
         As `open` would: no such folder, no permission, no space. The temporary file is removed.
     """
     target, mode = _destination(path)
+    try:
+        _write(target, mode, data)
+    except OSError as error:  # of the temporary file, whose name says nothing to the user
+        reason = "expected a folder that takes new files; give another path" if error.errno == errno.ENOENT else None
+        error.filename, error.filename2 = os.fspath(path), None
+        error.strerror = reason or error.strerror
+        raise
+
+
+def _write(target: str, mode: int | None, data: bytes) -> None:
+    """Write to a temporary file, then rename it."""
     folder, name = os.path.split(target)
     prefix = f".{name[:40]}."
     _remove_abandoned(folder, prefix)

@@ -18,7 +18,7 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.kernels.recording import NotRecordableError, is_recording
 
-__all__ = ["Twins", "for_backend", "in_place"]
+__all__ = ["Twins", "for_backend", "in_place", "wanted"]
 
 logger = logging.getLogger("bpx.kernels")
 
@@ -85,7 +85,7 @@ class Twins:
 
 def in_place(backend: Backend, dtype: str) -> Twins:
     """The twins that need no compiler, for a backend and dtype; arguments and errors as `for_backend`'s."""
-    if _wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
+    if wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
         return Twins()
     from bpx.kernels import numpy_in_place
 
@@ -101,16 +101,27 @@ def for_backend(backend: Backend, dtype: str) -> Twins:
         If ``BPX_KERNELS`` is none of "auto", "numpy" and "reference".
     """
     plain = in_place(backend, dtype)
-    fused = _fused() if plain.records and _wanted() == "auto" else None
+    fused = _fused() if plain.records and wanted() == "auto" else None
     return plain if fused is None else Twins(fused, *plain.rooms)
 
 
-def _wanted() -> str:
-    """Which kernels the environment asks for."""
-    wanted = os.environ.get("BPX_KERNELS") or "auto"
-    if wanted not in ("auto", "numpy", "reference"):
-        raise ValueError(f"BPX_KERNELS: expected 'auto', 'numpy' or 'reference', got {wanted!r}")
-    return wanted
+def wanted() -> str:
+    """Which kernels the environment asks for.
+
+    Returns
+    -------
+    str
+        ``"auto"``, ``"numpy"`` or ``"reference"``.
+
+    Raises
+    ------
+    ValueError
+        If ``BPX_KERNELS`` is none of them.
+    """
+    which = os.environ.get("BPX_KERNELS") or "auto"
+    if which not in ("auto", "numpy", "reference"):
+        raise ValueError(f"BPX_KERNELS: expected 'auto', 'numpy' or 'reference', got {which!r}")
+    return which
 
 
 @cache

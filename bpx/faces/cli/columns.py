@@ -13,12 +13,12 @@ from bpx.faces.cli.output import MistakeError
 from bpx.files.tables.cells import number
 from bpx.files.tables.table import Column, Table, listed
 
-__all__ = ["choose", "few_odd_cells"]
+__all__ = ["choose", "few_odd_cells", "with_commas"]
 
 Note = Callable[[str], Any]
 
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
-_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+")
+_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 # Fewer different texts than that are categories, even where each row has its own.
 FEWEST_IDS = 20
 
@@ -69,12 +69,24 @@ def few_odd_cells(counts: Counter[str]) -> list[str]:
     return odd if odd and few and len(counts) - len(odd) > FEWEST_IDS else []
 
 
+def with_commas(counts: Counter[str]) -> str:
+    """What to say of a column of numbers such as ``1,5`` or ``100,000``; nothing where it is none."""
+    found = [text for text in counts if _COMMA.fullmatch(text)]
+    others = sum(number(text) is None for text in counts) - len(found)
+    if not found or (others and len(found) <= 0.5 * len(counts)):
+        return ""
+    return (
+        f"holds numbers with commas, such as {found[0]!r}; save the table with decimal points and without thousands"
+        " separators"
+    )
+
+
 def _refuse_odd_cells(table: Table, column: Column) -> None:
     """Text in a column of numbers is a mistake of the file's, not a category."""
     assert column.texts is not None
     counts = Counter(text for text in column.texts.tolist() if text is not None)
     odd, name = few_odd_cells(counts), repr(column.name)
-    if odd:
+    if odd and not with_commas(counts):
         row = next(i for i, text in enumerate(column.texts) if text in odd)
         text = column.texts[row]
         raise MistakeError(
@@ -82,12 +94,9 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
             f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or read it as missing with"
             f" --na {text!r:.60}, or give --categorical {name} or --drop {name}"
         )
-    with_comma = [text for text in counts if _COMMA.fullmatch(text)]
-    if len(with_comma) > 0.5 * len(counts):
-        raise MistakeError(
-            f"{table.source}: column {name} holds numbers with commas, such as {with_comma[0]!r}; save the table with"
-            f" decimal points and without thousands separators, or give --drop {name}"
-        )
+    told = with_commas(counts)
+    if told:
+        raise MistakeError(f"{table.source}: column {name} {told}, or give --drop {name}")
 
 
 def _useless(column: Column) -> str | None:
@@ -106,6 +115,11 @@ def _like_an_id(column: Column) -> str | None:
     texts = [text for text in column.texts.tolist() if text is not None]
     different = len(set(texts))
     if different > FEWEST_IDS and different > 0.5 * len(texts):
+        if _are_dates(texts):
+            return (
+                "looks like dates that mostly differ (give their year, month or days since as columns of numbers, or"
+                f" --categorical {column.name!r})"
+            )
         return f"has its own text in most rows, like an id (--categorical {column.name!r} keeps it)"
     return None
 
@@ -115,9 +129,13 @@ def _counts_rows(column: Column) -> bool:
     return column.numbers is not None and len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
 
 
+def _are_dates(texts: Sequence[str]) -> bool:
+    """Whether the first texts are dates."""
+    return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
+
+
 def _say_dates(column: Column, note: Note) -> None:
     """Dates are categories like other texts, which is seldom what is wanted."""
     assert column.texts is not None
-    some: Sequence[str] = [text for text in column.texts[:200].tolist() if text is not None]
-    if some and all(_DATE.fullmatch(text) for text in some):
+    if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
         note(f"column {column.name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")

@@ -10,10 +10,9 @@ from collections.abc import Collection
 
 from bpx.faces.cli.output import MistakeError
 from bpx.files.tables import reading
-from bpx.files.tables.cells import MISSING
 from bpx.files.tables.table import Table
 
-__all__ = ["add_options", "keep_inputs", "read"]
+__all__ = ["add_options", "keep_inputs", "read", "spellings"]
 
 STDIN = "-"
 
@@ -28,21 +27,32 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--na", metavar="TEXT", nargs="+", action="extend", default=[],
         help="more spellings of a missing value, besides pandas' (nothing, NA, NaN, null, ...)",
     )  # fmt: skip
+    group.add_argument(
+        "--na-only", metavar="TEXT", nargs="*",
+        help="only these and empty cells are missing values; NA and the like are texts",
+    )  # fmt: skip
 
 
 def read(
-    args: argparse.Namespace, as_text: Collection[str], drop: Collection[str] = (), markers: Collection[str] = ()
-) -> Table:
-    """The table that the arguments name, with at least one row."""
+    args: argparse.Namespace, as_text: Collection[str], drop: Collection[str] = (), markers: Collection[str] = (),
+    usual: bool = True,
+) -> Table:  # fmt: skip
+    """The table that the arguments name, with at least one row; `markers` and `usual` are a model's."""
+    more, spelled = spellings(args)
     content = sys.stdin.buffer.read() if args.data == STDIN else None
     table = reading.read(
         "stdin" if content is not None else args.data,
-        missing=MISSING | set(markers) | set(args.na), as_text=as_text, drop=drop, separator=args.sep,
+        missing={*markers, *more}, usual=usual and spelled, as_text=as_text, drop=drop, separator=args.sep,
         encoding=args.encoding, content=content,
     )  # fmt: skip
     if table.n_rows == 0:
         raise MistakeError(f"{table.source}: expected rows of data below the column names, got none")
     return table
+
+
+def spellings(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
+    """The spellings of a missing value that the user gave, and whether the usual ones hold too."""
+    return (*args.na, *(args.na_only or ())), args.na_only is None
 
 
 def keep_inputs(option: str, out: str, *inputs: str | None) -> None:

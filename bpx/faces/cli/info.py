@@ -11,7 +11,7 @@ from typing import Any
 
 from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
-from bpx.faces.cli import kernels, parser
+from bpx.faces.cli import chosen, kernels, parser
 from bpx.faces.cli.output import Output, aligned
 
 __all__ = ["add"]
@@ -47,6 +47,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Look, and say."""
     del args
+    in_force = chosen.backend()  # a name that there is not is said before anything else
     facts: dict[str, Any] = {
         "bpx": __version__,
         "python": platform.python_version(),
@@ -57,13 +58,12 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if not output.json:  # at once: what comes next may load PyTorch
         output.write(_beginning(facts) + "\n")
     table = backends()
-    chosen = get_backend()
     found = kernels.names(get_backend("numpy"))
     facts["backends"] = [asdict(status) for status in table]
-    facts["backend in force"] = {"name": chosen.name, "device": str(chosen.device)}
+    facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
     facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
     rest = {
-        "in force": f"{chosen.name} on {chosen.device}",
+        "in force": f"{in_force.name} on {in_force.device}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     output.result(f"\n{table}\n\n{aligned(rest)}", facts)

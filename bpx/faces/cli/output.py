@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-__all__ = ["MistakeError", "Output", "aligned", "finite"]
+__all__ = ["MistakeError", "Output", "aligned", "counted", "finite", "say"]
 
 
 class MistakeError(Exception):
@@ -29,17 +29,29 @@ class Output:
         self.json: bool = args.json
         self.quiet: bool = args.quiet
         self.notes: list[str] = []
+        self._held: list[str] = []
 
     def note(self, text: str) -> None:
-        """Say something on standard error that the user should know, and keep it for the JSON."""
+        """Keep something that the user should know, for standard error and for the JSON."""
         self.notes.append(text)
         if not self.quiet:
-            print(f"note: {text}", file=sys.stderr, flush=True)
+            self._held.append(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """The same of a warning, which is said with ``--quiet`` too."""
+        self._held.append(f"warning: {' '.join(text.split())}")
+
+    def release(self) -> None:
+        """Say what was kept; an error before that is the only line on standard error."""
+        held, self._held = self._held, []
+        for line in held:
+            say(line)
 
     def progress(self, text: str) -> None:
         """Say on standard error what is being done."""
+        self.release()
         if not self.quiet:
-            print(text, file=sys.stderr, flush=True)
+            say(text)
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The result: the text, or with ``--json`` the data."""
@@ -49,13 +61,26 @@ class Output:
 
     def write(self, text: str) -> None:
         """Text to standard output, as UTF-8 and with Unix line ends wherever that goes."""
+        self.release()
+        if sys.stdout is None:  # closed by who started bpx: nobody reads
+            raise BrokenPipeError
         raw = getattr(sys.stdout, "buffer", None)
-        if raw is None:
-            sys.stdout.write(text)
-        else:
+        try:
+            if raw is None:
+                sys.stdout.write(text)
+            else:
+                sys.stdout.flush()
+                raw.write(text.encode("utf-8"))
             sys.stdout.flush()
-            raw.write(text.encode("utf-8"))
-        sys.stdout.flush()
+        except OSError as error:
+            error.filename = "standard output"
+            raise
+
+
+def say(line: str) -> None:
+    """A line on standard error, where there is one."""
+    if sys.stderr is not None:
+        print(line, file=sys.stderr, flush=True)
 
 
 def finite(data: Any) -> Any:
@@ -67,6 +92,11 @@ def finite(data: Any) -> Any:
     if isinstance(data, float) and (data != data or data in (float("inf"), float("-inf"))):
         return None
     return data
+
+
+def counted(n: int, word: str) -> str:
+    """So many of them: ``1 row``, ``2 rows``."""
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def aligned(rows: Mapping[str, str]) -> str:

@@ -6,6 +6,7 @@ import argparse
 import math
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn, TypeVar, final
 
 from bpx._version import __version__
@@ -52,9 +53,19 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        self._words: list[str] = []
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None, **more: Any) -> Any:
+        """As argparse's; the words are kept for `error`."""
+        self._words = list(args or ())
+        return super().parse_known_args(args, namespace, **more)
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
+        option = message.removeprefix("argument ").partition(": expected one argument")[0]
+        for word, value in pairwise(self._words):
+            if word == option and value.startswith("-"):  # which argparse takes for another option
+                message += f"; where {value} is what you mean, write {word}={value}"
         self.exit(MISTAKE, f"{self.prog}: error: {message}; {self.prog} --help shows what there is\n")
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from bpx.backend.select import get_backend
-from bpx.faces.cli import data, parser, scores, target
-from bpx.faces.cli.output import MistakeError, Output, aligned
+from bpx.errors import FileFormatError
+from bpx.faces.cli import chosen, data, parser, scores, target
+from bpx.faces.cli.output import MistakeError, Output, aligned, counted
 from bpx.faces.cli.recipe import Recipe
 from bpx.files import atomic, model
 from bpx.files.tables import parquet_form, writing
@@ -56,16 +56,13 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Read, encode, predict, write."""
     _check_out(args)
-    recipe = Recipe.of(model.read_header(args.model), args.model)
+    recipe = Recipe.of(_header(args.model), args.model)
     if args.proba and recipe.target.task != target.CLASSIFY:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {recipe.target.name!r}")
-    try:
-        backend = get_backend(args.backend)
-    except ValueError as error:
-        raise MistakeError(f"--backend: {error}") from error
+    backend = chosen.backend(args.backend)
     net = model.load(args.model, backend)
     goal = recipe.target.name
-    table = data.read(args, {*recipe.encoding.as_text, *args.keep, goal}, markers=recipe.markers)
+    table = data.read(args, {*recipe.encoding.as_text, *args.keep, goal}, markers=recipe.markers, usual=recipe.usual)
     kept = [(name, table[name]) for name in args.keep]
     X, unseen = recipe.encoding.encode(table, net.dtype)
     _say_unseen(unseen, table, output)
@@ -79,6 +76,17 @@ def run(args: argparse.Namespace, output: Output) -> None:
         columns |= _named(columns, probabilities)
     scored = _score(recipe, table, answers, output) if goal in table.columns else None
     _write(args, output, columns, table.n_rows, scored)
+
+
+def _header(path: str) -> dict[str, Any]:
+    """The model file's header; what is said of a file from elsewhere is for the command line."""
+    try:
+        return model.read_header(path)
+    except FileFormatError as error:
+        told, others, _ = str(error).partition(" come in by ")
+        raise FileFormatError(
+            f"{told.rpartition(';')[0]}; give a model that bpx train wrote" if others else told
+        ) from (error)
 
 
 def _check_out(args: argparse.Namespace) -> None:
@@ -107,23 +115,39 @@ def _say_unseen(unseen: Unseen, table: Table, output: Output) -> None:
     """What training had not."""
     for name, count in unseen.categories.items():
         output.note(
-            f"column {name!r}: {count} of {table.n_rows} rows have a category that training had not, such as"
+            f"column {name!r}: {_having(count, table)} a category that training had not, such as"
             f" {unseen.examples[name]!r:.60}; none of its inputs is set for them"
         )
     for name, count in unseen.missing.items():
-        output.note(f"column {name!r}: {count} of {table.n_rows} rows have no value, which training had in all rows")
+        output.note(f"column {name!r}: {_having(count, table)} no value, which training had in all rows")
+
+
+def _having(count: int, table: Table) -> str:
+    """So many of the table's rows have."""
+    return f"{count} of {counted(table.n_rows, 'row')} {'has' if count == 1 else 'have'}"
 
 
 def _score(recipe: Recipe, table: Table, answers: Any, output: Output) -> dict[str, float] | None:
     """The score on rows that have their target."""
-    y = recipe.target.values(table[recipe.target.name])
-    known = y >= 0 if recipe.target.task == target.CLASSIFY else np.isfinite(y)
+    goal = recipe.target.name
+    y = recipe.target.values(table[goal])
+    classify = recipe.target.task == target.CLASSIFY
+    known = y >= 0 if classify else np.isfinite(y)
+    strange = np.flatnonzero(~known & ~table[goal].missing)
+    if len(strange):
+        column = table[goal]
+        example = str((column.numbers if column.texts is None else column.texts)[strange[0]])  # type: ignore[index]
+        kind = "a label that training had not" if classify else "no number"
+        output.note(
+            f"target {goal!r}: {len(strange)} of {counted(table.n_rows, 'row')} with {kind}, such as {example!r:.60};"
+            f" {'they do not count for the score' if np.any(known) else 'so there is no score'}"
+        )
     if not np.any(known):
         return None
     scored = scores.score(recipe, answers[known], y[known])
     output.note(
-        f"the table has the target {recipe.target.name!r}: {scores.in_words(scored)} on"
-        f" {int(np.count_nonzero(known))} rows"
+        f"the table has the target {goal!r}: {scores.in_words(scored)} on"
+        f" {counted(int(np.count_nonzero(known)), 'row')}"
     )
     return scored
 
@@ -134,8 +158,10 @@ def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], ro
     facts |= {} if scored is None else {"scores": scored}
     if args.out != STDOUT:
         writing.write(args.out, columns)
-        counted = f"{rows} rows of {', '.join(columns)}" if len(columns) < 8 else f"{rows} rows, {len(columns)} columns"
-        output.result(aligned({"written": f"{args.out}: {counted}"}), facts | {"out": args.out})
+        written = counted(rows, "row") + (
+            f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
+        )
+        output.result(aligned({"written": f"{args.out}: {written}"}), facts | {"out": args.out})
     elif output.json:
         output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
     else:

@@ -35,6 +35,8 @@ class Recipe:
         A number's, of the training rows: the network's output is ``(y - mean) / scale``.
     markers : tuple of str
         Spellings of a missing value besides the usual ones.
+    usual : bool
+        Whether the usual ones hold.
     about : dict
         Scores and settings, for people.
     """
@@ -44,6 +46,7 @@ class Recipe:
     mean: float = 0.0
     scale: float = 1.0
     markers: tuple[str, ...] = ()
+    usual: bool = True
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -90,6 +93,7 @@ class Recipe:
                 "mean": self.mean,
                 "scale": self.scale,
                 "markers": list(self.markers),
+                "usual": self.usual,
                 "encoding": self.encoding.to_json(),
                 "about": self.about,
             }
@@ -113,16 +117,18 @@ class Recipe:
             )
         if isinstance(entry, dict) and type(entry.get("version")) is int and entry["version"] > VERSION:
             raise FileFormatError(f"{path}: the model was written by a newer bpx; install that")
+        if isinstance(entry, dict):
+            entry = {"usual": True} | entry  # the first files had no other
         try:
             exactly(
                 entry, KEY, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
                 labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
-                encoding=lambda _: True, about=lambda v: isinstance(v, dict),
+                usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
             )  # fmt: skip
             target = Target(entry["target"], tuple(entry["labels"]))
             recipe = cls(
                 target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
-                entry["about"],
+                entry["usual"], entry["about"],
             )  # fmt: skip
             sizes = header["network"]["sizes"]
             right = (recipe.encoding.width, recipe.outputs)

@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
-from typing import Any
 
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, FileFormatError, NonFiniteError
-from bpx.faces.cli.output import MistakeError, Output
+from bpx.faces.cli.output import MistakeError, Output, say
 from bpx.faces.cli.parser import FAILED, INTERNAL, INTERRUPTED, MISTAKE, OK, build
 
 __all__ = ["main"]
+
+
+# What to do where the system says no more than that it cannot.
+_REMEDIES = {
+    errno.ENOENT: "check the path",
+    errno.EACCES: "check its permissions, or give another path",
+    errno.EPERM: "check its permissions, or give another path",
+    errno.EROFS: "give a path on another disk",
+    errno.ENOSPC: "free some space, or give a path on another disk",
+    errno.EDQUOT: "free some of your quota, or give a path on another disk",
+    errno.EFBIG: "raise the limit of a file's size (ulimit -f), or give a path on another disk",
+    errno.EIO: "the disk or its connection fails; try another",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.EBADF: "it is not open for writing; send it elsewhere",
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,17 +55,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.simplefilter("always", BackendFallbackWarning)
-        warnings.showwarning = _show_warning
-        return _run(args)
+        output = Output(args)
+        warnings.showwarning = lambda message, *_, **__: output.warn(str(message))
+        return _run(args, output)
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, output: Output) -> int:
     """Run the subcommand."""
     try:
-        passed = args.run(args, Output(args))
+        passed = args.run(args, output)
+        output.release()
         return OK if passed is None or passed is True else FAILED if passed is False else int(passed)
     except BrokenPipeError:  # as with `| head`: who reads has enough
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - so that the flush at exit is quiet too
+        _drop_stdout()
         return OK
     except KeyboardInterrupt:
         return _say(args, "interrupted; nothing was written", INTERRUPTED)
@@ -60,6 +78,8 @@ def _run(args: argparse.Namespace) -> int:
             return _internal(args, error)
         return _say(args, str(error), MISTAKE)
     except OSError as error:
+        if error.filename == "standard output":
+            _drop_stdout()
         return _say(args, _of_the_system(error), MISTAKE)
     except MemoryError as error:
         return _say(args, f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE)
@@ -67,11 +87,16 @@ def _run(args: argparse.Namespace) -> int:
         return _internal(args, error)
 
 
+def _drop_stdout() -> None:
+    """Forget what could not be written, so that the flush at exit is quiet."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
+
+
 def _say(args: argparse.Namespace, message: str, code: int) -> int:
     """The message in one line on standard error; the code."""
     if args.traceback and sys.exc_info()[1] is not None:
         traceback.print_exc()
-    print(f"bpx {args.command}: error: {' '.join(message.split())}", file=sys.stderr)
+    say(f"bpx {args.command}: error: {' '.join(message.split())}")
     return code
 
 
@@ -83,12 +108,6 @@ def _internal(args: argparse.Namespace, error: Exception) -> int:
 
 def _of_the_system(error: OSError) -> str:
     """What the operating system refused, and of which file."""
-    if error.filename is None:
-        return str(error)
-    remedy = "; check the path" if isinstance(error, FileNotFoundError) and "expected" not in str(error) else ""
-    return f"{os.fspath(error.filename)}: {error.strerror or error}{remedy}"
-
-
-def _show_warning(message: Any, *_: Any, **__: Any) -> None:
-    """A warning in one line, without the place in bpx's source."""
-    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+    reason, remedy = error.strerror or str(error), _REMEDIES.get(error.errno or 0)
+    told = f"{reason}; {remedy}" if remedy and "expected" not in reason else reason
+    return told if error.filename is None else f"{os.fspath(error.filename)}: {told}"

@@ -9,8 +9,8 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.faces.cli.columns import few_odd_cells
-from bpx.faces.cli.output import MistakeError
+from bpx.faces.cli.columns import few_odd_cells, with_commas
+from bpx.faces.cli.output import MistakeError, counted
 from bpx.files.tables.cells import canonical, number
 from bpx.files.tables.table import Column, Table, listed
 
@@ -18,7 +18,7 @@ __all__ = ["CLASSIFY", "REGRESS", "Target", "choose"]
 
 CLASSIFY, REGRESS = "classify", "regress"
 # Integers with at most so many different values are classes unless --task says otherwise.
-FEW_INTEGERS = 20
+FEW_INTEGERS = 10
 MOST_CLASSES = 1000
 
 
@@ -67,6 +67,8 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     values = {text: number(text) for text in counts}
     numeric = all(value is not None for value in values.values())
     odd = [text for text, value in values.items() if value is None]
+    if task != CLASSIFY and (told := with_commas(counts)):
+        raise MistakeError(f"{table.source}: target {name!r} {told}, or give --task classify if they are classes")
     if (task == REGRESS and odd) or (task is None and few_odd_cells(counts)):
         row = next(i for i, text in enumerate(texts) if text in odd)
         remedy = "mend it, or name it as missing with --na"
@@ -77,15 +79,16 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     if task is None:
         integers = numeric and all(value == np.floor(value) for value in values.values() if value is not None)
         task = CLASSIFY if not numeric or (integers and different <= FEW_INTEGERS) else REGRESS
-        kind = f"{different} different {'integers' if integers else 'numbers' if numeric else 'texts'}"
+        kind = counted(different, f"different {'integer' if integers else 'number' if numeric else 'text'}")
         note(
             f"target {name!r} holds {kind}: "
             + ("classification (--task regress for a number)" if task == CLASSIFY and numeric else
                "classification" if task == CLASSIFY else "regression (--task classify for classes)")
         )  # fmt: skip
     if different == 1:
+        every = f"all {len(texts)} rows" if len(texts) > 1 else "its only row"
         raise MistakeError(
-            f"{table.source}: target {name!r} has one value only ({texts[0]!r:.60} in all {len(texts)} rows), so there"
+            f"{table.source}: target {name!r} has one value only ({texts[0]!r:.60} in {every}), so there"
             " is nothing to learn; choose another with --target"
         )
     if task == REGRESS:
@@ -94,8 +97,8 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
     if len(labels) > MOST_CLASSES or (len(texts) > 3 and len(labels) > 0.5 * len(texts)):
         remedy = "give --task regress to predict it as a number" if numeric else "choose another with --target"
         raise MistakeError(
-            f"{table.source}: target {name!r} has {len(labels)} different values in {len(texts)} rows, too many for"
-            f" classes; {remedy}"
+            f"{table.source}: target {name!r} has {counted(len(labels), 'different value')} in"
+            f" {counted(len(texts), 'row')}, too many for classes; {remedy}"
         )
     single = [label for label in labels if counts[label] == 1]
     if single:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import tomllib
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.faces.cli import parser
-from bpx.faces.cli.output import MistakeError, Output
+from bpx.faces.cli.output import MistakeError, Output, counted
 from bpx.files import atomic
 from bpx.formulas import activations, losses
 from bpx.network.mlp import MLP
@@ -43,6 +44,7 @@ errors, gradients, new weights, in float64. W has a row for each input and a
 column for each neuron; "0.W" and "0.b" are the first layer's. What is not given
 is article 001's, or, of a network of other sizes, drawn with --seed.
 """
+PAGES = (".html", ".htm")
 # The worked step of article 001, with the biases that it computes with. It writes W as (outputs, inputs).
 ARTICLE = {
     "sizes": [2, 2, 2],
@@ -88,6 +90,8 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Put the step together, work it out, show it."""
     page = args.html
     if page is not None:
+        if not page.lower().endswith(PAGES):  # what was there would be a page from now on
+            raise MistakeError(f"--html: expected a name that ends in {' or '.join(PAGES)}, got {page!r}")
         atomic.check(page)
     step = _worked_out(_given(args))
     if page is not None:
@@ -133,13 +137,37 @@ def _worked_out(given: dict[str, Any]) -> StepTrace:
             given["sizes"], hidden=given["hidden"], output=given["output"], dtype="float64", seed=given["seed"],
             backend="numpy",
         )  # fmt: skip
-        net.set_params({name: np.asarray(value, dtype=np.float64) for name, value in given["weights"].items()})
+        net.set_params({name: _numbers(name, value) for name, value in given["weights"].items()})
+        for name, count, kind in (("inputs", net.sizes[0], "inputs"), ("targets", net.sizes[-1], "outputs")):
+            if np.ndim(given[name]) == 1 and len(given[name]) != count:
+                raise MistakeError(
+                    f"--{name}: expected {counted(count, 'number')}, as many as the network has {kind}, got"
+                    f" {len(given[name])}"
+                )
         rate = given["learning_rate"]
         return trace(net, given["inputs"], given["targets"], loss=given["loss"], learning_rate=float(rate))
     except KeyError as error:
-        raise MistakeError(f"weights: {error.args[0]}") from error
+        raise MistakeError(f"--weights: {error.args[0]}") from error
     except (ValueError, TypeError) as error:
-        raise MistakeError(str(error)) from error
+        raise MistakeError(_as_options(str(error))) from error
+
+
+def _numbers(name: str, value: Any) -> np.ndarray[Any, Any]:
+    """One layer's weights or biases."""
+    try:
+        return np.asarray(value, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        raise MistakeError(f"--weights: expected numbers for {name!r} ({error})") from error
+
+
+def _as_options(message: str) -> str:
+    """What the library says of its arguments, of the options."""
+    for argument, option in {"X: ": "--inputs: ", "y: ": "--targets: ", "unknown loss": "--loss: unknown loss"}.items():
+        if message.startswith(argument):
+            message = option + message.removeprefix(argument)
+    if re.match(r"\d+\.[Wb]: ", message):
+        message = f"--weights: {message}"
+    return re.sub(r"\b(hidden|output|loss)='(\w+)'", r"--\1 \2", message)
 
 
 def _file(path: str) -> dict[str, Any]:

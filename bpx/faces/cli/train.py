@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from bpx.backend.select import get_backend
 from bpx.errors import DivergenceWarning
-from bpx.faces.cli import columns, data, parser, scores, splitting, target, train_options
-from bpx.faces.cli.output import MistakeError, Output, aligned, finite
+from bpx.faces.cli import chosen, columns, data, parser, scores, splitting, target, train_options
+from bpx.faces.cli.output import MistakeError, Output, aligned, counted, finite
 from bpx.faces.cli.recipe import Recipe
 from bpx.files import atomic, container, header, safetensors_form
 from bpx.files.tables import encoding
-from bpx.files.tables.table import Table
+from bpx.files.tables.table import Table, listed
 from bpx.formulas import optimizers
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
@@ -27,6 +26,8 @@ __all__ = ["add"]
 
 # What is trained by default: so many steps, but at least and at most so many epochs.
 STEPS, FEWEST, MOST = 20_000, 10, 200
+# The share of the training rows that judge when to stop.
+VALIDATION = 0.1
 # Of a file's header, kept for the network's own description.
 RESERVE = 50_000
 
@@ -39,10 +40,7 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> int:
     """Read, encode, train, score, write."""
     _check_out(args)
-    try:
-        backend = get_backend(args.backend)
-    except ValueError as error:
-        raise MistakeError(f"--backend: {error}") from error
+    backend = chosen.backend(args.backend)
     table, goal, kept, categories = _prepare(args, output)
 
     y = goal.values(table[goal.name])
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         kept.rows(training), categories, standardise=not args.no_standardise, max_categories=args.max_categories
     )
     mean, scale = _scale(y[training]) if goal.task == target.REGRESS else (0.0, 1.0)
-    recipe = Recipe(goal, code, mean, scale, tuple(args.na))
+    recipe = Recipe(goal, code, mean, scale, *data.spellings(args))
     X, _ = code.encode(kept, args.dtype)
     _check_size(recipe)
 
@@ -92,6 +90,8 @@ def _check_out(args: argparse.Namespace) -> None:
         data.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":
         safetensors_form.check_installed()
+    if args.validation_size is not None and args.patience is None:
+        raise MistakeError("--validation-size goes with --patience N, which stops by the loss on validation rows")
     if args.resume and not args.checkpoint:
         raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to go on from")
 
@@ -113,7 +113,7 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, target.Ta
         raise MistakeError(f"{table.source}: target {args.target!r} has no value in any row; choose another --target")
     if np.any(without):
         count = int(np.count_nonzero(without))
-        output.note(f"{count} of {table.n_rows} rows have no target {args.target!r} and are left out")
+        output.note(_left_out(count, table, args.target))
         table = table.rows(~without)
     goal = target.choose(table, args.target, args.task, output.note)
     if args.class_weight and goal.task != target.CLASSIFY:
@@ -123,9 +123,17 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, target.Ta
     if filled:
         missing = {name: int(np.count_nonzero(kept[name].missing)) for name in filled}
         told = ", ".join(f"{name!r} {count}" for name, count in list(missing.items())[:12])
-        more = f" and {len(filled) - 12} more columns" if len(filled) > 12 else ""
+        more = f" and {counted(len(filled) - 12, 'more column')}" if len(filled) > 12 else ""
         output.note(f"missing values, filled by the median or a category of their own: {told}{more}")
     return table, goal, kept, categories
+
+
+def _left_out(count: int, table: Table, name: str) -> str:
+    """How many rows have no target, and how that was spelled."""
+    spelled = sorted(spelling for spelling in table[name].spellings if spelling)
+    told = f" (spelled {listed(spelled)}; where that is a class, give --na-only)" if spelled else ""
+    have, are = ("has", "is") if count == 1 else ("have", "are")
+    return f"{count} of {counted(table.n_rows, 'row')} {have} no target {name!r}{told} and {are} left out"
 
 
 def _scale(y: np.ndarray[Any, Any]) -> tuple[float, float]:
@@ -154,11 +162,13 @@ def _train(
     validation, stop = None, []
     if args.patience is not None:
         classes = None if recipe.target.task == target.REGRESS else y[training]
-        inner, judging = splitting.split(len(training), args.validation_size, rng, classes)
+        share = VALIDATION if args.validation_size is None else args.validation_size
+        inner, judging = splitting.split(len(training), share, rng, classes)
         if not len(judging):
             raise MistakeError("--patience needs validation rows; give a larger --validation-size, or more data")
         training, judging = training[inner], training[judging]
         validation, stop = (X[judging], wanted[judging]), [Patience("val_loss", args.patience)]
+    output.release()  # from here on it may take hours
     steps = -(-len(training) // args.batch_size)
     options = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
     with warnings.catch_warnings():
@@ -178,7 +188,7 @@ def _train(
             ) from error
         except ValueError as error:
             if args.checkpoint and args.resume:  # a checkpoint of another run
-                raise MistakeError(str(error)) from error
+                raise MistakeError(str(error).replace("or resume=False", "or leave out --resume")) from error
             raise
 
 
@@ -211,18 +221,21 @@ def _facts(
 def _in_words(args: argparse.Namespace, recipe: Recipe, net: MLP, history: History, facts: dict[str, Any]) -> str:
     """The same for people."""
     labels, scored = recipe.target.labels, facts["scores"]
-    kinds = len(recipe.encoding.as_text), len(recipe.encoding.columns)
+    of_text = len(recipe.encoding.as_text)
+    of_numbers = counted(len(recipe.encoding.columns) - of_text, "column")
     shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
     common = facts.get("commonest")
     best = "" if history.best_epoch is None else f"; the network of epoch {history.best_epoch}"
     rows = {
         "target": f"{recipe.target.name}, " + (f"{len(labels)} classes: {shown}" if labels else "a number"),
-        "inputs": f"{recipe.encoding.width} from {kinds[1] - kinds[0]} columns of numbers and {kinds[0]} of categories",
+        "inputs": f"{recipe.encoding.width} from {of_numbers} of numbers and {of_text} of categories",
         "network": repr(net).strip("<>"),
-        "fitted": f"{history.epochs} epochs in {history.seconds:.1f} s; {history.stop_reason.value}{best}",
-        "training": f"{scores.in_words(scored['training'])} on {facts['rows']['training']} rows",
+        "fitted": f"{counted(history.epochs, 'epoch')} in {history.seconds:.1f} s; {history.stop_reason.value}{best}",
+        "training": f"{scores.in_words(scored['training'])} on {counted(facts['rows']['training'], 'row')}",
     }
     if "held out" in scored:
         always = f" (always {common['label']!r}: {common['accuracy']:.2%})" if common else ""
-        rows["held out"] = f"{scores.in_words(scored['held out'])} on {facts['rows']['held out']} rows{always}"
+        rows["held out"] = (
+            f"{scores.in_words(scored['held out'])} on {counted(facts['rows']['held out'], 'row')}{always}"
+        )
     return aligned(rows | {"written": args.out})

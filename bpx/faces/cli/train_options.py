@@ -80,7 +80,7 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
         help="stop after N epochs without a better loss on validation rows, and keep the best network",
     )  # fmt: skip
     how.add_argument(
-        "--validation-size", metavar="SHARE", type=parser.share, default=0.1,
+        "--validation-size", metavar="SHARE", type=parser.share,
         help="of the training rows, for --patience (default: 0.1)",
     )  # fmt: skip
     how.add_argument("--seed", metavar="N", type=parser.whole, default=0, help="of everything random (default: 0)")

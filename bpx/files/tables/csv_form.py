@@ -7,6 +7,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Callable, Collection, Iterator
+from itertools import chain
 from typing import Any, BinaryIO, final
 
 import numpy as np
@@ -17,6 +18,10 @@ from bpx.files.tables.table import Column, Table, TableError
 __all__ = ["SEPARATORS", "read"]
 
 BLOCK = 20_000
+# Python's own limit of a field, 131 072 characters, is a long text's length; no more than C's long holds everywhere.
+LONGEST = 2**31 - 1
+# Comes after a file's last line, to see whether a quotation mark is still open there: of private characters.
+END = "\ue000\ue001\ue002"
 SEPARATORS = (",", ";", "\t", "|")
 # How files of other kinds begin, and what they are.
 _OTHERS = {
@@ -70,7 +75,11 @@ def read(
             with io.TextIOWrapper(file, encoding=encoding or "utf-8-sig", newline="") as lines:
                 rows = _Rows(source, separator, missing, texts)
                 try:
-                    rows.read(lines)
+                    limit = csv.field_size_limit(LONGEST)
+                    try:
+                        rows.read(lines)
+                    finally:
+                        csv.field_size_limit(limit)
                 except UnicodeError as error:
                     raise TableError(
                         f"{source}: expected {encoding or 'UTF-8'} text, got other bytes ({error.reason}); save it as"
@@ -125,16 +134,26 @@ class _Rows:
         header = next(self._parsed([first], separator), [])
         self._names = self._check_names([name.strip() for name in header])
         self._columns = [_Cells(name in self._as_text, self._missing) for name in self._names]
-        reader = csv.reader(lines, delimiter=separator)
+        reader = csv.reader(chain(lines, [END]), delimiter=separator)
         width, above, block = len(self._names), first.count("\n") or 1, []
+        line = above
         try:
             for row in reader:
+                if row and row[-1].endswith(END):
+                    if row != [END]:  # all that follows a mark would else be one cell
+                        raise TableError(
+                            f"{self._source}, line {line + 1}: a quotation mark is not closed; close it, or leave it"
+                            " out"
+                        )
+                    break
+                line = reader.line_num + above
                 if len(row) != width:
                     if not row:
                         continue
                     raise TableError(
-                        f"{self._source}, line {reader.line_num + above}: expected {width} fields, as many as there"
-                        f" are column names, got {len(row)}; {_why_ragged(separator, width, row)}"
+                        f"{self._source}, line {reader.line_num + above}: expected"
+                        f" {width} field{'s' if width > 1 else ''}, as many as there are column"
+                        f" names, got {len(row)}; {_why_ragged(separator, width, row)}"
                     )
                 block.append(row)
                 self._lines.append(reader.line_num + above)
@@ -142,9 +161,7 @@ class _Rows:
                     self._take(block)
                     block = []
         except csv.Error as error:
-            raise TableError(
-                f"{self._source}, line {reader.line_num + above}: {error}; is a quotation mark not closed?"
-            ) from error
+            raise TableError(f"{self._source}, line {reader.line_num + above}: {error}; mend the line") from error
         self._take(block)
         self.mixed = {name for name, cells in zip(self._names, self._columns, strict=True) if cells.lost}
 
@@ -237,7 +254,8 @@ class _Cells:
             return Column(name, numbers=np.concatenate([np.empty(0), *self._blocks]))
         texts = np.empty(len(self._texts), dtype=object)
         texts[:] = self._texts
-        return Column(name, texts=texts)
+        gaps = frozenset(cell.strip() for cell, text in self._known.items() if text is None)
+        return Column(name, texts=texts, spellings=gaps)
 
 
 def _separator(line: str) -> str:

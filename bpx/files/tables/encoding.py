@@ -60,7 +60,8 @@ class Encoding:
         lacking = [name for name in self.names if name not in table.columns]
         if lacking:
             instead = table.nearest(lacking[0]) if len(lacking) == 1 else f"it has {listed(table.names)}"
-            raise TableError(f"{table.source}: no column {listed(lacking)}, which the model was trained on; {instead}")
+            columns = f"column{'s' if len(lacking) > 1 else ''} {listed(lacking)}"
+            raise TableError(f"{table.source}: no {columns}, which the model was trained on; {instead}")
         X = np.empty((table.n_rows, self.width), dtype=dtype)
         unseen, start = Unseen(), 0
         for column in self.columns:

@@ -98,7 +98,8 @@ def column_of(
     elif kind not in "UOT":
         raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
     texts = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
-    return Column(name, texts=_objects([None if t is None or t in missing else same_spelling(t) for t in texts]))
+    known = [None if t is None or t in missing else same_spelling(t) for t in texts]
+    return Column(name, texts=_objects(known), spellings=frozenset(t for t in texts if t is not None and t in missing))
 
 
 def _objects(values: list[str | None]) -> np.ndarray[Any, Any]:

@@ -23,7 +23,8 @@ ENDINGS = (*TEXT, *PARQUET, ".npz")
 def read(
     path: atomic.Path,
     *,
-    missing: Collection[str] = MISSING,
+    missing: Collection[str] = (),
+    usual: bool = True,
     as_text: Collection[str] = (),
     drop: Collection[str] = (),
     separator: str | None = None,
@@ -37,7 +38,10 @@ def read(
     path : str or path-like
         Its ending names the form.
     missing : collection of str
-        Spellings of a missing value.
+        Spellings of a missing value; an empty cell is one too.
+    usual : bool
+        Whether pandas' spellings (``NA``, ``NaN``, ``null``, ...) are missing values as well. In a Parquet file, which
+        knows missing values itself, they are texts like any other.
     as_text : collection of str
         Columns that stay text even where all cells are numbers, so that ``1`` and ``1.0`` stay as they are written.
     drop : collection of str
@@ -62,6 +66,8 @@ def read(
     """
     source = os.fspath(path)
     ending = source.lower()
+    told = {"", *missing}
+    missing = told | MISSING if usual else told
     if content is not None:
         table = csv_form.read(
             lambda: io.BytesIO(content), source, packed=False, separator=separator, encoding=encoding, missing=missing,
@@ -72,7 +78,7 @@ def read(
             table = npz_form.read(file, source, missing, as_text, drop)
     elif ending.endswith(PARQUET):
         with _opened(source) as file:
-            table = parquet_form.read(file, source, missing, as_text, drop)
+            table = parquet_form.read(file, source, told, as_text, drop)
     elif ending.endswith(TEXT):
         if separator is None and ending.endswith((".tsv", ".tab", ".tsv.gz")):
             separator = "\t"

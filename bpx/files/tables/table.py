@@ -32,11 +32,14 @@ class Column:
         NaN where a value is missing.
     texts : object array of shape (n,), or None
         str, or None where a value is missing.
+    spellings : frozenset of str
+        Of the missing values that a column of text held.
     """
 
     name: str
     numbers: Numbers | None = None
     texts: Texts | None = None
+    spellings: frozenset[str] = frozenset()
 
     @property
     def missing(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -52,6 +55,7 @@ class Column:
             self.name,
             None if self.numbers is None else self.numbers[which],
             None if self.texts is None else self.texts[which],
+            self.spellings,
         )
 
 
