@@ -77,6 +77,7 @@ def stream(
     Returns
     -------
     Stream
+        What `bpx.fit` and `bpx.predict` read from.
 
     Raises
     ------
