@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import library as get_library
 from ranks import on_ranks
 
 import bpx
@@ -64,6 +65,16 @@ def agree(backend, data, close, case, size, **options):
 @pytest.mark.parametrize("case", CASES)
 def test_ranks_train_as_one_process_does(data, close, case, size):
     agree("numpy", data, close, case, size)
+
+
+@pytest.mark.parametrize("piece", [64, 100])
+@pytest.mark.parametrize("case", ["weights", "stack", "batch of one row"])
+@pytest.mark.parametrize("library", ["numpy", "strict"])
+def test_a_message_in_pieces_is_the_same(data, close, monkeypatch, library, case, piece):
+    """A large network's message is summed in pieces, the first of which has the numbers."""
+    monkeypatch.setattr(parallel, "PIECE", piece)
+    backend = "numpy" if library == "numpy" else get_library("strict")
+    agree(backend, data, close, case, 3, epochs=2)
 
 
 @pytest.mark.parametrize("case", ["weights", "dropout", "stack", "batch of one row"])

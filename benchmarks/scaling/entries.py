@@ -97,7 +97,7 @@ def ranks(plan: Plan) -> dict[str, Any]:
     sizes, batch = ([784, 64, 10], 128) if plan.quick else (NETWORK, BATCH)
 
     def train(size: int) -> Callable[[], Any]:
-        steps = 2 if plan.quick else 10
+        steps = 2 if plan.quick else 40
         return lambda: plan.ask("ranks", "train", 1, size, sizes=sizes, batch=batch, steps=steps)
 
     answers, busy = turns({name: train(i + 1) for i, name in enumerate(names)}, plan.rounds)

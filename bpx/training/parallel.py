@@ -1,9 +1,9 @@
 """Data-parallel training: every rank computes its share of a batch, and one sum over all ranks joins them (MPI).
 
-The ranks exchange one kind of message: a flat vector with the gradient of the rank's rows times their weight, their
-loss times their weight, that weight, the number of rows, and three numbers that say whether the rank failed, has no
-batch left, or (rank 0) wants to stop. Its sum over the ranks is a step. A rank that fails says so in the next message,
-whatever it is for, so that no other rank waits for it.
+The ranks exchange one kind of message: a flat vector with the loss of the rank's rows times their weight, that weight,
+the number of rows, three numbers that say whether the rank failed, has no batch left, or (rank 0) wants to stop, and
+the gradient of the rows times their weight. Its sum over the ranks is a step. A rank that fails says so in the next
+message, whatever it is for, so that no other rank waits for it; a message's first piece tells whether the rest comes.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ __all__ = ["Ranks", "join", "place", "together"]
 # Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
 PIECE = 2**17
 
-# The numbers at the end of a message.
-_ROWS, _FAILED, _ENDED, _DECISION = -4, -3, -2, -1
+# The numbers of a message, and to a multiple of what its gradient begins at (a processor's cache lines).
+_ROWS, _FAILED, _ENDED, _DECISION = range(4)
+_LINE = 64
 
 
 def join(comm: Any) -> Ranks | None:
@@ -109,12 +110,14 @@ class Ranks:
         networks = net.stack or 1
         self._on_device = net.backend.summer(self._comm, socket.gethostname())
         count = 0 if self._on_device is not None else networks * p  # gradients that are summed on the device stay there
-        self._message = np.zeros(count + 2 * networks + 4, dtype=net.dtype)
-        self._gradient = self._message[:count]
+        self._head = -(-(2 * networks + 4) // _LINE) * _LINE
+        self._message = np.zeros(self._head + count, dtype=net.dtype)
+        self._gradient = self._message[self._head :]
         self._weight = np.zeros(lead, dtype=net.dtype)
         self.weight: Array = self._weight
-        self._losses = self._message[count : count + networks].reshape(lead)
-        self._weights = self._message[count + networks : count + 2 * networks].reshape(lead)
+        self._losses = self._message[:networks].reshape(lead)
+        self._weights = self._message[networks : 2 * networks].reshape(lead)
+        self._numbers = self._message[2 * networks : 2 * networks + 4]
         self.grad = self._gradient.reshape((*lead, p)) if net.backend.xp is np else None
         self.same_parameters()
 
@@ -170,18 +173,25 @@ class Ranks:
             everybody[...] = grads
         np.multiply(loss, weight, self._losses)
         self._weights[...] = weight
-        self._message[_ROWS:] = rows, 0, 0, 0
-        self._exchange()
+        self._numbers[...] = rows, 0, 0, 0
+        self._exchange(gradient=True)
         self._weight[...] = self._weights
-        share = 1.0 / np.where(self._weight > 0.0, self._weight, np.ones_like(self._weight))
-        np.multiply(everybody, share[..., None], grads)
+        share = self._share()
+        if grads.ndim > 1:  # a piece of the message has no share where each network has its own
+            np.multiply(everybody, share[..., None], everybody)
+        if grads is not self.grad:
+            grads[...] = everybody
         np.multiply(self._losses, share, loss)
+
+    def _share(self) -> Any:
+        """What sums over the batch are multiplied by to be means: 1 / weight, of shape () or (K,)."""
+        return 1.0 / np.where(self._weights > 0.0, self._weights, np.ones_like(self._weights))
 
     def _join_on_device(self, loss: Array, grads: Array, weight: Array, rows: int) -> tuple[Array, Array]:
         """`combine` for device arrays, summed where they are; the host's numbers go ahead, so that nobody waits."""
         xp = self._net.backend.xp
         self._blank()
-        self._message[_ROWS] = rows
+        self._numbers[_ROWS] = rows
         self._exchange()
         own = xp.broadcast_to(weight, loss.shape)
         assert self._on_device is not None
@@ -194,7 +204,7 @@ class Ranks:
     @property
     def rows(self) -> int:
         """Rows of the last batch, over all ranks."""
-        return int(self._message[_ROWS])
+        return int(self._numbers[_ROWS])
 
     def total(self, value: Any, weight: Any) -> tuple[Any, Any]:
         """Sums over all ranks of two host numbers of shape (...)."""
@@ -206,24 +216,24 @@ class Ranks:
     def end_stream(self) -> None:
         """Say that no batch is left here; an error on every rank, if another has one."""
         self._blank()
-        self._message[_ENDED] = 1.0
+        self._numbers[_ENDED] = 1.0
         self._exchange()
 
     def decide(self, code: int) -> int:
         """Rank 0's `code`, on every rank, and its parameters, which a callback may have changed."""
         self._blank()
-        self._message[_DECISION] = code if self.is_first else 0
+        self._numbers[_DECISION] = code if self.is_first else 0
         self._exchange()
-        code = int(self._message[_DECISION])
+        code = int(self._numbers[_DECISION])
         self.same_parameters()
         return code
 
     def _blank(self) -> None:
-        """A message that changes nothing."""
-        self._message[...] = 0.0
+        """A message that changes nothing, but for its gradient, which is not looked at."""
+        self._message[: self._head] = 0.0
 
-    def _exchange(self) -> None:
-        """The one message: its sum over all ranks.
+    def _exchange(self, gradient: bool = False) -> None:
+        """The one message: the sum of its numbers over all ranks, and where asked the gradient's sum or mean.
 
         Raises
         ------
@@ -232,29 +242,37 @@ class Ranks:
         ValueError
             If some ranks have no batch left, and others have.
         """
-        has_ended = self._message[_ENDED] > 0.0
+        has_ended = self._numbers[_ENDED] > 0.0
         leaves = self._leaves()
         if leaves:
-            self._message[_FAILED] = 1.0
-        self._sum()
-        if self._message[_FAILED] > 0.0:
+            self._numbers[_FAILED] = 1.0
+        self._comm.Allreduce(None, self._message[:PIECE])  # in place; all know now whether the rest comes
+        if self._numbers[_FAILED] > 0.0:
             self._over = True
             told = self._comm.allgather(f"signal {self._signal}" if leaves else None)
             if leaves:
                 self._obey()
             self._raise(told)
-        ended = int(self._message[_ENDED])
+        ended = int(self._numbers[_ENDED])
         if 0 < ended < self.size:
             here = "this rank's is one of them" if has_ended else "this rank's goes on"
             raise ValueError(
                 f"X: expected streams with as many batches on every rank, got streams that end early on {ended} of"
                 f" {self.size} ranks ({here}); give every rank's stream the same number of rows"
             )
+        if gradient:
+            self._rest()
 
-    def _sum(self) -> None:
-        """The message summed over all ranks, in place; piece by piece, as the processor's cache holds a piece."""
+    def _rest(self) -> None:
+        """What the first piece of the message has left; a single network's is weighed while the cache holds a piece."""
+        share = self._share() if self._weights.ndim == 0 else None
         for start in range(0, len(self._message), PIECE):
-            self._comm.Allreduce(None, self._message[start : start + PIECE])
+            piece = self._message[start : start + PIECE]
+            if start:
+                self._comm.Allreduce(None, piece)
+            if share is not None:
+                part = piece if start else piece[self._head :]
+                np.multiply(part, share, part)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -267,8 +285,8 @@ class Ranks:
                 # MPI itself failed, or all know already: nobody is to be told.
                 if not (self._over or type(error).__module__.startswith("mpi4py")):
                     self._blank()
-                    self._message[_FAILED] = 1.0
-                    self._sum()
+                    self._numbers[_FAILED] = 1.0
+                    self._comm.Allreduce(None, self._message[:PIECE])
                     self._comm.allgather(_told(error))
                 raise
         if self._signal is not None:  # it came after the last message
