@@ -21,7 +21,7 @@ from bpx.training.descent import Descent
 from bpx.training.feeding import feed_of, held_out_of
 from bpx.training.history import History, StopReason
 from bpx.training.monitor import Run
-from bpx.training.parallel import Ranks, join, together
+from bpx.training.parallel import Ranks, agreeing, join
 from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
 from bpx.training.solvers import SciPy
@@ -122,7 +122,7 @@ def fit(
     ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         Before any parameter has changed.
     FileFormatError
-        If `resume` finds only damaged checkpoints.
+        If `resume` finds only damaged checkpoints, or `checkpoint` is another kind of file.
     FileNotFoundError
         If there is no folder for `checkpoint`.
     RankFailedError
@@ -143,7 +143,7 @@ def fit(
     seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
     """
     ranks = join(comm)
-    with together(ranks):
+    with agreeing(ranks):
         if not isinstance(net, MLP):
             raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
         chosen = losses.get(loss)

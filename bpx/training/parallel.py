@@ -23,7 +23,7 @@ from bpx.network.mlp import MLP
 from bpx.training.communicator import communicator
 from bpx.training.signals import give_back, noted
 
-__all__ = ["Ranks", "join", "place", "together"]
+__all__ = ["Ranks", "agreeing", "join", "place"]
 
 # Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
 PIECE = 2**17
@@ -44,7 +44,7 @@ def place(ranks: Ranks | None) -> tuple[int, int]:
     return (0, 1) if ranks is None else (ranks.rank, ranks.size)
 
 
-def together(ranks: Ranks | None) -> AbstractContextManager[None]:
+def agreeing(ranks: Ranks | None) -> AbstractContextManager[None]:
     """What is done here is done on all ranks, or is an error on all; see `Ranks.agreeing`."""
     return nullcontext() if ranks is None else ranks.agreeing()
 

@@ -23,7 +23,7 @@ from bpx.faces.estimators.running import scipy
 from bpx.faces.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.formulas.optimizers import Optimizer
 from bpx.training.callbacks.base import as_callback
-from bpx.training.parallel import join, place, together
+from bpx.training.parallel import agreeing, join, place
 from bpx.training.sweep.folds import folds
 from bpx.training.sweep.grid import Setting, identity
 from bpx.training.sweep.networks import complete
@@ -61,7 +61,7 @@ def sweep_estimator(
     check_counts(stack=stack, workers=workers)
     ranks = join(comm)
     same_settings(ranks, settings)
-    with together(ranks):
+    with agreeing(ranks):
         work = _Work(estimator, settings, X, y, cv, validation, scoring, sample_weight, stack)
     tasks = [Task(s, f) for s in range(len(settings)) for f in range(len(work.folds))]
     threads = threads_for(workers, ranks, work.on_host)

@@ -57,11 +57,11 @@ def check_pieces(source: RowSource, buffer: int) -> None:
         )
 
 
-def batches_of_a_window(buffer: int, row: int, size: int, least: int = 1) -> int:
+def batches_of_a_window(buffer: int, row: int, size: int) -> int:
     """M, for windows of M batches of `size` rows of so many bytes."""
     batches = int(buffer * WINDOW) // (row * size)
-    if batches < least:
-        need = int(row * size * least / WINDOW) + 1
+    if batches < 1:
+        need = int(row * size / WINDOW) + 1
         raise ValueError(
             f"buffer: expected at least {need} bytes for two windows of a batch of {size} rows each, got {buffer};"
             " give a larger one, bpx.stream(..., buffer=...), or a smaller batch_size"

@@ -77,11 +77,6 @@ class ParquetRows(RowSource):
         if self.n == 0:
             raise ShapeError("X: expected Parquet files with at least one row, got none")
 
-    @property
-    def n_columns(self) -> int:
-        """Number of inputs."""
-        return len(self._columns[0])
-
     def _read(self, start: int, stop: int) -> Part:
         """One row group, which is what `start` and `stop` enclose."""
         assert self.edges is not None

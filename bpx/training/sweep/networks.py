@@ -20,7 +20,7 @@ from bpx.training.fit import fit
 from bpx.training.gate import gate, gate_validation
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
-from bpx.training.parallel import join, place, together
+from bpx.training.parallel import agreeing, join, place
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import ErrorRate, StopRule
 from bpx.training.sweep.ending import Ending
@@ -60,7 +60,7 @@ def sweep_networks(
     check_counts(stack=stack, workers=workers)
     ranks = join(comm)
     same_settings(ranks, settings)
-    with together(ranks):
+    with agreeing(ranks):
         work = _Work(make, settings, X, y, cv, validation, scoring, options)
         watches = any(getattr(rule, "monitor", None) == "val_loss" for rule in work.rules)
         if refit and watches and work.folds[0].test is not None:
