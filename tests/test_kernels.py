@@ -19,7 +19,6 @@ from bpx.formulas.losses import LOSSES
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.formulas.schedules import Schedule
 from bpx.kernels import numpy_in_place, recording, select
-from bpx.training import step
 
 numpy_fused = pytest.importorskip("bpx.kernels.numpy_fused", reason="Numba is not installed")
 
@@ -378,11 +377,18 @@ def test_training_with_kernels_and_without_gives_the_same_losses(monkeypatch, cl
 @pytest.mark.parametrize("options", [o for o in FITS if o.get("optimizer") != "lbfgs"], ids=range(len(FITS) - 1))
 def test_every_step_on_numpy_is_recorded(monkeypatch, options, mode):
     seen = []
-    whole = step.record
-    monkeypatch.setattr(step, "record", lambda work: seen.append(whole(work)) or seen[-1])
+    whole = numpy_in_place.steps.record
+    monkeypatch.setattr(numpy_in_place.steps, "record", lambda work: seen.append(whole(work)) or seen[-1])
     losses_of_fit(monkeypatch, mode, **options)
     assert len(seen) == 2  # batches of 16, and the last one of 2
     assert None not in seen
+
+
+@pytest.mark.parametrize("options", [o for o in FITS if o.get("optimizer") != "lbfgs"], ids=range(len(FITS) - 1))
+def test_eager_kernels_record_nothing_and_compute_the_same_bits(monkeypatch, options):
+    recorded = losses_of_fit(monkeypatch, "auto", **options)
+    monkeypatch.setattr(numpy_in_place.steps, "record", None)
+    assert np.array_equal(losses_of_fit(monkeypatch, "eager", **options), recorded)
 
 
 def test_a_step_that_cannot_be_recorded_is_done_all_the_same(monkeypatch, close):
@@ -474,13 +480,13 @@ def test_bpx_kernels_reference_leaves_the_formulas(monkeypatch):
     assert twins.of(linear.product) is linear.product
     assert twins.activation(ACTIVATIONS["relu"]) is ACTIVATIONS["relu"]
     monkeypatch.setenv("BPX_KERNELS", "fastest")
-    with pytest.raises(ValueError, match="'auto', 'numpy' or 'reference', got 'fastest'"):
+    with pytest.raises(ValueError, match="'auto', 'eager', 'numpy' or 'reference', got 'fastest'"):
         select.for_backend(backend, "float32")
 
 
 @pytest.mark.parametrize("name", ["strict", "torch"])
 def test_other_libraries_and_dtypes_take_the_formulas(name):
-    other = SimpleNamespace(xp=importlib.import_module("array_api_strict"), name=name)
+    other = SimpleNamespace(package=name, xp=importlib.import_module("array_api_strict"))
     assert select.for_backend(other, "float64").of(losses.value_and_grad) is losses.value_and_grad
     numpy = bpx.get_backend("numpy")
     assert select.for_backend(numpy, "float16").of(losses.value_and_grad) is losses.value_and_grad

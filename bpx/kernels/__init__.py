@@ -2,10 +2,11 @@
 
 A formula's module is the whole truth about it; a kernel says only how it is done faster. On NumPy there are two kinds:
 `numpy_in_place` needs NumPy alone and writes into arrays that are there; `numpy_fused` does several steps in one pass,
-compiled by Numba where it is installed. `recording` turns a step made of kernels into the list of their calls.
+compiled by Numba where it is installed. On CuPy there is `cupy_fused`, kernels in CUDA C++. `recording` turns a step
+made of kernels into the list of their calls, which on CuPy becomes a CUDA graph.
 
-Fused kernels are single-threaded, because a second pool of threads would fight with that of the matrix products. They
+NumPy's fused kernels are single-threaded, because a second pool of threads would fight with that of the products. They
 are compiled at the first training that needs them, once for each dtype (some seconds in all), and kept on disk; later
 processes load them (about a second, nearly all of it Numba's own import). Environment variable ``BPX_KERNELS``:
-"auto"; "numpy" leaves Numba out; "reference" is formulas only.
+"auto"; "eager" decides every step anew and records none; "numpy" leaves Numba out; "reference" is formulas only.
 """

@@ -28,6 +28,11 @@ class Replay:
     def __init__(self, calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
         self._calls = calls
 
+    @property
+    def functions(self) -> list[Callable[..., Any]]:
+        """What does the work, call by call."""
+        return [function for function, _ in self._calls]
+
     def __call__(self) -> None:
         """Do the recorded work."""
         for function, args in self._calls:

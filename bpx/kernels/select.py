@@ -40,8 +40,12 @@ class Twins:
 
     @property
     def records(self) -> bool:
-        """Whether a step made of these may be recorded."""
+        """Whether results go into arrays that are kept, so that a step may be recorded."""
         return bool(self.rooms)
+
+    def recorder(self, backend: Backend, drops: bool) -> Any:
+        """What records steps made of these, or None; see `bpx.kernels.numpy_in_place.steps.Recorder`."""
+        return self.rooms[-1].steps.Recorder(backend, drops) if self.rooms and wanted() != "eager" else None
 
     def of(self, formula: Function) -> Function:
         """A function's twins in one, or the function itself."""
@@ -93,15 +97,18 @@ def in_place(backend: Backend, dtype: str) -> Twins:
 
 
 def for_backend(backend: Backend, dtype: str) -> Twins:
-    """The twins for a backend and dtype; none outside NumPy, or where ``BPX_KERNELS`` is "reference".
+    """The twins for a backend and dtype; none outside NumPy and CuPy, or where ``BPX_KERNELS`` is "reference".
 
     Raises
     ------
     ValueError
-        If ``BPX_KERNELS`` is none of "auto", "numpy" and "reference".
+        If ``BPX_KERNELS`` is none of those that `wanted` knows.
     """
+    if backend.package == "cupy" and wanted() != "reference":
+        room = _on_gpu()
+        return Twins() if room is None else Twins(room)
     plain = in_place(backend, dtype)
-    fused = _fused() if plain.records and wanted() == "auto" else None
+    fused = _fused() if plain.records and wanted() in ("auto", "eager") else None
     return plain if fused is None else Twins(fused, *plain.rooms)
 
 
@@ -111,7 +118,7 @@ def wanted() -> str:
     Returns
     -------
     str
-        ``"auto"``, ``"numpy"`` or ``"reference"``.
+        ``"auto"``, ``"eager"``, ``"numpy"`` or ``"reference"``; see `bpx.kernels`.
 
     Raises
     ------
@@ -119,8 +126,8 @@ def wanted() -> str:
         If ``BPX_KERNELS`` is none of them.
     """
     which = os.environ.get("BPX_KERNELS") or "auto"
-    if which not in ("auto", "numpy", "reference"):
-        raise ValueError(f"BPX_KERNELS: expected 'auto', 'numpy' or 'reference', got {which!r}")
+    if which not in ("auto", "eager", "numpy", "reference"):
+        raise ValueError(f"BPX_KERNELS: expected 'auto', 'eager', 'numpy' or 'reference', got {which!r}")
     return which
 
 
@@ -138,3 +145,16 @@ def _fused() -> ModuleType | None:
         logger.warning("Numba is installed but cannot compile; NumPy alone computes: %s", error)
         return None
     return numpy_fused
+
+
+@cache
+def _on_gpu() -> ModuleType | None:
+    """CuPy's kernels, where they compile."""
+    from bpx.kernels import cupy_fused
+
+    try:
+        cupy_fused.smoke_test()
+    except Exception as error:  # a compiler that does not fit the driver, missing headers
+        logger.warning("CuPy's kernels cannot be compiled here, formulas compute: %s", error)
+        return None
+    return cupy_fused

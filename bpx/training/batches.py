@@ -59,6 +59,10 @@ class Batch(NamedTuple):
         How many.
     first : int
         Where they begin in the whole batch, of which other processes may have the rest.
+    order : integer array of shape (m,) or (K, m), optional
+        Where the rows of many batches follow one another on a device, in an array that is kept.
+    start : int
+        Where this batch's begin in it.
     """
 
     source: int
@@ -66,6 +70,8 @@ class Batch(NamedTuple):
     on_device: Array | None
     n: int
     first: int = 0
+    order: Array | None = None
+    start: int = 0
 
 
 class Feed(ABC):
@@ -209,6 +215,7 @@ class ArrayFeed(Feed):
     ) -> None:
         self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
         self._backend, self._size, self._order, self._ranks = backend, size, order, ranks
+        self._index: Array | None = None
 
     @property
     def state(self) -> Any:
@@ -226,11 +233,25 @@ class ArrayFeed(Feed):
                     yield Batch(0, None, None, n)
                 return
             order = np.arange(n, dtype=np.int64)
-        n, index = order.shape[-1], self._backend.asarray(order)
+        n, index = order.shape[-1], self._on_device(order)
         for start in range(first * size, n, size):
             stop, own = min(start + size, n), 0
             if self._ranks is not None:
                 share = self._ranks.share(stop - start)
                 start, stop, own = start + share.start, start + share.stop, share.start
             rows = order[..., start:stop]
-            yield Batch(0, rows, rows if index is order else index[..., start:stop], stop - start, own)
+            if index is order:
+                yield Batch(0, rows, rows, stop - start, own)
+            else:
+                yield Batch(0, rows, index[..., start:stop], stop - start, own, index, start)
+
+    def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
+        """An epoch's rows where the network is, in the array that the epoch before had."""
+        given = self._backend.asarray(order)
+        if given is order:
+            return order
+        if self._index is None or self._index.shape != given.shape:
+            self._index = given
+        else:
+            self._index[...] = given
+        return self._index

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
-from bpx._typing import Array, State
+from bpx._typing import Array, Namespace, State
 from bpx.formulas import linear, updates
 from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
-from bpx.kernels.recording import Replay, launch, record
+from bpx.kernels.recording import NotRecordableError, is_recording, launch
 from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
 from bpx.training.batches import Batch, Data, SparseRows
@@ -25,19 +24,6 @@ __all__ = ["Step"]
 
 # Recordings that are kept: batches of ever new sizes, as a stream may give them, are computed without.
 RECORDINGS = 16
-
-
-@dataclass(slots=True)
-class Recorded:
-    """A recorded step, and the arrays that it reads anew each time: rows, learning rate, steps done and this one."""
-
-    replay: Replay
-    rows: Array | None
-    rate: Array
-    done: Array
-    number: Array
-    # What was written into `rate`, to write it only when it changes.
-    written: Any = None
 
 
 @final
@@ -84,17 +70,21 @@ class Step:
         objective.use(twins)
         self.state = state
         if twins.records:
-            sources = [_contiguous(data) for data in sources]
+            sources = [_contiguous(net.backend.xp, data) for data in sources]
         if ranks is not None:
             objective.combine_by(ranks.combine, ranks.grad)
         self._net, self._objective, self._sources, self._optimizer = net, objective, sources, optimizer
         self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
-        self._drops, self._run_seed = any(net.dropout), fold(seed)
+        self._run_seed = fold(seed)
+        self._drops = any(net.dropout)
         self._by_rows = by_rows or sources[0].weight is None
         self._records = twins.records
-        self._recorded: dict[tuple[int, int, int, bool], Recorded | None] = {}
+        # On a device ranks wait for each other's numbers in every step.
+        together = ranks is not None and net.backend.xp is not np
+        self._recorder = None if together else twins.recorder(net.backend, self._drops)
+        self._recorded: dict[Any, Callable[[Batch, Any, int], None] | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
     def _zeros(self) -> Array:
@@ -143,38 +133,32 @@ class Step:
 
     def _do(self, batch: Batch, rate: Any, done: int) -> None:
         """The update, by what was recorded where there is that."""
-        if not self._records or batch.n == 0:
+        recorder = self._recorder
+        if recorder is None or batch.n == 0:
             self._compute(batch, rate, done, None)
             return
         # a rate for all may become one for each network
-        key = batch.source, batch.n, batch.first, isinstance(rate, float)
+        key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
         if key not in self._recorded:
             full = len(self._recorded) >= RECORDINGS
-            self._recorded[key] = None if full else self._record(batch, rate)
+            self._recorded[key] = None if full else self._record(recorder, batch, rate)
         recorded = self._recorded[key]
         if recorded is None:
             self._compute(batch, rate, done, None)
             return
-        if batch.rows is not None:
-            recorded.rows[...] = batch.rows  # type: ignore[index]
-        if rate is not recorded.written:
-            recorded.rate[...] = recorded.written = rate
-        if self._drops:
-            recorded.done[...] = done
-        recorded.number[...] = done + 1
-        recorded.replay()
+        recorded(batch, rate, done)
         self.state["step"] = done + 1
 
-    def _record(self, batch: Batch, rate: Any) -> Recorded | None:
-        """The step for a batch of that size; None where something in it cannot be recorded."""
-        own_rows = None if batch.rows is None else np.array(batch.rows)
-        own = batch._replace(rows=own_rows, on_device=own_rows)
-        own_rate = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
-        done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
+    def _record(self, recorder: Any, batch: Batch, rate: Any) -> Callable[[Batch, Any, int], None] | None:
+        """The step for a batch of that kind; None where something in it cannot be recorded."""
         state = self.state
-        replay = record(lambda: self._compute(own, own_rate, done, number))
+
+        def step(rows: Array | None, rate: Array, done: Array, number: Array) -> None:
+            self._compute(batch._replace(rows=rows, on_device=rows), rate, done, number)
+
+        recorded: Callable[[Batch, Any, int], None] | None = recorder.record(step, batch, rate)
         self.state = state
-        return None if replay is None else Recorded(replay, own_rows, own_rate, done, number)
+        return recorded
 
     def _compute(self, batch: Batch, rate: Any, done: Any, number: Any) -> None:
         """The step itself."""
@@ -207,7 +191,9 @@ class Step:
 
     def _dense(self, sparse: SparseRows, rows: Any) -> Array:
         """Those rows of a sparse matrix."""
-        if not self._records:
+        if self._xp is not np and is_recording():
+            raise NotRecordableError("sparse rows come from the host in every step")
+        if not self._records or self._xp is not np:
             return sparse.dense(rows)
         lead = sparse.shape[:1] if isinstance(rows, slice) else rows.shape
         X = np.empty((*lead, sparse.shape[1]), dtype=self._net.flat.dtype)
@@ -215,8 +201,8 @@ class Step:
         return X
 
 
-def _contiguous(data: Data) -> Data:
+def _contiguous(xp: Namespace, data: Data) -> Data:
     """The same samples with their rows one after the other: others are gathered by copying everything."""
     if isinstance(data.X, SparseRows):
         return data
-    return Data(*(None if part is None else np.ascontiguousarray(part) for part in data))
+    return Data(*(None if part is None else xp.ascontiguousarray(part) for part in data))

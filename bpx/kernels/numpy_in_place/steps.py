@@ -1,0 +1,80 @@
+"""Recorded steps on NumPy: what changes between them lies in host arrays that the kernels read anew each time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.backend.base import Backend
+from bpx.kernels.recording import Replay, record
+
+__all__ = ["Recorder"]
+
+
+@final
+class Recorder:
+    """Records steps.
+
+    Parameters
+    ----------
+    backend : Backend
+        The network's.
+    drops : bool
+        Whether a step reads how many were done before it, as dropout masks do.
+    """
+
+    def __init__(self, backend: Backend, drops: bool) -> None:
+        self._drops = drops
+
+    def key(self, batch: Any) -> Any:
+        """What more than its size, source and first row a batch must share with another to be the same recording."""
+        return None
+
+    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Callable[[Any, Any, int], None] | None:
+        """A step for batches of one size.
+
+        Parameters
+        ----------
+        step : callable
+            ``step(rows, rate, done, number)`` does one with arrays that hold the rows' numbers (or None), the learning
+            rate, the number of steps done and this one's number from 1.
+        batch : Batch
+            One of them.
+        rate : float or Array of shape (K, 1)
+            Its rate.
+
+        Returns
+        -------
+        callable or None
+            ``recorded(batch, rate, done)``; None where something in the step cannot be recorded.
+        """
+        rows = None if batch.rows is None else np.array(batch.rows)
+        now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
+        done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
+        replay = record(lambda: step(rows, now, done, number))
+        return None if replay is None else _Recorded(replay, rows, now, done if self._drops else None, number)
+
+
+@final
+class _Recorded:
+    """A recorded step and the arrays that it reads."""
+
+    __slots__ = ("_done", "_number", "_rate", "_replay", "_rows", "_written")
+
+    def __init__(self, replay: Replay, rows: Array | None, rate: Array, done: Array | None, number: Array) -> None:
+        self._replay, self._rows, self._rate, self._done, self._number = replay, rows, rate, done, number
+        self._written: Any = None  # into `rate`, to write it only when it changes
+
+    def __call__(self, batch: Any, rate: Any, done: int) -> None:
+        """Do the step for a batch."""
+        if batch.rows is not None:
+            self._rows[...] = batch.rows  # type: ignore[index]
+        if rate is not self._written:
+            self._rate[...] = self._written = rate
+        if self._done is not None:
+            self._done[...] = done
+        self._number[...] = done + 1
+        self._replay()
