@@ -1,0 +1,139 @@
+"""Matrix products by a cuBLAS handle of our own, because CuPy's may not be used while a stream is captured.
+
+Where nvmath-python is missing, CuPy computes the products, and a step is launched kernel by kernel.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import cache
+from typing import Any, NamedTuple
+
+import cupy
+import numpy as np
+from cupy._core import _routines_linalg as _linalg
+
+from bpx._typing import Array
+
+__all__ = ["multiply"]
+
+logger = logging.getLogger("bpx.kernels")
+
+# cudaDataType of each dtype; bfloat16 is ml_dtypes'.
+_TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
+_NONE, _TRANSPOSED = 0, 1  # cublasOperation_t
+_FLOAT32, _FLOAT64, _TF32 = 68, 70, 77  # cublasComputeType_t
+_DEFAULT = -1  # cublasGemmAlgo_t
+# What cuBLAS's guide recommends for Hopper; the same for all, because its size may choose the algorithm.
+WORKSPACE = 32 * 2**20
+
+_local = threading.local()
+
+
+class _Matrix(NamedTuple):
+    """A row-major matrix, or a stack of them, as cuBLAS sees it: whether it is transposed, and strides in elements."""
+
+    transposed: bool
+    leading: int
+    stride: int
+
+
+@cache
+def _cublas() -> Any:
+    """nvmath-python's bindings of cuBLAS, or None."""
+    try:
+        from nvmath.bindings import cublas
+
+        cublas.get_version(cublas_handle := cublas.create())
+        cublas.destroy(cublas_handle)
+    except ImportError as error:
+        logger.info("steps are not captured, because nvmath-python is not installed (%s)", error)
+        return None
+    except Exception as error:  # no library of cuBLAS, or one that does not fit the driver
+        logger.warning("nvmath-python cannot use cuBLAS, steps are not captured: %s", error)
+        return None
+    return cublas
+
+
+def _handle(cublas: Any) -> int:
+    """The handle of a thread and device, on the current stream."""
+    handles = _local.__dict__.setdefault("handles", {})
+    device, stream = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
+    if device not in handles:
+        # The workspace is the handle's alone: what cuBLAS allocates itself would become part of a captured graph.
+        handles[device] = [cublas.create(), cupy.cuda.alloc(WORKSPACE), None]
+    handle, workspace, last = handles[device]
+    if stream != last:  # which takes the workspace away
+        cublas.set_stream(handle, stream)
+        cublas.set_workspace(handle, workspace.ptr, WORKSPACE)
+        handles[device][2] = stream
+    return int(handle)
+
+
+def _layout(x: Array) -> _Matrix:
+    """How the last two axes lie in memory, of which one is contiguous."""
+    rows, columns = x.shape[-2:]
+    size = x.itemsize
+    stride = x.strides[0] // size if x.ndim == 3 and x.shape[0] > 1 else 0
+    if columns == 1 or x.strides[-1] == size:
+        leading = x.strides[-2] // size if rows > 1 else columns
+        if leading >= columns:
+            return _Matrix(False, max(leading, 1), stride)
+    if rows == 1 or x.strides[-2] == size:
+        leading = x.strides[-1] // size if columns > 1 else rows
+        if leading >= rows:
+            return _Matrix(True, max(leading, 1), stride)
+    raise ValueError(f"product: expected contiguous rows or columns, got strides {x.strides} of shape {x.shape}")
+
+
+def multiply(a: Array, b: Array, out: Array) -> None:
+    """A B into `out`, on the current stream.
+
+    Parameters
+    ----------
+    a, b : Array of shape (n, m) or (K, n, m), and (m, k) or (K, m, k)
+        Float16, bfloat16, float32 or float64, transposed views too. 16-bit products are summed in float32.
+    out : Array of shape (n, k) or (K, n, k)
+        Of their dtype, or float32 where they have 16 bits.
+    """
+    cublas = _cublas()
+    if cublas is None:
+        _by_cupy(a, b, out)
+        return
+    of_a, of_b, of_out = _layout(a), _layout(b), _layout(out)
+    double = a.dtype == np.float64
+    number = np.float64 if double else np.float32
+    one, zero = np.ones((), dtype=number), np.zeros((), dtype=number)
+    compute = _FLOAT64 if double else _TF32 if _uses_tf32(a) else _FLOAT32
+    n, k, m = out.shape[-2], out.shape[-1], a.shape[-1]
+    # cuBLAS counts by columns, where our rows are: out^T = b^T a^T.
+    shape = (
+        _TRANSPOSED if of_b.transposed else _NONE, _TRANSPOSED if of_a.transposed else _NONE, k, n, m, one.ctypes.data,
+    )  # fmt: skip
+    type_a, type_b, type_out = (_TYPES[x.dtype.name] for x in (a, b, out))
+    if out.ndim == 2:
+        cublas.gemm_ex(
+            _handle(cublas), *shape, b.data.ptr, type_b, of_b.leading, a.data.ptr, type_a, of_a.leading,
+            zero.ctypes.data, out.data.ptr, type_out, of_out.leading, compute, _DEFAULT,
+        )  # fmt: skip
+    else:
+        cublas.gemm_strided_batched_ex(
+            _handle(cublas), *shape, b.data.ptr, type_b, of_b.leading, of_b.stride,
+            a.data.ptr, type_a, of_a.leading, of_a.stride,
+            zero.ctypes.data, out.data.ptr, type_out, of_out.leading, of_out.stride,
+            out.shape[0], compute, _DEFAULT,
+        )  # fmt: skip
+
+
+def _uses_tf32(a: Array) -> bool:
+    """Whether products of float32 may round their operands to TF32; set by the backend for a run."""
+    return bool(a.dtype == np.float32 and _linalg.get_compute_type(a.dtype) == _linalg.COMPUTE_TYPE_TF32)
+
+
+def _by_cupy(a: Array, b: Array, out: Array) -> None:
+    """The same by CuPy, whose results are of its operands' dtype."""
+    if a.dtype == out.dtype and a.dtype.itemsize >= 4:
+        cupy.matmul(a, b, out=out)
+    else:
+        out[...] = cupy.matmul(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)

@@ -1,0 +1,225 @@
+"""What only a GPU can show: everything stays on the device, a step is one launch, and the numbers are NumPy's.
+
+These run wherever CuPy works: on a GPU, or on the imitation of CUDA in `tests/cuda_on_cpu`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import library
+
+import bpx
+from bpx.formulas.activations import Activation
+from bpx.training.descent import Descent
+from bpx.training.monitor import Run
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
+
+OPTIMIZERS: dict[str, Any] = {
+    "sgd": bpx.SGD(0.1),
+    "momentum": bpx.SGD(0.05, momentum=0.9, nesterov=True),
+    "rmsprop": bpx.RMSprop(0.003),
+    "adagrad": bpx.Adagrad(0.05),
+    "adam": bpx.Adam(0.01),
+    "adamw": bpx.AdamW(0.01, weight_decay=0.1, clip_norm=1.0),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gpu() -> bpx.Backend:
+    return library("cupy")
+
+
+@pytest.fixture
+def steps() -> Any:
+    from bpx.kernels.cupy_fused import steps
+
+    return steps
+
+
+def blobs(n: int = 100, features: int = 12, classes: int = 4, seed: int = 3) -> tuple[Any, Any]:
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, classes, size=n)
+    return rng.normal(size=(n, features)) + np.eye(classes, features)[y] * 2.0, y
+
+
+def trained(backend: str, dtype: str = "float64", **options: Any) -> tuple[Any, Any]:
+    """A network after 20 epochs of 5 steps, and its history; `options` are of both."""
+    X, y = blobs()
+    shape = {name: options.pop(name) for name in ("hidden", "dropout", "stack", "output") if name in options}
+    net = bpx.MLP([12, 16, 8, 4], backend=backend, dtype=dtype, seed=1, **shape)
+    settings: dict[str, Any] = {"epochs": 20, "batch_size": 20, "optimizer": bpx.Adam(0.01), "seed": 5} | options
+    return net, bpx.fit(net, X, y, **settings)
+
+
+class Guard:
+    """Refuses whatever brings a number from the device to the host, while an epoch's steps are done."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.armed, self.epochs = False, 0
+        for name in ("get", "item", "tolist", "__float__", "__bool__", "__int__", "__index__"):
+            patch.setattr(cupy.ndarray, name, self._guarded(getattr(cupy.ndarray, name), name))
+        patch.setattr(cupy, "asnumpy", self._guarded(cupy.asnumpy, "asnumpy"))
+        patch.setattr(Descent, "_epoch", self._during(Descent._epoch, True))
+        patch.setattr(Run, "end_epoch", self._during(Run.end_epoch, False))
+
+    def _guarded(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            assert not self.armed, f"{name}: a number went from the device to the host during an epoch"
+            return function(*args, **kwargs)
+
+        return call
+
+    def _during(self, function: Callable[..., Any], armed: bool) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            before, self.armed = self.armed, armed
+            self.epochs += armed
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.armed = before
+
+        return call
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_losses_over_100_steps_are_numpys(optimizer: str, dtype: str) -> None:
+    bound = {"float32": 1e-4, "float64": 1e-10}[dtype]
+    _, ours = trained("cupy", dtype, optimizer=OPTIMIZERS[optimizer])
+    _, theirs = trained("numpy", dtype, optimizer=OPTIMIZERS[optimizer])
+    assert ours.steps == 100
+    assert np.max(np.abs(np.subtract(ours.loss, theirs.loss))) <= bound
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.3}, {"stack": 3}, {"sampling": "replacement", "l2": 1e-3}], ids=str)
+def test_two_runs_are_bitwise_equal(options: dict[str, Any]) -> None:
+    first, second = trained("cupy", "float32", **options), trained("cupy", "float32", **options)
+    assert first[1].loss == second[1].loss or np.array_equal(first[1].loss, second[1].loss)
+    assert np.array_equal(cupy.asnumpy(first[0].flat), cupy.asnumpy(second[0].flat))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_check_parity_passes_on_the_digits_network(dtype: str) -> None:
+    sklearn = pytest.importorskip("sklearn.datasets")
+    X, y = sklearn.load_digits(return_X_y=True)
+    net = bpx.MLP([64, 100, 10], dtype=dtype, backend="numpy")
+    report = bpx.check_parity(net, X[:200] / 16.0, y[:200], backends=["numpy", "cupy"])
+    assert report.passed, str(report)
+    assert all(row.ran for row in report.rows)
+
+
+EPOCHS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "a smaller last batch": {"batch_size": 30},
+    "dropout": {"dropout": 0.25},
+    "a stack": {"stack": 4},
+    "weights": {"sample_weight": np.linspace(0.1, 2.0, 100)},
+    "penalties, clipping": {"l2": 1e-3, "optimizer": bpx.SGD(0.05, momentum=0.9, clip_norm=0.5)},
+    "a schedule": {"optimizer": bpx.Adam(bpx.schedules.Cosine(0.01, 100))},
+    "full batch": {"batch_size": None},
+    "online": {"batch_size": 1, "epochs": 2},
+}
+
+
+@pytest.mark.parametrize("kernels", ["auto", "eager", "reference"])
+@pytest.mark.parametrize("name", EPOCHS)
+def test_no_number_leaves_the_device_during_an_epoch(monkeypatch, name: str, kernels: str) -> None:
+    monkeypatch.setenv("BPX_KERNELS", kernels)
+    guard = Guard(monkeypatch)
+    _, history = trained("cupy", **{"epochs": 3, **EPOCHS[name]})
+    assert guard.epochs == history.epochs
+    with pytest.raises(AssertionError, match="during an epoch"):
+        guard.armed = True
+        float(cupy.ones(()))
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_a_captured_step_gives_the_bits_of_its_kernels_and_the_formulas_numbers(monkeypatch, name: str) -> None:
+    losses, flat = {}, {}
+    for kernels in ("auto", "eager", "reference"):
+        monkeypatch.setenv("BPX_KERNELS", kernels)
+        net, history = trained("cupy", **EPOCHS[name])
+        losses[kernels], flat[kernels] = np.array(history.loss), cupy.asnumpy(net.flat)
+    assert np.array_equal(losses["auto"], losses["eager"])
+    assert np.array_equal(flat["auto"], flat["eager"])
+    assert np.max(np.abs(losses["auto"] - losses["reference"])) <= 1e-10
+
+
+@pytest.mark.parametrize("name", EPOCHS)
+def test_every_step_but_each_kind_s_first_is_a_graph(monkeypatch, steps: Any, name: str) -> None:
+    launched, whole = [], steps.Graph.__call__
+
+    def call(graph: Any) -> None:
+        whole(graph)
+        launched.append((graph, graph._launch is not None))
+
+    monkeypatch.setattr(steps.Graph, "__call__", call)
+    _, history = trained("cupy", **EPOCHS[name])
+    kinds = {id(graph) for graph, _ in launched}
+    assert len(launched) == history.steps
+    assert sum(not captured for _, captured in launched) == len(kinds) <= 2
+
+
+def test_the_device_moves_on_by_itself(monkeypatch, steps: Any) -> None:
+    """The host writes the first row of an epoch, and nothing else, between launches."""
+    filled: list[Any] = []
+    whole = cupy.ndarray.fill
+    monkeypatch.setattr(cupy.ndarray, "fill", lambda array, value: filled.append(value) or whole(array, value))
+    trained("cupy", epochs=4)
+    assert filled == [0.01, 0, 0, 0]
+
+
+def test_a_users_own_activation_and_loss_run_each_time(steps: Any) -> None:
+    calls = []
+
+    def forward(xp: Any, z: Any) -> Any:
+        calls.append(1)
+        return xp.tanh(z)
+
+    own = Activation("own", forward, lambda xp, z, a: 1.0 - a * a)
+    net, ours = trained("cupy", hidden=own)
+    _, theirs = trained("numpy", hidden=own)
+    assert len(calls) >= 2 * ours.steps
+    assert np.max(np.abs(np.subtract(ours.loss, theirs.loss))) <= 1e-10
+
+
+def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: Any) -> None:
+    from bpx.kernels.cupy_fused import products
+
+    _, captured = trained("cupy")
+    monkeypatch.setattr(products, "_cublas", lambda: None)
+    graphs: list[Any] = []
+    whole = steps.Graph.__init__
+    monkeypatch.setattr(steps.Graph, "__init__", lambda graph, replay: graphs.append(graph) or whole(graph, replay))
+    _, plain = trained("cupy")
+    assert graphs
+    assert all(graph._launch is None for graph in graphs)
+    assert np.max(np.abs(np.subtract(captured.loss, plain.loss))) <= 1e-10
+
+
+def test_the_current_stream_is_honoured() -> None:
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        net, history = trained("cupy")
+        stream.synchronize()
+    _, expected = trained("cupy")
+    assert history.loss == expected.loss
+    assert net.flat.device.id == 0
+
+
+def test_another_device_is_used_where_it_is_asked_for() -> None:
+    if cupy.cuda.runtime.getDeviceCount() < 2:
+        pytest.skip("this machine has one GPU: CuPy sees no second one")
+    net, history = trained("cupy:1")
+    _, expected = trained("cupy:0")
+    assert net.flat.device.id == 1
+    assert net.backend.name == "cupy:1"
+    assert cupy.cuda.runtime.getDevice() == 0
+    assert history.loss == expected.loss
+    assert net(blobs()[0]).device.id == 1
+    with pytest.raises(bpx.DeviceMismatchError, match="net.to"):
+        net(cupy.asarray(blobs()[0]))
