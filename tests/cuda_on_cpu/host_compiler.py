@@ -195,7 +195,10 @@ def _dim3(size: int | Sequence[int]) -> _Dim3:
 
 
 def main(arguments: list[str]) -> int:
-    """SOURCE LIBRARY [option ...] [-- instance ...]: compile, print what each instance is called; errors to stderr."""
+    """SOURCE LIBRARY [option ...] [-- instance ...]: compile, and print what each instance is called."""
+    if arguments == ["--version"]:
+        print("cuda_on_cpu", _imitation().hex())
+        return 0
     source, library, *rest = arguments
     split = rest.index("--") if "--" in rest else len(rest)
     instances = rest[split + 1 :]
