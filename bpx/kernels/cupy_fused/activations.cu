@@ -38,9 +38,9 @@ struct Softplus {
 };
 struct Silu {
   static __device__ C value(C z, C) { return z * math::sigmoid(z); }
-  static __device__ C slope(C z, C, C) {
+  static __device__ C slope(C z, C a, C) {
     const C s = math::sigmoid(z);
-    return s + z * s * (C(1) - s);
+    return s + a * (C(1) - s);
   }
 };
 struct Gelu {

@@ -93,20 +93,8 @@ class Twin:
         a, bias = xp.empty(z.shape, dtype=z.dtype) if made.keeps_z else z, NULL if b is None else b
         if made.name == "softmax":
             rows, width = networks * n, lanes(k, each=4)
-            enqueue(
-                "softmax.cu",
-                kind,
-                "softmax_forward",
-                cover(rows, 256 // width),
-                z,
-                a,
-                bias,
-                rows,
-                n,
-                k,
-                b_stride,
-                width,
-            )
+            grid = cover(rows, BLOCK // width)
+            enqueue("softmax.cu", kind, "softmax_forward", grid, z, a, bias, rows, n, k, b_stride, np.int32(width))
             return z, a
         at_once = 16 // z.itemsize if k % (16 // z.itemsize) == 0 else 1
         grid = cover(n * k, BLOCK * at_once, networks)
@@ -134,9 +122,10 @@ class Twin:
         if made is None:
             launch(_write, out, self._activation.backward, xp, grad_a, z, a)
         elif made.name == "softmax":
-            k, width = a.shape[-1], np.int32(lanes(a.shape[-1], each=4))
+            k, width = a.shape[-1], lanes(a.shape[-1], each=4)
             rows = a.size // k
-            enqueue("softmax.cu", kind, "softmax_backward", cover(rows, BLOCK // width), grad_a, a, out, rows, k, width)
+            grid = cover(rows, BLOCK // width)
+            enqueue("softmax.cu", kind, "softmax_backward", grid, grad_a, a, out, rows, k, np.int32(width))
         else:
             grid, parameter = cover(a.size, BLOCK * (16 // a.itemsize)), number(self._parameter, computed(kind))
             enqueue("activations.cu", kind, f"{made.name}_backward", grid, grad_a, z, a, out, a.size, parameter)
