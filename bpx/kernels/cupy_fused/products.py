@@ -14,9 +14,10 @@ import cupy
 import numpy as np
 from cupy._core import _routines_linalg as _linalg
 
-from bpx._typing import Array
+from bpx._typing import Array, Namespace
+from bpx.kernels.recording import launch
 
-__all__ = ["multiply"]
+__all__ = ["product"]
 
 logger = logging.getLogger("bpx.kernels")
 
@@ -87,16 +88,27 @@ def _layout(x: Array) -> _Matrix:
     raise ValueError(f"product: expected contiguous rows or columns, got strides {x.strides} of shape {x.shape}")
 
 
-def multiply(a: Array, b: Array, out: Array) -> None:
-    """A B into `out`, on the current stream.
+def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
+    """Transposed views are read as they are; 16-bit operands are summed in float32, where `out` may be that."""
+    arrays = (a, b) if out is None else (a, b, out)
+    if any(not isinstance(x, cupy.ndarray) or x.dtype.name not in _TYPES or not 2 <= x.ndim <= 3 for x in arrays):
+        return NotImplemented
+    if a.dtype != b.dtype or not _fits(a, out):
+        return NotImplemented
+    if out is None:
+        lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]  # one network's, or a stack's
+        out = xp.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
+    launch(_multiply, a, b, out)
+    return out
 
-    Parameters
-    ----------
-    a, b : Array of shape (n, m) or (K, n, m), and (m, k) or (K, m, k)
-        Float16, bfloat16, float32 or float64, transposed views too. 16-bit products are summed in float32.
-    out : Array of shape (n, k) or (K, n, k)
-        Of their dtype, or float32 where they have 16 bits.
-    """
+
+def _fits(a: Array, out: Array | None) -> bool:
+    """Whether a product may be written there: it is of the operands' dtype, or float32 where they have 16 bits."""
+    return out is None or out.dtype == a.dtype or (a.itemsize == 2 and out.dtype == np.float32)
+
+
+def _multiply(a: Array, b: Array, out: Array) -> None:
+    """A b into `out`, on the current stream; shapes (n, m) or (K, n, m), and (m, k) or (K, m, k)."""
     cublas = _cublas()
     if cublas is None:
         _by_cupy(a, b, out)

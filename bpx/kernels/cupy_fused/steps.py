@@ -58,7 +58,7 @@ class Recorder:
             if rows is not None and batch.order is not None:
                 self._launch_rows(batch.order, rows)
             step(rows, self._rates[shape], self._done, self._number)
-            run("steps.cu", "float32", "advance", (1,), self._start, self._done, self._number, batch.n)
+            enqueue("steps.cu", "float32", "advance", (1,), self._start, self._done, self._number, batch.n)
 
         replay = record(whole)
         return None if replay is None else _Recorded(self, Graph(replay), rows)
@@ -66,7 +66,7 @@ class Recorder:
     def _launch_rows(self, order: Array, rows: Array) -> None:
         """The coming batch's row numbers out of an epoch's."""
         n, networks = rows.shape[-1], rows.size // rows.shape[-1]
-        run(
+        enqueue(
             "steps.cu", "float32", "batch_rows", cover(n, networks=networks),
             order, order.shape[-1], self._start, rows, n, networks,
         )  # fmt: skip

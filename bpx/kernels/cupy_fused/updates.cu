@@ -1,0 +1,125 @@
+// The updates of parameters: see bpx/formulas/updates.py. Vectors are (networks, size) of C, in one piece.
+//
+// A hyperparameter is one for each network, or a number on the device that is read now, or a number: the first that is
+// not null. Networks whose flag in `taken` is 0 stay as they are; all are updated where it is null.
+
+#define HYPER(name) const C *name##_each, const double *name##_now, double name##_number
+#define NOW(name) now(name##_each, name##_now, name##_number, network)
+#define SIZES const unsigned char *taken, Index networks, Index size
+
+__device__ inline double now(const C *each, const double *one, double number, Index network) {
+  return each != nullptr ? double(each[network]) : one != nullptr ? *one : number;
+}
+
+#define FOR_EACH_NETWORK                                                                     \
+  for (Index network = blockIdx.y; network < networks; network += gridDim.y)                 \
+    if (taken == nullptr || taken[network] != 0)
+#define FOR_EACH_ELEMENT                                                                                          \
+  for (Index i = network * size + Index(blockIdx.x) * BLOCK + threadIdx.x, end = (network + 1) * size; i < end;   \
+       i += Index(gridDim.x) * BLOCK)
+
+extern "C" __global__ void gradient_descent(const C *grads, C *params, HYPER(rate), SIZES) {
+  FOR_EACH_NETWORK {
+    const C rate = C(NOW(rate));
+    FOR_EACH_ELEMENT params[i] -= rate * grads[i];
+  }
+}
+
+extern "C" __global__ void momentum(const C *grads, C *velocity, C *params, HYPER(rate), HYPER(friction), int nesterov, SIZES) {
+  FOR_EACH_NETWORK {
+    const C rate = C(NOW(rate)), friction = C(NOW(friction));
+    FOR_EACH_ELEMENT {
+      const C push = rate * grads[i], v = friction * velocity[i] - push;
+      velocity[i] = v;
+      params[i] += nesterov ? friction * v - push : v;
+    }
+  }
+}
+
+// s <- old s + new g^2; p <- p - r g / (sqrt(s) + eps): RMSprop (new = 1 - old), and Adagrad (both 1).
+extern "C" __global__ void rmsprop(const C *grads, C *square, C *params, HYPER(rate), HYPER(rho), HYPER(epsilon), SIZES) {
+  FOR_EACH_NETWORK {
+    const double rho = NOW(rho);
+    const C rate = C(NOW(rate)), kept = C(rho), fresh = C(1.0 - rho), epsilon = C(NOW(epsilon));
+    FOR_EACH_ELEMENT {
+      const C g = grads[i], s = kept * square[i] + fresh * (g * g);
+      square[i] = s;
+      params[i] -= rate * (g / (math::sqrt(s) + epsilon));
+    }
+  }
+}
+
+extern "C" __global__ void adagrad(const C *grads, C *square, C *params, HYPER(rate), HYPER(epsilon), SIZES) {
+  FOR_EACH_NETWORK {
+    const C rate = C(NOW(rate)), epsilon = C(NOW(epsilon));
+    FOR_EACH_ELEMENT {
+      const C g = grads[i], s = square[i] + g * g;
+      square[i] = s;
+      params[i] -= rate * (g / (math::sqrt(s) + epsilon));
+    }
+  }
+}
+
+// `decays`: whether there is a weight decay; `hat`: the form in which epsilon is added before the bias correction.
+extern "C" __global__ void adam(
+    const C *grads, C *mean, C *square, C *params, HYPER(step), HYPER(rate), HYPER(beta_1), HYPER(beta_2), HYPER(epsilon),
+    HYPER(decay), int decays, int hat, SIZES) {
+  __shared__ double remaining_1, remaining_2;  // beta^step, which is slow in double precision: one thread computes it
+  FOR_EACH_NETWORK {
+    const double beta_1 = NOW(beta_1), beta_2 = NOW(beta_2), rate = NOW(rate);
+    __syncthreads();
+    if (threadIdx.x == 0) {
+      const double step = NOW(step);
+      remaining_1 = ::pow(beta_1, step), remaining_2 = ::pow(beta_2, step);
+    }
+    __syncthreads();
+    const double root = ::sqrt(1.0 - remaining_2), pace = rate / (1.0 - remaining_1) * (hat ? root : 1.0);
+    const C kept_1 = C(beta_1), fresh_1 = C(1.0 - beta_1), kept_2 = C(beta_2), fresh_2 = C(1.0 - beta_2);
+    const C epsilon = C(NOW(epsilon)), left = decays ? C(1.0 - rate * NOW(decay)) : C(1);
+    const C correction = hat ? C(1) : C(root), factor = C(pace);
+    FOR_EACH_ELEMENT {
+      const C g = grads[i], m = kept_1 * mean[i] + fresh_1 * g, s = kept_2 * square[i] + fresh_2 * (g * g);
+      mean[i] = m, square[i] = s;
+      params[i] = params[i] * left - factor * (m / (math::sqrt(s) / correction + epsilon));
+    }
+  }
+}
+
+// Clipping by the norm of each network's gradient, in three kernels: largest number of each block; sum of squares of each
+// block, with the largest of all divided out so that it cannot overflow; scaling. A block's numbers are what the threads
+// of one x of the grid meet; there are at most BLOCK blocks to a network.
+__device__ C largest_of(const C *largest, Index network, Index parts) {
+  const C most = over_group<Maximum>(threadIdx.x < parts ? largest[network * parts + threadIdx.x] : C(0), BLOCK);
+  return most > C(0) ? most : most != most ? most : C(1);
+}
+
+extern "C" __global__ void clip_largest(const C *grads, C *largest, Index networks, Index size) {
+  for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
+    C most = C(0);
+    FOR_EACH_ELEMENT most = math::maximum(most, math::abs(grads[i]));
+    most = over_group<Maximum>(most, BLOCK);
+    if (threadIdx.x == 0) largest[network * gridDim.x + blockIdx.x] = most;
+  }
+}
+
+extern "C" __global__ void clip_squares(const C *grads, const C *largest, double *squares, Index networks, Index size) {
+  for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
+    const C most = largest_of(largest, network, gridDim.x);
+    double sum = 0.0;
+    FOR_EACH_ELEMENT {
+      const C scaled = grads[i] / most;
+      sum += double(scaled) * double(scaled);
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) squares[network * gridDim.x + blockIdx.x] = sum;
+  }
+}
+
+extern "C" __global__ void clip_scale(C *grads, const C *largest, const double *squares, HYPER(max_norm), Index networks, Index size) {
+  for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
+    const C most = largest_of(largest, network, gridDim.x), max_norm = C(NOW(max_norm));
+    const double sum = block_sum(threadIdx.x < gridDim.x ? squares[network * gridDim.x + threadIdx.x] : 0.0);
+    const C norm = most * C(::sqrt(sum)), factor = max_norm / math::maximum(norm, max_norm);
+    FOR_EACH_ELEMENT grads[i] *= factor;
+  }
+}

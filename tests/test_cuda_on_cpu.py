@@ -1,0 +1,117 @@
+"""The imitation of CUDA itself: what a kernel's test on the CPU rests on."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from cuda_on_cpu.host_compiler import CompileError, compile_source, launch
+
+pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+
+SOURCE = r"""
+#include <cuda_fp16.h>
+__device__ __forceinline__ float warp_sum(float value) {
+  for (int bits = 16; bits; bits >>= 1) value += __shfl_xor_sync(0xffffffffu, value, bits);
+  return value;
+}
+extern "C" __global__ void __launch_bounds__(256)
+column_sums(const STORAGE* __restrict__ x, float* out, int rows, int cols) {
+  __shared__ float parts[32];
+  float sum = 0;
+  for (int row = threadIdx.x; row < rows; row += blockDim.x) sum += float(x[row * cols + blockIdx.x]);
+  sum = warp_sum(sum);
+  if (threadIdx.x % 32 == 0) parts[threadIdx.x / 32] = sum;
+  __syncthreads();
+  if (threadIdx.x < 32) {
+    sum = warp_sum(threadIdx.x < blockDim.x / 32 ? parts[threadIdx.x] : 0.0f);
+    if (threadIdx.x == 0) out[blockIdx.x] = sum;
+  }
+}
+extern "C" __global__ void turn(float* x) {
+  extern __shared__ float kept[];
+  kept[threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  x[threadIdx.x] = kept[blockDim.x - 1 - threadIdx.x];
+}
+extern "C" __global__ void turn_without_barrier(float* x) {
+  extern __shared__ float kept[];
+  kept[threadIdx.x] = x[threadIdx.x];
+  x[threadIdx.x] = kept[blockDim.x - 1 - threadIdx.x];
+}
+extern "C" __global__ void stuck() { if (threadIdx.x < 8) __syncthreads(); else __syncwarp(); }
+extern "C" __global__ void votes(unsigned int* out) { out[threadIdx.x] = __ballot_sync(~0u, threadIdx.x % 3 == 0); }
+extern "C" __global__ void products(unsigned int* low, unsigned long long* high) {
+  low[0] = __umulhi(low[0], low[1]);
+  high[0] = __umul64hi(high[0], high[1]);
+}
+"""
+
+
+def compiled(storage: str = "float") -> object:
+    return compile_source(SOURCE, [f"-DSTORAGE={storage}", "-arch=sm_90"])
+
+
+@pytest.mark.parametrize("order", ["", "reversed"])
+@pytest.mark.parametrize(("storage", "dtype"), [("float", np.float32), ("double", np.float64), ("__half", np.float16)])
+def test_threads_that_meet_at_barriers_and_in_warps_sum_columns(
+    storage: str, dtype: type, order: str, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
+    x, out = rng.integers(-8, 8, size=(300, 7)).astype(dtype), np.empty(7, dtype=np.float32)
+    launch(compiled(storage), "column_sums", 7, 256, [x, out, np.int32(300), np.int32(7)])
+    np.testing.assert_array_equal(out, x.sum(axis=0))
+
+
+def test_dynamic_shared_memory_turns_a_row_around_and_shows_a_missing_barrier() -> None:
+    x = np.arange(100, dtype=np.float32)
+    launch(compiled(), "turn", 1, 100, [x], shared=400)
+    np.testing.assert_array_equal(x, np.arange(100)[::-1])
+    launch(compiled(), "turn_without_barrier", 1, 100, [x], shared=400)
+    assert np.isnan(x[:50]).all()  # shared memory is NaN before it is written
+
+
+def test_threads_that_wait_for_each_other_in_vain_are_an_error_and_the_next_launch_works() -> None:
+    with pytest.raises(ValueError, match="a block is stuck"):
+        launch(compiled(), "stuck", 1, 32, [])
+    test_dynamic_shared_memory_turns_a_row_around_and_shows_a_missing_barrier()
+
+
+def test_votes_and_high_words_of_products() -> None:
+    votes, low = np.zeros(32, dtype=np.uint32), np.array([2**31 + 1, 6], dtype=np.uint32)
+    high = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], dtype=np.uint64)
+    words = [int(word) for word in high]
+    launch(compiled(), "votes", 1, 32, [votes])
+    launch(compiled(), "products", 1, 1, [low, high])
+    assert set(votes.tolist()) == {sum(1 << lane for lane in range(0, 32, 3))}
+    assert (int(low[0]), int(high[0])) == (3, words[0] * words[1] >> 64)
+
+
+def test_half_and_bfloat16_round_to_nearest_even(rng: np.random.Generator) -> None:
+    source = """extern "C" __global__ void rounded(const double* x, __half* h, __nv_bfloat16* b, float* back, int n) {
+      int i = blockIdx.x * blockDim.x + threadIdx.x;
+      if (i < n) h[i] = __double2half(x[i]), b[i] = __float2bfloat16(float(x[i])), back[i] = __half2float(h[i]);
+    }"""
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float64)
+    x = np.concatenate([every, rng.normal(size=5000) * 10.0 ** rng.integers(-9, 6, 5000), [65519.99, 65520, 2**-25]])
+    half, bits, back = (np.empty(x.size, dtype=dtype) for dtype in (np.float16, np.uint16, np.float32))
+    launch(compile_source(source), "rounded", -(-x.size // 128), 128, [x, half, bits, back, np.int32(x.size)])
+    with np.errstate(all="ignore"):
+        expected = x.astype(np.float16)
+        wide = x.astype(np.float32).view(np.uint32).astype(np.uint64)
+    np.testing.assert_array_equal(half, expected)
+    np.testing.assert_array_equal(back, expected.astype(np.float32))
+    number = ~np.isnan(x)
+    np.testing.assert_array_equal(bits[number], ((wide + 0x7FFF + (wide >> 16 & 1)) >> 16)[number])
+
+
+def test_arguments_that_do_not_fit_and_sources_that_do_not_compile_are_told() -> None:
+    with pytest.raises(ValueError, match=r"turn has parameters of \[8\] bytes, got \[\]"):
+        launch(compiled(), "turn", 1, 1, [])
+    with pytest.raises(ValueError, match="1 to 1024 threads"):
+        launch(compiled(), "stuck", 1, 1025, [])
+    with pytest.raises(ValueError, match="no kernel 'nothing'"):
+        launch(compiled(), "nothing", 1, 1, [])
+    with pytest.raises(CompileError, match=r"kernels\.cu:2"):
+        compile_source('extern "C" __global__ void wrong(int* x) {\n  x[0] = missing; }')
