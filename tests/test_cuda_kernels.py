@@ -18,7 +18,26 @@ pytestmark = needs_compiler
 
 SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 1100), (4, 64), (3, 7, 5), (2, 33, 8), (1, 3, 4)]
 TESTED = {**ACTIVATIONS, "leaky_relu(0)": leaky_relu(0.0), "leaky_relu(0.3)": leaky_relu(0.3), "elu(1.7)": elu(1.7)}
-HUGE = [0.0, -0.0, 1e-8, -1e-8, 1e-4, -1e-4, 20.0, -20.0, 80.0, -80.0, 88.6, -88.6, 90.0, -90.0, 200.0, -200.0, 6e4, -6e4]
+HUGE = [
+    0.0,
+    -0.0,
+    1e-8,
+    -1e-8,
+    1e-4,
+    -1e-4,
+    20.0,
+    -20.0,
+    80.0,
+    -80.0,
+    88.6,
+    -88.6,
+    90.0,
+    -90.0,
+    200.0,
+    -200.0,
+    6e4,
+    -6e4,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +95,9 @@ def test_an_activation_and_its_way_back_are_the_formulas(name, shape, storage, r
 @pytest.mark.parametrize("name", TESTED)
 def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
     activation, dtype = TESTED[name], dtype_of(storage)
-    values = [*HUGE, math.inf, -math.inf, math.nan] + ([700.0, -700.0, 710.0, 1e300, -1e300] if storage == "float64" else [])
+    values = [*HUGE, math.inf, -math.inf, math.nan] + (
+        [700.0, -700.0, 710.0, 1e300, -1e300] if storage == "float64" else []
+    )
     with np.errstate(over="ignore"):
         z = np.asarray(values, dtype=np.float64).astype(dtype)[None, :]
     if name == "softmax":  # one in each row
@@ -157,7 +178,9 @@ def test_gathering_reads_nothing_outside_and_takes_rows_that_are_not_in_one_piec
     index = np.asarray([3, 1])
     np.testing.assert_array_equal(linear_twins.gather(np, x[:, ::2], index), x[index, ::2])
     assert linear_twins.gather(np, x, index.astype(np.int32)) is NotImplemented
-    odd = np.zeros(81, dtype=np.uint8)[1:].view(np.float64).reshape(5, 2)  # rows of 16 bytes that begin at odd addresses
+    odd = (
+        np.zeros(81, dtype=np.uint8)[1:].view(np.float64).reshape(5, 2)
+    )  # rows of 16 bytes that begin at odd addresses
     odd[...] = x[:5, :2]
     np.testing.assert_array_equal(linear_twins.gather(np, odd, index), odd[index])
 
@@ -181,7 +204,9 @@ def test_column_sums_are_the_formulas(shape, storage, order, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("storage", STORED)
-@pytest.mark.parametrize(("a", "mask"), [((7, 5), (7, 5)), ((3, 8, 8), (3, 8, 8)), ((7, 5), (3, 7, 5)), ((3, 4, 8), (4, 8))])
+@pytest.mark.parametrize(
+    ("a", "mask"), [((7, 5), (7, 5)), ((3, 8, 8), (3, 8, 8)), ((7, 5), (3, 7, 5)), ((3, 4, 8), (4, 8))]
+)
 def test_masks_are_multiplied(a, mask, storage, rng):
     a, mask = (narrow(rng.normal(size=shape), dtype_of(storage)) for shape in (a, mask))
     expected = narrow(wide(a) * wide(mask), a.dtype)

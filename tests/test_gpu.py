@@ -96,7 +96,9 @@ def test_losses_over_100_steps_are_numpys(optimizer: str, dtype: str) -> None:
     assert np.max(np.abs(np.subtract(ours.loss, theirs.loss))) <= bound
 
 
-@pytest.mark.parametrize("options", [{}, {"dropout": 0.3}, {"stack": 3}, {"sampling": "replacement", "l2": 1e-3}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"dropout": 0.3}, {"stack": 3}, {"sampling": "replacement", "l2": 1e-3}], ids=str
+)
 def test_two_runs_are_bitwise_equal(options: dict[str, Any]) -> None:
     first, second = trained("cupy", "float32", **options), trained("cupy", "float32", **options)
     assert first[1].loss == second[1].loss or np.array_equal(first[1].loss, second[1].loss)

@@ -4,6 +4,7 @@ Twins check that arrays are in one piece and of the dtypes that their kernels re
 the work to `bpx.kernels.recording.launch`. No kernel adds floating-point numbers in an order that may change.
 """
 
-from bpx.kernels.cupy_fused import activations, dropout, linear, losses, precision, updates
+from bpx.kernels.cupy_fused import activations, dropout, linear, losses, precision, steps, updates
+from bpx.kernels.cupy_fused.compiling import smoke_test
 
-__all__ = ["activations", "dropout", "linear", "losses", "precision", "updates"]
+__all__ = ["activations", "dropout", "linear", "losses", "precision", "smoke_test", "steps", "updates"]

@@ -13,7 +13,7 @@ from bpx.kernels.recording import launch
 
 __all__ = [
     "BLOCK", "NULL", "address", "blocks", "computed", "constant", "cover", "enqueue", "is_array", "is_plain", "lanes",
-    "network_stride", "number", "storage",
+    "network_stride", "number", "smoke_test", "storage",
 ]  # fmt: skip
 
 # Threads of a block, as numbers.cuh has it, and of a warp.
@@ -35,6 +35,16 @@ def _module(file: str, storage: str) -> Any:
     import cupy
 
     return cupy.RawModule(code=sources.source(file), options=sources.options(storage), backend="nvrtc")
+
+
+def smoke_test() -> None:
+    """Compile and launch a kernel on the current device; an exception where that cannot be done."""
+    import cupy
+
+    start, done, number = cupy.zeros((), dtype="int64"), cupy.zeros((), dtype="int64"), cupy.zeros(())
+    enqueue("steps.cu", "float32", "advance", (1,), start, done, number, 1)
+    if int(start) != 1:
+        raise RuntimeError(f"a kernel that adds 1 to 0 gave {int(start)}")
 
 
 def launch_kernel(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...]) -> None:

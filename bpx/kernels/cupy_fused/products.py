@@ -10,11 +10,10 @@ import threading
 from functools import cache
 from typing import Any, NamedTuple
 
-import cupy
 import numpy as np
-from cupy._core import _routines_linalg as _linalg
 
 from bpx._typing import Array, Namespace
+from bpx.kernels.cupy_fused.compiling import is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["product"]
@@ -59,6 +58,8 @@ def _cublas() -> Any:
 
 def _handle(cublas: Any) -> int:
     """The handle of a thread and device, on the current stream."""
+    import cupy
+
     handles = _local.__dict__.setdefault("handles", {})
     device, stream = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
     if device not in handles:
@@ -91,7 +92,7 @@ def _layout(x: Array) -> _Matrix:
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
     """Transposed views are read as they are; 16-bit operands are summed in float32, where `out` may be that."""
     arrays = (a, b) if out is None else (a, b, out)
-    if any(not isinstance(x, cupy.ndarray) or x.dtype.name not in _TYPES or not 2 <= x.ndim <= 3 for x in arrays):
+    if any(not is_array(x) or x.dtype.name not in _TYPES or not 2 <= x.ndim <= 3 for x in arrays):
         return NotImplemented
     if a.dtype != b.dtype or not _fits(a, out):
         return NotImplemented
@@ -140,11 +141,15 @@ def _multiply(a: Array, b: Array, out: Array) -> None:
 
 def _uses_tf32(a: Array) -> bool:
     """Whether products of float32 may round their operands to TF32; set by the backend for a run."""
+    from cupy._core import _routines_linalg as _linalg
+
     return bool(a.dtype == np.float32 and _linalg.get_compute_type(a.dtype) == _linalg.COMPUTE_TYPE_TF32)
 
 
 def _by_cupy(a: Array, b: Array, out: Array) -> None:
     """The same by CuPy, whose results are of its operands' dtype."""
+    import cupy
+
     if a.dtype == out.dtype and a.dtype.itemsize >= 4:
         cupy.matmul(a, b, out=out)
     else:

@@ -13,13 +13,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, final
 
-import cupy
 import numpy as np
-from bpx.kernels.cupy_fused.compiling import BLOCK, kernel, launch_kernel
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.kernels.recording import Replay, launch, record
+from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]
 
@@ -36,8 +34,10 @@ class Recorder:
     """
 
     def __init__(self, backend: Backend, drops: bool) -> None:
-        self._start, self._done = cupy.zeros((), dtype=np.int64), cupy.zeros((), dtype=np.int64)
-        self._number = cupy.ones((), dtype=np.float64)
+        xp = backend.xp
+        self._xp = xp
+        self._start, self._done = xp.zeros((), dtype=xp.int64), xp.zeros((), dtype=xp.int64)
+        self._number = xp.ones((), dtype=xp.float64)
         self._rates: dict[tuple[int, ...], Array] = {}
         self._rate: Any = None  # the one written last
         # What the device has, as far as the host has told it.
@@ -49,10 +49,10 @@ class Recorder:
 
     def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Callable[[Any, Any, int], None] | None:
         """A step for batches of one size and order."""
-        rows = None if batch.rows is None else cupy.empty(batch.rows.shape, dtype=np.int64)
+        rows = None if batch.rows is None else self._xp.empty(batch.rows.shape, dtype=np.int64)
         shape = np.shape(rate)
         if shape not in self._rates:
-            self._rates[shape] = cupy.empty(shape, dtype=rate.dtype if shape else np.float64)
+            self._rates[shape] = self._xp.empty(shape, dtype=rate.dtype if shape else np.float64)
 
         def whole() -> None:
             if rows is not None and batch.order is not None:
@@ -141,6 +141,8 @@ class Graph:
 
     def _capture(self) -> Callable[[], None] | None:
         """The graph's launch; None where something in it cannot be captured."""
+        import cupy
+
         stream = _capture_stream()
         self._pool = cupy.cuda.MemoryPool()  # what is allocated meanwhile belongs to the graph
         try:
@@ -167,6 +169,8 @@ def _abandon(stream: Any) -> None:
 
 def _capture_stream() -> Any:
     """The stream for captures of a thread and device; work may not be captured on the default one."""
+    import cupy
+
     streams = _local.__dict__.setdefault("streams", {})
     device = cupy.cuda.runtime.getDevice()
     if device not in streams:
