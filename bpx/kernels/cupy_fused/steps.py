@@ -17,6 +17,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
+from bpx.kernels.cupy_fused.compiling import cover, enqueue
 from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]
