@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -47,6 +48,24 @@ class TorchBackend(Backend):
     def scope(self) -> AbstractContextManager[Any]:
         # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
         return self._torch.no_grad()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
+        # PyTorch may also be set to round a product's operands on processors, to bfloat16.
+        cuda, cpu = self._torch.backends.cuda.matmul, self._torch.backends.mkldnn
+        wanted: list[tuple[Any, str, Any]]
+        if hasattr(cuda, "fp32_precision"):  # from PyTorch 2.9 on
+            wanted = [(cuda, "fp32_precision", "tf32" if tf32 else "ieee"), (cpu.matmul, "fp32_precision", "ieee")]
+        else:
+            wanted = [(cuda, "allow_tf32", tf32)]
+        before = [(switch, name, getattr(switch, name)) for switch, name, _ in wanted]
+        try:
+            for switch, name, value in wanted:
+                setattr(switch, name, value)
+            yield
+        finally:
+            for switch, name, value in before:
+                setattr(switch, name, value)
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:

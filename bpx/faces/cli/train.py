@@ -180,6 +180,7 @@ def _train(
                 epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
                 l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
                 progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
+                precision=args.precision,
             )  # fmt: skip
         except DivergenceWarning as error:
             raise MistakeError(
