@@ -260,9 +260,11 @@ class Objective:
             if layer >= len(net.dropout) or net.dropout[layer] == 0.0:
                 return None
             shape = (a.shape[-2], a.shape[-1])
-            return self._dropout_mask(
+            drawn = self._dropout_mask(
                 self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype, key.first
             )
+            # NumPy's bfloat16 times a number is float32.
+            return drawn if self._mixed is None else self._mixed.narrow(drawn)
 
         return mask
 
