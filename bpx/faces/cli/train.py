@@ -41,6 +41,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     """Read, encode, train, score, write."""
     _check_out(args)
     backend = chosen.backend(args.backend)
+    chosen.check_precision(args.precision, args.dtype, backend)
     table, goal, kept, categories = _prepare(args, output)
 
     y = goal.values(table[goal.name])
