@@ -10,6 +10,7 @@ from ranks import on_ranks
 import bpx
 from bpx.files import checkpoint
 from bpx.formulas import precision, updates
+from bpx.training.step import Step
 
 
 @pytest.fixture(params=["numpy", "torch", "cupy"])
@@ -126,6 +127,28 @@ def test_steps_that_overflow_are_skipped_until_the_scale_fits(half_lib, rng, tmp
     assert history.steps == 8
     assert not history.diverged
     assert np.all(np.isfinite(history.loss))
+
+
+@pytest.mark.parametrize("stack", [None, 2])
+def test_no_step_asks_the_host_whether_to_skip_it(rng, monkeypatch, stack):
+    """PyTorch's arrays refuse to be read while steps are done, as a GPU's would wait."""
+    lib, torch = library("torch"), pytest.importorskip("torch")
+
+    def refuse(*_, **__):
+        raise AssertionError("a step read an array on the host")
+
+    def step(self, *args, **kwargs):
+        with monkeypatch.context() as patch:
+            for name in ("item", "__bool__", "__float__", "__int__", "__index__", "tolist", "numpy", "cpu"):
+                patch.setattr(torch.Tensor, name, refuse)
+            return real(self, *args, **kwargs)
+
+    real = Step.__call__
+    monkeypatch.setattr(Step, "__call__", step)
+    net = line(lib, stack)
+    watch = Watch(net)
+    fit(net, far_targets(rng), callbacks=[watch], l2=1e-3, optimizer=bpx.Adam(0.1, clip_norm=1.0))
+    assert not np.array_equal(watch.flats[0], watch.flats[-1])
 
 
 @pytest.mark.parametrize("optimizer", [bpx.Adam(0.1), bpx.AdamW(0.1), bpx.SGD(0.01, momentum=0.9), bpx.RMSprop(0.1)])

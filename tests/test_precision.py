@@ -13,6 +13,7 @@ from sklearn.datasets import load_digits
 
 import bpx
 from bpx.backend.cupy_backend import CupyBackend
+from bpx.backend.torch_backend import TorchBackend
 from bpx.formulas import activations, linear, losses, precision
 from bpx.kernels.select import Twins
 from bpx.network.mixed import Mixed
@@ -329,6 +330,22 @@ def test_on_torch_tf32_is_off_in_training_on_where_asked_for_and_then_as_it_was(
             assert (read(), matmul.allow_tf32) == outside
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def test_a_torch_before_2_9_has_one_switch_for_all_devices():
+    now = ["medium"]
+    torch = SimpleNamespace(
+        backends=SimpleNamespace(cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=True))),
+        get_float32_matmul_precision=lambda: now[-1],
+        set_float32_matmul_precision=now.append,
+    )
+    backend = object.__new__(TorchBackend)
+    backend._torch = torch
+    with pytest.raises(FailureError), backend.matmul_precision():
+        with backend.matmul_precision(tf32=True):
+            pass
+        raise FailureError
+    assert now == ["medium", "highest", "high", "highest", "medium"]
 
 
 @pytest.fixture

@@ -51,21 +51,22 @@ class TorchBackend(Backend):
 
     @contextmanager
     def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
-        # PyTorch may also be set to round a product's operands on processors, to bfloat16.
-        cuda, cpu = self._torch.backends.cuda.matmul, self._torch.backends.mkldnn
-        wanted: list[tuple[Any, str, Any]]
-        if hasattr(cuda, "fp32_precision"):  # from PyTorch 2.9 on
-            wanted = [(cuda, "fp32_precision", "tf32" if tf32 else "ieee"), (cpu.matmul, "fp32_precision", "ieee")]
-        else:
-            wanted = [(cuda, "allow_tf32", tf32)]
-        before = [(switch, name, getattr(switch, name)) for switch, name, _ in wanted]
+        torch, on_gpu = self._torch, self._torch.backends.cuda.matmul
+        if not hasattr(on_gpu, "fp32_precision"):  # before PyTorch 2.9
+            before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high" if tf32 else "highest")
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(before)
+            return
+        on_cpu = torch.backends.mkldnn.matmul  # which may be set to round to bfloat16
+        former = on_gpu.fp32_precision, on_cpu.fp32_precision
+        on_gpu.fp32_precision, on_cpu.fp32_precision = "tf32" if tf32 else "ieee", "ieee"
         try:
-            for switch, name, value in wanted:
-                setattr(switch, name, value)
             yield
         finally:
-            for switch, name, value in before:
-                setattr(switch, name, value)
+            on_gpu.fp32_precision, on_cpu.fp32_precision = former
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:
