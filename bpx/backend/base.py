@@ -12,7 +12,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.errors import DeviceMismatchError
 
-__all__ = ["Backend", "library_of"]
+__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of"]
 
 
 def library_of(x: Any) -> str:
@@ -32,6 +32,17 @@ def _remedy(library: str, x: Any) -> str:
     if library == "cupy":
         return f"net.to('cupy:{x.device.id}'), or pass the host copy cupy.asnumpy(x)"
     return f"net.to(bpx.get_backend({library}, device=x.device)), or pass the host copy numpy.from_dlpack(x)"
+
+
+def bfloat16_of_ml_dtypes() -> Any:
+    """NumPy's and CuPy's bfloat16, which the package ml_dtypes gives them."""
+    try:
+        from ml_dtypes import bfloat16
+    except ImportError as error:
+        raise ImportError(
+            "precision='bfloat16' needs the package ml_dtypes on NumPy and CuPy; pip install 'bpx-nn[bfloat16]'"
+        ) from error
+    return bfloat16
 
 
 class Backend(ABC):
@@ -94,6 +105,24 @@ class Backend(ABC):
         """The library's dtype of that name, such as ``float32``."""
         return getattr(self.xp, name)
 
+    def storage_dtype(self, name: str) -> Any:
+        """The library's dtype of 16 bits, ``float16`` or ``bfloat16``.
+
+        Raises
+        ------
+        ValueError
+            If the library has none.
+        ImportError
+            If a package for it is missing; names the extra.
+        """
+        found = getattr(self.xp, name, None)
+        if found is None:
+            raise ValueError(
+                f"precision: arrays of backend {self.name!r} have no dtype {name}; use precision=None, or the backend"
+                " 'numpy', 'cupy' or 'torch'"
+            )
+        return found
+
     @abstractmethod
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
         """Copy a host array to the device; None keeps its dtype."""
@@ -134,6 +163,13 @@ class Backend(ABC):
 
     def scope(self) -> AbstractContextManager[Any]:
         """A context to compute in: new arrays land on this backend's device."""
+        return nullcontext()
+
+    def matmul_precision(self, tf32: bool = False) -> AbstractContextManager[Any]:
+        """A context in which products of float32 arrays are true float32, or TF32 where the device has it.
+
+        What the process had set is put back afterwards. Libraries without such a switch are always true.
+        """
         return nullcontext()
 
     @final

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend.base import Backend
+from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 
 __all__ = ["CupyBackend", "probe"]
 
@@ -33,6 +33,16 @@ class CupyBackend(Backend):
         self.xp = xp
         self.device = cupy.cuda.Device(index)
         self._copies: Any = None
+
+    def storage_dtype(self, name: str) -> Any:
+        if name != "bfloat16":
+            return super().storage_dtype(name)
+        version = str(self._cupy.__version__)
+        if int(version.partition(".")[0]) < 14:
+            raise ValueError(
+                f"precision: 'bfloat16' needs CuPy 14 or newer, got {version}; use 'float16', or update it"
+            )
+        return bfloat16_of_ml_dtypes()
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
         with self.scope():
@@ -96,6 +106,26 @@ class CupyBackend(Backend):
 
     def scope(self) -> AbstractContextManager[Any]:
         return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]
+
+    @contextmanager
+    def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
+        from cupy import _core
+        from cupy._core import _routines_linalg as types
+
+        single = self._cupy.float32
+        with self.scope():
+            before = _core.get_compute_type(single)  # CUPY_TF32=1 in the environment is in it
+            # A GPU before compute capability 8.0 has no TF32, which CuPy would warn of.
+            has_tf32 = tf32 and int(self.device.compute_capability) >= 80
+            wanted = types.COMPUTE_TYPE_TF32 if has_tf32 else types.COMPUTE_TYPE_DEFAULT
+            if before == wanted:
+                yield
+                return
+            _core.set_compute_type(single, wanted)
+            try:
+                yield
+            finally:
+                _core.set_compute_type(single, before)
 
 
 def probe(index: int) -> tuple[Backend | None, str, str]:

@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend.base import Backend
+from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 
 __all__ = ["NumpyBackend"]
 
@@ -19,6 +19,9 @@ class NumpyBackend(Backend):
     name = package = "numpy"
     xp = np
     device = "cpu"
+
+    def storage_dtype(self, name: str) -> Any:
+        return bfloat16_of_ml_dtypes() if name == "bfloat16" else super().storage_dtype(name)
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
         return x if dtype is None else x.astype(dtype, copy=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -47,6 +48,25 @@ class TorchBackend(Backend):
     def scope(self) -> AbstractContextManager[Any]:
         # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
         return self._torch.no_grad()  # type: ignore[no-any-return]
+
+    @contextmanager
+    def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
+        torch, on_gpu = self._torch, self._torch.backends.cuda.matmul
+        if not hasattr(on_gpu, "fp32_precision"):  # before PyTorch 2.9
+            before = torch.get_float32_matmul_precision()
+            torch.set_float32_matmul_precision("high" if tf32 else "highest")
+            try:
+                yield
+            finally:
+                torch.set_float32_matmul_precision(before)
+            return
+        on_cpu = torch.backends.mkldnn.matmul  # which may be set to round to bfloat16
+        former = on_gpu.fp32_precision, on_cpu.fp32_precision
+        on_gpu.fp32_precision, on_cpu.fp32_precision = "tf32" if tf32 else "ieee", "ieee"
+        try:
+            yield
+        finally:
+            on_gpu.fp32_precision, on_cpu.fp32_precision = former
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:

@@ -38,8 +38,8 @@ def sweep(
         seed=seed)``; or an estimator, which is cloned.
     grid : dict of str to list, or a list of such dicts
         For an estimator its parameters, as for ``GridSearchCV``. Otherwise arguments of `bpx.fit` (loss, optimizer,
-        epochs, batch_size, sampling, l2, class_weight), hyperparameters of the optimizer (learning_rate, momentum,
-        ...; with a schedule, learning_rate is its first rate), and all other names are arguments of `model`.
+        epochs, batch_size, sampling, l2, class_weight, precision), hyperparameters of the optimizer (learning_rate,
+        momentum, ...; with a schedule, learning_rate is its first rate), and all other names are arguments of `model`.
     X : array or SciPy sparse matrix of shape (n, n_in)
         Inputs.
     y : array of shape (n,) or (n, n_out)
@@ -64,9 +64,9 @@ def sweep(
     progress : bool
         A line on standard error for each stack that is done.
     **fit_options
-        For networks: loss, optimizer, epochs, batch_size, sampling, l2, class_weight, sample_weight, stop and seed (of
-        the batch order), as for `bpx.fit`. For an estimator: sample_weight. Scores are weighted with sample_weight too,
-        where their function takes it.
+        For networks: loss, optimizer, epochs, batch_size, sampling, l2, class_weight, precision, sample_weight, stop
+        and seed (of the batch order), as for `bpx.fit`. For an estimator: sample_weight. Scores are weighted with
+        sample_weight too, where their function takes it.
 
     Returns
     -------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -17,9 +18,11 @@ from bpx.formulas import dropout, linear, losses
 from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
+from bpx.formulas.precision import Stored
 from bpx.kernels.select import Twins
 from bpx.network import dense
 from bpx.network.dense import LayerCache
+from bpx.network.mixed import Mixed
 from bpx.network.params import LayerParams
 
 if TYPE_CHECKING:
@@ -127,17 +130,27 @@ class Objective:
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
+        self._mixed: Mixed | None = None
         self._combine: Callable[[Array, Array, Array, int], tuple[Array, Array]] | None = None
         self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 
-    def use(self, twins: Twins) -> None:
-        """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten."""
-        self._activations = tuple(twins.activation(activation) for activation in self._activations)
+    def use(self, twins: Twins, mixed: Mixed | None = None) -> None:
+        """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten.
+
+        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` stays as it is.
+        """
         self._linear = twins.module(linear)
         self._dropout_mask = twins.of(dropout.dropout_mask)
         self._value_and_grad = twins.of(losses.value_and_grad)
+        if mixed is not None:
+            mixed.use(twins)
+            self._mixed = mixed
+            self._activations = tuple(Stored(activation) for activation in self._activations)
+            self._linear = SimpleNamespace(**vars(self._linear) | mixed.linear)
+            self._value_and_grad = mixed.value_and_grad
+        self._activations = tuple(twins.activation(activation) for activation in self._activations)
 
     def combine_by(
         self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
@@ -196,23 +209,31 @@ class Objective:
         self, X: Array, y: Array, weight: Array | None, dropout: DropoutKey | None, back_to_inputs: bool
     ) -> tuple[Array, Any]:
         """One forward and one backward."""
-        xp, net = self._xp, self._net
+        xp, net, mixed = self._xp, self._net, self._mixed
         if X.shape[-2] == 0:  # of a small last batch some processes have no rows; they take part all the same
             loss, grad_x = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device), None
             self.grad[...] = 0.0
             own = self._weight_of(X, weight)
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
-            self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
+            layers = net.layer_params
+            if mixed is not None:
+                X, layers = mixed.narrow(X), mixed.layers()
+            self.caches = propagate(xp, X, layers, self._activations, mask, self._linear)
             loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
             if self._combine is not None:
                 own = self._weight_of(X, weight)
-                grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
+                if mixed is None:
+                    grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
             grad_x = backpropagate(
-                xp, self.caches, net.layer_params, self._grads, self._activations, grad, back_to_inputs, self._linear
+                xp, self.caches, layers, self._grads, self._activations, grad, back_to_inputs, self._linear
             )
+            if mixed is not None and self._combine is not None:  # in 16 bits it might overflow
+                self.grad *= own[..., None]
         if self._combine is not None:
             loss, self.grad = self._combine(loss, self.grad, own, X.shape[-2])
+        if mixed is not None:  # after the sum over all processes, so that all decide alike
+            self.grad = mixed.unscale(self.grad)
         if self._l2 is not None or self._l1 is not None:
             samples = self._samples(X, weight)
             loss, self.grad = self._linear.add_penalty(xp, loss, net.flat, self._l2, self._l1, samples, self.grad)
@@ -239,9 +260,11 @@ class Objective:
             if layer >= len(net.dropout) or net.dropout[layer] == 0.0:
                 return None
             shape = (a.shape[-2], a.shape[-1])
-            return self._dropout_mask(
+            drawn = self._dropout_mask(
                 self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype, key.first
             )
+            # NumPy's bfloat16 times a number is float32.
+            return drawn if self._mixed is None else self._mixed.narrow(drawn)
 
         return mask
 

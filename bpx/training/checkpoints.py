@@ -226,7 +226,8 @@ def put_back(run: Run, descent: Descent, saved: State, name: str) -> StopReason 
         flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
         descent.begin(net.flat)
         fresh, kept = descent.snapshot(), dict(saved["descent"])
-        for part in ("state", "schedule_state"):
+        kept.setdefault("scaling", None)  # the first checkpoints had none
+        for part in ("state", "schedule_state", "scaling"):
             kept[part] = placed(kept[part], fresh[part], backend, part)
         if kept["sums"] is not None:
             rows = kept["sums"]["rows"]

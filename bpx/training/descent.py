@@ -10,6 +10,7 @@ import numpy as np
 
 from bpx._typing import Array, State
 from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import scaling
 from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Descent"]
 
 # What changes from step to step.
-_KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate")
+_KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
 
 
 @final
@@ -47,6 +48,8 @@ class Descent:
         Whether an epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
     ranks : Ranks, optional
         Processes that train together.
+    precision : str, optional
+        Of `bpx.fit`, checked.
     state, schedule_state : dict, optional
         Of the optimizer and of the schedule; None before the first epoch.
     step, epoch, samples : int
@@ -59,6 +62,8 @@ class Descent:
         The feed's before the running epoch.
     rate : float or array of shape (K,), optional
         Learning rate of the last step.
+    scaling : dict, optional
+        Of float16's gradients; None before the first epoch, and for other precisions.
     """
 
     optimizer: Optimizer
@@ -67,6 +72,7 @@ class Descent:
     seed: int = 0
     by_rows: bool = False
     ranks: Ranks | None = None
+    precision: str | None = None
     state: State | None = None
     schedule_state: State | None = None
     step: int = 0
@@ -76,6 +82,7 @@ class Descent:
     sums: State | None = None
     feed_state: Any = None
     rate: Any = None
+    scaling: State | None = None
 
     def begin(self, flat: Array) -> None:
         """States of the optimizer and the schedule for these parameters, where there are none yet."""
@@ -85,6 +92,8 @@ class Descent:
             self.schedule_state = self.schedule.init()
         if self.feed_state is None:
             self.feed_state = self.feed.state
+        if self.scaling is None and self.precision == "float16":
+            self.scaling = scaling(flat)
 
     def train(self, run: Run, objective: Objective, keeper: Keeper | None = None) -> StopReason:
         """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
@@ -92,8 +101,9 @@ class Descent:
         run.begin()
         assert self.state is not None
         step = Step(
-            run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks
-        )
+            run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
+            self.precision, self.scaling,
+        )  # fmt: skip
         while run.epoch < run.epochs:
             reason = self._epoch(run, step, keeper)
             if keeper is not None:

@@ -12,6 +12,7 @@ import numpy as np
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
+from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
@@ -53,6 +54,7 @@ def fit(
     checkpoint_steps: int | None = None,
     resume: bool = False,
     comm: Any = None,
+    precision: str | None = None,
 ) -> History:
     """Train a network in place.
 
@@ -111,6 +113,11 @@ def fit(
         computes its share of every batch, and their sum is the step of a single process. All give the same arguments
         and data, or ``bpx.stream(batches, sharded=True)`` with their own. Stopping rules, callbacks, progress and
         checkpoints are rank 0's.
+    precision : {"tf32", "float16", "bfloat16"}, optional
+        Of the steps of a float32 network, for GPUs; None is the network's own dtype, and a process's TF32 setting is
+        off while training runs. "tf32" rounds the operands of products to 10 bits where the GPU has TF32. The other
+        two also store inputs, activations and their gradients in 16 bits; parameters, their gradients, the loss and
+        the optimizer's state stay float32. See Notes.
 
     Returns
     -------
@@ -121,6 +128,8 @@ def fit(
     ------
     ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         Before any parameter has changed.
+    ImportError
+        If a package for `precision` or `comm` is missing; names the extra.
     FileFormatError
         If `resume` finds only damaged checkpoints, or `checkpoint` is another kind of file.
     FileNotFoundError
@@ -141,6 +150,23 @@ def fit(
 
     On NumPy, where Numba is installed, compiled kernels do part of the work: their first use on a machine takes some
     seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
+
+    A lower `precision` trades accuracy of a step for speed and memory on a GPU; on a processor "tf32" is float32, and
+    the other two give the same numbers as on a GPU (to rounding), slowly. ``val_loss``, `predict` and everything else
+    outside a step are true float32; ``loss`` is what the steps have computed. With "float16" gradients are scaled, and
+    a step whose gradient overflows is skipped (`bpx.formulas.precision`); it cannot hold numbers beyond 65 504.
+    "bfloat16" has float32's range and needs the extra ``bfloat16`` except on PyTorch. Differences from float32, at most:
+
+    ========== ======== ============= ======== ==================== ================================
+    precision  rounding loss of batch gradient gradient, with relu  share of held-out digits right
+    ========== ======== ============= ======== ==================== ================================
+    "tf32"     2^-11    1e-3          1e-3     3e-2                 0.01
+    "float16"  2^-11    1e-3          1e-3     3e-2                 0.01
+    "bfloat16" 2^-8     5e-3          1e-2     1e-1                 0.01
+    ========== ======== ============= ======== ==================== ================================
+
+    The first three are relative differences of networks with up to three layers (of a gradient the difference's norm,
+    where relu differs most: a sum near 0 may change its side), the last one is absolute, 64-100-10 after 8 epochs.
     """
     ranks = join(comm)
     with agreeing(ranks):
@@ -158,13 +184,14 @@ def fit(
             raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
         if solver is not None:
             _check_solver(solver, X, y, checkpoint, ranks)
+        check_precision(net, precision, solver is None)
         objective = Objective(net, chosen, l2)
         feed, size = feed_of(net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks)
         held_out = None if validation is None else held_out_of(net, validation, chosen, ranks)
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
         how = solver or first_order
-        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight)
+        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision)
         watches = ranks is None or ranks.is_first
         keeper = saved = None
         if checkpoint is not None and watches:
@@ -180,7 +207,7 @@ def fit(
     with net.backend.scope(), np.errstate(all="ignore"), nullcontext() if ranks is None else ranks.together():
         run = Run(
             net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
-            _advice(net, first_order), ranks=ranks,
+            _advice(net, first_order, precision), ranks=ranks,
         )  # fmt: skip
 
         run.describe = lambda: plan.settings
@@ -191,7 +218,7 @@ def fit(
                 return solvers.minimize(scipy_minimize, run, objective, feed.data, solver)
             assert bound is not None
             assert first_order is not None
-            descent = Descent(bound, first_order.schedule, feed, seed, ranks=ranks)
+            descent = Descent(bound, first_order.schedule, feed, seed, ranks=ranks, precision=precision)
             if keeper is not None:
                 with keeper.keeps(run, descent, saved) as done:
                     return done or descent.train(run, objective, keeper)
@@ -270,7 +297,7 @@ def _check_seed(seed: int) -> int:
     return int(seed)
 
 
-def _advice(net: MLP, optimizer: Optimizer | None) -> str:
+def _advice(net: MLP, optimizer: Optimizer | None, precision: str | None) -> str:
     """What to try when training diverges."""
     tips = []
     if optimizer is not None:
@@ -278,6 +305,8 @@ def _advice(net: MLP, optimizer: Optimizer | None) -> str:
         if optimizer.clip_norm is None:
             tips.append("clip_norm=1.0 in the optimizer")
     tips.append("inputs and targets scaled to about zero mean and unit variance")
+    if precision == "float16":
+        tips.append("precision='bfloat16', which can hold larger numbers")
     if net.dtype == "float32":
         tips.append("dtype='float64'")
     return ", ".join(tips)

@@ -120,7 +120,7 @@ class Run:
 
     def carry_out(self, train: Callable[[], StopReason]) -> StopReason:
         """Train; Ctrl-C ends it and keeps the network."""
-        with self._closing():
+        with self._closing(), self.net.backend.matmul_precision():
             try:
                 reason = train()
             except KeyboardInterrupt:

@@ -42,6 +42,7 @@ class Plan:
     seed: int
     l2: Any
     class_weight: Any
+    precision: str | None = None
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -66,6 +67,7 @@ class Plan:
             "batch_size": self.size,
             "sampling": self.sampling,
             "seed": self.seed,
+            **({} if self.precision is None else {"precision": self.precision}),
         }
 
     @property
@@ -106,7 +108,7 @@ class Plan:
     def for_ranks(self, epochs: int) -> dict[str, Any]:
         """What processes that train together compare, for `compare_ranks`."""
         told = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
-        told["validation"] = self.validation is not None
+        told["validation"], told["precision"] = self.validation is not None, self.precision
         del told["validation samples"]  # each has its share
         return told | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -13,6 +15,7 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
+from bpx.network.mixed import mixed
 from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
 from bpx.training.batches import Batch, Data, SparseRows
@@ -48,6 +51,10 @@ class Step:
         Whether the mean loss weighs each batch by its rows, not by its sample weights.
     ranks : Ranks, optional
         Processes that share each batch.
+    precision : str, optional
+        Of `bpx.fit`.
+    scaling : dict, optional
+        Of float16's gradients; kept up here.
 
     Attributes
     ----------
@@ -65,9 +72,16 @@ class Step:
         seed: int,
         by_rows: bool,
         ranks: Ranks | None = None,
+        precision: str | None = None,
+        scaling: State | None = None,
     ) -> None:
-        twins = select.for_backend(net.backend, net.dtype)
-        objective.use(twins)
+        self._mixed = mixed(net, precision, scaling)
+        # NumPy's kernels are for float32 and float64.
+        plain = self._mixed is not None and net.backend.xp is np
+        twins = select.Twins() if plain else select.for_backend(net.backend, net.dtype)
+        objective.use(twins, self._mixed)
+        # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
+        self._products = nullcontext if precision is None else partial(net.backend.matmul_precision, tf32=True)
         self.state = state
         if twins.records:
             sources = [_contiguous(net.backend.xp, data) for data in sources]
@@ -165,8 +179,12 @@ class Step:
         net, xp = self._net, self._xp
         X, y, weight = self._gather(batch)
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None
-        loss, grads = self._objective.value_and_grad(X, y, weight, key)
-        params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
+        with self._products():
+            loss, grads = self._objective.value_and_grad(X, y, weight, key)
+        if self._mixed is None:
+            params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
+        else:
+            params, self.state = self._mixed.update(self._optimizer, grads, self.state, net.flat, rate, number)
         if params is not net.flat:
             net.flat[...] = params
         if self._ranks is not None:

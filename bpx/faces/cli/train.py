@@ -41,6 +41,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     """Read, encode, train, score, write."""
     _check_out(args)
     backend = chosen.backend(args.backend)
+    chosen.check_precision(args.precision, args.dtype, backend)
     table, goal, kept, categories = _prepare(args, output)
 
     y = goal.values(table[goal.name])
@@ -180,6 +181,7 @@ def _train(
                 epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
                 l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
                 progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
+                precision=args.precision,
             )  # fmt: skip
         except DivergenceWarning as error:
             raise MistakeError(

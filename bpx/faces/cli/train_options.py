@@ -8,6 +8,7 @@ from typing import Any
 
 from bpx.faces.cli import data, parser, target
 from bpx.formulas import activations, optimizers
+from bpx.formulas.precision import PRECISIONS
 
 __all__ = ["add_options"]
 
@@ -74,6 +75,9 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     how.add_argument("--optimizer", choices=sorted(optimizers.OPTIMIZERS), default="adam", help="default: adam")
     how.add_argument("--learning-rate", metavar="R", type=parser.rate, help="default: the optimizer's (adam: 0.001)")
     how.add_argument("--l2", metavar="L2", type=parser.penalty, default=1e-4, help="penalty (default: 0.0001)")
+    how.add_argument(
+        "--precision", choices=PRECISIONS, help="of the steps on a GPU, for float32 (default: float32 itself)"
+    )
     how.add_argument("--class-weight", choices=("balanced",), help="rare classes count as much as common ones")
     how.add_argument(
         "--patience", metavar="N", type=parser.count,

@@ -11,6 +11,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from bpx.faces.estimators.running import STOCHASTIC, scipy
 from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import PRECISIONS
 from bpx.formulas.schedules import Schedule
 from bpx.training.solvers import METHODS, SciPy
 
@@ -35,6 +36,7 @@ MORE: dict[str, Any] = {
     "callbacks": [list, tuple, None],
     "progress": ["boolean", Interval(Integral, 1, None, closed="left")],
     "n_init": [Interval(Integral, 1, None, closed="left")],
+    "precision": [StrOptions(set(PRECISIONS)), None],
     "predict_batch_size": [Interval(Integral, 1, None, closed="left"), None],
 }
 
@@ -111,6 +113,9 @@ SHARED = """
         Restarts of `fit`, trained at once as a stack; the best is kept. Not for SciPy's methods; `partial_fit` has one.
     predict_batch_size : int or None, default=None
         Rows per forward pass in prediction, to bound memory; None is all.
+    precision : {"tf32", "float16", "bfloat16"} or None, default=None
+        Of training's steps on a GPU, for ``dtype="float32"`` and first-order solvers, as in `bpx.fit`; None is the
+        dtype's own.
 """
 ATTRIBUTES = """
     Attributes

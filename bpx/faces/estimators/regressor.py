@@ -55,7 +55,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
         epsilon=1e-8, n_iter_no_change=10, max_fun=15000, backend=None, device=None, dtype=None,
         output_activation=None, dropout=0.0, l1=0.0, clip_norm=None, monitor=None, restore_best=True, callbacks=None,
-        progress=False, n_init=1, predict_batch_size=None,
+        progress=False, n_init=1, predict_batch_size=None, precision=None,
     ):  # fmt: skip
         store(self, locals())
 

@@ -19,6 +19,7 @@ from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
+from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
@@ -92,6 +93,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights."""
     net, loss, solver = est._net, est._loss(), scipy(est)
+    check_precision(net, est.precision, solver is None)
     data = gate(est._net, X, target, loss, weight)
     val_data, metric = monitoring(est, held_out, loss)
     objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
@@ -169,7 +171,8 @@ def descend(
         return rows if est.shuffle and size < n else None
 
     bound = optimizer.bind(net.asarray, net.stack)
-    descent = Descent(bound, schedule, ArrayFeed(net.backend, data, size, order), by_rows=True)
+    feed = ArrayFeed(net.backend, data, size, order)
+    descent = Descent(bound, schedule, feed, by_rows=True, precision=est.precision)
     if est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
         epoch_end.restores = est.monitor is not None
@@ -182,6 +185,8 @@ def descend(
             }
             if rate is not None:
                 rate.now = est._resume["rate"]
+            if est.precision == "float16" and est._resume.get("scaling"):
+                descent.scaling = {name: net.asarray(value) for name, value in est._resume["scaling"].items()}
     run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
     run.describe, run.batch_size = partial(settings, est), size
     reason = run.carry_out(lambda: descent.train(run, objective))
@@ -193,10 +198,17 @@ def descend(
         "epoch": descent.epoch,
         "samples": descent.samples,
         "rate": None if rate is None else rate.now,
+        # A stack, whose networks each have their own, is not gone on with.
+        "scaling": None if net.stack is not None else _numbers(net, descent.scaling),
         "waited": epoch_end.waited,
         "best": epoch_end.best,
     }
     return reason, run, epoch_end
+
+
+def _numbers(net: MLP, scaling: Any) -> dict[str, float] | None:
+    """The state of float16's scale as plain numbers."""
+    return None if scaling is None else {name: float(net.backend.to_host(value)) for name, value in scaling.items()}
 
 
 def settings(est: Any) -> dict[str, Any]:

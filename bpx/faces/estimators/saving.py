@@ -270,4 +270,7 @@ def _resume(resume: Any, net: MLP) -> Any:
         moments = isinstance(value, np.ndarray) and value.shape == (net.n_params,) and value.dtype.name == net.dtype
         if not (moments or _number(value)):
             raise FileFormatError(f"resume: expected {net.n_params} numbers of {net.dtype} for {shown(name)}")
+    scaling = resume.get("scaling")
+    if scaling is not None and not (isinstance(scaling, dict) and all(map(_number, scaling.values()))):
+        raise FileFormatError(f"resume: expected numbers for scaling, got {shown(scaling)}")
     return resume

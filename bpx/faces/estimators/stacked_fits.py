@@ -16,6 +16,7 @@ from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.base import Ready
 from bpx.faces.estimators.epochs import EpochEnd
 from bpx.faces.estimators.running import batch_size, first_order, restores, scores, take_member
+from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective, propagate
 from bpx.training.batches import ArrayFeed, Data, Order
@@ -62,6 +63,7 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
     net = stacked([fit.estimator._net for fit in fits])
     lead = _lead(fits)
     lead._net, lead.n_iter_ = net, 0
+    check_precision(net, lead.precision)
     loss, visited = lead._loss(), len(fits[0].train)
     data = _data(net, fits, X, n, loss)
     held_out, metric = _monitoring(lead, fits, net, loss)
@@ -73,7 +75,8 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
     epoch_end = EpochEnd(lead, rate, metric, restores(lead), visited)
     size = batch_size(lead, visited)
     bound = optimizer.bind(net.asarray, net.stack)
-    descent = Descent(bound, schedule, ArrayFeed(net.backend, data, size, _order(lead, fits, size)), by_rows=True)
+    feed = ArrayFeed(net.backend, data, size, _order(lead, fits, size))
+    descent = Descent(bound, schedule, feed, by_rows=True, precision=lead.precision)
     stop = as_callback(lambda _: halt.is_set())
     with net.backend.scope(), np.errstate(all="ignore"):
         run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)

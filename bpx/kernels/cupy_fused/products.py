@@ -99,7 +99,8 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
     if out is None:
         lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]  # one network's, or a stack's
         out = xp.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
-    launch(_multiply, a, b, out)
+    # asked now: a recorded product is computed when the backend's setting may be another one
+    launch(_multiply, a, b, out, _uses_tf32(a))
     return out
 
 
@@ -108,17 +109,17 @@ def _fits(a: Array, out: Array | None) -> bool:
     return out is None or out.dtype == a.dtype or (a.itemsize == 2 and out.dtype == np.float32)
 
 
-def _multiply(a: Array, b: Array, out: Array) -> None:
+def _multiply(a: Array, b: Array, out: Array, tf32: bool) -> None:
     """A b into `out`, on the current stream; shapes (n, m) or (K, n, m), and (m, k) or (K, m, k)."""
     cublas = _cublas()
     if cublas is None:
-        _by_cupy(a, b, out)
+        _by_cupy(a, b, out, tf32)
         return
     of_a, of_b, of_out = _layout(a), _layout(b), _layout(out)
     double = a.dtype == np.float64
     number = np.float64 if double else np.float32
     one, zero = np.ones((), dtype=number), np.zeros((), dtype=number)
-    compute = _FLOAT64 if double else _TF32 if _uses_tf32(a) else _FLOAT32
+    compute = _FLOAT64 if double else _TF32 if tf32 else _FLOAT32
     n, k, m = out.shape[-2], out.shape[-1], a.shape[-1]
     # cuBLAS counts by columns, where our rows are: out^T = b^T a^T.
     shape = (
@@ -141,16 +142,22 @@ def _multiply(a: Array, b: Array, out: Array) -> None:
 
 def _uses_tf32(a: Array) -> bool:
     """Whether products of float32 may round their operands to TF32; set by the backend for a run."""
-    from cupy._core import _routines_linalg as _linalg
+    from cupy._core import _routines_linalg as linalg
 
-    return bool(a.dtype == np.float32 and _linalg.get_compute_type(a.dtype) == _linalg.COMPUTE_TYPE_TF32)
+    return bool(a.dtype == np.float32 and linalg.get_compute_type(a.dtype) == linalg.COMPUTE_TYPE_TF32)
 
 
-def _by_cupy(a: Array, b: Array, out: Array) -> None:
+def _by_cupy(a: Array, b: Array, out: Array, tf32: bool) -> None:
     """The same by CuPy, whose results are of its operands' dtype."""
     import cupy
+    from cupy._core import _routines_linalg as linalg
 
-    if a.dtype == out.dtype and a.dtype.itemsize >= 4:
-        cupy.matmul(a, b, out=out)
-    else:
-        out[...] = cupy.matmul(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)
+    before = linalg.get_compute_type(np.float32)
+    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32 if tf32 else linalg.COMPUTE_TYPE_DEFAULT)
+    try:
+        if a.itemsize > 2:
+            cupy.matmul(a, b, out=out)
+        else:
+            out[...] = cupy.matmul(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)
+    finally:
+        linalg.set_compute_type(np.float32, before)

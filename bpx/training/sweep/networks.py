@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import DivergenceWarning
+from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
@@ -139,6 +140,7 @@ class _Work:
                 solvers.check(net, r.optimizer)
         for r, net in zip(self.recipes, nets, strict=True):
             Objective(net, r.loss, r.l2)
+            check_precision(net, r.precision, not isinstance(r.optimizer, SciPy))
         first = self.data[self.keys[0]]
         n = first.X.shape[0]
         for r in self.recipes:
@@ -194,7 +196,8 @@ class _Work:
         optimizer = stacked_optimizer([r.optimizer for r in each])
         order = order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
         feed = ArrayFeed(net.backend, weighted, size, order)
-        descent = Descent(optimizer.bind(net.asarray, net.stack), optimizer.schedule, feed, self.seed)
+        bound = optimizer.bind(net.asarray, net.stack)
+        descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=one.precision)
         ending = Ending(self.rules, halt)
         with net.backend.scope(), np.errstate(all="ignore"):
             held_out = self._held_out(net, key, rows) if self.rules else None
@@ -238,6 +241,7 @@ class _Work:
         fit(
             net, X, data.y, r.loss, r.optimizer, r.epochs, r.batch_size, r.sampling, r.l2,
             None if self.weight is None else self.weight, r.class_weight, held_out, self.rules, seed=self.seed,
+            precision=r.precision,
         )  # fmt: skip
         return net
 

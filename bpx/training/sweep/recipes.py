@@ -29,6 +29,7 @@ OPTIONS: dict[str, Any] = {
     "sampling": "shuffle",
     "l2": 0.0,
     "class_weight": None,
+    "precision": None,
 }
 
 
@@ -45,6 +46,7 @@ class Recipe:
     sampling: str
     l2: float
     class_weight: Any
+    precision: str | None = None
 
     def network(self) -> MLP:
         """A new network."""
@@ -80,7 +82,9 @@ class Recipe:
             net.backend.name,
             net.backend.device,
         )
-        training = (self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight))
+        training = (
+            self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight), self.precision,
+        )  # fmt: skip
         if isinstance(self.optimizer, SciPy):
             return *map(identity, (*parts, *training)), id(self)
         kinds = []
@@ -117,7 +121,7 @@ def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any
         raise ValueError(f"epochs: expected an integer of at least 1, got {epochs!r}")
     return Recipe(
         make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
-        own["l2"], own["class_weight"],
+        own["l2"], own["class_weight"], own["precision"],
     )  # fmt: skip
 
 

@@ -1,0 +1,153 @@
+"""A network's step in 16 bits: the copy of its weights, and the scale of float16's gradients."""
+
+from __future__ import annotations
+
+from functools import partial
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, final
+
+from bpx._typing import Array, State
+from bpx.formulas import precision, updates
+from bpx.formulas.losses import Elementwise
+from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import HALVES, PRECISIONS
+from bpx.kernels.select import Twins
+from bpx.network.params import LayerParams
+
+if TYPE_CHECKING:
+    from bpx.network.mlp import MLP
+
+__all__ = ["Mixed", "check_precision", "mixed"]
+
+
+def check_precision(net: MLP, name: str | None, first_order: bool = True) -> None:
+    """Refuse a precision with which this network cannot be trained.
+
+    Parameters
+    ----------
+    net : MLP
+        The network.
+    name : str or None
+        One of ``bpx.fit``'s.
+    first_order : bool
+        False for a method of SciPy's.
+
+    Raises
+    ------
+    ValueError
+        Says what can be done.
+    ImportError
+        If a package for bfloat16 is missing.
+    """
+    if name is None:
+        return
+    if name not in PRECISIONS:
+        raise ValueError(f"unknown precision {name!r}; known are None, {', '.join(map(repr, PRECISIONS))}")
+    if net.dtype != "float32":
+        raise ValueError(
+            f"precision={name!r} is for networks of float32, got one of {net.dtype}; use precision=None, or make it"
+            " with dtype='float32'"
+        )
+    if not first_order:
+        raise ValueError(
+            f"precision={name!r} is for first-order optimizers: SciPy's methods need true gradients; use"
+            " precision=None, or 'adam' or another first-order one"
+        )
+    if name in HALVES:
+        net.backend.storage_dtype(name)
+
+
+def mixed(net: MLP, name: str | None, scaling: State | None) -> Mixed | None:
+    """The network's step in that precision; None where it stores float32."""
+    return Mixed(net, name, scaling) if name in HALVES else None
+
+
+# Those that kernels may have twins of.
+_FORMULAS = (
+    precision.product, precision.times, precision.column_sums, precision.value_and_grad, precision.narrow,
+    precision.unscale, precision.guarded, precision.adjust,
+)  # fmt: skip
+
+
+@final
+class Mixed:
+    """What a step in 16 bits needs besides what any step does.
+
+    Parameters
+    ----------
+    net : MLP
+        Of float32.
+    name : str
+        ``"float16"`` or ``"bfloat16"``.
+    scaling : dict, optional
+        Of `precision.scaling`, kept up here; None: gradients are not scaled.
+
+    Attributes
+    ----------
+    dtype : dtype
+        Of what is stored.
+    linear : dict of str to callable
+        What takes the place of functions of `bpx.formulas.linear`.
+    """
+
+    def __init__(self, net: MLP, name: str, scaling: State | None) -> None:
+        self._net, self._xp = net, net.backend.xp
+        self.dtype = net.backend.storage_dtype(name)
+        self.scaling = scaling
+        self._equations: Any = updates
+        self.use(Twins())
+
+    def use(self, twins: Twins) -> None:
+        """Compute with kernels from now on."""
+        self.formulas = SimpleNamespace(**{formula.__name__: twins.of(formula) for formula in _FORMULAS})
+        self.linear = {name: getattr(self.formulas, name) for name in ("product", "times", "column_sums")}
+        self._equations = twins.module(updates)
+
+    def narrow(self, x: Array) -> Array:
+        """Rounded to 16 bits."""
+        return self.formulas.narrow(self._xp, x, self.dtype)
+
+    def layers(self) -> list[LayerParams]:
+        """Every layer's weights in 16 bits, in one new copy, and its bias as it is."""
+        net = self._net
+        copies = net.layout.layers(self._xp, self.narrow(net.flat))
+        return [LayerParams(copy.W, own.b) for copy, own in zip(copies, net.layer_params, strict=True)]
+
+    def value_and_grad(
+        self, xp: Any, formula: Elementwise, output: Array, target: Array, weight: Array | None
+    ) -> tuple[Array, Array]:
+        """`precision.value_and_grad` at the scale of now."""
+        scale = None if self.scaling is None else self.scaling["scale"]
+        loss, grad = self.formulas.value_and_grad(xp, formula, output, target, weight, scale=scale)
+        return loss, grad
+
+    def unscale(self, grads: Array) -> Array:
+        """The true gradient; whether it is finite is kept for `update`."""
+        if self.scaling is None:
+            return grads
+        grads, self._finite, self._taken = self.formulas.unscale(self._xp, grads, self.scaling["scale"])
+        return grads
+
+    def update(
+        self, optimizer: Optimizer, grads: Array, state: State, params: Array, rate: Any, number: Any
+    ) -> tuple[Array, State]:
+        """``optimizer.update``, without effect where the gradient is not finite; the scale for the next step."""
+        xp, now = self._xp, self.scaling
+        if now is None:
+            return optimizer.update(grads, state, params, rate, xp, self._equations, number)
+        guarded = {
+            name: partial(_guarded, self.formulas.guarded, self._taken, equation)
+            for name, equation in vars(self._equations).items()
+            if name != "clip_by_global_norm"  # it writes into the gradient alone
+        }
+        equations = SimpleNamespace(**guarded, clip_by_global_norm=self._equations.clip_by_global_norm)
+        params, after = optimizer.update(grads, state, params, rate, xp, equations, now["number"][..., None])
+        now["scale"], now["good"], now["number"] = self.formulas.adjust(
+            xp, now["scale"], now["good"], now["number"], self._finite, self._taken
+        )
+        return params, after | {"step": state["step"] + 1}
+
+
+def _guarded(guard: Any, taken: Array, equation: Any, xp: Any, grads: Array, *args: Any) -> Any:
+    """An equation with `precision.guarded` around it."""
+    return guard(xp, taken, equation, grads, *args)
