@@ -182,16 +182,19 @@ class Step:
         X, y, weight = self._gather(batch)
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None
         loss, grads = self._objective.value_and_grad(X, y, weight, key)
-        params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
-        if params is not net.flat:
-            net.flat[...] = params
         if self._ranks is not None:
             counted = self._ranks.weight
         else:
             counted = X.shape[-2] if self._by_rows else self._linear.weight_sum(xp, weight)
-        self.total = self._linear.accumulate(xp, self.total, loss, counted)
+        weights = self.weights
         if not self._by_rows:
-            self.weights = self._linear.accumulate(xp, self.weights, counted, 1)
+            weights = self._linear.accumulate(xp, weights, counted, 1)
+        total = self._linear.accumulate(xp, self.total, loss, counted)
+        # The update is last, and makes its arrays before it writes: where memory runs out, nothing has changed.
+        params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
+        if params is not net.flat:
+            net.flat[...] = params
+        self.total, self.weights = total, weights
 
     def _gather(self, batch: Batch) -> Data:
         """The rows of the batch."""
