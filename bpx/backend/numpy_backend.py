@@ -8,6 +8,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
+from bpx.backend.host_memory import host_memory
 
 __all__ = ["NumpyBackend"]
 
@@ -31,3 +32,6 @@ class NumpyBackend(Backend):
 
     def synchronize(self) -> None:
         return None
+
+    def memory(self) -> tuple[int, int] | None:
+        return host_memory()

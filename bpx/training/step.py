@@ -119,6 +119,11 @@ class Step:
         """What `reset` takes to go on."""
         return {"total": self.total, "weights": self.weights, "rows": self._rows_done}
 
+    def release(self) -> None:
+        """Let go of recorded steps and of the last one's arrays."""
+        self._recorded.clear()
+        self._objective.caches = []
+
     def mean(self) -> Array:
         """Mean loss of the steps since `reset`, on the device."""
         if self._by_rows:
