@@ -38,7 +38,7 @@ class Answers:
         """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device."""
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
-            size = self._size
+            size, tried = self._size, None
             if n <= size:
                 try:
                     return self._propagate(net, x)[-1].a
@@ -46,13 +46,13 @@ class Answers:
                     if n == 1 or not net.backend.is_out_of_memory(error):
                         raise
                     forget(error)
-                    size = n // 2
+                    size, tried = n // 2, n
             out = xp.empty((*net.flat.shape[:-1], n, net.sizes[-1]), dtype=net.flat.dtype, device=net.flat.device)
 
             def answer(start: int, stop: int) -> None:
                 out[..., start:stop, :] = self._propagate(net, x[start:stop, ...], start)[-1].a
 
-            in_chunks(net, n, size, answer)
+            in_chunks(net, n, size, answer, tried)
         return out
 
     def activations(self, net: MLP, x: Array) -> list[Array]:

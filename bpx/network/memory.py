@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bpx.network.mlp import MLP
 
 __all__ = [
-    "Attempt", "ExplainedMemoryError", "explain", "explaining", "forget", "forward_bytes", "in_chunks", "plainly",
-    "step_bytes", "telling",
+    "Attempt", "ExplainedMemoryError", "explain", "explaining", "forget", "forward_bytes", "in_chunks", "in_words",
+    "plainly", "rows_of", "step", "step_bytes", "telling",
 ]  # fmt: skip
 
 logger = logging.getLogger("bpx")
@@ -67,7 +67,7 @@ class Attempt(NamedTuple):
 
 
 def step_bytes(sizes: Sequence[int], rows: int, itemsize: int, networks: int = 1) -> int:
-    """Bytes that a training step takes, about.
+    """Bytes that a training step takes, about: on NumPy half to twice as many were measured, by activation and kernels.
 
     For each network: parameters, their gradient, two moments and two copies of the last parameters; and for each row
     its inputs, and each layer's z, a, gradient and one array in between.
@@ -118,7 +118,7 @@ def explain(net: Any, error: BaseException, attempt: Attempt) -> str | None:
     gc.collect()
     about = f"{_what(net, attempt)} on backend {backend.name!r}"
     free = _free(backend)
-    there = "" if free is None else f", where {_size(free[0])} of {_size(free[1])} are free"
+    there = "" if free is None else f", where {in_words(free[0])} of {in_words(free[1])} are free"
     first, second = _remedies(net, attempt, None if free is None else free[0])
     return f"out of memory {attempt.doing}: {about}{there}; {first}, or {second} ({_own_words(error)})"
 
@@ -183,9 +183,13 @@ def telling(attempt: Callable[[dict[str, Any]], Attempt]) -> Callable[[Callable[
     return decorate
 
 
-def in_chunks(net: MLP, n: int, size: int, do: Callable[[int, int], None]) -> None:
-    """``do(start, stop)`` for consecutive rows, `size` at once; half as many wherever memory runs out, down to one."""
-    start, size, first = 0, min(size, n), min(size, n)
+def in_chunks(net: MLP, n: int, size: int, do: Callable[[int, int], None], tried: int | None = None) -> None:
+    """``do(start, stop)`` for consecutive rows, `size` at once; half as many wherever memory runs out, down to one.
+
+    `tried` is a larger size that has failed already.
+    """
+    start, size = 0, min(size, n)
+    first = size if tried is None else tried
     while start < n:
         stop = min(start + size, n)
         try:
@@ -202,11 +206,20 @@ def in_chunks(net: MLP, n: int, size: int, do: Callable[[int, int], None]) -> No
 
 
 def forget(error: BaseException) -> None:
-    """Let go of the arrays in the frames that an error came through, and in those of the errors before it."""
+    """Let go of the arrays in the frames that an error came through, and in those of the errors that it came from.
+
+    An error that the caller was dealing with before is the caller's: its traceback begins in a frame that runs.
+    """
+    running, frame = set(), inspect.currentframe()
+    while frame is not None:
+        running.add(frame)
+        frame = frame.f_back
     seen: BaseException | None = error
-    while seen is not None:
+    while seen is not None and seen.__traceback__ is not None:
         traceback.clear_frames(seen.__traceback__)
         seen = seen.__cause__ or seen.__context__
+        if seen is not None and seen.__traceback__ is not None and seen.__traceback__.tb_frame in running:
+            return
 
 
 def rows_of(X: Any) -> int | None:
@@ -223,7 +236,7 @@ def _what(net: MLP, attempt: Attempt) -> str:
         return "a batch of a stream"
     networks = "" if net.stack is None else f" for each of {net.stack} networks"
     plural = "" if attempt.rows == 1 else "s"
-    need = _size(attempt.need(net, attempt.rows))
+    need = in_words(attempt.need(net, attempt.rows))
     return f"a batch of {attempt.rows} row{plural} x {net.sizes[0]} features{networks} needs about {need}"
 
 
@@ -249,13 +262,15 @@ def _remedies(net: MLP, attempt: Attempt, free: int | None) -> list[str]:
 def _fewer(net: MLP, rows: int, need: Callable[[MLP, int], int], free: int | None) -> int:
     """Rows that would fit into what is free, at most half as many; 0 where not even one would.
 
-    What does not depend on rows is there already, but for an update's temporary arrays: of parameters about four.
+    What does not depend on rows is there already, but for an update's temporary arrays: of parameters about four. In
+    training the last batch of an epoch, which is smaller, may keep arrays of its own.
     """
     if free is None:
         return rows // 2
     each = max(1, need(net, 1) - need(net, 0))
-    update = 4 * net.n_params * (net.stack or 1) * np.dtype(net.dtype).itemsize if need(net, 0) else 0
-    return max(0, min(rows // 2, (int(USABLE * free) - update) // each))
+    fixed = need(net, 0)
+    update = 4 * net.n_params * (net.stack or 1) * np.dtype(net.dtype).itemsize if fixed else 0
+    return max(0, min(rows // 2, (int(USABLE * free) - update) // (2 * each if fixed else each)))
 
 
 def _free(backend: Any) -> tuple[int, int] | None:
@@ -267,8 +282,8 @@ def _free(backend: Any) -> tuple[int, int] | None:
     return found
 
 
-def _size(count: int) -> str:
-    """Bytes in words."""
+def in_words(count: int) -> str:
+    """Bytes with a unit and three digits."""
     for exponent, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 0.9995 * 10**exponent:
             return f"{count / 10**exponent:.3g} {unit}"

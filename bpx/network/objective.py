@@ -203,6 +203,7 @@ class Objective:
             own = self._weight_of(X, weight)
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
+            self.caches = []  # the arrays of the last batch make room for this one's
             self.caches = propagate(xp, X, net.layer_params, self._activations, mask, self._linear)
             loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
             if self._combine is not None:
