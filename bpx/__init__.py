@@ -8,6 +8,7 @@ from importlib import import_module
 from bpx import errors
 from bpx._version import __version__ as __version__
 from bpx.backend.base import Backend
+from bpx.backend.free import free_memory
 from bpx.backend.select import backends, get_backend, set_backend, use_backend
 from bpx.errors import (
     BackendFallbackWarning,
@@ -102,6 +103,7 @@ __all__ = [
     "check_parity",
     "errors",
     "fit",
+    "free_memory",
     "from_keras_weights",
     "from_sklearn",
     "from_torch",

@@ -161,6 +161,14 @@ class Backend(ABC):
         """
         return None
 
+    def memory(self) -> tuple[int, int] | None:
+        """Free and total bytes of the device, as new arrays find them; None where that is not known."""
+        return None
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that memory ran out, on the device or on the host."""
+        return isinstance(error, MemoryError)
+
     def scope(self) -> AbstractContextManager[Any]:
         """A context to compute in: new arrays land on this backend's device."""
         return nullcontext()

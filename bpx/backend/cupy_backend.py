@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
@@ -12,9 +14,17 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 
-__all__ = ["CupyBackend", "probe"]
+__all__ = ["CupyBackend", "free_memory", "probe"]
 
 logger = logging.getLogger("bpx.backend")
+
+# CuPy's own error is a MemoryError. Those of CUDA (cudaErrorMemoryAllocation, CUDA_ERROR_OUT_OF_MEMORY) and of cuBLAS
+# and its like (CUBLAS_STATUS_ALLOC_FAILED; nvmath: ALLOC_FAILED) are classes of their packages.
+_NO_MEMORY = re.compile(r"ALLOC_FAILED|MemoryAllocation|out[ _]of[ _]memory", re.IGNORECASE)
+_PACKAGES = {"cupy", "cupy_backends", "cupyx", "nvmath", "cuda"}
+
+# Devices that were used: to ask another one about its pool would take memory there.
+_used: set[int] = set()
 
 
 @final
@@ -33,6 +43,7 @@ class CupyBackend(Backend):
         self.xp = xp
         self.device = cupy.cuda.Device(index)
         self._copies: Any = None
+        _used.add(index)
 
     def storage_dtype(self, name: str) -> Any:
         if name != "bfloat16":
@@ -104,6 +115,19 @@ class CupyBackend(Backend):
 
         return total
 
+    def memory(self) -> tuple[int, int] | None:
+        with self.scope():
+            free, total = self.device.mem_info
+            pool = self._cupy.get_default_memory_pool()
+            free += pool.free_bytes()  # what it holds unused
+            if limit := pool.get_limit():
+                free = min(free, limit - pool.used_bytes())
+        return max(0, int(free)), int(total)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        of_cuda = type(error).__module__.partition(".")[0] in _PACKAGES
+        return super().is_out_of_memory(error) or (of_cuda and _NO_MEMORY.search(str(error)) is not None)
+
     def scope(self) -> AbstractContextManager[Any]:
         return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]
 
@@ -126,6 +150,25 @@ class CupyBackend(Backend):
                 yield
             finally:
                 _core.set_compute_type(single, before)
+
+
+def free_memory() -> int:
+    """Give back the unused blocks of CuPy's default pools, where CuPy is imported; the bytes of device memory."""
+    cupy = sys.modules.get("cupy")
+    if cupy is None:
+        return 0
+    pool, given_back = cupy.get_default_memory_pool(), 0
+    try:
+        devices = _used | {int(cupy.cuda.runtime.getDevice())}
+    except Exception:  # without a driver there is nothing to give back
+        return 0
+    for index in sorted(devices):
+        with cupy.cuda.Device(index):
+            before = int(pool.total_bytes())
+            pool.free_all_blocks()
+            given_back += before - int(pool.total_bytes())
+    cupy.get_default_pinned_memory_pool().free_all_blocks()
+    return given_back
 
 
 def probe(index: int) -> tuple[Backend | None, str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
+from bpx.backend.host_memory import host_memory
 
 __all__ = ["NumpyBackend"]
 
@@ -34,3 +35,6 @@ class NumpyBackend(Backend):
 
     def synchronize(self) -> None:
         return None
+
+    def memory(self) -> tuple[int, int] | None:
+        return host_memory()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, final
@@ -10,8 +12,12 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
+from bpx.backend.host_memory import host_memory
 
-__all__ = ["TorchBackend", "probe"]
+__all__ = ["TorchBackend", "free_memory", "probe"]
+
+# What PyTorch says in a plain RuntimeError: its host allocator, cuBLAS, cuDNN, and CUDA's own calls.
+_NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|STATUS_ALLOC_FAILED|out of memory", re.IGNORECASE)
 
 
 @final
@@ -45,6 +51,22 @@ class TorchBackend(Backend):
         if self.device.type == "cuda":
             self._torch.cuda.synchronize(self.device)
 
+    def memory(self) -> tuple[int, int] | None:
+        if self.device.type == "cpu":
+            return host_memory()
+        if self.device.type != "cuda":
+            return None
+        cuda = self._torch.cuda
+        free, total = cuda.mem_get_info(self.device)
+        # Its cache holds memory that no tensor is in.
+        return int(free + cuda.memory_reserved(self.device) - cuda.memory_allocated(self.device)), int(total)
+
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        # torch.OutOfMemoryError is a RuntimeError, too, and has had other names.
+        return super().is_out_of_memory(error) or (
+            isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
+        )
+
     def scope(self) -> AbstractContextManager[Any]:
         # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
         return self._torch.no_grad()  # type: ignore[no-any-return]
@@ -67,6 +89,20 @@ class TorchBackend(Backend):
             yield
         finally:
             on_gpu.fp32_precision, on_cpu.fp32_precision = former
+
+
+def free_memory() -> int:
+    """Empty PyTorch's caches on CUDA devices, where it is imported and uses any; the bytes given back."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
+        return 0
+
+    def held() -> int:
+        return sum(int(torch.cuda.memory_reserved(index)) for index in range(torch.cuda.device_count()))
+
+    before = held()
+    torch.cuda.empty_cache()
+    return before - held()
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:

@@ -1,7 +1,8 @@
 """The equations of one update, on flat vectors of shape (p,) or (K, p); the optimizers keep their state.
 
 A hyperparameter is a number, or an array of shape (K, 1). Vectors are written in place where the library allows it: use
-what is returned.
+what is returned. All that needs memory is done before the first of them is written, so that an update which runs out of
+memory has changed nothing.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ def momentum(
     xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, friction: Hyper, nesterov: bool
 ) -> tuple[Array, Array]:
     """v <- m v - r g; p <- p + v (Polyak 1964), or p <- p + m v - r g (Nesterov; Sutskever et al. 2013, equation 7)."""
-    velocity *= friction
-    velocity -= learning_rate * grads
-    if nesterov:
-        params += friction * velocity - learning_rate * grads
-    else:
-        params += velocity
+    push = learning_rate * grads
+    pace = friction * velocity
+    pace -= push
+    move = friction * pace - push if nesterov else pace
+    velocity[...] = pace
+    params += move
     return params, velocity
 
 
@@ -50,9 +51,11 @@ def rmsprop(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """s <- rho s + (1 - rho) g^2; p <- p - r g / (sqrt(s) + eps) (Tieleman and Hinton 2012, lecture 6e)."""
-    square *= rho
-    square += (1.0 - rho) * (grads * grads)
-    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
+    mean = rho * square
+    mean += (1.0 - rho) * (grads * grads)
+    move = learning_rate * (grads / (xp.sqrt(mean) + epsilon))
+    square[...] = mean
+    params -= move
     return params, square
 
 
@@ -60,8 +63,10 @@ def adagrad(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """s <- s + g^2; p <- p - r g / (sqrt(s) + eps) (Duchi et al. 2011, diagonal form)."""
-    square += grads * grads
-    params -= learning_rate * (grads / (xp.sqrt(square) + epsilon))
+    total = square + grads * grads
+    move = learning_rate * (grads / (xp.sqrt(total) + epsilon))
+    square[...] = total
+    params -= move
     return params, square
 
 
@@ -85,16 +90,20 @@ def adam(
     p <- p - r sqrt(1 - b2^t) / (1 - b1^t) m / (sqrt(s) + eps). With `weight_decay` w first p <- p (1 - r w)
     (Loshchilov and Hutter 2019, algorithm 2).
     """
-    if weight_decay is not None:
-        params *= 1.0 - learning_rate * weight_decay
-    mean *= beta_1
-    mean += (1.0 - beta_1) * grads
-    square *= beta_2
-    square += (1.0 - beta_2) * (grads * grads)
+    first = beta_1 * mean
+    first += (1.0 - beta_1) * grads
+    second = beta_2 * square
+    second += (1.0 - beta_2) * (grads * grads)
     rate = learning_rate / (1.0 - beta_1**step)
     root = (1.0 - beta_2**step) ** 0.5
     if epsilon_hat:
-        params -= (rate * root) * (mean / (xp.sqrt(square) + epsilon))
+        move = (rate * root) * (first / (xp.sqrt(second) + epsilon))
     else:
-        params -= rate * (mean / (xp.sqrt(square) / root + epsilon))
+        move = rate * (first / (xp.sqrt(second) / root + epsilon))
+    kept = None if weight_decay is None else 1.0 - learning_rate * weight_decay
+    if kept is not None:
+        params *= kept
+    mean[...] = first
+    square[...] = second
+    params -= move
     return params, mean, square

@@ -11,6 +11,7 @@ from bpx.formulas import linear
 from bpx.kernels import select
 from bpx.network.dense import LayerCache
 from bpx.network.inputs import cast, check_finite, sums_to_a_number
+from bpx.network.memory import forget, in_chunks
 from bpx.network.objective import propagate
 
 if TYPE_CHECKING:
@@ -37,12 +38,21 @@ class Answers:
         """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device."""
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
-            if n <= self._size:
-                return self._propagate(net, x)[-1].a
+            size, tried = self._size, None
+            if n <= size:
+                try:
+                    return self._propagate(net, x)[-1].a
+                except BaseException as error:
+                    if n == 1 or not net.backend.is_out_of_memory(error):
+                        raise
+                    forget(error)
+                    size, tried = n // 2, n
             out = xp.empty((*net.flat.shape[:-1], n, net.sizes[-1]), dtype=net.flat.dtype, device=net.flat.device)
-            for start in range(0, n, self._size):
-                rows = slice(start, min(start + self._size, n))
-                out[..., rows, :] = self._propagate(net, x[rows, ...], start)[-1].a
+
+            def answer(start: int, stop: int) -> None:
+                out[..., start:stop, :] = self._propagate(net, x[start:stop, ...], start)[-1].a
+
+            in_chunks(net, n, size, answer, tried)
         return out
 
     def activations(self, net: MLP, x: Array) -> list[Array]:

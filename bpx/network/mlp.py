@@ -28,12 +28,23 @@ from bpx.network.architecture import (
     per_layer,
 )
 from bpx.network.initial import draw
+from bpx.network.memory import Attempt, forward_bytes, rows_of, step, telling
 from bpx.network.objective import Objective
 from bpx.network.params import LayerParams, Layout, ParamViews
 
 __all__ = ["MLP"]
 
 DTYPES = ("float32", "float64")
+
+
+def _answering(given: dict[str, Any]) -> Attempt:
+    """A forward pass on X, whose chunks have been halved down to one row."""
+    return Attempt("in a forward pass", rows_of(given["X"]), forward_bytes, "give {rows} rows at once")
+
+
+def _differentiating(given: dict[str, Any]) -> Attempt:
+    """Forward and backward on all rows at once."""
+    return step(rows_of(given["X"]), "give {rows} rows at once", doing="in a gradient")._replace(trains=False)
 
 
 @final
@@ -134,6 +145,7 @@ class MLP:
 
     # ------------------------------------------------------------------ answers
 
+    @telling(_answering)
     def forward(self, X: Any) -> Array:
         """Outputs for `X`, without dropout.
 
@@ -150,6 +162,9 @@ class MLP:
         Raises
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
+        MemoryError
+            If the outputs do not fit into memory, or not even one row can be computed: the rows are computed in chunks,
+            and where memory runs out in half as many at once, which may round in another way.
         """
         x, single = inputs.samples(self.backend, X, self.sizes[0])
         out = self._answers.outputs(self, x)
@@ -157,6 +172,7 @@ class MLP:
 
     __call__ = forward
 
+    @telling(_answering)
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = inputs.samples(self.backend, X, self.sizes[0])
@@ -167,6 +183,7 @@ class MLP:
         """What computes them."""
         return Answers(self)
 
+    @telling(_differentiating)
     def loss_and_grads(
         self,
         X: Any,
@@ -206,6 +223,7 @@ class MLP:
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
+    @telling(_differentiating)
     def input_gradient(
         self, X: Any, y: Any, loss: str | Loss | Callable[..., Any] = "cross_entropy", sample_weight: Any = None
     ) -> Array:

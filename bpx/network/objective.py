@@ -216,6 +216,7 @@ class Objective:
             own = self._weight_of(X, weight)
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
+            self.caches = []  # the arrays of the last batch make room for this one's
             layers = net.layer_params
             if mixed is not None:
                 X, layers = mixed.narrow(X), mixed.layers()

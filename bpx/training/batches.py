@@ -29,6 +29,8 @@ __all__ = [
     "check_batch_size",
     "check_sampling",
     "chunks",
+    "rows_between",
+    "wholes",
 ]
 
 SAMPLINGS = ("shuffle", "sequential", "replacement")
@@ -178,17 +180,28 @@ def chunks(data: Any, size: int) -> Iterator[Data]:
 
     Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), slices of each.
     """
+    for part in wholes(data):
+        n = part.X.shape[-2]
+        for start in range(0, n, size):
+            yield rows_between(part, start, min(start + size, n))
+
+
+def wholes(data: Any) -> Iterator[Data]:
+    """Data as they are, and a stream's one window after the other."""
     if hasattr(data, "parts"):
         for part in data.parts():
-            yield from chunks(part, size)
-        return
-    n, sparse = data.X.shape[-2], isinstance(data.X, SparseRows)
-    for start in range(0, n, size):
-        rows = slice(start, min(start + size, n))
-        X = data.X.dense(rows) if sparse else data.X[..., rows, :]
-        weight = None if data.weight is None else data.weight[..., rows, :]
-        own = not sparse and data.X.ndim == 3
-        yield Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
+            yield from wholes(part)
+    else:
+        yield data
+
+
+def rows_between(data: Data, start: int, stop: int) -> Data:
+    """Some of the rows, as `chunks` gives them."""
+    rows, sparse = slice(start, stop), isinstance(data.X, SparseRows)
+    X = data.X.dense(rows) if sparse else data.X[..., rows, :]
+    weight = None if data.weight is None else data.weight[..., rows, :]
+    own = not sparse and data.X.ndim == 3
+    return Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
 
 
 @final

@@ -12,9 +12,10 @@ from bpx._typing import Array, State
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import scaling
 from bpx.formulas.schedules import Clock, Constant, Schedule
+from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Feed
+from bpx.training.batches import Batch, Data, Feed
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
 from bpx.training.step import Step
@@ -125,7 +126,13 @@ class Descent:
                 if not fixed:
                     self.rate = self.schedule.rate(schedule_state, self._clock())
                     rate = _on_device(net, self.rate)
-                step(batch, rate, self.step)
+                try:
+                    step(batch, rate, self.step)
+                except BaseException as error:
+                    told = self._explain(error, run, step, batch)
+                    if told is None:
+                        raise
+                    raise memory.ExplainedMemoryError(told) from None
                 self.state = step.state
                 self.step += 1
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
@@ -139,6 +146,18 @@ class Descent:
         self.feed_state = self.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
+
+    def _explain(self, error: BaseException, run: Run, step: Step, batch: Batch) -> str | None:
+        """What to say where a step ran out of memory, once it holds none any more; None for another error."""
+        net, remedies = run.net, []
+        if not net.backend.is_out_of_memory(error):
+            return None
+        step.release()
+        data = self.feed.data
+        if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
+            remedies.append("keep the data out of memory, with bpx.stream(X, y)")
+        smaller = "give a smaller batch (batch_size={rows} would fit)"
+        return memory.explain(net, error, memory.step(batch.n, smaller, *remedies))
 
     def snapshot(self) -> State:
         """All that a later process needs to go on here, but the parameters; device arrays are not copied."""

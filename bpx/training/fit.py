@@ -12,6 +12,7 @@ import numpy as np
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
+from bpx.network import memory
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -32,6 +33,14 @@ from bpx.training.streams.stream import is_stream
 __all__ = ["fit"]
 
 
+def _fitting(given: Mapping[str, Any]) -> memory.Attempt:
+    """Training, where memory ran out neither in a step nor in an evaluation."""
+    rows, size = memory.rows_of(given["X"]), given["batch_size"]
+    rows = rows if size is None else size if rows is None else min(rows, size)
+    return memory.step(rows, "give a smaller batch (batch_size={rows} would fit)", doing="in bpx.fit")
+
+
+@memory.telling(_fitting)
 def fit(
     net: MLP,
     X: Any,
@@ -136,6 +145,9 @@ def fit(
         If there is no folder for `checkpoint`.
     RankFailedError
         If another process of `comm` failed; says its error.
+    MemoryError
+        If memory ran out, on the device or the host: says in what, how much that needs and how much is free, and what
+        to do. Parameters are those before the failed step, and checkpoints stay valid.
 
     Warns
     -----

@@ -10,6 +10,7 @@ import numpy as np
 from bpx.errors import ShapeError
 from bpx.formulas.losses import Loss
 from bpx.network import inputs
+from bpx.network.memory import Attempt, explaining, rows_of
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data, SparseRows
 from bpx.training.weighting import class_weights
@@ -31,7 +32,21 @@ def gate(
     Raises
     ------
     ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    ExplainedMemoryError
+        If they do not fit there.
     """
+    stream = "read them while training goes on, with bpx.stream(X, y)"
+    with explaining(net, Attempt("in bringing the data to the network", rows_of(X), _bytes, remedies=[stream])):
+        return _gate(net, X, y, loss, sample_weight, class_weight, suffix)
+
+
+def _bytes(net: MLP, rows: int) -> int:
+    """Of samples on the network's device."""
+    return rows * (net.sizes[0] + net.sizes[-1]) * np.dtype(net.dtype).itemsize
+
+
+def _gate(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight: Any, suffix: str) -> Data:
+    """`gate`, once it is said what is done where memory runs out."""
     backend, dtype = net.backend, net.backend.dtype(net.dtype)
     single = False
     if hasattr(X, "tocsr"):

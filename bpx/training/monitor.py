@@ -6,15 +6,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array, State
 from bpx.errors import DivergenceWarning, warn_caller
+from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data, chunks
+from bpx.training.batches import Data, rows_between, wholes
 from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
 from bpx.training.history import History, StopReason
 from bpx.training.log import log_lines
@@ -290,10 +292,13 @@ class Run:
         """Sum of the losses times their weights, and of the weights, on the host."""
         xp, to_host = self.net.backend.xp, self.net.backend.to_host
         total, weights = 0.0, 0.0
-        for part in chunks(data, CHUNK):
+
+        def add(part: Data) -> None:
+            nonlocal total, weights
             weight = part.X.shape[-2] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
-            total = total + self._plain.value(*part) * weight
-            weights = weights + weight
+            total, weights = total + self._plain.value(*part) * weight, weights + weight
+
+        self._in_chunks(data, add)
         host = np.asarray(total) if isinstance(total, float) else to_host(total)
         return host, weights if isinstance(weights, (int, float)) else to_host(weights)
 
@@ -310,8 +315,9 @@ class Run:
         xp = self.net.backend.xp
         rows = 0
         wrong: Any = 0  # an integer: an integer array and 0.0 do not add up in every library
-        for part in chunks(self.data, CHUNK):
-            rows += part.X.shape[0]
+
+        def count(part: Data) -> None:
+            nonlocal rows, wrong
             output = self.net.forward(part.X)
             if output.shape[-1] == 1:
                 missed = (output > cutoff) != (part.y > cutoff)
@@ -319,6 +325,19 @@ class Run:
             else:
                 target = part.y if part.y.ndim == 1 else xp.argmax(part.y, axis=-1)
                 missed = xp.argmax(output, axis=-1) != target
-            wrong = wrong + xp.sum(xp.astype(missed, xp.int64), axis=-1)
+            wrong, rows = wrong + xp.sum(xp.astype(missed, xp.int64), axis=-1), rows + part.X.shape[0]
+
+        self._in_chunks(self.data, count)
         host = self.net.backend.to_host(wrong) / rows
         return float(host) if host.ndim == 0 else host
+
+    def _in_chunks(self, data: Any, add: Callable[[Data], None]) -> None:
+        """``add(part)`` for a few rows after the other, fewer where memory runs out."""
+        with explaining(self.net, Attempt("in an evaluation", 1, forward_bytes)):
+            for whole in wholes(data):
+                in_chunks(self.net, whole.X.shape[-2], CHUNK, partial(_give, add, whole))
+
+
+def _give(to: Callable[[Data], None], whole: Data, start: int, stop: int) -> None:
+    """Some of the rows."""
+    to(rows_between(whole, start, stop))

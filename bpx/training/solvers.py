@@ -9,6 +9,7 @@ import numpy as np
 
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.kernels import select
+from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
@@ -125,7 +126,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
         place(x)
         loss = seen["loss"] if np.array_equal(x, seen["x"]) else objective.value(*data)
         reason = run.end_epoch(loss)
-        seen["iterate"] = np.array(x)
+        iterate[...] = net.flat
         if reason is None and limit is None and run.epoch >= run.epochs:
             reason = StopReason.EPOCHS
         if reason is not None:
@@ -134,7 +135,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
 
     run.begin()
     start = np.array(backend.to_host(net.flat), dtype=np.float64)
-    seen["iterate"] = start
+    iterate = net.flat * 1.0
     options = {limit: run.epochs} if limit is not None else {"maxfun": 2**31 - 1}
     try:
         result = scipy_minimize(
@@ -143,9 +144,13 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
         )  # fmt: skip
     except _Stop:
         return reasons[0]
-    except BaseException:  # Ctrl-C, or an error in a callback, may come at a trial point of a line search
-        place(seen["iterate"])
-        raise
+    except BaseException as error:  # may come at a trial point of a line search; no memory is needed to go back
+        net.flat[...] = iterate
+        smaller = "take optimizer='adam' with batch_size={rows}"
+        told = memory.explain(net, error, memory.step(data.X.shape[0], smaller, doing="in an evaluation of all rows"))
+        if told is None:
+            raise
+        raise memory.ExplainedMemoryError(told) from None
     place(result.x)
     if reasons:
         return reasons[0]

@@ -123,6 +123,11 @@ class Step:
         """What `reset` takes to go on."""
         return {"total": self.total, "weights": self.weights, "rows": self._rows_done}
 
+    def release(self) -> None:
+        """Let go of recorded steps and of the last one's arrays."""
+        self._recorded.clear()
+        self._objective.caches = []
+
     def mean(self) -> Array:
         """Mean loss of the steps since `reset`, on the device."""
         if self._by_rows:
@@ -181,19 +186,22 @@ class Step:
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None
         with self._products():
             loss, grads = self._objective.value_and_grad(X, y, weight, key)
+        if self._ranks is not None:
+            counted = self._ranks.weight
+        else:
+            counted = X.shape[-2] if self._by_rows else self._linear.weight_sum(xp, weight)
+        weights = self.weights
+        if not self._by_rows:
+            weights = self._linear.accumulate(xp, weights, counted, 1)
+        total = self._linear.accumulate(xp, self.total, loss, counted)
+        # The update is last, and makes its arrays before it writes: where memory runs out, nothing has changed.
         if self._mixed is None:
             params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
         else:
             params, self.state = self._mixed.update(self._optimizer, grads, self.state, net.flat, rate, number)
         if params is not net.flat:
             net.flat[...] = params
-        if self._ranks is not None:
-            counted = self._ranks.weight
-        else:
-            counted = X.shape[-2] if self._by_rows else self._linear.weight_sum(xp, weight)
-        self.total = self._linear.accumulate(xp, self.total, loss, counted)
-        if not self._by_rows:
-            self.weights = self._linear.accumulate(xp, self.weights, counted, 1)
+        self.total, self.weights = total, weights
 
     def _gather(self, batch: Batch) -> Data:
         """The rows of the batch."""

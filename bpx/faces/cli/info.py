@@ -9,10 +9,13 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
 from bpx.faces.cli import chosen, kernels, parser
 from bpx.faces.cli.output import Output, aligned
+from bpx.network.memory import in_words
 
 __all__ = ["add"]
 
@@ -61,9 +64,13 @@ def run(args: argparse.Namespace, output: Output) -> None:
     found = kernels.names(get_backend("numpy"))
     facts["backends"] = [asdict(status) for status in table]
     facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
+    memory = in_force.memory()
+    hint = "" if in_force.xp is np else "; in a program bpx.free_memory() gives back what libraries keep unused"
+    facts["memory"] = None if memory is None else {"free": memory[0], "total": memory[1]}
     facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
     rest = {
         "in force": f"{in_force.name} on {in_force.device}",
+        "memory": "not known" if memory is None else f"{in_words(memory[0])} of {in_words(memory[1])} free{hint}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     output.result(f"\n{table}\n\n{aligned(rest)}", facts)

@@ -82,6 +82,8 @@ def _run(args: argparse.Namespace, output: Output) -> int:
             _drop_stdout()
         return _say(args, _of_the_system(error), MISTAKE)
     except MemoryError as error:
+        if str(error).startswith("out of memory"):  # bpx has said what to do
+            return _say(args, str(error), MISTAKE)
         return _say(args, f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE)
     except Exception as error:
         return _internal(args, error)

@@ -7,7 +7,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bpx._typing import Array
@@ -15,6 +14,7 @@ from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.faces.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
+from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
 
 __all__ = ["Fitted", "to_host"]
@@ -47,8 +47,14 @@ class Fitted:
         if X.shape[0] <= size and not sparse:
             return net(X)
         X = X.tocsr() if sparse else X
-        parts = (X[rows, ...] for rows in gen_batches(X.shape[0], min(size, SPARSE_ROWS) if sparse else size))
-        return net.backend.xp.concat([net(p.toarray() if hasattr(p, "toarray") else p) for p in parts], axis=-2)
+        outputs: list[Array] = []
+
+        def answer(start: int, stop: int) -> None:
+            part = X[start:stop, ...]
+            outputs.append(net(part.toarray() if sparse else part))
+
+        in_chunks(net, X.shape[0], min(size, SPARSE_ROWS) if sparse else size, answer)
+        return net.backend.xp.concat(outputs, axis=-2)
 
     def _checked(self, X: Any) -> Any:
         """Inputs for prediction, as scikit-learn checks them."""

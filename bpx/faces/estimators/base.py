@@ -20,6 +20,7 @@ from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
 from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
+from bpx.network.memory import plainly
 from bpx.network.mlp import MLP
 
 __all__ = ["BaseMLP", "Ready", "take_rows"]
@@ -62,6 +63,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     # ------------------------------------------------------------------ fit
 
+    @plainly
     def _fit(
         self,
         X: Any,

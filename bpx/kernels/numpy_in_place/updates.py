@@ -1,7 +1,8 @@
 """Twins of `bpx.formulas.updates`: vectors updated piece by piece, so that what is in between stays in the cache.
 
 The step's number and the learning rate may come as arrays of no dimension, so that a recorded step reads what they are
-then. Hyperparameters of shape (K, 1) are one for each network of a stack.
+then. Hyperparameters of shape (K, 1) are one for each network of a stack. What needs memory comes before the first
+write, as in the formulas.
 """
 
 from __future__ import annotations
@@ -141,24 +142,25 @@ def _adam(
     grads: Array, mean: Array, square: Array, params: Array, work: Array, move: Array,
 ) -> None:  # fmt: skip
     step, rate = _now(step), _now(rate)
-    np.multiply(grads, 1.0 - beta_1, work)
-    np.multiply(mean, beta_1, mean)
-    np.add(mean, work, mean)
-    np.multiply(grads, grads, work)
-    np.multiply(work, 1.0 - beta_2, work)
-    np.multiply(square, beta_2, square)
-    np.add(square, work, square)
-    np.sqrt(square, work)
     pace, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
     if hat:
         pace = pace * root
-    else:
+    new_1, new_2, kept = 1.0 - beta_1, 1.0 - beta_2, 1.0 - rate * decay
+    np.multiply(grads, new_1, work)
+    np.multiply(mean, beta_1, mean)
+    np.add(mean, work, mean)
+    np.multiply(grads, grads, work)
+    np.multiply(work, new_2, work)
+    np.multiply(square, beta_2, square)
+    np.add(square, work, square)
+    np.sqrt(square, work)
+    if not hat:
         np.divide(work, root, work)
     np.add(work, epsilon, work)
     np.divide(mean, work, move)
     np.multiply(move, pace, move)
     if np.ndim(decay) or decay:
-        np.multiply(params, 1.0 - rate * decay, params)
+        np.multiply(params, kept, params)
     np.subtract(params, move, params)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
 from bpx.network.mlp import MLP
 from bpx.training.streams.feed import in_order
 from bpx.training.streams.sources import Batches
@@ -15,6 +16,14 @@ from bpx.training.streams.stream import BUFFER, Stream, stream
 __all__ = ["predict"]
 
 
+def _predicting(given: dict[str, Any]) -> Attempt:
+    """Reading rows, and keeping what they give."""
+    remedies = ["give out=, an array on disk to write the outputs into"] if given["out"] is None else []
+    remedies.append(f"give a smaller buffer than {given['buffer']} bytes")
+    return Attempt("in bpx.predict", rows_of(given["X"]), forward_bytes, remedies=remedies)
+
+
+@telling(_predicting)
 def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     """A network's outputs for rows that are read block by block.
 
@@ -37,7 +46,7 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
 
     Raises
     ------
-    ShapeError, NonFiniteError, TypeError, ValueError
+    ShapeError, NonFiniteError, TypeError, ValueError, MemoryError
         Parts of `out` may then have been written.
 
     Examples

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._version import __version__
+from bpx.network.memory import plainly, step_bytes
 from bpx.training.parallel import Ranks, place
 
 __all__ = ["Halt", "Outcome", "Task", "at_once", "carry_out", "check_counts", "plan", "same_settings", "threads_for"]
@@ -72,9 +73,7 @@ def at_once(stack: int | None, sizes: Sequence[int], rows: int, itemsize: int, o
     """
     if stack is not None:
         return int(stack)
-    n_params = sum((a + 1) * b for a, b in pairwise(sizes))
-    # Parameters, gradient, two moments, two copies of the last ones; a batch's inputs, and each layer's z, a, gradient.
-    one = itemsize * (6 * n_params + rows * (sizes[0] + 4 * sum(sizes[1:])))
+    one = step_bytes(sizes, rows, itemsize)
     by_cache = max(ON_HOST // one, FEWEST) if on_host else MOST
     return max(1, min(by_cache, ON_DEVICE // one, MOST))
 
@@ -104,6 +103,7 @@ def plan(
     return stacks
 
 
+@plainly
 def carry_out(
     stacks: Sequence[list[Task]],
     train: Callable[[list[Task], Halt], list[Outcome]],
