@@ -140,22 +140,27 @@ def measure(options: argparse.Namespace, target: Path | None) -> dict[str, Any]:
     # What was never measured comes before what failed.
     todo = sorted((w for w in options.workloads if lacks(there.get(w.name))), key=lambda w: lacks(there.get(w.name)))
 
+    figures["not begun"] = [w.name for w in todo]
+
     def limit() -> float:
         return min(LONGEST, max(LEAST, start + options.budget + GRACE - time.monotonic()))
 
     with TemporaryDirectory(prefix="bpx-benchmarks-") as folder:
         arguments = (Path(folder), os.cpu_count() or 1, options.rounds, options.quick, options.device, 1, limit)
         with Processes(*arguments) as processes:
-            for done, workload in enumerate(todo):
+            for workload in todo:
                 if time.monotonic() - start > options.budget:
                     break
                 there[workload.name] = entry = one(workload, processes, options, figures["machine"]["libraries"])
                 figures["seconds"] = round(before + time.monotonic() - start)
-                figures["not begun"] = [w.name for w in todo[done + 1 :]]
+                figures["not begun"].remove(workload.name)
                 print(f"{table(workload.name, entry)}\n{remarks(entry)}", flush=True)
                 write(figures, target)
         if any(lacks(there.get(w.name)) == 2 for w in todo):
-            sys.stderr.write((Path(folder) / "errors.txt").read_text(encoding="utf-8")[-20_000:])
+            errors = (Path(folder) / "errors.txt").read_text(encoding="utf-8", errors="replace")
+            sys.stderr.write(errors[-4_000:])
+            if target is not None:
+                target.with_suffix(".errors.txt").write_text(errors[-1_000_000:], encoding="utf-8")
     return figures
 
 

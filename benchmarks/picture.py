@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gpu_workloads import GPU_MAIN, LARGEST, PRECISIONS
+from gpu_workloads import GPU, GPU_MAIN, LARGEST, PRECISIONS
 from workloads import MAIN, Workload, n_params
 
 __all__ = ["draw", "draw_gpu"]
@@ -121,17 +121,21 @@ def over_size(
 
 
 def over_precision(found: Mapping[str, Mapping[str, float]], axes: Any) -> None:
-    """The largest network's step in each precision."""
-    for name in GPU_LINES:
-        there = [i for i, entry in enumerate(found.values()) if name in entry]
-        values = [1e3 * entry[name] for entry in found.values() if name in entry]
-        if there:
-            axes.plot(there, values, **style(name, GPU_LINES))
-    axes.set_xticks(range(len(found)), list(found))
-    axes.set_ylim(bottom=0)
-    axes.set(ylabel="ms per training step", title=LARGEST)
-    axes.title.set_fontsize(10)
-    axes.grid(alpha=0.3)
+    """The largest network's step in each precision, over the products in that precision."""
+    names = [name for name in GPU_LINES if any(name in entry for entry in found.values())]
+    labels = []
+    for i, (precision, entry) in enumerate(found.items()):
+        floors = [entry[name] for name in GPU[f"step-{LARGEST}-{precision}"].floors if name in entry]
+        labels.append(f"{precision}\nproducts {1e3 * min(floors):.3g} ms" if floors else precision)
+        for k, name in enumerate(names):
+            if floors and name in entry:
+                place, width = i + (k - (len(names) - 1) / 2) / (len(names) + 1), 1 / (len(names) + 1)
+                axes.bar(place, entry[name] / min(floors), width, color=GPU_LINES[name][0])
+    axes.axhline(1, color="#000000", linewidth=0.8)
+    axes.set_xticks(range(len(found)), labels)
+    axes.set(ylabel="times the faster products alone")
+    axes.set_title(f"{LARGEST}, batch {GPU[f'step-{LARGEST}-float32'].options['batch']}", fontsize=10)
+    axes.grid(axis="y", alpha=0.3)
 
 
 def style(name: str, lines: Mapping[str, Any]) -> dict[str, Any]:

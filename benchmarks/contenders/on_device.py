@@ -99,6 +99,7 @@ def measure(
     Parameters
     ----------
     task : Task
+        What is trained.
     epoch : callable
         Trains for an epoch in the order given; nothing need be done when it returns.
     clock : callable
@@ -106,6 +107,7 @@ def measure(
     layers : callable
         Weights and biases, on the host.
     notes : dict
+        What there is to say of the contender.
     """
     rng = orders()
 

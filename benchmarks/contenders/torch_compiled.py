@@ -17,6 +17,8 @@ __all__ = ["check_graphs", "gradients", "product", "step_of"]
 SCALE = 1024.0
 # Runs before a capture: kernels are compiled and chosen in the first.
 WARM = 3
+# The second is for what the first cannot compile; both capture.
+MODES = ("max-autotune", "reduce-overhead")
 
 # The probe's product, compiled as the step's are.
 product = torch.compile(torch.mm, mode="max-autotune-no-cudagraphs", dynamic=False)
@@ -44,7 +46,6 @@ def step_of(task: Task, params: list[torch.Tensor], X: torch.Tensor, y: torch.Te
     torch's own capture leaves a step uncaptured where it cannot see that what is written stays where it is; the step
     is then captured here. A note says which.
     """
-    torch._dynamo.reset()  # else a second workload is compiled for sizes that vary, which is slower
     first, second = ([torch.zeros_like(p) for p in params] for _ in range(2))
     # beta to the power of the step, kept as products: torch 2.13 compiles such a power in float64 to zero.
     powers = [torch.ones((), device=X.device) for _ in range(2)]
@@ -72,16 +73,22 @@ def step_of(task: Task, params: list[torch.Tensor], X: torch.Tensor, y: torch.Te
         step = torch.compile(whole, mode=mode, fullgraph=True, dynamic=False)
         return torch.no_grad()(lambda X, y, index: step(params, first, second, powers, X, y, index))
 
-    step = compiled("max-autotune")
-    notes["launches"] = "CUDA graphs by torch.compile"
-    if X.device.type == "cpu":
-        notes["launches"] = "no graphs on a CPU"
-        return step
-    before, start = skips(), [tensor.clone() for tensor in kept]
-    index = torch.arange(min(task.batch, len(X)), device=X.device)
-    for _ in range(WARM):
-        step(X, y, index)
-    if skips() > before:
+    start, index = [tensor.clone() for tensor in kept], torch.arange(min(task.batch, len(X)), device=X.device)
+    on_cpu = X.device.type == "cpu"
+    notes["launches"] = "no graphs on a CPU" if on_cpu else "CUDA graphs by torch.compile"
+    for mode in MODES:
+        torch._dynamo.reset()  # else a second workload is compiled for sizes that vary, which is slower
+        step, before = compiled(mode), skips()
+        try:
+            for _ in range(WARM):
+                step(X, y, index)
+        except torch._inductor.exc.InductorError as error:
+            if mode == MODES[-1]:
+                raise
+            notes["launches"] += f"; mode {MODES[-1]!r}, because {mode!r} fails: {error}".splitlines()[0][:200]
+        else:
+            break
+    if not on_cpu and skips() > before:
         torch._dynamo.reset()
         notes["launches"] = "CUDA graphs by torch.cuda.graph, because torch.compile left the step uncaptured"
         step = captured(compiled("max-autotune-no-cudagraphs"), X, y, task.sizes)
