@@ -91,7 +91,7 @@ def network(job: Job, task: Task, layers: Sequence[tuple[Any, Any]], stacked: in
 
 
 def fitted_product(job: Job, task: Task) -> Any:
-    """The product of `probe` as a step of training computes it, by the loss of a network of one layer that predicts 1."""
+    """The product of `probe` as a training step computes it, found from the loss of predicting 1 by one layer."""
     a, b = probe()
     net = bpx.MLP([len(b), len(b)], output="identity", dtype="float32", backend=backend(job))
     net.set_params({"0.W": b, "0.b": np.zeros(len(b), np.float32)})
