@@ -47,11 +47,12 @@ def timed_by(xp: Any) -> dict[str, str]:
         return {"clock": "host", "with": f"NumPy {np.__version__}"}
     runtime = xp.cuda.runtime
     versions = f"CUDA {runtime.runtimeGetVersion()}, driver {runtime.driverGetVersion()}"
+    device = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
     try:
         blas = str(xp.cuda.cublas.getVersion(xp.cuda.Device().cublas_handle))
     except Exception as error:  # is only a note
         blas = f"({type(error).__name__})"
-    return {"clock": "CuPy's events", "with": f"CuPy {xp.__version__}, {versions}, cuBLAS {blas}"}
+    return {"clock": "CuPy's events", "with": f"CuPy {xp.__version__}, {versions}, cuBLAS {blas}, {device}"}
 
 
 def set_precision(xp: Any, precision: str) -> Any:

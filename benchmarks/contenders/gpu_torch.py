@@ -45,7 +45,8 @@ def timed_by(device: str) -> dict[str, Any]:
     """A note of the clock, and of the library."""
     if device == "cpu":
         return {"clock": "host", "with": f"torch {torch.__version__}"}
-    return {"clock": "torch.cuda.Event", "with": f"torch {torch.__version__}, CUDA {torch.version.cuda}"}
+    versions = f"torch {torch.__version__}, CUDA {torch.version.cuda}"
+    return {"clock": "torch.cuda.Event", "with": f"{versions}, {torch.cuda.get_device_name()}"}
 
 
 def parameters(task: Task, device: str) -> list[torch.Tensor]:
