@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gpu_workloads import GPU, LARGEST, PRECISIONS
 from workloads import ALL
 
-__all__ = ["BOUNDS", "Bound", "Outcome", "check"]
+__all__ = ["BOUNDS", "GPU_BOUNDS", "Bound", "Outcome", "check"]
 
 FAST, WITHOUT = "bpx", "bpx without fast"
 
@@ -21,7 +22,7 @@ class Bound:
     ----------
     workload : str
     over : str
-        ``"best peer"``, a contender, or ``"peak MB"`` for the figure itself.
+        ``"best peer"``, ``"floor"``, a contender, or ``"peak MB"`` for the figure itself.
     fast, without : float or None
     peers : tuple of str
         In place of the workload's, for "best peer".
@@ -36,18 +37,22 @@ class Bound:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A bound, and what was measured; `figure` is None where something was not measured."""
+    """A bound, and what was measured; `figure` is None where that is nothing.
+
+    `lacking` are peers that were not measured: the figure is then over the best of the rest, and no verdict.
+    """
 
     workload: str
     contender: str
     over: str
     limit: float
     figure: float | None
+    lacking: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
         """pass, miss or not measured."""
-        if self.figure is None:
+        if self.figure is None or self.lacking:
             return "not measured"
         return "pass" if self.figure <= self.limit else "miss"
 
@@ -81,35 +86,54 @@ BOUNDS = (
 )
 
 
-def check(workloads: Mapping[str, Any]) -> list[Outcome]:
+# On one GPU of the Hopper generation.
+GPU_BOUNDS = (
+    Bound("step-784-100-10-float32", "torch eager", 0.25),
+    Bound("step-784-256-128-10-float32", "torch eager", 0.25),
+    *(Bound(name, "best peer", 1.0) for name in GPU),
+    *(Bound(f"step-{LARGEST}-{precision}", "floor", 1.2) for precision in PRECISIONS),
+    Bound("stack-1000", "separate runs", 1 / 50),
+)
+EVERY = ALL | GPU
+
+
+def check(
+    workloads: Mapping[str, Any], bounds: Sequence[Bound] = BOUNDS, fast: str = FAST, without: str = WITHOUT
+) -> list[Outcome]:
     """Every bound on the workloads that a run has, by the ``"workloads"`` of its JSON."""
     outcomes = []
-    for bound in BOUNDS:
+    for bound in bounds:
         if bound.workload not in workloads:
             continue
         results = workloads[bound.workload]["contenders"]
-        for contender, limit in ((FAST, bound.fast), (WITHOUT, bound.without)):
+        for contender, limit in ((fast, bound.fast), (without, bound.without)):
             if limit is not None:
-                over, figure = _figure(bound, results, contender)
-                outcomes.append(Outcome(bound.workload, contender, over, limit, figure))
+                over, figure, lacking = _figure(bound, results, contender)
+                outcomes.append(Outcome(bound.workload, contender, over, limit, figure, lacking))
     return outcomes
 
 
-def _figure(bound: Bound, results: Mapping[str, Any], contender: str) -> tuple[str, float | None]:
-    """What the figure is compared with, in words, and the figure."""
-    own = results.get(contender, {})
+def _figure(bound: Bound, results: Mapping[str, Any], contender: str) -> tuple[str, float | None, tuple[str, ...]]:
+    """What the figure is compared with, in words, the figure, and what it was to be compared with beside."""
+    own, workload = results.get(contender, {}), EVERY[bound.workload]
     if bound.over == "peak MB":
-        return "MB above input and output", own.get("notes", {}).get("peak MB")
+        return "MB above input and output", own.get("notes", {}).get("peak MB"), ()
     if bound.over == "separate runs":
         names: tuple[str, ...] = (f"{contender}, separate runs",)
     elif bound.over == "best peer":
-        names = bound.peers or ALL[bound.workload].peers
+        names = bound.peers or workload.peers
+    elif bound.over == "floor":
+        names = workload.floors
     else:
         names = (bound.over,)
     medians = {name: results[name]["median"] for name in names if "median" in results.get(name, {})}
     # The best of some is not the best of all.
-    if "median" not in own or len(medians) < len(names):
-        return f"x {bound.over}", None
+    lacking = tuple(name for name in names if name not in medians)
+    if "median" not in own or not medians:
+        return f"x {bound.over}", None, lacking
     best = min(medians, key=medians.__getitem__)
-    over = f"x best peer, {best}" if bound.over == "best peer" else f"x {bound.over}"
-    return over, own["median"] / medians[best]
+    # With several floors the second is there to check the first.
+    if bound.over == "floor" and len(names) > 1:
+        return f"x {best}", own["median"] / medians[best], lacking
+    over = f"x best peer, {best}" if bound.over == "best peer" and not lacking else f"x {bound.over}"
+    return over, own["median"] / medians[best], lacking

@@ -5,13 +5,20 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
+import subprocess
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe", "name", "version_of"]
+__all__ = ["describe", "device", "device_state", "name", "version_of"]
 
 PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
+ON_DEVICE = (
+    "numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "torch", "triton", "jax", "jaxlib", "jax-cuda12-plugin",
+    "jax-cuda13-plugin", "nvidia-cublas-cu12", "nvidia-cublas", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc",
+)  # fmt: skip
 
 
 def describe(threads: int) -> dict[str, Any]:
@@ -55,6 +62,35 @@ def _memory() -> int | None:
     try:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9)
     except (AttributeError, ValueError, OSError):
+        return None
+
+
+def device() -> dict[str, Any]:
+    """The first GPU as nvidia-smi knows it, its name as that of the machine, and versions of what computes on it."""
+    fields = ("name", "driver_version", "memory.total", "power.limit", "clocks.max.sm")
+    found = _nvidia_smi(fields) or dict.fromkeys(fields)
+    name = re.sub(r"[^a-z0-9]+", "-", (found["name"] or "unknown GPU").lower()).strip("-")
+    return {
+        "name": name,
+        "device": found,
+        "versions": {package: version_of(package) for package in ("bpx-nn", *ON_DEVICE)},
+    }
+
+
+def device_state() -> dict[str, str] | None:
+    """Clock rates, heat and power of the first GPU now."""
+    return _nvidia_smi(("clocks.sm", "clocks.mem", "temperature.gpu", "power.draw"))
+
+
+def _nvidia_smi(fields: Sequence[str]) -> dict[str, str] | None:
+    """What nvidia-smi says of the first GPU; None where it does not."""
+    command = ["nvidia-smi", f"--query-gpu={','.join(fields)}", "--format=csv,noheader"]
+    if shutil.which(command[0]) is None:
+        return None
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+        return dict(zip(fields, (value.strip() for value in done.stdout.splitlines()[0].split(",")), strict=True))
+    except (OSError, subprocess.SubprocessError, IndexError, ValueError):
         return None
 
 

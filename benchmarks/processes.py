@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -40,13 +41,16 @@ class Contending:
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
         )  # fmt: skip
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """The answer to a command; a process that ended gives "failed"."""
+    def ask(self, limit: float | None, do: str, **arguments: Any) -> dict[str, Any]:
+        """The answer to a command within `limit` seconds; a process that ended, or is too late, gives "failed"."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         try:
             self.process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self.process.stdin.flush()
+            if limit is not None and not select.select([self.process.stdout], [], [], limit)[0]:
+                self.process.kill()
+                return {"failed": f"no answer within {limit:.0f} s ({do})"}
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = ""
@@ -115,10 +119,26 @@ class Processes:
     rounds : int
     quick : bool
         Rounds of one repeat, without warm-up.
+    device : str
+        ``"cpu"`` or ``"gpu"``.
+    tries : int
+        How often a round that others disturbed is measured at most.
+    limit : callable, optional
+        Gives the seconds within which the next answer must come.
     """
 
-    def __init__(self, scratch: Path, threads: int, rounds: int, quick: bool) -> None:
+    def __init__(
+        self,
+        scratch: Path,
+        threads: int,
+        rounds: int,
+        quick: bool,
+        device: str = "cpu",
+        tries: int = TRIES,
+        limit: Callable[[], float | None] = lambda: None,
+    ) -> None:
         self.scratch, self.threads, self.rounds, self.quick = scratch, threads, rounds, quick
+        self.device, self.tries, self.limit = device, tries, limit
         self._log = (scratch / "errors.txt").open("w", encoding="utf-8")
         self._running: dict[str, Contending] = {}
 
@@ -135,6 +155,9 @@ class Processes:
     ) -> tuple[dict[str, dict[str, Any]], float]:
         """Figures by contender, and how much of a processor all other processes of the machine used meanwhile."""
         results: dict[str, dict[str, Any]] = {}
+        if self.device == "gpu":
+            for name in names:  # they import their libraries side by side
+                self._start(name)
         for name in names:
             said(f"{workload.name}: {name}")
             results[name] = {"values": []} | self._prepare(name, workload)
@@ -147,7 +170,7 @@ class Processes:
                 said(f"{workload.name}: {name}, round {number + 1} of {rounds}")
                 if workload.fresh and number:
                     results[name] |= self._prepare(name, workload)
-                answer, seconds, disturbed = self._turn(name, 1 if workload.fresh else TRIES)
+                answer, seconds, disturbed = self._turn(name, 1 if workload.fresh else self.tries)
                 total, others = total + seconds, others + disturbed
                 if "failed" in answer:
                     results[name] = answer
@@ -168,7 +191,7 @@ class Processes:
         for _ in range(tries):
             self._settle()
             machine, own, start = machine_seconds(), process.cpu_seconds(), time.perf_counter()
-            answer = process.ask("round")
+            answer = process.ask(self.limit(), "round")
             seconds = time.perf_counter() - start
             others = max(0.0, machine_seconds() - machine - (process.cpu_seconds() - own))
             if self.quick or others <= max(NOTICED, DISTURBED * seconds):
@@ -179,9 +202,14 @@ class Processes:
         """Start the contender where it does not run, and have it prepare; what it says of it."""
         if workload.fresh:
             self._end(name)
+        self._start(name)
+        ask = self._running[name].ask
+        return ask(self.limit(), "prepare", workload=workload.name, quick=self.quick, device=self.device)
+
+    def _start(self, name: str) -> None:
+        """Start a process, if it does not run."""
         if name not in self._running:
             self._running[name] = Contending(name, self.scratch, self.threads, self._log)
-        return self._running[name].ask("prepare", workload=workload.name, quick=self.quick)
 
     def _settle(self) -> None:
         """Wait until no contender's process works."""

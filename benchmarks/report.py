@@ -24,8 +24,9 @@ def ratios(workload: Workload, results: Mapping[str, Any]) -> dict[str, dict[str
         if there:
             best = min(there, key=medians.__getitem__)
             answer[name] |= {"best peer": value / medians[best], "peer": best}
-        if medians.get("floor"):
-            answer[name]["floor"] = value / medians["floor"]
+        floors = [medians[floor] for floor in workload.floors if medians.get(floor)]
+        if floors:
+            answer[name]["floor"] = value / min(floors)
     return answer
 
 
@@ -58,9 +59,10 @@ def bounds_table(outcomes: Iterable[Outcome]) -> str:
     """One line per bound."""
     lines = []
     for o in outcomes:
-        figure = "-" if o.figure is None else f"{o.figure:.2f}"
+        figure = "-" if o.figure is None else f"{o.figure:.2f}" if o.limit >= 0.1 else f"{o.figure:.4f}"
+        lacking = f" (without {', '.join(o.lacking)})" if o.lacking else ""
         lines.append(
-            f"  {o.verdict:12}  {figure:>7} <= {o.limit:<6.4g}  {o.workload:36}  {o.contender:16}  {o.over}".rstrip()
+            f"  {o.verdict:12}  {figure:>7} <= {o.limit:<6.4g}  {o.workload:36}  {o.contender:16}  {o.over}{lacking}"
         )
     return "\n".join(lines)
 

@@ -123,13 +123,13 @@ def one(workload: Workload, processes: Processes, peers: bool) -> dict[str, Any]
     }  # fmt: skip
 
 
-def same_work(results: dict[str, Any]) -> dict[str, Any]:
+def same_work(results: dict[str, Any], own: str = "bpx", tolerance: float = 0.02) -> dict[str, Any]:
     """Results in which a contender has failed whose loss is not bpx's: a time of other work says nothing."""
     losses = {name: result["notes"]["loss"] for name, result in results.items() if "loss" in result.get("notes", {})}
-    expected = losses.get("bpx")
+    expected = losses.get(own)
     checked = dict(results)
     for name, loss in losses.items():
-        if expected is not None and not abs(loss - expected) <= 0.02 * abs(expected):  # also where it is NaN
+        if expected is not None and not abs(loss - expected) <= tolerance * abs(expected):  # also where it is NaN
             checked[name] = {"failed": f"its loss is {loss:.4g}, that of bpx {expected:.4g}: it did other work"}
     return checked
 

@@ -11,12 +11,15 @@ import math
 import os
 import sys
 import traceback
+from contextlib import suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO
 
 from contenders import CONTENDERS
 from contenders.measure import Job, Measure
+from gpu_workloads import GPU
 from workloads import ALL
 
 __all__ = ["main"]
@@ -33,13 +36,15 @@ class Worker:
         self.measure: Measure | None = None
         self.repeats = 1
 
-    def prepare(self, workload: str, quick: bool) -> dict[str, Any]:
+    def prepare(self, workload: str, quick: bool, device: str) -> dict[str, Any]:
         """Load, warm up, and find how many repeats make a round."""
         self.measure = None
         gc.collect()
-        chosen, contender = ALL[workload], CONTENDERS[self.contender]
+        chosen, contender = (ALL | GPU)[workload], CONTENDERS[self.contender]
+        if quick:
+            chosen = replace(chosen, options={**chosen.options, **chosen.quick})
         function = getattr(import_module(f"contenders.{contender.module}"), chosen.kind)
-        self.measure = function(Job(chosen, self.contender, contender.options, self.scratch))
+        self.measure = function(Job(chosen, self.contender, contender.options, self.scratch, device))
         self.repeats = 1
         if chosen.warm and not quick:
             seconds = self.measure.run(1)
@@ -61,6 +66,9 @@ def main(contender: str, scratch: str, threads: str, answers: TextIO) -> None:
         # For libraries that take as many threads as there are processors, whatever the environment says.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: int(threads)])
     worker = Worker(contender, Path(scratch))
+    if CONTENDERS[contender].module.startswith("gpu_"):
+        with suppress(Exception):  # which is told when the contender prepares
+            import_module(f"contenders.{CONTENDERS[contender].module}")
     for line in sys.stdin:
         command = json.loads(line)
         try:

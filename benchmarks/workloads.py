@@ -55,8 +55,12 @@ class Workload:
         At most so many, where no bound is on it.
     versus : mapping of str to str
         A contender whose only peer is the one named.
+    floors : tuple of str
+        The least of them is what nobody can be below.
     options : mapping
         Sizes, dtype and so on, for the contenders.
+    quick : mapping
+        Options that ``--quick`` puts in the place of these.
     """
 
     name: str
@@ -70,7 +74,9 @@ class Workload:
     fresh: bool = False
     rounds: int | None = None
     versus: Mapping[str, str] = field(default_factory=dict)
+    floors: tuple[str, ...] = ("floor",)
     options: Mapping[str, Any] = field(default_factory=dict)
+    quick: Mapping[str, Any] = field(default_factory=dict)
 
 
 def n_params(sizes: tuple[int, ...]) -> int:

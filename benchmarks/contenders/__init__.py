@@ -46,6 +46,10 @@ class Contender:
 
 FAST = {"BPX_KERNELS": "auto"}
 NUMPY_ONLY = {"BPX_KERNELS": "numpy"}
+NOT_CAPTURED = {"BPX_KERNELS": "eager"}
+FORMULAS = {"BPX_KERNELS": "reference"}
+# Else JAX takes three quarters of the GPU's memory, and the others are out of it.
+SHARES = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 CONTENDERS: Mapping[str, Contender] = {
     "floor": Contender("floor"),
@@ -68,4 +72,16 @@ CONTENDERS: Mapping[str, Contender] = {
     "article 003": Contender("article_003"),
     "article 003 in NumPy": Contender("article_003", options={"arrays": True}),
     "python": Contender("whole_processes"),
+    # On a GPU.
+    "products by CuPy": Contender("gpu_products", needs="cupy", extra="cuda12"),
+    "products by torch": Contender("gpu_torch", needs="torch", extra="peers", options={"products": True}),
+    "bpx on CuPy": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=FAST),
+    "bpx on CuPy without capture": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=NOT_CAPTURED),
+    "bpx on CuPy, formulas alone": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=FORMULAS),
+    "bpx on CuPy, separate runs": Contender(
+        "gpu_bpx", needs="cupy", extra="cuda12", environment=FAST, options={"separate": True}
+    ),
+    "torch eager": Contender("gpu_torch", needs="torch", extra="peers"),
+    "torch max-autotune": Contender("gpu_torch", needs="torch", extra="peers", options={"compiled": True}),
+    "JAX jit": Contender("gpu_jax", needs="jax", extra="peers", environment=SHARES),
 }

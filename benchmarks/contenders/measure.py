@@ -27,12 +27,15 @@ class Job:
         The contender's.
     scratch : Path
         A folder that all processes of the run share.
+    device : str
+        ``"cpu"`` or ``"gpu"``.
     """
 
     workload: Workload
     contender: str
     options: Mapping[str, Any]
     scratch: Path
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
