@@ -27,6 +27,7 @@ LIBRARIES = {
     "libcudart.so.12": ([], "cuda_runtime"),
     "libnvrtc.so.12": (["nvrtc.cpp"], "cuda_nvrtc"),
     "libcublas.so.12": (["cublas.cpp"], "cublas"),
+    "libcublasLt.so.12": ([], "cublas"),  # has to be there where cuBLAS is looked for
 }
 RUNTIME = "cupy_backends/cuda/api/runtime"
 SETTINGS = """import os; os.environ.setdefault("CUPY_ACCELERATORS", "");\

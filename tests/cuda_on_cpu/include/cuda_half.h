@@ -5,38 +5,51 @@
 
 namespace cuda_on_cpu {
 
-template <int mantissa, int bias>
+template <class Self, int mantissa, int bias>
 struct Small {
   unsigned short bits;
   Small() = default;
   template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
   Small(T x) : bits(encode(double(x), mantissa, bias)) {}
   operator float() const { return decode(bits, mantissa, bias); }
-  Small& operator+=(Small x) { return *this = *this + x; }
-  Small& operator-=(Small x) { return *this = *this - x; }
-  Small& operator*=(Small x) { return *this = *this * x; }
-  Small& operator/=(Small x) { return *this = *this / x; }
-  Small operator-() const { return -float(*this); }
-  friend Small operator+(Small x, Small y) { return float(x) + float(y); }
-  friend Small operator-(Small x, Small y) { return float(x) - float(y); }
-  friend Small operator*(Small x, Small y) { return float(x) * float(y); }
-  friend Small operator/(Small x, Small y) { return float(x) / float(y); }
-  friend bool operator<(Small x, Small y) { return float(x) < float(y); }
-  friend bool operator>(Small x, Small y) { return float(x) > float(y); }
-  friend bool operator<=(Small x, Small y) { return float(x) <= float(y); }
-  friend bool operator>=(Small x, Small y) { return float(x) >= float(y); }
-  friend bool operator==(Small x, Small y) { return float(x) == float(y); }
-  friend bool operator!=(Small x, Small y) { return float(x) != float(y); }
+  Self operator-() const { return -float(*this); }
+  friend Self operator+(Self x, Self y) { return float(x) + float(y); }
+  friend Self operator-(Self x, Self y) { return float(x) - float(y); }
+  friend Self operator*(Self x, Self y) { return float(x) * float(y); }
+  friend Self operator/(Self x, Self y) { return float(x) / float(y); }
+  friend Self& operator+=(Self& x, Self y) { return x = x + y; }
+  friend Self& operator-=(Self& x, Self y) { return x = x - y; }
+  friend Self& operator*=(Self& x, Self y) { return x = x * y; }
+  friend Self& operator/=(Self& x, Self y) { return x = x / y; }
+  friend bool operator<(Self x, Self y) { return float(x) < float(y); }
+  friend bool operator>(Self x, Self y) { return float(x) > float(y); }
+  friend bool operator<=(Self x, Self y) { return float(x) <= float(y); }
+  friend bool operator>=(Self x, Self y) { return float(x) >= float(y); }
+  friend bool operator==(Self x, Self y) { return float(x) == float(y); }
+  friend bool operator!=(Self x, Self y) { return float(x) != float(y); }
 };
 
 }  // namespace cuda_on_cpu
 
-using __half = cuda_on_cpu::Small<10, 15>;
+struct __half_raw { unsigned short x; };
+struct __nv_bfloat16_raw { unsigned short x; };
+
+struct __half : cuda_on_cpu::Small<__half, 10, 15> {
+  using Small::Small;
+  __half() = default;
+  __half(__half_raw raw) { bits = raw.x; }
+  operator __half_raw() const { return {bits}; }
+};
+struct __nv_bfloat16 : cuda_on_cpu::Small<__nv_bfloat16, 7, 127> {
+  using Small::Small;
+  __nv_bfloat16() = default;
+  __nv_bfloat16(__nv_bfloat16_raw raw) { bits = raw.x; }
+  operator __nv_bfloat16_raw() const { return {bits}; }
+};
 using half = __half;
-using __nv_bfloat16 = cuda_on_cpu::Small<7, 127>;
+using nv_bfloat16 = __nv_bfloat16;
 struct __half2 { __half x, y; };
 struct __nv_bfloat162 { __nv_bfloat16 x, y; };
-struct __half_raw { unsigned short x; };
 
 #define CUDA_ON_CPU_SMALL(T, name)                                                             \
   CUDA_ON_CPU_FUNCTION T __float2##name(float x) { return x; }                                 \

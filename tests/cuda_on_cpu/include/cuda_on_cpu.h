@@ -24,8 +24,7 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(n) alignas(n)
-#define __CUDACC__ 1
-#define __CUDA_ARCH__ 900
+#define __CUDACC_VER_MAJOR__ 12
 
 #include "cuda_vectors.h"
 
