@@ -1,0 +1,87 @@
+"""Every CUDA source compiles for every GPU that bpx runs on; NVRTC does that without one."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+
+import pytest
+from nvrtc import compiled, need_nvrtc
+
+from bpx.formulas import dropout, linear, losses, updates
+from bpx.kernels import cupy_fused, numpy_in_place
+from bpx.kernels.cupy_fused import sources
+
+# Volta, Turing, Ampere (two), Ada, Hopper.
+GPUS = (70, 75, 80, 86, 89, 90)
+# NVRTC 12.9 says so of sm_70; its successor does not know it.
+OLD = re.compile(r"nvrtc: warning: Architectures prior to .* are deprecated.*\n?")
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("storage", sources.STORAGES)
+@pytest.mark.parametrize("file", sources.FILES)
+def test_a_source_compiles_without_a_warning(file, storage, gpu):
+    need_nvrtc()
+    done, said, ptx = compiled(sources.source(file), (*sources.options(storage), f"-arch=compute_{gpu}"))
+    assert done, said
+    assert not OLD.sub("", said).strip()
+    assert set(re.findall(r"\.visible \.entry (\w+)\(", ptx)) == set(sources.kernels(file))
+    assert not re.search(r"\batom\.\S*\.f(16|32|64)|\bred\.\S*\.f(16|32|64)", ptx), "floats are added in no fixed order"
+    assert not re.search(r"\.approx|\.ftz", _without_own_rounding(ptx)), "arithmetic was loosened"
+
+
+def _without_own_rounding(ptx: str) -> str:
+    """The PTX without what NVIDIA's own exact functions are made of."""
+    return re.sub(r".*\b(ex2\.approx|rcp\.approx|lg2\.approx|rsqrt\.approx).*", "", ptx)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("C(1) - a * a", "C(1) - a * "), ("math::tanh(z)", "math::tan_h(z)"), ("S *z, S *a", "S *z, T *a")]
+)
+def test_a_mistake_in_a_source_is_found(before, after):
+    need_nvrtc()
+    text = sources.source("activations.cu")
+    assert before in text
+    done, said, _ = compiled(text.replace(before, after), (*sources.options("float32"), "-arch=compute_70"))
+    assert not done
+    assert "error" in said
+
+
+def test_the_compiler_is_there_where_it_has_to_be(monkeypatch):
+    monkeypatch.setattr("nvrtc._library", lambda: None)
+    monkeypatch.delenv("BPX_REQUIRE_NVRTC", raising=False)
+    with pytest.raises(pytest.skip.Exception, match=r"bpx-nn\[nvrtc\]"):
+        need_nvrtc()
+    monkeypatch.setenv("BPX_REQUIRE_NVRTC", "1")
+    with pytest.raises(pytest.fail.Exception, match=r"bpx-nn\[nvrtc\]"):
+        need_nvrtc()
+
+
+def test_every_source_in_the_folder_is_listed():
+    folder = resources.files(cupy_fused)
+    assert sorted(sources.FILES) == sorted(path.name for path in folder.iterdir() if path.name.endswith(".cu"))
+    names = [name for file in sources.FILES for name in sources.kernels(file)]
+    assert len(names) == len(set(names))
+    assert len(names) > 50
+
+
+def test_no_source_uses_what_the_imitation_of_cuda_could_not_check():
+    for file in sources.FILES:
+        text = sources.source(file)
+        assert not re.search(r"\basm\b|fast_math|__expf|__logf|__fdividef|atomic\w+\(", text), file
+        assert not re.search(r"float\s*\*\s*\w+,\s*float", text), file
+    assert not any("fast" in option for storage in sources.STORAGES for option in sources.options(storage))
+
+
+def test_twins_have_the_formulas_names_and_begin_with_their_arguments():
+    import inspect
+
+    for name, module in {"dropout": dropout, "linear": linear, "losses": losses, "updates": updates}.items():
+        room = getattr(cupy_fused, name)
+        assert set(room.__all__) == set(getattr(numpy_in_place, name).__all__)
+        for twin in room.__all__:
+            formula = list(inspect.signature(getattr(module, twin)).parameters)
+            mine = inspect.signature(getattr(room, twin)).parameters
+            assert list(mine)[: len(formula)] == formula
+            assert all(mine[extra].default is None for extra in list(mine)[len(formula) :])
