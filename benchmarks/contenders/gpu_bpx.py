@@ -144,7 +144,7 @@ def step(job: Job) -> Measure:
     for net in nets:
         train(net, X, y, task, 1, 1, xp)
     if xp is not np:
-        notes["launches"] = f"{len(captures)} CUDA graphs captured" if captures else "kernel by kernel"
+        notes["launches"] = f"CUDA graphs captured: {len(captures)}" if captures else "kernel by kernel"
     host = nets[0].to("numpy")
     layers = [(np.array(W), np.array(b)) for W, b in zip(host.weights, host.biases, strict=True)]
     if job.options.get("separate"):
