@@ -106,7 +106,7 @@ def train(job: Job) -> Measure:
     torch.set_float32_matmul_precision("high" if task.precision == "tf32" else "highest")
     compiled = job.options.get("compiled")
     a, b = (torch.tensor(x, device=device) for x in probe())
-    product = torch_compiled.product if compiled else torch.mm
+    product = torch_compiled.compiled_product() if compiled else torch.mm
     notes = timed_by(device) | multiplies_in(task.precision, lambda: product(a, b).cpu().numpy())
     X, y = torch.tensor(task.X, device=device), torch.tensor(task.y, device=device)
     if task.precision in HALVES:

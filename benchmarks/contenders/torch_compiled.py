@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional
 from contenders.on_device import HALVES, Task
 from contenders.with_torch import FUNCTIONS
 
-__all__ = ["check_graphs", "gradients", "product", "step_of"]
+__all__ = ["check_graphs", "compiled_product", "gradients", "step_of"]
 
 # Of the loss in float16, so that small gradients are not rounded to zero.
 SCALE = 1024.0
@@ -20,8 +21,11 @@ WARM = 3
 # The second is for what the first cannot compile; both capture.
 MODES = ("max-autotune", "reduce-overhead")
 
-# The probe's product, compiled as the step's are.
-product = torch.compile(torch.mm, mode="max-autotune-no-cudagraphs", dynamic=False)
+
+@cache
+def compiled_product() -> Callable[..., torch.Tensor]:
+    """The probe's product, compiled as the step's are."""
+    return torch.compile(torch.mm, mode="max-autotune-no-cudagraphs", dynamic=False)
 
 
 def gradients(task: Task) -> Callable[..., Any]:
@@ -82,8 +86,8 @@ def step_of(task: Task, params: list[torch.Tensor], X: torch.Tensor, y: torch.Te
         try:
             for _ in range(WARM):
                 step(X, y, index)
-        except torch._inductor.exc.InductorError as error:
-            if mode == MODES[-1]:
+        except Exception as error:
+            if mode == MODES[-1] or isinstance(error, torch.OutOfMemoryError):
                 raise
             notes["launches"] += f"; mode {MODES[-1]!r}, because {mode!r} fails: {error}".splitlines()[0][:200]
         else:
