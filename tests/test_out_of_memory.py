@@ -140,13 +140,14 @@ def test_an_error_that_the_caller_deals_with_keeps_its_variables():
         value = "kept"
         raise KeyError(value)
 
+    net = network()
     with planted() as plan:
         try:
             mistaken()
         except KeyError as caught:
             plan.largest = 1000
-            with pytest.raises(MemoryError):
-                bpx.fit(network(), X, Y, batch_size=4096)
+            with pytest.raises(MemoryError, match="out of memory in "):
+                bpx.fit(net, X, Y, batch_size=4096)
             plan.largest = None
             trace = caught.__traceback__
     assert trace is not None
