@@ -116,18 +116,38 @@ def test_the_error_holds_no_array_of_the_attempt_and_no_recorded_step(monkeypatc
     assert [one() for one in (*steps, *arrays)] == [None, None]
 
 
+def test_what_is_free_is_looked_at_when_the_attempt_holds_no_array_any_more(monkeypatch):
+    made, there = [], []
+
+    def value_and_grad(self, X, *_):
+        hidden = np.ones((X.shape[0], 64))
+        made.append(weakref.ref(hidden))
+        raise MemoryError
+
+    def look(self):
+        there.extend(one() for one in made)
+        return 10_000_000, 20_000_000
+
+    monkeypatch.setattr("bpx.network.objective.Objective.value_and_grad", value_and_grad)
+    monkeypatch.setattr("bpx.backend.numpy_backend.NumpyBackend.memory", look)
+    with pytest.raises(MemoryError, match="where 10 MB of 20 MB are free"):
+        bpx.fit(network(), X, Y)
+    assert there == [None]
+
+
 def test_an_error_that_the_caller_deals_with_keeps_its_variables():
     def mistaken():
         value = "kept"
         raise KeyError(value)
 
+    net = network()
     with planted() as plan:
         try:
             mistaken()
         except KeyError as caught:
             plan.largest = 1000
-            with pytest.raises(MemoryError):
-                bpx.fit(network(), X, Y, batch_size=4096)
+            with pytest.raises(MemoryError, match="out of memory in "):
+                bpx.fit(net, X, Y, batch_size=4096)
             plan.largest = None
             trace = caught.__traceback__
     assert trace is not None

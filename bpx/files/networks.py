@@ -12,7 +12,8 @@ from bpx.files import describe
 from bpx.files.container import Arrays, Table
 from bpx.files.header import exactly, shown
 from bpx.formulas.activations import Activation
-from bpx.network.mlp import DTYPES, MLP
+from bpx.network.architecture import DTYPES
+from bpx.network.mlp import MLP
 from bpx.network.params import Layout, ParamViews
 
 __all__ = ["ESTIMATORS", "check", "network", "parts"]

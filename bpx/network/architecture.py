@@ -11,7 +11,9 @@ import numpy as np
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation
 
-__all__ = ["check_dropout", "check_seed", "check_sizes", "layer_activations", "per_layer"]
+__all__ = ["DTYPES", "check_dropout", "check_dtype", "check_seed", "check_sizes", "layer_activations", "per_layer"]
+
+DTYPES = ("float32", "float64")
 
 T = TypeVar("T")
 
@@ -117,3 +119,11 @@ def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[t
             " 'identity' for a number, or two outputs"
         )
     return inner, last
+
+
+def check_dtype(dtype: Any) -> str:
+    """``"float32"`` or ``"float64"``, from a name, a NumPy dtype or a NumPy scalar type."""
+    name = dtype if isinstance(dtype, str) else str(getattr(dtype, "__name__", dtype))
+    if name not in DTYPES:
+        raise ValueError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
+    return name

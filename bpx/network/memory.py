@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from bpx.network.mlp import MLP
 
 __all__ = [
-    "Attempt", "ExplainedMemoryError", "explain", "explaining", "forget", "forward_bytes", "in_chunks", "in_words",
-    "plainly", "rows_of", "step", "step_bytes", "telling",
+    "Attempt", "ExplainedMemoryError", "a_forward_pass", "a_gradient", "explain", "explaining", "forget",
+    "forward_bytes", "in_chunks", "in_words", "plainly", "rows_of", "step", "step_bytes", "telling",
 ]  # fmt: skip
 
 logger = logging.getLogger("bpx")
@@ -102,6 +102,16 @@ def step(rows: int | None, smaller: str, *remedies: str, doing: str = "in a trai
     return Attempt(doing, rows, _step_of, smaller, remedies, trains=True)
 
 
+def a_forward_pass(given: dict[str, Any]) -> Attempt:
+    """On ``X``, whose chunks have been halved down to one row."""
+    return Attempt("in a forward pass", rows_of(given["X"]), forward_bytes, "give {rows} rows at once")
+
+
+def a_gradient(given: dict[str, Any]) -> Attempt:
+    """Forward and backward, on all rows of ``X`` at once."""
+    return step(rows_of(given["X"]), "give {rows} rows at once", doing="in a gradient")._replace(trains=False)
+
+
 def explain(net: Any, error: BaseException, attempt: Attempt) -> str | None:
     """The message for an error that memory ran out; None for any other error.
 
@@ -115,7 +125,6 @@ def explain(net: Any, error: BaseException, attempt: Attempt) -> str | None:
         return None
     logger.debug("out of memory %s", attempt.doing, exc_info=error)
     forget(error)
-    gc.collect()
     about = f"{_what(net, attempt)} on backend {backend.name!r}"
     free = _free(backend)
     there = "" if free is None else f", where {in_words(free[0])} of {in_words(free[1])} are free"
@@ -253,7 +262,7 @@ def _remedies(net: MLP, attempt: Attempt, free: int | None) -> list[str]:
     if net.dtype == "float64":
         found.append("take dtype='float32'")
     found.append("call bpx.free_memory() after letting go of arrays that are not needed any more")
-    if attempt.trains and net.backend.xp is not np:
+    if attempt.trains and net.backend.xp is not np and net.dtype == "float32":
         found.append("give precision='bfloat16'")
     found.append("make the layers narrower")
     return found[:2]

@@ -21,6 +21,7 @@ from bpx.network.answers import Answers
 from bpx.network.architecture import (
     check_bias,
     check_dropout,
+    check_dtype,
     check_seed,
     check_sizes,
     check_stack,
@@ -28,23 +29,11 @@ from bpx.network.architecture import (
     per_layer,
 )
 from bpx.network.initial import draw
-from bpx.network.memory import Attempt, forward_bytes, rows_of, step, telling
+from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
 from bpx.network.params import LayerParams, Layout, ParamViews
 
 __all__ = ["MLP"]
-
-DTYPES = ("float32", "float64")
-
-
-def _answering(given: dict[str, Any]) -> Attempt:
-    """A forward pass on X, whose chunks have been halved down to one row."""
-    return Attempt("in a forward pass", rows_of(given["X"]), forward_bytes, "give {rows} rows at once")
-
-
-def _differentiating(given: dict[str, Any]) -> Attempt:
-    """Forward and backward on all rows at once."""
-    return step(rows_of(given["X"]), "give {rows} rows at once", doing="in a gradient")._replace(trains=False)
 
 
 @final
@@ -128,7 +117,7 @@ class MLP:
         self.bias = per_layer("bias", bias, layers, check_bias)
         self.init = per_layer("init", init, layers, initializers.get)
         self.dropout = per_layer("dropout", dropout, layers - 1, check_dropout)
-        self.dtype = _dtype_name(dtype)
+        self.dtype = check_dtype(dtype)
         self.stack = check_stack(stack)
         self.seed = check_seed(seed, self.stack)
         self.layout = Layout(self.sizes, self.bias)
@@ -145,7 +134,7 @@ class MLP:
 
     # ------------------------------------------------------------------ answers
 
-    @telling(_answering)
+    @telling(a_forward_pass)
     def forward(self, X: Any) -> Array:
         """Outputs for `X`, without dropout.
 
@@ -172,7 +161,7 @@ class MLP:
 
     __call__ = forward
 
-    @telling(_answering)
+    @telling(a_forward_pass)
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = inputs.samples(self.backend, X, self.sizes[0])
@@ -183,7 +172,7 @@ class MLP:
         """What computes them."""
         return Answers(self)
 
-    @telling(_differentiating)
+    @telling(a_gradient)
     def loss_and_grads(
         self,
         X: Any,
@@ -223,7 +212,7 @@ class MLP:
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
-    @telling(_differentiating)
+    @telling(a_gradient)
     def input_gradient(
         self, X: Any, y: Any, loss: str | Loss | Callable[..., Any] = "cross_entropy", sample_weight: Any = None
     ) -> Array:
@@ -325,7 +314,7 @@ class MLP:
         other = object.__new__(MLP)
         other.__dict__.update(self._plain())
         other.backend = self.backend if backend is None else get_backend(backend)
-        other.dtype = self.dtype if dtype is None else _dtype_name(dtype)
+        other.dtype = self.dtype if dtype is None else check_dtype(dtype)
         other._place(self.backend.to_host(self.flat))
         return other
 
@@ -405,11 +394,3 @@ class MLP:
             f"<MLP {'-'.join(map(str, self.sizes))}{stack}, {hidden + ' to ' if hidden else ''}{self.output.name},"
             f" {self.n_params} parameters, {self.dtype} on {self.backend.name} ({self.backend.device})>"
         )
-
-
-def _dtype_name(dtype: Any) -> str:
-    """``"float32"`` or ``"float64"``, from a name, a NumPy dtype or a NumPy scalar type."""
-    name = dtype if isinstance(dtype, str) else str(getattr(dtype, "__name__", dtype))
-    if name not in DTYPES:
-        raise ValueError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
-    return name
