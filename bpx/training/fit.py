@@ -155,7 +155,7 @@ def fit(
     the other two give the same numbers as on a GPU (to rounding), slowly. ``val_loss``, `predict` and everything else
     outside a step are true float32; ``loss`` is what the steps have computed. With "float16" gradients are scaled, and
     a step whose gradient overflows is skipped (`bpx.formulas.precision`); it cannot hold numbers beyond 65 504.
-    "bfloat16" has float32's range and needs the extra ``bfloat16`` except on PyTorch. Differences from float32, at most:
+    "bfloat16" has float32's range and needs the extra ``bfloat16`` except on PyTorch. Largest differences from float32:
 
     ========== ======== ============= ======== ==================== ================================
     precision  rounding loss of batch gradient gradient, with relu  share of held-out digits right
