@@ -331,27 +331,32 @@ def settings_seen(lib, read, precision=None, fails=False):
     return seen
 
 
-def test_on_torch_tf32_is_off_in_training_on_where_asked_for_and_then_as_it_was():
+@pytest.mark.parametrize(
+    ("own", "precision", "wanted"),
+    [("high", None, "ieee"), ("medium", None, "ieee"), ("highest", "tf32", "tf32"), ("medium", "float16", "tf32")],
+)
+def test_on_torch_tf32_is_off_in_training_on_where_asked_for_and_then_as_it_was(own, precision, wanted):
     lib = library("torch")
     torch = pytest.importorskip("torch")
     before = torch.get_float32_matmul_precision()
+    matmul = torch.backends.cuda.matmul
+    new = hasattr(matmul, "fp32_precision")
+
+    def read():
+        return matmul.fp32_precision if new else {True: "tf32", False: "ieee"}[matmul.allow_tf32]
+
+    def everything():
+        rest = torch.backends.mkldnn.matmul.fp32_precision if new else None
+        return read(), matmul.allow_tf32, torch.get_float32_matmul_precision(), rest
+
     try:
-        for own, precision, wanted in (("high", None, "ieee"), ("highest", "tf32", "tf32"), ("medium", None, "ieee"),
-                                       ("highest", "float16", "tf32")):  # fmt: skip
-            torch.set_float32_matmul_precision(own)
-            matmul = torch.backends.cuda.matmul
-            new = hasattr(matmul, "fp32_precision")
-
-            def read(matmul=matmul, new=new):
-                return matmul.fp32_precision if new else {True: "tf32", False: "ieee"}[matmul.allow_tf32]
-
-            outside = read(), matmul.allow_tf32
-            assert settings_seen(lib, read, precision) == {"step": {wanted}, "between": {"ieee"}}
-            assert (read(), matmul.allow_tf32) == outside
-            assert torch.get_float32_matmul_precision() == own
-            with pytest.raises(FailureError):
-                settings_seen(lib, read, precision, fails=True)
-            assert (read(), matmul.allow_tf32) == outside
+        torch.set_float32_matmul_precision(own)
+        outside = everything()
+        assert settings_seen(lib, read, precision) == {"step": {wanted}, "between": {"ieee"}}
+        assert everything() == outside
+        with pytest.raises(FailureError):
+            settings_seen(lib, read, precision, fails=True)
+        assert everything() == outside
     finally:
         torch.set_float32_matmul_precision(before)
 

@@ -91,7 +91,8 @@ class Step:
     ) -> None:
         self._mixed = mixed(net, precision, scaling)
         # NumPy's kernels are for float32 and float64.
-        twins = select.for_backend(net.backend, net.dtype) if self._mixed is None else select.Twins()
+        plain = self._mixed is not None and net.backend.xp is np
+        twins = select.Twins() if plain else select.for_backend(net.backend, net.dtype)
         objective.use(twins, self._mixed)
         # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
         self._products = nullcontext if precision is None else partial(net.backend.matmul_precision, tf32=True)
