@@ -120,6 +120,30 @@ def test_activations_and_their_gradients_are_stored_in_16_bits_and_nothing_else(
     assert loss.dtype == grad.dtype == net.flat.dtype == lib.xp.float32
 
 
+def test_a_step_uses_a_copy_of_the_weights_in_16_bits_and_the_biases_themselves(half_lib, name):
+    lib = half_lib
+    net = bpx.MLP([1, 1], output="identity", backend=lib)
+    net.set_params({"0.W": [[1.001953125]], "0.b": [1.0001]})  # in 16 bits the weight is 1 + 2^-9 (bfloat16: 1)
+    (copy,) = Mixed(net, name, None).layers()
+    assert copy.W.dtype == lib.storage_dtype(name)
+    assert copy.b.dtype == lib.xp.float32
+    objective = mixed_objective(net, name, "squared_error")
+    ones = lib.asarray(np.ones((1, 1), dtype=np.float32))
+    _, grads = objective.value_and_grad(1024.0 * ones, ones)
+    weight, rounded = {"float16": 1026.0, "bfloat16": 1024.0}[name], objective.caches[0].z
+    assert host(lib, rounded)[0, 0] == pytest.approx(weight + 1.0, abs=4.0 if name == "bfloat16" else 0.5)
+    assert grads.dtype == net.flat.dtype == lib.xp.float32
+    np.testing.assert_array_equal(host(lib, net.params["0.W"]), [[1.001953125]])
+
+
+def test_updates_too_small_for_16_bits_add_up_in_the_parameters(half_lib, name):
+    """100 steps of 1e-5 from 1: each is lost in 16 bits, where 1's neighbour is 1e-3 (8e-3) away."""
+    net = bpx.MLP([1, 1], output="identity", bias=False, backend=half_lib)
+    net.set_params({"0.W": [[1.0]]})
+    bpx.fit(net, [[1.0]], [[100.0]], loss="absolute_error", epochs=100, optimizer=bpx.SGD(1e-5), precision=name)
+    assert host(half_lib, net.flat)[0] == pytest.approx(1.001, rel=1e-5)
+
+
 def test_numbers_are_rounded_once_to_the_dtypes_own():
     """1 + 2^-10 and 1 + 2^-7 are the neighbours of 1; halves between go to the even one."""
     for name, neighbour in (("float16", 2.0**-10), ("bfloat16", 2.0**-7)):
@@ -307,27 +331,32 @@ def settings_seen(lib, read, precision=None, fails=False):
     return seen
 
 
-def test_on_torch_tf32_is_off_in_training_on_where_asked_for_and_then_as_it_was():
+@pytest.mark.parametrize(
+    ("own", "precision", "wanted"),
+    [("high", None, "ieee"), ("medium", None, "ieee"), ("highest", "tf32", "tf32"), ("medium", "float16", "tf32")],
+)
+def test_on_torch_tf32_is_off_in_training_on_where_asked_for_and_then_as_it_was(own, precision, wanted):
     lib = library("torch")
     torch = pytest.importorskip("torch")
     before = torch.get_float32_matmul_precision()
+    matmul = torch.backends.cuda.matmul
+    new = hasattr(matmul, "fp32_precision")
+
+    def read():
+        return matmul.fp32_precision if new else {True: "tf32", False: "ieee"}[matmul.allow_tf32]
+
+    def everything():
+        rest = torch.backends.mkldnn.matmul.fp32_precision if new else None
+        return read(), matmul.allow_tf32, torch.get_float32_matmul_precision(), rest
+
     try:
-        for own, precision, wanted in (("high", None, "ieee"), ("highest", "tf32", "tf32"), ("medium", None, "ieee"),
-                                       ("highest", "float16", "tf32")):  # fmt: skip
-            torch.set_float32_matmul_precision(own)
-            matmul = torch.backends.cuda.matmul
-            new = hasattr(matmul, "fp32_precision")
-
-            def read(matmul=matmul, new=new):
-                return matmul.fp32_precision if new else {True: "tf32", False: "ieee"}[matmul.allow_tf32]
-
-            outside = read(), matmul.allow_tf32
-            assert settings_seen(lib, read, precision) == {"step": {wanted}, "between": {"ieee"}}
-            assert (read(), matmul.allow_tf32) == outside
-            assert torch.get_float32_matmul_precision() == own
-            with pytest.raises(FailureError):
-                settings_seen(lib, read, precision, fails=True)
-            assert (read(), matmul.allow_tf32) == outside
+        torch.set_float32_matmul_precision(own)
+        outside = everything()
+        assert settings_seen(lib, read, precision) == {"step": {wanted}, "between": {"ieee"}}
+        assert everything() == outside
+        with pytest.raises(FailureError):
+            settings_seen(lib, read, precision, fails=True)
+        assert everything() == outside
     finally:
         torch.set_float32_matmul_precision(before)
 
@@ -341,9 +370,7 @@ def test_a_torch_before_2_9_has_one_switch_for_all_devices():
     )
     backend = object.__new__(TorchBackend)
     backend._torch = torch
-    with pytest.raises(FailureError), backend.matmul_precision():
-        with backend.matmul_precision(tf32=True):
-            pass
+    with pytest.raises(FailureError), backend.matmul_precision(), backend.matmul_precision(tf32=True):
         raise FailureError
     assert now == ["medium", "highest", "high", "highest", "medium"]
 

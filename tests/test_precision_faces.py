@@ -141,11 +141,12 @@ def test_a_sweep_refuses_a_precision_before_anything_is_trained():
 def test_a_sweep_of_an_estimator_trains_stacks_in_its_precision():
     est = bpx.MLPClassifier(**SMALL)
     grid = {"alpha": [1e-4, 1e-1], "precision": [None, "float16"]}
-    table = bpx.sweep(est, grid, X, CLASSES, cv=2, refit=False)
+    table = bpx.sweep(est, grid, X, CLASSES, cv=2, refit=False, scoring="neg_log_loss")
     scores = {(row["alpha"], row["precision"]): row["score"] for row in table.rows}
     assert len(scores) == 4
     for alpha in grid["alpha"]:
-        assert scores[alpha, None] == pytest.approx(scores[alpha, "float16"], abs=0.03)
+        assert scores[alpha, None] == pytest.approx(scores[alpha, "float16"], rel=1e-2)
+        assert scores[alpha, None] != scores[alpha, "float16"]
 
 
 # ---------------------------------------------------------------------- the command

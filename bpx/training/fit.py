@@ -167,7 +167,7 @@ def fit(
     the other two give the same numbers as on a GPU (to rounding), slowly. ``val_loss``, `predict` and everything else
     outside a step are true float32; ``loss`` is what the steps have computed. With "float16" gradients are scaled, and
     a step whose gradient overflows is skipped (`bpx.formulas.precision`); it cannot hold numbers beyond 65 504.
-    "bfloat16" has float32's range; except on PyTorch it needs the extra ``bfloat16``. Differences from float32, at most:
+    "bfloat16" has float32's range and needs the extra ``bfloat16`` except on PyTorch. Largest differences from float32:
 
     ========== ======== ============= ======== ==================== ================================
     precision  rounding loss of batch gradient gradient, with relu  share of held-out digits right
@@ -181,7 +181,7 @@ def fit(
     where relu differs most: a sum near 0 may change its side), the last one is absolute, 64-100-10 after 8 epochs.
     """
     ranks = join(comm)
-    with agreeing(ranks):
+    with agreeing(ranks), net.backend.scope() if isinstance(net, MLP) else nullcontext():
         if not isinstance(net, MLP):
             raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
         chosen = losses.get(loss)
