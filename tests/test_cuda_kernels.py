@@ -11,6 +11,7 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 from bpx.formulas import dropout, linear
 from bpx.formulas.activations import ACTIVATIONS, Activation, elu, leaky_relu
 from bpx.kernels.cupy_fused import activations as twins
+from bpx.kernels.cupy_fused import compiling
 from bpx.kernels.cupy_fused import dropout as dropout_twins
 from bpx.kernels.cupy_fused import linear as linear_twins
 
@@ -18,7 +19,26 @@ pytestmark = needs_compiler
 
 SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 1100), (4, 64), (3, 7, 5), (2, 33, 8), (1, 3, 4)]
 TESTED = {**ACTIVATIONS, "leaky_relu(0)": leaky_relu(0.0), "leaky_relu(0.3)": leaky_relu(0.3), "elu(1.7)": elu(1.7)}
-HUGE = [0.0, -0.0, 1e-8, -1e-8, 1e-4, -1e-4, 20.0, -20.0, 80.0, -80.0, 88.6, -88.6, 90.0, -90.0, 200.0, -200.0, 6e4, -6e4]
+HUGE = [
+    0.0,
+    -0.0,
+    1e-8,
+    -1e-8,
+    1e-4,
+    -1e-4,
+    20.0,
+    -20.0,
+    80.0,
+    -80.0,
+    88.6,
+    -88.6,
+    90.0,
+    -90.0,
+    200.0,
+    -200.0,
+    6e4,
+    -6e4,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -76,7 +96,9 @@ def test_an_activation_and_its_way_back_are_the_formulas(name, shape, storage, r
 @pytest.mark.parametrize("name", TESTED)
 def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
     activation, dtype = TESTED[name], dtype_of(storage)
-    values = [*HUGE, math.inf, -math.inf, math.nan] + ([700.0, -700.0, 710.0, 1e300, -1e300] if storage == "float64" else [])
+    values = [*HUGE, math.inf, -math.inf, math.nan] + (
+        [700.0, -700.0, 710.0, 1e300, -1e300] if storage == "float64" else []
+    )
     with np.errstate(over="ignore"):
         z = np.asarray(values, dtype=np.float64).astype(dtype)[None, :]
     if name == "softmax":  # one in each row
@@ -96,6 +118,44 @@ def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
         numbers = np.isfinite(expected.astype(np.float64))
         np.testing.assert_array_equal(np.isfinite(got.astype(np.float64)), numbers)
         near(got[numbers], expected[numbers], storage, terms=60)
+
+
+@pytest.mark.parametrize("dtype", COMPUTED)
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "elu", "tanh", "exp"])
+def test_small_results_have_all_their_digits(name, dtype):
+    activation, z = ACTIVATIONS[name], np.asarray([[-20.0, -1e-4, 1e-4, -1e-8, 1e-8, 3e-15]], dtype=dtype)
+    z = z[:, 1:] if name == "elu" else z  # of which a + alpha is small, and is no better in the formula
+    _, a = reference(activation, z, None)
+    twin = twins.twin(activation)
+    kept, value = twin.after_bias(np, z.copy(), None)
+    np.testing.assert_allclose(value, a, rtol=2e-6 if dtype == "float32" else 2e-15)
+    slope = activation.backward(np, np.ones_like(z), z, a)
+    got = twin.backward(np, np.ones_like(z), kept, value)
+    np.testing.assert_allclose(got, slope, rtol=2e-6 if dtype == "float32" else 2e-15)
+
+
+@pytest.mark.parametrize("storage", STORED)
+@pytest.mark.parametrize("shape", [(70, 17), (48, 64), (3, 70, 13), (3, 48, 64)], ids=str)
+def test_few_blocks_do_all_the_work(shape, storage, rng, monkeypatch):
+    monkeypatch.setattr(compiling, "MANY", 2)
+    dtype = dtype_of(storage)
+    z, grad_a = (narrow(rng.normal(size=shape), dtype) for _ in "ab")
+    b = bias_view(rng, shape, wide(z).dtype)
+    for name in ("tanh", "gelu", "softmax"):
+        _, a = reference(TESTED[name], z, b)
+        kept, value = twins.twin(TESTED[name]).after_bias(np, z.copy(), b)
+        near(value, a, storage)
+        expected = narrow(TESTED[name].backward(np, wide(grad_a), wide(kept), wide(value)), dtype)
+        near(twins.twin(TESTED[name]).backward(np, grad_a, kept, value), expected, storage, terms=4)
+    near(linear_twins.times(np, z, grad_a), narrow(wide(z) * wide(grad_a), dtype), storage)
+    index = rng.integers(0, shape[-2], size=300)
+    np.testing.assert_array_equal(linear_twins.gather(np, z, index, axis=-2), z[..., index, :])
+    sums = np.empty((*shape[:-2], 1, shape[-1]), dtype=wide(z).dtype)
+    near(linear_twins.column_sums(np, z, sums), wide(z).sum(axis=-2, keepdims=True), str(sums.dtype), terms=8)
+    seeds = np.asarray(7) if len(shape) == 2 else np.asarray([[7], [8], [9]])
+    mask = dropout_twins.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype)
+    expected = dropout.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype).astype(dtype)
+    np.testing.assert_array_equal(mask.view(np.uint8), expected.view(np.uint8))
 
 
 def test_every_activation_but_users_own_has_kernels():
@@ -157,7 +217,9 @@ def test_gathering_reads_nothing_outside_and_takes_rows_that_are_not_in_one_piec
     index = np.asarray([3, 1])
     np.testing.assert_array_equal(linear_twins.gather(np, x[:, ::2], index), x[index, ::2])
     assert linear_twins.gather(np, x, index.astype(np.int32)) is NotImplemented
-    odd = np.zeros(81, dtype=np.uint8)[1:].view(np.float64).reshape(5, 2)  # rows of 16 bytes that begin at odd addresses
+    odd = (
+        np.zeros(81, dtype=np.uint8)[1:].view(np.float64).reshape(5, 2)
+    )  # rows of 16 bytes that begin at odd addresses
     odd[...] = x[:5, :2]
     np.testing.assert_array_equal(linear_twins.gather(np, odd, index), odd[index])
 
@@ -181,7 +243,9 @@ def test_column_sums_are_the_formulas(shape, storage, order, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("storage", STORED)
-@pytest.mark.parametrize(("a", "mask"), [((7, 5), (7, 5)), ((3, 8, 8), (3, 8, 8)), ((7, 5), (3, 7, 5)), ((3, 4, 8), (4, 8))])
+@pytest.mark.parametrize(
+    ("a", "mask"), [((7, 5), (7, 5)), ((3, 8, 8), (3, 8, 8)), ((7, 5), (3, 7, 5)), ((3, 4, 8), (4, 8))]
+)
 def test_masks_are_multiplied(a, mask, storage, rng):
     a, mask = (narrow(rng.normal(size=shape), dtype_of(storage)) for shape in (a, mask))
     expected = narrow(wide(a) * wide(mask), a.dtype)

@@ -9,6 +9,7 @@ import pytest
 from kernels_on_cpu import COMPUTED, dtype_of, narrow, near, needs_compiler, on_cpu
 
 from bpx.formulas import updates
+from bpx.kernels.cupy_fused import compiling
 from bpx.kernels.cupy_fused import precision as precision_twins
 from bpx.kernels.cupy_fused import updates as twins
 
@@ -17,7 +18,13 @@ pytestmark = needs_compiler
 SHAPES = [(1,), (7,), (3000,), (3, 1), (3, 33), (2, 5000)]
 # Each update's hyperparameters after the learning rate, the number of vectors that it keeps, and its flags.
 KEPT = {"gradient_descent": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2}
-HYPERS = {"gradient_descent": [], "momentum": [0.9], "rmsprop": [0.95, 1e-6], "adagrad": [1e-8], "adam": [0.9, 0.999, 1e-8]}
+HYPERS = {
+    "gradient_descent": [],
+    "momentum": [0.9],
+    "rmsprop": [0.95, 1e-6],
+    "adagrad": [1e-8],
+    "adam": [0.9, 0.999, 1e-8],
+}
 FLAGS = {"momentum": [(False,), (True,)], "adam": [(False,), (True,), (False, 0.04)]}
 CASES = [(name, flags) for name in KEPT for flags in FLAGS.get(name, [()])]
 
@@ -45,12 +52,14 @@ def of_each(number, networks, dtype):
     return (number * np.linspace(0.9, 1.0, networks))[:, None].astype(dtype)
 
 
+@pytest.mark.parametrize("many", [4096, 2])
 @pytest.mark.parametrize("order", ["", "reversed"])
 @pytest.mark.parametrize("dtype", COMPUTED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "flags"), CASES)
-def test_an_update_is_the_formula(name, flags, shape, dtype, order, rng, monkeypatch):
+def test_an_update_is_the_formula(name, flags, shape, dtype, order, many, rng, monkeypatch):
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
+    monkeypatch.setattr(compiling, "MANY", many)
     start, rate, step = vectors(name, shape, dtype, rng), 0.01, 3
     ways = {
         "numbers": (rate, step, HYPERS[name], flags),

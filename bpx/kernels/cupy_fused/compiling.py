@@ -113,9 +113,9 @@ def number(value: float, dtype: str) -> Any:
     return np.float32(value) if dtype == "float32" else np.float64(value)
 
 
-def blocks(work: int, per_block: int = BLOCK, networks: int = 1, most: int = MANY) -> int:
+def blocks(work: int, per_block: int = BLOCK, networks: int = 1) -> int:
     """How many blocks share each network's work."""
-    return max(1, min(-(-work // per_block), -(-most // networks)))
+    return max(1, min(-(-work // per_block), -(-MANY // networks)))
 
 
 def cover(work: int, per_block: int = BLOCK, networks: int = 1) -> tuple[int, int]:
