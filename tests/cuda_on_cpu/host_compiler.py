@@ -198,7 +198,7 @@ def _dim3(size: int | Sequence[int]) -> _Dim3:
 def main(arguments: list[str]) -> int:
     """SOURCE LIBRARY [option ...] [-- instance ...]: compile, and print what each instance is called."""
     if arguments == ["--version"]:
-        print("cuda_on_cpu", _imitation().hex())
+        print("cuda_on_cpu", _imitation().hex(), os.environ.get("CUDA_ON_CPU_FLAGS", ""))
         return 0
     source, library, *rest = arguments
     split = rest.index("--") if "--" in rest else len(rest)
