@@ -254,3 +254,24 @@ def test_tf32_is_rounded_where_it_is_asked_for(cupy: Any, product: Any, rng: np.
         product(cupy.cuda.get_current_stream(), x, x, out, compute)
         errors.append(np.max(np.abs(cupy.asnumpy(out) - expected)))
     assert errors[0] < 1e-5 < 1e-4 < errors[1] < 1e-1
+
+
+@pytest.mark.parametrize(("name", "code"), [("float16", 2), ("bfloat16", 14)])
+def test_products_of_16_bits_add_up_in_float32(cupy: Any, name: str, code: int, rng: np.random.Generator) -> None:
+    cublas = pytest.importorskip("nvmath.bindings.cublas")
+    a, b = rng.normal(size=(5, 3, 400)).astype(np.float32), rng.normal(size=(5, 400, 2)).astype(np.float32)
+    if name == "float16":
+        stored = [x.astype(np.float16) for x in (a, b)]
+        a, b = (x.astype(np.float32) for x in stored)
+    else:  # the upper half of a float32
+        stored = [(x.view(np.uint32) >> 16).astype(np.uint16) for x in (a, b)]
+        a, b = ((x.astype(np.uint32) << 16).view(np.float32) for x in stored)
+    x, y = (cupy.asarray(part) for part in stored)
+    out, numbers = cupy.empty((5, 3, 2), dtype=cupy.float32), np.array([1, 0], dtype=np.float32)
+    handle, one, zero = cublas.create(), numbers.ctypes.data, numbers.ctypes.data + 4
+    cublas.set_stream(handle, cupy.cuda.get_current_stream().ptr)
+    right, left = (y.data.ptr, code, 2, 800), (x.data.ptr, code, 400, 1200)
+    result = (out.data.ptr, 0, 2, 6)
+    cublas.gemm_strided_batched_ex(handle, 0, 0, 2, 3, 400, one, *right, *left, zero, *result, 5, 68, -1)
+    cublas.destroy(handle)
+    np.testing.assert_allclose(cupy.asnumpy(out), a.astype(np.float64) @ b, rtol=0, atol=1e-4)
