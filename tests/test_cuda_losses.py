@@ -26,7 +26,7 @@ FORMULAS = {
     "capped binary_cross_entropy": partial(capped, formula=LOSSES["binary_cross_entropy"].on_logits),
     "capped on outputs": partial(capped, formula=LOSSES["cross_entropy"].on_outputs),
 }
-SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 4200), (1100, 3), (3, 7, 5), (2, 33, 8), (1, 4, 6), (3, 1100, 6)]
+SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 4200), (1100, 3), (1500, 11), (3, 7, 5), (2, 33, 8), (1, 4, 6), (3, 1100, 6)]
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +54,7 @@ def targets(name, shape, dtype, rng):
     elif "binary" in name:
         y = rng.integers(0, 2, size=shape)
     elif "cross_entropy" in name or name == "capped on outputs":
-        y = softmax(np, y)
+        y = 1.7 * softmax(np, y)  # not all of it need be told
     return y.astype(dtype)
 
 
@@ -105,7 +105,7 @@ def test_a_loss_and_its_gradient_are_the_formulas(name, shape, storage, rng):
 @pytest.mark.parametrize("storage", STORED)
 def test_few_blocks_do_all_the_work(storage, rng, monkeypatch):
     monkeypatch.setattr(compiling, "MANY", 2)
-    for shape in ((900, 11), (3, 900, 9), (5, 40, 3)):
+    for shape in ((2000, 11), (3, 2000, 9), (5, 40, 3)):
         output = narrow(rng.normal(size=shape), dtype_of(storage))
         labels = rng.integers(0, shape[-1], size=shape[:-1])
         check(FORMULAS["cross_entropy on z"], output, labels)
