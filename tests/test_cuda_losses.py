@@ -26,7 +26,7 @@ FORMULAS = {
     "capped binary_cross_entropy": partial(capped, formula=LOSSES["binary_cross_entropy"].on_logits),
     "capped on outputs": partial(capped, formula=LOSSES["cross_entropy"].on_outputs),
 }
-SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 4200), (1100, 3), (1500, 11), (3, 7, 5), (2, 33, 8), (1, 4, 6), (3, 1100, 6)]
+SHAPES = [(1, 1), (7, 5), (33, 7), (3, 1000), (2, 4200), (1100, 3), (1500, 11), (3, 7, 5), (2, 33, 8), (1, 4, 6)]
 
 
 @pytest.fixture(autouse=True)
