@@ -9,6 +9,8 @@ import pytest
 from kernels_on_cpu import COMPUTED, dtype_of, narrow, near, needs_compiler, on_cpu
 
 from bpx.formulas import updates
+from bpx.formulas.activations import ACTIVATIONS, Activation, leaky_relu
+from bpx.kernels.cupy_fused import activations as activation_twins
 from bpx.kernels.cupy_fused import compiling
 from bpx.kernels.cupy_fused import precision as precision_twins
 from bpx.kernels.cupy_fused import updates as twins
@@ -168,7 +170,7 @@ def test_scales_are_the_formulas_over_good_and_bad_steps(lead, precision, rng):
     for step in range(6):
         grads = rng.normal(size=(*lead, 3000)).astype(np.float32)
         if step in (2, 3):
-            grads[..., 2999] = [math.nan, math.inf][step - 2]
+            grads[..., [3, 2999][step - 2]] = [math.nan, math.inf][step - 2]
         with np.errstate(all="ignore"):
             wanted, finite, taken = precision.unscale(np, grads.copy(), expected["scale"])
         got = precision_twins.unscale(np, grads, state["scale"])
@@ -183,6 +185,23 @@ def test_scales_are_the_formulas_over_good_and_bad_steps(lead, precision, rng):
             assert result is state[name]
             np.testing.assert_array_equal(result, wanted)
             expected[name] = np.asarray(wanted, dtype=np.float32)
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_activations_between_stored_numbers_have_the_same_kernels(storage, precision, rng):
+    dtype = dtype_of(storage)
+    own = Activation("own", lambda xp, z: z * z, lambda xp, z, a: 2.0 * z)
+    for activation in (*ACTIVATIONS.values(), leaky_relu(0.3), own):
+        stored = precision.Stored(activation)
+        twin = activation_twins.twin(stored)
+        assert twin._kernels == activation_twins.twin(activation)._kernels
+        z, grad_a = (narrow(rng.normal(size=(3, 7, 5)), dtype) for _ in "ab")
+        b = rng.normal(size=(3, 1, 5)).astype(np.float32)
+        summed, a = stored.after_bias(np, z.copy(), b)
+        kept, value = twin.after_bias(np, z.copy(), b)
+        near(value, a, storage)
+        if activation.differentiable:
+            near(twin.backward(np, grad_a, kept, value), stored.backward(np, grad_a, summed, a), storage, terms=4)
 
 
 def test_a_guarded_update_looks_at_what_is_taken(precision, rng):
