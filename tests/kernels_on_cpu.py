@@ -47,7 +47,8 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
         launch(library(file, storage), name, grid, block, args)
 
     monkeypatch.setattr(compiling, "_array_type", lambda: np.ndarray)
-    monkeypatch.setattr(compiling, "_kernel", lambda *names: partial(start, *names))
+    monkeypatch.setattr(compiling, "_device", lambda: 0)
+    monkeypatch.setattr(compiling, "_kernel", lambda *names: partial(start, *names[:3]))
     monkeypatch.setattr(linear, "address", lambda x: x.ctypes.data)
     monkeypatch.setattr(losses, "constant", lambda numbers, dtype, like: np.asarray(numbers, dtype=dtype))
 

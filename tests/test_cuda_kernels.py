@@ -11,6 +11,7 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 from bpx.formulas import dropout, linear
 from bpx.formulas.activations import ACTIVATIONS, Activation, elu, leaky_relu
 from bpx.kernels.cupy_fused import activations as twins
+from bpx.kernels.cupy_fused import compiling
 from bpx.kernels.cupy_fused import dropout as dropout_twins
 from bpx.kernels.cupy_fused import linear as linear_twins
 
@@ -117,6 +118,44 @@ def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
         numbers = np.isfinite(expected.astype(np.float64))
         np.testing.assert_array_equal(np.isfinite(got.astype(np.float64)), numbers)
         near(got[numbers], expected[numbers], storage, terms=60)
+
+
+@pytest.mark.parametrize("dtype", COMPUTED)
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "elu", "tanh", "exp"])
+def test_small_results_have_all_their_digits(name, dtype):
+    activation, z = ACTIVATIONS[name], np.asarray([[-20.0, -1e-4, 1e-4, -1e-8, 1e-8, 3e-15]], dtype=dtype)
+    z = z[:, 1:] if name == "elu" else z  # of which a + alpha is small, and is no better in the formula
+    _, a = reference(activation, z, None)
+    twin = twins.twin(activation)
+    kept, value = twin.after_bias(np, z.copy(), None)
+    np.testing.assert_allclose(value, a, rtol=2e-6 if dtype == "float32" else 2e-15)
+    slope = activation.backward(np, np.ones_like(z), z, a)
+    got = twin.backward(np, np.ones_like(z), kept, value)
+    np.testing.assert_allclose(got, slope, rtol=2e-6 if dtype == "float32" else 2e-15)
+
+
+@pytest.mark.parametrize("storage", STORED)
+@pytest.mark.parametrize("shape", [(70, 17), (48, 64), (3, 70, 13), (3, 48, 64)], ids=str)
+def test_few_blocks_do_all_the_work(shape, storage, rng, monkeypatch):
+    monkeypatch.setattr(compiling, "MANY", 2)
+    dtype = dtype_of(storage)
+    z, grad_a = (narrow(rng.normal(size=shape), dtype) for _ in "ab")
+    b = bias_view(rng, shape, wide(z).dtype)
+    for name in ("tanh", "gelu", "softmax"):
+        _, a = reference(TESTED[name], z, b)
+        kept, value = twins.twin(TESTED[name]).after_bias(np, z.copy(), b)
+        near(value, a, storage)
+        expected = narrow(TESTED[name].backward(np, wide(grad_a), wide(kept), wide(value)), dtype)
+        near(twins.twin(TESTED[name]).backward(np, grad_a, kept, value), expected, storage, terms=4)
+    near(linear_twins.times(np, z, grad_a), narrow(wide(z) * wide(grad_a), dtype), storage)
+    index = rng.integers(0, shape[-2], size=300)
+    np.testing.assert_array_equal(linear_twins.gather(np, z, index, axis=-2), z[..., index, :])
+    sums = np.empty((*shape[:-2], 1, shape[-1]), dtype=wide(z).dtype)
+    near(linear_twins.column_sums(np, z, sums), wide(z).sum(axis=-2, keepdims=True), str(sums.dtype), terms=8)
+    seeds = np.asarray(7) if len(shape) == 2 else np.asarray([[7], [8], [9]])
+    mask = dropout_twins.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype)
+    expected = dropout.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype).astype(dtype)
+    np.testing.assert_array_equal(mask.view(np.uint8), expected.view(np.uint8))
 
 
 def test_every_activation_but_users_own_has_kernels():
@@ -269,7 +308,7 @@ def test_a_penalty_is_added(samples, which, lead, dtype, rng):
 
 
 @pytest.mark.parametrize("storage", STORED)
-@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (33, 7), (8, 64), (1, 1000)], ids=str)
+@pytest.mark.parametrize("shape", [(1, 1), (7, 5), (33, 7), (4, 7), (8, 64), (1, 1000)], ids=str)
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5, 0.93])
 def test_dropout_masks_are_the_formulas_bit_for_bit(rate, shape, storage):
     dtype, run = dtype_of(storage), 2**32 - 5

@@ -9,6 +9,9 @@ import pytest
 from kernels_on_cpu import COMPUTED, dtype_of, narrow, near, needs_compiler, on_cpu
 
 from bpx.formulas import updates
+from bpx.formulas.activations import ACTIVATIONS, Activation, leaky_relu
+from bpx.kernels.cupy_fused import activations as activation_twins
+from bpx.kernels.cupy_fused import compiling
 from bpx.kernels.cupy_fused import precision as precision_twins
 from bpx.kernels.cupy_fused import updates as twins
 
@@ -17,7 +20,13 @@ pytestmark = needs_compiler
 SHAPES = [(1,), (7,), (3000,), (3, 1), (3, 33), (2, 5000)]
 # Each update's hyperparameters after the learning rate, the number of vectors that it keeps, and its flags.
 KEPT = {"gradient_descent": 0, "momentum": 1, "rmsprop": 1, "adagrad": 1, "adam": 2}
-HYPERS = {"gradient_descent": [], "momentum": [0.9], "rmsprop": [0.95, 1e-6], "adagrad": [1e-8], "adam": [0.9, 0.999, 1e-8]}
+HYPERS = {
+    "gradient_descent": [],
+    "momentum": [0.9],
+    "rmsprop": [0.95, 1e-6],
+    "adagrad": [1e-8],
+    "adam": [0.9, 0.999, 1e-8],
+}
 FLAGS = {"momentum": [(False,), (True,)], "adam": [(False,), (True,), (False, 0.04)]}
 CASES = [(name, flags) for name in KEPT for flags in FLAGS.get(name, [()])]
 
@@ -45,12 +54,14 @@ def of_each(number, networks, dtype):
     return (number * np.linspace(0.9, 1.0, networks))[:, None].astype(dtype)
 
 
+@pytest.mark.parametrize("many", [4096, 2])
 @pytest.mark.parametrize("order", ["", "reversed"])
 @pytest.mark.parametrize("dtype", COMPUTED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(("name", "flags"), CASES)
-def test_an_update_is_the_formula(name, flags, shape, dtype, order, rng, monkeypatch):
+def test_an_update_is_the_formula(name, flags, shape, dtype, order, many, rng, monkeypatch):
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
+    monkeypatch.setattr(compiling, "MANY", many)
     start, rate, step = vectors(name, shape, dtype, rng), 0.01, 3
     ways = {
         "numbers": (rate, step, HYPERS[name], flags),
@@ -159,7 +170,7 @@ def test_scales_are_the_formulas_over_good_and_bad_steps(lead, precision, rng):
     for step in range(6):
         grads = rng.normal(size=(*lead, 3000)).astype(np.float32)
         if step in (2, 3):
-            grads[..., 2999] = [math.nan, math.inf][step - 2]
+            grads[..., [3, 2999][step - 2]] = [math.nan, math.inf][step - 2]
         with np.errstate(all="ignore"):
             wanted, finite, taken = precision.unscale(np, grads.copy(), expected["scale"])
         got = precision_twins.unscale(np, grads, state["scale"])
@@ -174,6 +185,23 @@ def test_scales_are_the_formulas_over_good_and_bad_steps(lead, precision, rng):
             assert result is state[name]
             np.testing.assert_array_equal(result, wanted)
             expected[name] = np.asarray(wanted, dtype=np.float32)
+
+
+@pytest.mark.parametrize("storage", ["float16", "bfloat16"])
+def test_activations_between_stored_numbers_have_the_same_kernels(storage, precision, rng):
+    dtype = dtype_of(storage)
+    own = Activation("own", lambda xp, z: z * z, lambda xp, z, a: 2.0 * z)
+    for activation in (*ACTIVATIONS.values(), leaky_relu(0.3), own):
+        stored = precision.Stored(activation)
+        twin = activation_twins.twin(stored)
+        assert twin._kernels == activation_twins.twin(activation)._kernels
+        z, grad_a = (narrow(rng.normal(size=(3, 7, 5)), dtype) for _ in "ab")
+        b = rng.normal(size=(3, 1, 5)).astype(np.float32)
+        summed, a = stored.after_bias(np, z.copy(), b)
+        kept, value = twin.after_bias(np, z.copy(), b)
+        near(value, a, storage)
+        if activation.differentiable:
+            near(twin.backward(np, grad_a, kept, value), stored.backward(np, grad_a, summed, a), storage, terms=4)
 
 
 def test_a_guarded_update_looks_at_what_is_taken(precision, rng):

@@ -67,6 +67,9 @@ def main(folder: str) -> None:
             (place / name).symlink_to(made)
     suffix = ask(python, "import sysconfig; print(sysconfig.get_config_var('EXT_SUFFIX'))")
     run([*compiler(), "-shared", str(runtime), *linked(work), "-o", str(site / f"{RUNTIME}{suffix}")])
+    for module in (site / "cupy" / "cuda").glob("thrust.*.so"):
+        module.unlink()
+    shutil.copy(IMITATION / "thrust.py", site / "cupy" / "cuda" / "thrust.py")
     print(f"CuPy {CUPY} on the CPU: {python}")
 
 

@@ -82,6 +82,7 @@ def compile_source(
         CUDA C++ with kernels ``extern "C" __global__ void name(...)``.
     options : iterable of str, optional
         Of these, -D, -U, -I (and the long forms NVRTC takes) are for g++; the rest is for real GPUs and ignored.
+        The environment variable CUDA_ON_CPU_FLAGS adds to them: "-mfma -ffp-contract=fast" rounds as NVRTC's code does.
     folder : path, optional
         Where libraries are kept by the hash of what went into them; by default in the folder for temporary files.
     instances : sequence of str, optional
@@ -98,7 +99,7 @@ def compile_source(
         With g++'s message, line numbers being those of the source.
     """
     text = host_source(source, instances)
-    flags = _flags(options)
+    flags = [*_flags(options), *os.environ.get("CUDA_ON_CPU_FLAGS", "").split()]
     digest = hashlib.sha256(b"\0".join([_imitation(), text.encode(), *(flag.encode() for flag in flags)])).hexdigest()
     place = Path(folder) if folder is not None else Path(tempfile.gettempdir()) / f"cuda_on_cpu-{os.getuid()}"
     place.mkdir(parents=True, exist_ok=True)
@@ -197,7 +198,7 @@ def _dim3(size: int | Sequence[int]) -> _Dim3:
 def main(arguments: list[str]) -> int:
     """SOURCE LIBRARY [option ...] [-- instance ...]: compile, and print what each instance is called."""
     if arguments == ["--version"]:
-        print("cuda_on_cpu", _imitation().hex())
+        print("cuda_on_cpu", _imitation().hex(), os.environ.get("CUDA_ON_CPU_FLAGS", ""))
         return 0
     source, library, *rest = arguments
     split = rest.index("--") if "--" in rest else len(rest)

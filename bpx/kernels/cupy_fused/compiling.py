@@ -25,9 +25,20 @@ NULL = np.uintp(0)
 
 
 @cache
-def _kernel(file: str, storage: str, name: str) -> Any:
-    """A kernel, compiled when it is first launched on a device; all of a file are compiled together."""
-    return _module(file, storage).get_function(name)
+def _kernel(file: str, storage: str, name: str, device: int) -> Any:
+    """A kernel for the current device, which has that number.
+
+    It is compiled, with all of its file, and loaded here: not while a graph is captured, which would break it off.
+    """
+    kernel = _module(file, storage).get_function(name)
+    assert kernel.kernel is not None  # loads it
+    return kernel
+
+
+def _device() -> int:
+    import cupy
+
+    return int(cupy.cuda.get_device_id())
 
 
 @cache
@@ -54,7 +65,7 @@ def launch_kernel(kernel: Any, grid: tuple[int, ...], args: tuple[Any, ...]) -> 
 
 def enqueue(file: str, storage: str, name: str, grid: tuple[int, ...], *args: Any) -> None:
     """Launch a kernel of a file now, or note it for the replay; an int is C++'s long long, a float its double."""
-    launch(launch_kernel, _kernel(file, storage, name), grid, args)
+    launch(launch_kernel, _kernel(file, storage, name, _device()), grid, args)
 
 
 @cache
@@ -123,9 +134,9 @@ def number(value: float, dtype: str) -> Any:
     return np.float32(value) if dtype == "float32" else np.float64(value)
 
 
-def blocks(work: int, per_block: int = BLOCK, networks: int = 1, most: int = MANY) -> int:
+def blocks(work: int, per_block: int = BLOCK, networks: int = 1) -> int:
     """How many blocks share each network's work."""
-    return max(1, min(-(-work // per_block), -(-most // networks)))
+    return max(1, min(-(-work // per_block), -(-MANY // networks)))
 
 
 def cover(work: int, per_block: int = BLOCK, networks: int = 1) -> tuple[int, int]:

@@ -59,7 +59,7 @@ def options(storage: str) -> tuple[str, ...]:
     macros = {"BPX_STORAGE": kind.number, "BPX_COMPUTE": STORAGES[kind.compute].number}
     if kind.header:
         macros["BPX_HEADER"] = f"<{kind.header}>"
-    return ("--std=c++17", *(f"-D{name}={value}" for name, value in macros.items()))
+    return ("-std=c++17", *(f"-D{name}={value}" for name, value in macros.items()))
 
 
 @cache

@@ -90,7 +90,7 @@ extern "C" __global__ void adam(
 // of one x of the grid meet; there are at most BLOCK blocks to a network.
 __device__ C largest_of(const C *largest, Index network, Index parts) {
   const C most = over_group<Maximum>(threadIdx.x < parts ? largest[network * parts + threadIdx.x] : C(0), BLOCK);
-  return most > C(0) ? most : most != most ? most : C(1);
+  return most > C(0) ? most : C(1);
 }
 
 extern "C" __global__ void clip_largest(const C *grads, C *largest, Index networks, Index size) {

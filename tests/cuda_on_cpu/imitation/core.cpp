@@ -45,17 +45,37 @@ void memory_info(std::size_t* free, std::size_t* total) {
   *free = *total > used[device()] ? *total - used[device()] : 0;
 }
 
+// Behind each allocation are bytes that nothing may write: who does has left its array.
+constexpr std::size_t unit = 512;
+constexpr char guard = 0x5a;
+
+static cudaError_t check_guard(const char* address, const Allocation& allocation) {
+  for (std::size_t i = allocation.size; i < allocation.rounded + unit; ++i) {
+    if (address[i] == guard) continue;
+    std::fprintf(stderr, "cuda_on_cpu: something wrote %zu bytes behind an allocation of %zu bytes\n",
+                 i - allocation.size, allocation.size);
+    return cudaErrorIllegalAddress;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t check_guards() {
+  for (const auto& [address, allocation] : allocations)
+    if (const cudaError_t status = check_guard(address, allocation)) return status;
+  return cudaSuccess;
+}
+
 cudaError_t allocate(void** result, std::size_t size, int on, cudaMemoryType type) {
   *result = nullptr;
   if (size == 0) return cudaSuccess;
-  constexpr std::size_t unit = 512;
   const std::size_t rounded = (size + unit - 1) / unit * unit;
   const bool counted = type != cudaMemoryTypeHost;
   if (rounded < size || (counted && used[on] + rounded > capacity())) return cudaErrorMemoryAllocation;
-  char* address = static_cast<char*>(std::aligned_alloc(unit, rounded));
+  char* address = static_cast<char*>(std::aligned_alloc(unit, rounded + unit));
   if (!address) return cudaErrorMemoryAllocation;
   if (rounded <= (64u << 20)) std::memset(address, 0xff, rounded);  // NaN, until something is written
-  allocations[address] = {rounded, on, type};
+  std::memset(address + size, guard, rounded + unit - size);
+  allocations[address] = {size, rounded, on, type};
   if (counted) used[on] += rounded, count("allocations");
   *result = address;
   return cudaSuccess;
@@ -65,10 +85,11 @@ cudaError_t release(void* address, bool on_host) {
   if (!address) return cudaSuccess;
   const auto found = allocations.find(static_cast<char*>(address));
   if (found == allocations.end() || (found->second.type == cudaMemoryTypeHost) != on_host) return cudaErrorInvalidValue;
-  if (!on_host) used[found->second.device] -= found->second.size, count("frees");
+  if (!on_host) used[found->second.device] -= found->second.rounded, count("frees");
+  const cudaError_t status = check_guard(found->first, found->second);
   allocations.erase(found);
   std::free(address);
-  return cudaSuccess;
+  return status;
 }
 
 const Allocation* find_allocation(const void* address, std::size_t size) {

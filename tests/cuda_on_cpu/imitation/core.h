@@ -56,7 +56,7 @@ struct Event {
 };
 
 struct Allocation {
-  std::size_t size;
+  std::size_t size, rounded;
   int device;
   cudaMemoryType type;
 };
@@ -82,6 +82,7 @@ cudaError_t wait_for_device();
 cudaError_t allocate(void** result, std::size_t size, int device, cudaMemoryType type);
 cudaError_t release(void* address, bool on_host);
 const Allocation* find_allocation(const void* address, std::size_t size = 1);
+cudaError_t check_guards();  // cudaErrorIllegalAddress where something was written behind an allocation
 void memory_info(std::size_t* free, std::size_t* total);
 
 }  // namespace cuda_on_cpu

@@ -39,6 +39,7 @@ cudaError_t cudaPeekAtLastError() { return cudaSuccess; }
   X(cudaSuccess, "no error") X(cudaErrorInvalidValue, "invalid argument") X(cudaErrorMemoryAllocation, "out of memory") \
   X(cudaErrorInvalidDevice, "invalid device ordinal") X(cudaErrorNotSupported, "operation not supported")             \
   X(cudaErrorInvalidResourceHandle, "invalid resource handle") X(cudaErrorIllegalState, "illegal state")              \
+  X(cudaErrorIllegalAddress, "an illegal memory access was encountered")                                              \
   X(cudaErrorLaunchFailure, "unspecified launch failure") X(cudaErrorUnknown, "unknown error")                        \
   X(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled")                                              \
   X(cudaErrorPeerAccessNotEnabled, "peer access has not been enabled")                                                \

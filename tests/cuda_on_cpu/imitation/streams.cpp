@@ -76,7 +76,8 @@ cudaError_t wait_for(Stream* stream) {
   count("synchronisations");
   if (!stream) return cudaErrorInvalidResourceHandle;
   if (stream->capture) return spoil(stream->capture, cudaErrorStreamCaptureUnsupported);
-  return legacy_meets_captures(stream);
+  const cudaError_t status = legacy_meets_captures(stream);
+  return status ? status : check_guards();
 }
 
 cudaError_t wait_for_device() {
@@ -84,7 +85,7 @@ cudaError_t wait_for_device() {
   cudaError_t status = cudaSuccess;
   for (const auto& capture : captures)
     if (capture->origin->device == device()) status = spoil(capture, cudaErrorStreamCaptureUnsupported);
-  return status;
+  return status ? status : check_guards();
 }
 
 static double now() {

@@ -1,0 +1,153 @@
+"""The twins for CuPy on CuPy's own arrays, on a GPU: compiled by NVRTC, they give what the formulas give on NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import library
+from kernels_on_cpu import dtype_of, narrow, near, wide
+
+from bpx.formulas import dropout, linear, losses, updates
+from bpx.formulas.activations import ACTIVATIONS
+from bpx.formulas.losses import LOSSES, huber, quantile
+from bpx.kernels import cupy_fused
+
+SHAPES = [(7, 5), (64, 1000), (3, 33, 8)]
+
+
+@pytest.fixture
+def gpu():
+    return library("cupy")
+
+
+@pytest.fixture(params=["float32", "float64", "float16", "bfloat16"])
+def stored(request, gpu):
+    if request.param == "bfloat16":
+        cupy = pytest.importorskip("cupy")
+        if int(cupy.__version__.partition(".")[0]) < 14:
+            pytest.skip("CuPy before 14 has no bfloat16")
+    return dtype_of(request.param)
+
+
+def on(gpu, *arrays):
+    """These arrays on the device, as they are."""
+    import cupy
+
+    with gpu.scope():
+        return [cupy.asarray(x) if isinstance(x, np.ndarray) else x for x in arrays]
+
+
+def agree(gpu, actual, expected, terms=4.0):
+    expected = np.asarray(expected)
+    near(np.asarray(gpu.to_host(actual)), expected, expected.dtype.name, terms)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_an_activation_and_its_way_back_are_the_formulas(name, shape, stored, gpu, rng):
+    activation = ACTIVATIONS[name]
+    twin = cupy_fused.activations.twin(activation)
+    z, grad_a = (narrow(rng.normal(scale=2.0, size=shape), stored) for _ in "ab")
+    b = rng.normal(size=(*shape[:-2], 1, shape[-1])).astype(wide(z).dtype)
+    kept, a = twin.after_bias(gpu.xp, *on(gpu, z, b))
+    agree(gpu, a, narrow(activation.value(np, wide(z) + b), stored))
+    if activation.differentiable:
+        got = twin.backward(gpu.xp, *on(gpu, grad_a), kept, a)
+        summed = narrow(wide(z) + b, stored)
+        expected = activation.backward(np, wide(grad_a), wide(summed), wide(gpu.to_host(a)))
+        # 1 - tanh^2 and its like lose digits far from 0, in the formula as in the kernel.
+        agree(gpu, got, narrow(expected, stored), terms=32.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("name", [*LOSSES, "huber(0.3)", "quantiles", "own"])
+def test_a_loss_and_its_gradient_are_the_formulas(name, shape, stored, gpu, rng):
+    def fourth(xp, a, y):
+        return (a - y) ** 4, 4.0 * (a - y) ** 3
+
+    levels = tuple(np.linspace(0.1, 0.9, shape[-1]).tolist())
+    more = {"huber(0.3)": huber(0.3).on_outputs, "quantiles": quantile(levels).on_outputs, "own": fourth}
+    formula = more[name] if name in more else LOSSES[name].on_logits or LOSSES[name].on_outputs
+    output = narrow(rng.normal(size=shape), stored)
+    given = wide(output).dtype
+    target, weight = np.abs(rng.normal(size=shape)).astype(given), rng.random(size=(*shape[:-1], 1)).astype(given)
+    cases = [(target, None), (target, weight)]
+    if name == "cross_entropy":
+        cases.append((rng.integers(0, shape[-1], size=shape[:-1]), None))
+    for y, w in cases:
+        loss, grad = losses.value_and_grad(np, formula, wide(output), y, w)
+        got = cupy_fused.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, y, w))
+        agree(gpu, got[0], loss)
+        agree(gpu, got[1], narrow(grad, stored))
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_rows_sums_and_masks_are_the_formulas(shape, stored, gpu, rng):
+    twins, x = cupy_fused.linear, narrow(rng.normal(size=shape), stored)
+    index = rng.integers(0, shape[-2], size=50)
+    rows = gpu.to_host(twins.gather(gpu.xp, *on(gpu, x, index), axis=-2))
+    np.testing.assert_array_equal(rows.view(np.uint8), np.ascontiguousarray(x[..., index, :]).view(np.uint8))
+    out = np.empty((*shape[:-2], 1, shape[-1]), dtype=wide(x).dtype)
+    agree(gpu, twins.column_sums(gpu.xp, *on(gpu, x, out)), linear.column_sums(np, wide(x), out), terms=8.0)
+    agree(gpu, twins.times(gpu.xp, *on(gpu, x, x)), narrow(wide(x) * wide(x), stored))
+    for seeds in (np.asarray(3), np.asarray([[3], [2**32 - 1]])):
+        more = 2**32 - 7, 2**34 + 5, 2
+        mask = dropout.dropout_mask(np, shape[-2:], 0.3, seeds, *more, stored, 11).astype(stored)
+        drawn = cupy_fused.dropout.dropout_mask(gpu.xp, shape[-2:], 0.3, *on(gpu, seeds), *more, stored, 11)
+        np.testing.assert_array_equal(gpu.to_host(drawn).view(np.uint8), mask.view(np.uint8))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(3000,), (3, 700)])
+def test_updates_and_penalties_are_the_formulas(shape, dtype, gpu, rng):
+    vectors = [np.square(rng.normal(size=shape)).astype(dtype) for _ in range(4)]
+    step, rate = np.asarray(3.0), np.asarray(0.01)
+    cases = {
+        "gradient_descent": (2, [0.01], [rate]),
+        "momentum": (3, [0.01, 0.9, True], [rate, 0.9, True]),
+        "rmsprop": (3, [0.01, 0.9, 1e-6], [rate, 0.9, 1e-6]),
+        "adagrad": (3, [0.01, 1e-6], [rate, 1e-6]),
+        "adam": (4, [3, 0.01, 0.9, 0.999, 1e-8, False, 0.1], [step, rate, 0.9, 0.999, 1e-8, False, 0.1]),
+        "clip_by_global_norm": (1, [0.7], [0.7]),
+    }
+    for name, (count, numbers, given) in cases.items():
+        expected = [x.copy() for x in vectors[:count]]
+        mine = on(gpu, *(x.copy() for x in vectors[:count]))
+        changed = getattr(updates, name)(np, *expected, *numbers)
+        expected[-1][...] = changed[0] if isinstance(changed, tuple) else changed
+        assert getattr(cupy_fused.updates, name)(gpu.xp, *mine, *on(gpu, *given)) is not NotImplemented
+        for got, wanted in zip(mine, expected, strict=True):
+            agree(gpu, got, wanted, terms=8.0)
+    loss, lead = np.zeros(shape[:-1], dtype=dtype), shape[:-1]
+    value, grads = linear.add_penalty(np, loss, vectors[0], vectors[1], vectors[2], 7, vectors[3].copy())
+    got = cupy_fused.linear.add_penalty(gpu.xp, *on(gpu, loss, vectors[0], vectors[1], vectors[2], 7, vectors[3]))
+    agree(gpu, got[0], value)
+    agree(gpu, got[1], grads)
+    total, one = np.ones(lead), np.asarray(2.5, dtype=dtype)
+    agree(gpu, cupy_fused.linear.accumulate(gpu.xp, *on(gpu, total, one, 2)), linear.accumulate(np, total, one, 2))
+
+
+def test_two_runs_are_bitwise_equal(stored, gpu, rng):
+    output, labels = narrow(rng.normal(size=(4096, 300)), stored), rng.integers(0, 300, size=4096)
+    formula = LOSSES["cross_entropy"].on_logits
+    runs = []
+    for _ in range(2):
+        loss, grad = cupy_fused.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, labels, None))
+        sums = cupy_fused.linear.column_sums(gpu.xp, grad, *on(gpu, np.empty((1, 300), dtype=wide(output).dtype)))
+        runs.append([gpu.to_host(x).tobytes() for x in (loss, grad, sums)])
+    assert runs[0] == runs[1]
+
+
+def test_the_scale_of_a_loss_follows_its_gradients(gpu, rng):
+    twins, grads = cupy_fused.precision, rng.normal(size=(3, 5000)).astype(np.float32)
+    grads[1, 4999] = np.inf
+    scale, good, number = (np.full(3, x, dtype=np.float32) for x in (1024.0, 1999.0, 5.0))
+    back, finite, taken = twins.unscale(gpu.xp, *on(gpu, grads, scale))
+    np.testing.assert_array_equal(gpu.to_host(back), grads / 1024.0)
+    np.testing.assert_array_equal(gpu.to_host(finite), [True, False, True])
+    after = twins.adjust(gpu.xp, *on(gpu, scale, good, number), finite, taken)
+    np.testing.assert_array_equal(gpu.to_host(after[0]), [2048.0, 512.0, 2048.0])
+    np.testing.assert_array_equal(gpu.to_host(after[1]), [0.0, 0.0, 0.0])
+    np.testing.assert_array_equal(gpu.to_host(after[2]), [6.0, 5.0, 6.0])
+    halves = twins.narrow(gpu.xp, back, np.float16)
+    np.testing.assert_array_equal(gpu.to_host(halves), narrow(grads / 1024.0, np.float16))
