@@ -91,6 +91,7 @@ def test_threads_that_wait_for_each_other_in_vain_are_an_error_and_the_next_laun
 def test_shuffles_bring_the_value_of_the_lane_that_is_meant() -> None:
     out, lane = np.empty((64, 6), dtype=np.int32), np.tile(np.arange(32), 2)
     launch(compiled(), "shuffles", 1, 64, [out])
+    down, up = np.where(lane < 30, lane + 2, lane), np.where(lane > 1, lane - 2, lane)
     in_eight = np.where(lane % 8 < 6, lane + 2, lane)
     sources = [
         0 * lane + 3,
