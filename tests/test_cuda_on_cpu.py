@@ -40,6 +40,16 @@ extern "C" __global__ void turn_without_barrier(float* x) {
   kept[threadIdx.x] = x[threadIdx.x];
   x[threadIdx.x] = kept[blockDim.x - 1 - threadIdx.x];
 }
+extern "C" __global__ void shuffles(int* out) {
+  const int lane = threadIdx.x % 32, mine = 100 * (threadIdx.x / 32) + lane;
+  int* row = out + 6 * threadIdx.x;
+  row[0] = __shfl_sync(~0u, mine, 3);
+  row[1] = __shfl_xor_sync(~0u, mine, 5);
+  row[2] = __shfl_down_sync(~0u, mine, 2);
+  row[3] = __shfl_up_sync(~0u, mine, 2);
+  row[4] = __shfl_down_sync(~0u, mine, 2, 8);
+  row[5] = lane < 16 ? __shfl_xor_sync(0xffffu, mine, 1) : -1;
+}
 extern "C" __global__ void stuck() { if (threadIdx.x < 8) __syncthreads(); else __syncwarp(); }
 extern "C" __global__ void votes(unsigned int* out) { out[threadIdx.x] = __ballot_sync(~0u, threadIdx.x % 3 == 0); }
 extern "C" __global__ void products(unsigned int* low, unsigned long long* high) {
@@ -76,6 +86,23 @@ def test_threads_that_wait_for_each_other_in_vain_are_an_error_and_the_next_laun
     with pytest.raises(ValueError, match="a block is stuck"):
         launch(compiled(), "stuck", 1, 32, [])
     test_dynamic_shared_memory_turns_a_row_around_and_shows_a_missing_barrier()
+
+
+def test_shuffles_bring_the_value_of_the_lane_that_is_meant() -> None:
+    out, lane = np.empty((64, 6), dtype=np.int32), np.tile(np.arange(32), 2)
+    launch(compiled(), "shuffles", 1, 64, [out])
+    down, up = np.where(lane < 30, lane + 2, lane), np.where(lane > 1, lane - 2, lane)
+    in_eight = np.where(lane % 8 < 6, lane + 2, lane)
+    sources = [
+        0 * lane + 3,
+        lane ^ 5,
+        np.where(lane < 30, lane + 2, lane),
+        np.where(lane > 1, lane - 2, lane),
+        in_eight,
+    ]
+    warp = 100 * (np.arange(64) // 32)
+    np.testing.assert_array_equal(out[:, :5], np.stack([source + warp for source in sources], axis=1))
+    np.testing.assert_array_equal(out[:, 5], np.where(lane < 16, (lane ^ 1) + warp, -1))
 
 
 def test_votes_and_high_words_of_products() -> None:
