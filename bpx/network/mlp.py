@@ -227,11 +227,12 @@ class MLP:
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
         """The objective and the batch, everything checked before anything is computed."""
         chosen = losses.get(loss)
-        objective = Objective(self, chosen, l2)
-        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
-        n = x.shape[0]
-        t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
-        w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
+        with self.backend.scope():
+            objective = Objective(self, chosen, l2)
+            x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
+            n = x.shape[0]
+            t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+            w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters
