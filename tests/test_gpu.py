@@ -5,12 +5,14 @@ These run wherever CuPy works: on a GPU, or on the imitation of CUDA in `tests/c
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import library
+from cuda_on_cpu import counting
 
 import bpx
 from bpx.formulas.activations import Activation
@@ -231,3 +233,152 @@ def test_another_device_is_used_where_it_is_asked_for() -> None:
     assert net(blobs()[0]).device.id == 1
     with pytest.raises(bpx.DeviceMismatchError, match=r"net\.to"):
         net(cupy.asarray(blobs()[0]))
+
+
+def counted(batch_size: int, epochs: int, **options: Any) -> Counter[str]:
+    """What the imitation of CUDA counts of that many epochs more than of the first three."""
+    short, long = (
+        counted_fit(lambda n=n: trained("cupy", epochs=n, batch_size=batch_size, **options)) for n in (3, 3 + epochs)
+    )
+    return long - short
+
+
+def counted_fit(work: Callable[[], Any]) -> Counter[str]:
+    """What it counts of `work`."""
+    with counting.counted() as seen:
+        work()
+    return seen
+
+
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.25}, {"stack": 3}, {"precision": "float16"}], ids=str)
+def test_a_step_is_one_launch(options: dict[str, Any]) -> None:
+    """Five epochs of 100 steps launch 450 graphs more than five of 10, and nothing else more often."""
+    if not counting.imitated():
+        pytest.skip("launches are counted by the imitation of CUDA: a GPU does not apply")
+    dtype = {"dtype": "float32"} if "precision" in options else {}
+    few, many = (counted(size, 5, **dtype, **options) for size in (10, 1))
+    assert (few["graph.launched"], many["graph.launched"]) == (50, 500)
+    for name in ("kernel.launched", "product.launched", "memset.launched"):
+        assert few[name] == many[name], name
+    for name in ("copy_to_device.launched", "copy_to_host.launched", "copy_on_device.launched", "allocations"):
+        assert few[name] == many[name], name
+
+
+PRECISIONS = [("tf32", 1e-2), ("float16", 2e-2), ("bfloat16", 1e-1)]
+
+
+@pytest.mark.parametrize(("precision", "bound"), PRECISIONS)
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.25}, {"stack": 2}, {"hidden": "gelu"}], ids=str)
+def test_a_lower_precision_is_captured_and_near_true_float32(
+    monkeypatch, steps: Any, options: dict[str, Any], precision: str, bound: float
+) -> None:
+    graphs: list[Any] = []
+    whole = steps.Graph.__init__
+    monkeypatch.setattr(steps.Graph, "__init__", lambda graph, replay: graphs.append(graph) or whole(graph, replay))
+    net, lower = trained("cupy", "float32", precision=precision, **options)
+    assert [graph._launch is not None for graph in graphs] == [True]
+    assert net.flat.dtype == np.float32
+    _, true = trained("cupy", "float32", **options)
+    assert np.max(np.abs(np.subtract(lower.loss, true.loss))) <= bound
+    assert not np.array_equal(lower.loss, true.loss) or precision == "tf32"
+
+
+@pytest.mark.parametrize(("precision", "bound"), PRECISIONS[1:])
+def test_kernels_of_16_bits_give_the_formulas_numbers(monkeypatch, precision: str, bound: float) -> None:
+    _, fused = trained("cupy", "float32", precision=precision)
+    monkeypatch.setenv("BPX_KERNELS", "reference")
+    _, formulas = trained("cupy", "float32", precision=precision)
+    _, numpys = trained("numpy", "float32", precision=precision)
+    assert np.max(np.abs(np.subtract(fused.loss, formulas.loss))) <= bound / 4
+    assert np.max(np.abs(np.subtract(formulas.loss, numpys.loss))) <= bound / 4
+
+
+@pytest.mark.parametrize(("precision", "expected"), [(None, False), ("tf32", True)])
+def test_tf32_is_used_where_it_is_asked_for_and_the_process_gets_its_setting_back(
+    monkeypatch, precision: str | None, expected: bool
+) -> None:
+    from cupy._core import _routines_linalg as linalg
+
+    from bpx.kernels.cupy_fused import products
+
+    seen: set[bool] = set()
+    whole = products._multiply
+
+    def multiply(a: Any, b: Any, out: Any, tf32: bool) -> None:
+        seen.add(tf32)
+        whole(a, b, out, tf32)
+
+    monkeypatch.setattr(products, "_multiply", multiply)
+    before = linalg.get_compute_type(np.float32)
+    for process in (linalg.COMPUTE_TYPE_DEFAULT, linalg.COMPUTE_TYPE_TF32):
+        linalg.set_compute_type(np.float32, process)
+        try:
+            seen.clear()
+            trained("cupy", "float32", precision=precision, epochs=2)
+            assert seen == {expected}
+            assert linalg.get_compute_type(np.float32) == process
+        finally:
+            linalg.set_compute_type(np.float32, before)
+
+
+@pytest.fixture
+def small_pool() -> Any:
+    """CuPy's pool, which lets a test set what it may hold; the pool is emptied before and after."""
+    pool = cupy.get_default_memory_pool()
+    bpx.free_memory()
+    yield pool
+    pool.set_limit(size=0)
+    bpx.free_memory()
+
+
+@pytest.mark.parametrize("kernels", ["auto", "reference"])
+def test_out_of_memory_in_a_step_leaves_the_parameters_and_says_what_to_do(
+    monkeypatch, small_pool: Any, kernels: str
+) -> None:
+    monkeypatch.setenv("BPX_KERNELS", kernels)
+    X, y = blobs(4000, 64)
+    net = bpx.MLP([64, 512, 512, 4], backend="cupy")
+    bpx.fit(net, X, y, epochs=1, batch_size=100)
+    before = cupy.asnumpy(net.flat)
+    small_pool.set_limit(size=small_pool.used_bytes() + 12 * 2**20)
+    with pytest.raises(
+        MemoryError, match=r"a batch of 4000 rows x 64 features needs about .* free.*batch_size="
+    ) as caught:
+        bpx.fit(net, X, y, epochs=1, batch_size=None)
+    assert "free_memory" in str(caught.value)
+    assert np.array_equal(cupy.asnumpy(net.flat), before)
+    small_pool.set_limit(size=0)
+    assert bpx.fit(net, X, y, epochs=1, batch_size=100).steps == 40
+
+
+def test_predict_halves_its_chunk_and_goes_on(small_pool: Any, caplog) -> None:
+    X, _ = blobs(20_000, 64)
+    net = bpx.MLP([64, 256, 4], backend="cupy", dtype="float64")
+    expected = cupy.asnumpy(net(X))
+    bpx.free_memory()
+    device = cupy.asarray(X)
+    small_pool.set_limit(size=small_pool.used_bytes() + 4 * 2**20)
+    with caplog.at_level("INFO", logger="bpx"):
+        answer = cupy.asnumpy(net(device))
+    assert np.max(np.abs(answer - expected)) <= 1e-12
+    assert sum("half" in record.message for record in caplog.records) == 1
+
+
+def test_free_memory_gives_back_what_the_pool_holds(small_pool: Any) -> None:
+    kept = cupy.ones(2**20)
+    cupy.ones(2**22)
+    given_back = bpx.free_memory()
+    assert given_back >= 2**25
+    assert small_pool.used_bytes() >= kept.nbytes
+    assert small_pool.free_bytes() == 0
+
+
+def test_estimators_give_cupy_arrays_for_cupy_arrays() -> None:
+    X, y = blobs()
+    host = bpx.MLPClassifier((16,), random_state=0, max_iter=10, backend="cupy").fit(X, y)
+    device = bpx.MLPClassifier((16,), random_state=0, max_iter=10, backend="cupy").fit(cupy.asarray(X), cupy.asarray(y))
+    assert isinstance(host.predict_proba(X), np.ndarray)
+    answer = device.predict_proba(cupy.asarray(X))
+    assert isinstance(answer, cupy.ndarray)
+    assert np.array_equal(cupy.asnumpy(answer), host.predict_proba(X))
+    assert isinstance(device.predict(cupy.asarray(X)), cupy.ndarray)

@@ -66,3 +66,5 @@ CUDA_ON_CPU_FUNCTION __half __ushort_as_half(unsigned short x) { return cuda_on_
 CUDA_ON_CPU_FUNCTION __nv_bfloat16 __ushort_as_bfloat16(unsigned short x) { return cuda_on_cpu_bits<__nv_bfloat16>(x); }
 CUDA_ON_CPU_FUNCTION bool __hisnan(__half x) { return std::isnan(float(x)); }
 CUDA_ON_CPU_FUNCTION bool __hisnan(__nv_bfloat16 x) { return std::isnan(float(x)); }
+CUDA_ON_CPU_FUNCTION int __hisinf(__half x) { return std::isinf(float(x)) ? (float(x) < 0 ? -1 : 1) : 0; }
+CUDA_ON_CPU_FUNCTION int __hisinf(__nv_bfloat16 x) { return std::isinf(float(x)) ? (float(x) < 0 ? -1 : 1) : 0; }
