@@ -2,7 +2,8 @@
 
 A formula's module is the whole truth about it; a kernel says only how it is done faster. On NumPy there are two kinds:
 `numpy_in_place` needs NumPy alone and writes into arrays that are there; `numpy_fused` does several steps in one pass,
-compiled by Numba where it is installed. On CuPy, `cupy_fused` has CUDA kernels. `recording` turns a step made of kernels into the list of their calls.
+compiled by Numba where it is installed. On CuPy, `cupy_fused` has kernels in CUDA C++. `recording` turns a step made of
+kernels into the list of their calls.
 
 Fused kernels are single-threaded, because a second pool of threads would fight with that of the matrix products. They
 are compiled at the first training that needs them, once for each dtype (some seconds in all), and kept on disk; later
