@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from importlib import resources
 
 import pytest
 from nvrtc import compiled, need_nvrtc
+from test_architecture import fresh_process
 
 from bpx.formulas import dropout, linear, losses, updates
 from bpx.kernels import cupy_fused, numpy_in_place
@@ -75,9 +77,14 @@ def test_no_source_uses_what_the_imitation_of_cuda_could_not_check():
     assert not any("fast" in option for storage in sources.STORAGES for option in sources.options(storage))
 
 
-def test_twins_have_the_formulas_names_and_begin_with_their_arguments():
-    import inspect
+def test_sources_and_twins_are_there_without_cupy():
+    script = (
+        "import sys; sys.modules['cupy'] = None; from bpx.kernels import cupy_fused; print(len(cupy_fused.__all__))"
+    )
+    assert fresh_process(script).strip() == "6"
 
+
+def test_twins_have_the_formulas_names_and_begin_with_their_arguments():
     for name, module in {"dropout": dropout, "linear": linear, "losses": losses, "updates": updates}.items():
         room = getattr(cupy_fused, name)
         assert set(room.__all__) == set(getattr(numpy_in_place, name).__all__)

@@ -7,10 +7,13 @@ import pytest
 from conftest import library
 from kernels_on_cpu import dtype_of, narrow, near, wide
 
+import bpx
 from bpx.formulas import dropout, linear, losses, updates
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.losses import LOSSES, huber, quantile
 from bpx.kernels import cupy_fused
+from bpx.kernels.select import Twins
+from bpx.network.objective import DropoutKey, Objective
 
 SHAPES = [(7, 5), (64, 1000), (3, 33, 8)]
 
@@ -151,3 +154,45 @@ def test_the_scale_of_a_loss_follows_its_gradients(gpu, rng):
     np.testing.assert_array_equal(gpu.to_host(after[2]), [6.0, 5.0, 6.0])
     halves = twins.narrow(gpu.xp, back, np.float16)
     np.testing.assert_array_equal(gpu.to_host(halves), narrow(grads / 1024.0, np.float16))
+
+
+NETWORKS = {
+    "one layer": {"sizes": [6, 3], "output": "softmax"},
+    "deep": {"sizes": [6, 33, 8, 3], "output": "softmax", "hidden": "gelu"},
+    "dropout": {"sizes": [6, 20, 3], "output": "identity", "hidden": "relu", "dropout": 0.3},
+    "stack": {"sizes": [6, 20, 3], "output": "sigmoid", "hidden": "tanh", "stack": 4, "dropout": 0.2},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_networks_loss_and_gradient_are_numpys(name, dtype, gpu, rng):
+    given = dict(NETWORKS[name])
+    sizes, stack = given.pop("sizes"), given.get("stack")
+    loss = {"softmax": "cross_entropy", "sigmoid": "binary_cross_entropy"}.get(given["output"], "squared_error")
+    X = rng.normal(size=(40, 6)).astype(dtype)
+    y = rng.integers(0, 3, size=40) if loss == "cross_entropy" else rng.integers(0, 2, size=(40, 3)).astype(dtype)
+    results = []
+    for backend in (bpx.get_backend("numpy"), gpu):
+        net = bpx.MLP(sizes, dtype=dtype, seed=1 if stack is None else list(range(stack)), backend=backend, **given)
+        objective = Objective(net, LOSSES[loss], l2=0.1, l1=0.01, per_batch=True)
+        if backend is gpu:
+            objective.use(OnlyKernels(cupy_fused))
+        key = DropoutKey(5, 9) if "dropout" in given else None
+        with backend.scope():
+            arrays = [backend.xp.asarray(x) for x in (X, y)]
+            results.append([backend.to_host(x) for x in objective.value_and_grad(*arrays, None, key)])
+    for actual, expected in zip(*reversed(results), strict=True):
+        near(np.asarray(actual), np.asarray(expected), dtype, terms=8.0)
+
+
+class OnlyKernels(Twins):
+    """Twins for which there is no way back to the formulas: what they refuse fails."""
+
+    def _first_that_can(self, kernels, formula):
+        def call(*args, **kwargs):
+            result = kernels[0](*args, **kwargs)
+            assert result is not NotImplemented, formula
+            return result
+
+        return call
