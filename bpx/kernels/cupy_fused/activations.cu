@@ -1,8 +1,8 @@
 // Bias and activation in one pass, and the way back: see bpx/formulas/activations.py, whose names these have.
 //
-// `forward` writes a = f(z + b), and z + b into z where z is another array than a. `backward` writes grad_a * f'(z), over
-// grad_a where asked. z, a and gradients are (networks, n, k) in one piece, size = n * k; b is (k,) for each network,
-// b_stride numbers after the last's, or null.
+// `forward` writes a = f(z + b), and z + b into z where z is another array than a. `backward` writes grad_a * f'(z),
+// over grad_a where asked. z, a and gradients are (networks, n, k) in one piece, size = n * k; b is (k,) for each
+// network, b_stride numbers after the last's, or null.
 
 #define FORWARD S *z, S *a, const C *b, Index networks, Index size, Index k, Index b_stride, C parameter
 #define FORWARD_ARGS z, a, b, networks, size, k, b_stride, parameter

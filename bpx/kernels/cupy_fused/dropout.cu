@@ -5,7 +5,8 @@ struct Words {
   unsigned int of[4];
 };
 
-__device__ inline Words philox(unsigned int c0, unsigned int c1, unsigned int c2, unsigned int c3, unsigned int k0, unsigned int k1) {
+__device__ inline Words philox(unsigned int c0, unsigned int c1, unsigned int c2, unsigned int c3, unsigned int k0,
+                               unsigned int k1) {
   for (int round = 0; round < 10; ++round) {
     const unsigned int high_0 = __umulhi(0xD2511F53u, c0), low_0 = 0xD2511F53u * c0;
     const unsigned int high_1 = __umulhi(0xCD9E8D57u, c2), low_1 = 0xCD9E8D57u * c2;
@@ -17,9 +18,9 @@ __device__ inline Words philox(unsigned int c0, unsigned int c1, unsigned int c2
 
 // mask[network, e] is `kept` where word (start + e) % 4 of call (start + e) / 4 is not below the threshold, else 0. The
 // step is read from the device where `step_now` is not null.
-extern "C" __global__ void dropout_mask(
-    S *mask, const Index *seeds, unsigned int run, const Index *step_now, Index step_number, unsigned int layer,
-    Index start, unsigned int threshold, C kept, Index networks, Index size) {
+extern "C" __global__ void dropout_mask(S *mask, const Index *seeds, unsigned int run, const Index *step_now,
+                                        Index step_number, unsigned int layer, Index start, unsigned int threshold,
+                                        C kept, Index networks, Index size) {
   typedef Pack<S, 4> Numbers;
   const Index step = step_now == nullptr ? step_number : *step_now;
   const Index block = start / 4, skipped = start % 4, calls = (skipped + size + 3) / 4;
@@ -27,9 +28,8 @@ extern "C" __global__ void dropout_mask(
   const S none = S(C(0)), one = S(kept);
   for (Index network = blockIdx.y; network < networks; network += gridDim.y)
     for (Index call = Index(blockIdx.x) * BLOCK + threadIdx.x; call < calls; call += Index(gridDim.x) * BLOCK) {
-      const Words words = philox(
-          (unsigned int)(block + call), (unsigned int)step, layer, (unsigned int)(step >> 32),
-          (unsigned int)seeds[network], run);
+      const Words words = philox((unsigned int)(block + call), (unsigned int)step, layer, (unsigned int)(step >> 32),
+                                 (unsigned int)seeds[network], run);
       S *const my_mask = mask + network * size;
       const Index first = 4 * call - skipped;
       if (together) {

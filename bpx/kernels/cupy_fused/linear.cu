@@ -1,9 +1,10 @@
 // Products element by element, sums and penalties: see bpx/formulas/linear.py.
 
-// out = a * mask, of `size` numbers for each network; one of both may be the same for all (its stride is 0). `out` may be
-// either.
+// out = a * mask, of `size` numbers for each network; one of both may be the same for all (its stride is 0). `out` may
+// be either.
 template <int count>
-__device__ void times_packs(S *out, const S *a, const S *mask, Index networks, Index size, Index a_stride, Index mask_stride) {
+__device__ void times_packs(S *out, const S *a, const S *mask, Index networks, Index size, Index a_stride,
+                            Index mask_stride) {
   typedef Pack<S, count> Numbers;
   const Index stride = Index(gridDim.x) * BLOCK;
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
@@ -19,25 +20,24 @@ __device__ void times_packs(S *out, const S *a, const S *mask, Index networks, I
   }
 }
 
-extern "C" __global__ void times(
-    S *out, const S *a, const S *mask, Index networks, Index size, Index a_stride, Index mask_stride) {
+extern "C" __global__ void times(S *out, const S *a, const S *mask, Index networks, Index size, Index a_stride,
+                                 Index mask_stride) {
   constexpr int count = 16 / sizeof(S);
   if (size % count == 0 && is_aligned(out) && is_aligned(a) && is_aligned(mask))
     times_packs<count>(out, a, mask, networks, size, a_stride, mask_stride);
-  else
-    times_packs<1>(out, a, mask, networks, size, a_stride, mask_stride);
+  else times_packs<1>(out, a, mask, networks, size, a_stride, mask_stride);
 }
 
 // out = a * factor, one factor for each network, or for all (factor_stride 0).
-extern "C" __global__ void scale(
-    S *out, const S *a, const C *factor, Index networks, Index size, Index a_stride, Index factor_stride) {
+extern "C" __global__ void scale(S *out, const S *a, const C *factor, Index networks, Index size, Index a_stride,
+                                 Index factor_stride) {
   for (Index network = blockIdx.y; network < networks; network += gridDim.y)
     for (Index i = Index(blockIdx.x) * BLOCK + threadIdx.x; i < size; i += Index(gridDim.x) * BLOCK)
       out[network * size + i] = S(C(a[network * a_stride + i]) * factor[network * factor_stride]);
 }
 
-// out[network, y, j] = the sum over this block's rows of x[network, i, j]. Blocks are tiles of WARP columns; grid.y parts
-// of the rows come one after the other, so that what they give can be summed in the same way.
+// out[network, y, j] = the sum over this block's rows of x[network, i, j]. Blocks are tiles of WARP columns; grid.y
+// parts of the rows come one after the other, so that what they give can be summed in the same way.
 template <class T>
 __device__ void sum_columns(C *out, const T *x, Index networks, Index n, Index k, Index out_stride) {
   constexpr int at_once = BLOCK / WARP;
@@ -64,7 +64,8 @@ __device__ void sum_columns(C *out, const T *x, Index networks, Index n, Index k
 extern "C" __global__ void column_sums(C *out, const S *x, Index networks, Index n, Index k, Index out_stride) {
   sum_columns(out, x, networks, n, k, out_stride);
 }
-extern "C" __global__ void column_sums_of_parts(C *out, const C *x, Index networks, Index n, Index k, Index out_stride) {
+extern "C" __global__ void column_sums_of_parts(C *out, const C *x, Index networks, Index n, Index k,
+                                                Index out_stride) {
   sum_columns(out, x, networks, n, k, out_stride);
 }
 
@@ -79,17 +80,17 @@ extern "C" __global__ void weight_sum(C *out, const C *weight, Index networks, I
 }
 
 // total += value * weight, where the weight is a number if it is no array; strides are 0 or 1.
-extern "C" __global__ void accumulate(
-    double *total, const C *value, const C *weight, Index weight_stride, double number, Index networks, Index value_stride) {
+extern "C" __global__ void accumulate(double *total, const C *value, const C *weight, Index weight_stride,
+                                      double number, Index networks, Index value_stride) {
   for (Index i = Index(blockIdx.x) * BLOCK + threadIdx.x; i < networks; i += Index(gridDim.x) * BLOCK)
     total[i] += double(value[i * value_stride]) * (weight == nullptr ? number : double(weight[i * weight_stride]));
 }
 
 // grads += (l2 W + l1 sign W) / samples; sums[network, x] = the sum over this block of (l2/2 W^2 + l1 |W|) / samples.
 // Strengths are null where there are none, and one for all networks where their stride is 0; so with samples.
-extern "C" __global__ void add_penalty(
-    C *grads, double *sums, const C *flat, const C *l2, Index l2_stride, const C *l1, Index l1_stride, const C *samples,
-    Index samples_stride, double number, Index networks, Index size) {
+extern "C" __global__ void add_penalty(C *grads, double *sums, const C *flat, const C *l2, Index l2_stride, const C *l1,
+                                       Index l1_stride, const C *samples, Index samples_stride, double number,
+                                       Index networks, Index size) {
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     C share = C(1.0 / number);
     if (samples != nullptr) {

@@ -1,18 +1,18 @@
 // Loss and gradient in one pass: see bpx/formulas/losses.py, whose names these have.
 //
 // Outputs and gradients are (networks, n, k); targets are (n, k) of C, or labels (n,), target_stride numbers after the
-// last network's (0 where all share them); weights are (n,), and `totals` has their sums. A group of `lanes` threads has
-// a row. Block x of a network sums its rows' losses into sums[network, x], which `finish` puts together; where there is one
-// block, that is the loss. The gradient is
-// multiplied by `scale`, one number for each network, where it is not null.
+// last network's (0 where all share them); weights are (n,), and `totals` has their sums. A group of `lanes` threads
+// has a row. Block x of a network sums its rows' losses into sums[network, x], which `finish` puts together; where
+// there is one block, that is the loss. The gradient is multiplied by `scale`, one number for each network, where it is
+// not null.
 
 #define LOSS \
-  const S *output, S *grad, C *loss, double *sums, const void *target, Index target_stride, const C *weight, Index weight_stride, \
-  const C *totals, Index totals_stride, const C *scale, Index networks, Index n, Index k, \
-  int lanes, C cap, C parameter, const C *levels
+  const S *output, S *grad, C *loss, double *sums, const void *target, Index target_stride, const C *weight, \
+      Index weight_stride, const C *totals, Index totals_stride, const C *scale, Index networks, Index n, Index k, \
+      int lanes, C cap, C parameter, const C *levels
 #define LOSS_ARGS \
-  output, grad, loss, sums, target, target_stride, weight, weight_stride, totals, totals_stride, scale, networks, \
-  n, k, lanes, cap, parameter, levels
+  output, grad, loss, sums, target, target_stride, weight, weight_stride, totals, totals_stride, scale, networks, n, \
+      k, lanes, cap, parameter, levels
 
 // What an output should have been.
 struct Rows {
@@ -23,7 +23,8 @@ struct Rows {
 };
 struct Labels {
   Index label;
-  __device__ Labels(const void *target, Index first, Index i, Index) : label(static_cast<const Index *>(target)[first + i]) {}
+  __device__ Labels(const void *target, Index first, Index i, Index)
+      : label(static_cast<const Index *>(target)[first + i]) {}
   __device__ C at(Index column) const { return column == label ? C(1) : C(0); }
 };
 
@@ -64,9 +65,7 @@ struct BinaryCrossEntropyWithSigmoid {
   }
 };
 struct CrossEntropy {
-  static __device__ Both of(C a, C y, C) {
-    return {-y * held_log(a), -y / math::maximum(a, Limits::smallest_normal)};
-  }
+  static __device__ Both of(C a, C y, C) { return {-y * held_log(a), -y / math::maximum(a, Limits::smallest_normal)}; }
 };
 struct Poisson {
   static __device__ Both of(C a, C y, C) {
@@ -93,7 +92,9 @@ struct Elementwise {
   __device__ Elementwise(C parameter, const C *levels) : parameter(parameter), levels(levels) {}
   template <class Target>
   __device__ void look_at(const S *, const Target &, Index, int, int) {}
-  __device__ Both of(C a, C y, Index column) const { return Loss::of(a, y, levels == nullptr ? parameter : levels[column]); }
+  __device__ Both of(C a, C y, Index column) const {
+    return Loss::of(a, y, levels == nullptr ? parameter : levels[column]);
+  }
 };
 
 // -y (z - max z - log sum exp(z - max z)); softmax(z) sum(y) - y.
@@ -161,8 +162,12 @@ extern "C" __global__ void binary_cross_entropy_with_sigmoid(LOSS) {
   value_and_grad<Elementwise<BinaryCrossEntropyWithSigmoid>, Rows>(LOSS_ARGS);
 }
 extern "C" __global__ void cross_entropy(LOSS) { value_and_grad<Elementwise<CrossEntropy>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void cross_entropy_of_labels(LOSS) { value_and_grad<Elementwise<CrossEntropy>, Labels>(LOSS_ARGS); }
-extern "C" __global__ void cross_entropy_with_softmax(LOSS) { value_and_grad<CrossEntropyWithSoftmax, Rows>(LOSS_ARGS); }
+extern "C" __global__ void cross_entropy_of_labels(LOSS) {
+  value_and_grad<Elementwise<CrossEntropy>, Labels>(LOSS_ARGS);
+}
+extern "C" __global__ void cross_entropy_with_softmax(LOSS) {
+  value_and_grad<CrossEntropyWithSoftmax, Rows>(LOSS_ARGS);
+}
 extern "C" __global__ void cross_entropy_with_softmax_of_labels(LOSS) {
   value_and_grad<CrossEntropyWithSoftmax, Labels>(LOSS_ARGS);
 }

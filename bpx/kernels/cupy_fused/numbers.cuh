@@ -39,15 +39,23 @@ __device__ inline double abs(double x) { return ::fabs(x); }
 
 // As the array API has them: a NaN on either side is the result.
 template <class T>
-__device__ inline T maximum(T x, T y) { return x > y || x != x ? x : y; }
+__device__ inline T maximum(T x, T y) {
+  return x > y || x != x ? x : y;
+}
 template <class T>
-__device__ inline T minimum(T x, T y) { return x < y || x != x ? x : y; }
+__device__ inline T minimum(T x, T y) {
+  return x < y || x != x ? x : y;
+}
 __device__ inline C infinity() { return C(__longlong_as_double(0x7ff0000000000000ll)); }
 // 0 and NaN as they are.
 template <class T>
-__device__ inline T sign(T x) { return x > T(0) ? T(1) : x < T(0) ? T(-1) : x; }
+__device__ inline T sign(T x) {
+  return x > T(0) ? T(1) : x < T(0) ? T(-1) : x;
+}
 template <class T>
-__device__ inline bool finite(T x) { return x - x == T(0); }
+__device__ inline bool finite(T x) {
+  return x - x == T(0);
+}
 
 __device__ inline C sigmoid(C z) { return C(1) / (C(1) + exp(minimum(-z, Limits::largest_exponent - C(1)))); }
 // exp(z), continued as its tangent beyond 0.8 of the largest exponent.
@@ -71,15 +79,21 @@ struct alignas(sizeof(T) * COUNT) Pack {
   T of[COUNT];
 };
 template <class T>
-__device__ inline bool is_aligned(const T* p) { return reinterpret_cast<unsigned long long>(p) % 16 == 0; }
+__device__ inline bool is_aligned(const T *p) {
+  return reinterpret_cast<unsigned long long>(p) % 16 == 0;
+}
 
 struct Sum {
   template <class T>
-  static __device__ inline T of(T x, T y) { return x + y; }
+  static __device__ inline T of(T x, T y) {
+    return x + y;
+  }
 };
 struct Maximum {
   template <class T>
-  static __device__ inline T of(T x, T y) { return math::maximum(x, y); }
+  static __device__ inline T of(T x, T y) {
+    return math::maximum(x, y);
+  }
 };
 
 // The sum (or maximum) of what the threads of each group hold, in every thread of it. A group has `lanes` consecutive
@@ -98,6 +112,10 @@ __device__ T over_group(T value, int lanes) {
   return value;
 }
 template <class T>
-__device__ inline T group_sum(T value, int lanes) { return over_group<Sum>(value, lanes); }
+__device__ inline T group_sum(T value, int lanes) {
+  return over_group<Sum>(value, lanes);
+}
 template <class T>
-__device__ inline T block_sum(T value) { return over_group<Sum>(value, BLOCK); }
+__device__ inline T block_sum(T value) {
+  return over_group<Sum>(value, BLOCK);
+}

@@ -25,8 +25,8 @@ constexpr C SMALLEST = C(1) / C(1 << 24), LARGEST = C(1125899906842624.0) * C(11
 constexpr C INTERVAL = C(2000);
 
 // What the blocks of `unscale` found, for each network: whether all is finite, and whether the update is to be made.
-extern "C" __global__ void judge(
-    bool *finite, bool *taken, const unsigned char *parts, const C *scale, Index networks, Index count) {
+extern "C" __global__ void judge(bool *finite, bool *taken, const unsigned char *parts, const C *scale, Index networks,
+                                 Index count) {
   for (Index network = blockIdx.x; network < networks; network += gridDim.x) {
     int lost = 0;
     for (Index i = threadIdx.x; i < count; i += BLOCK) lost += parts[network * count + i] == 0;
@@ -39,8 +39,7 @@ extern "C" __global__ void judge(
 }
 
 // The scale after a step, its good steps, and the number of the next update.
-extern "C" __global__ void adjust(
-    C *scale, C *good, C *number, const bool *finite, const bool *taken, Index networks) {
+extern "C" __global__ void adjust(C *scale, C *good, C *number, const bool *finite, const bool *taken, Index networks) {
   for (Index i = Index(blockIdx.x) * BLOCK + threadIdx.x; i < networks; i += Index(gridDim.x) * BLOCK) {
     const C before = scale[i], steps = finite[i] ? good[i] + C(1) : C(0);
     const bool full = steps >= INTERVAL;

@@ -4,10 +4,11 @@ struct alignas(16) Word16 {
   unsigned long long low, high;
 };
 
-// out[o, j] = x[o, index[o, j]]: `outer` parts of n rows, of which m are wanted, each of `words` words. The index is one
-// for all parts where index_stride is 0. A group of `lanes` threads has a row.
+// out[o, j] = x[o, index[o, j]]: `outer` parts of n rows, of which m are wanted, each of `words` words. The index is
+// one for all parts where index_stride is 0. A group of `lanes` threads has a row.
 #define GATHER(Word) \
-  Word *out, const Word *x, const Index *index, Index outer, Index n, Index m, Index words, Index index_stride, int lanes
+  Word *out, const Word *x, const Index *index, Index outer, Index n, Index m, Index words, Index index_stride, \
+      int lanes
 #define GATHER_ARGS out, x, index, outer, n, m, words, index_stride, lanes
 
 template <class Word>
@@ -16,7 +17,9 @@ __device__ void gather(GATHER(Word)) {
   for (Index o = blockIdx.y; o < outer; o += gridDim.y)
     for (Index j = Index(blockIdx.x) * at_once + threadIdx.x / lanes; j < m; j += Index(gridDim.x) * at_once) {
       Index row = index[o * index_stride + j];
-      row = row < 0 ? 0 : row >= n ? n - 1 : row;  // indices are in range; memory is not read beyond x whatever they are
+      row = row < 0    ? 0
+            : row >= n ? n - 1
+                       : row;  // indices are in range; memory is not read beyond x whatever they are
       const Word *const from = x + (o * n + row) * words;
       Word *const to = out + (o * m + j) * words;
       for (Index i = lane; i < words; i += lanes) to[i] = from[i];

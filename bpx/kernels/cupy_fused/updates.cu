@@ -11,21 +11,23 @@ __device__ inline double now(const C *each, const double *one, double number, In
   return each != nullptr ? double(each[network]) : one != nullptr ? *one : number;
 }
 
-#define FOR_EACH_NETWORK                                                                     \
-  for (Index network = blockIdx.y; network < networks; network += gridDim.y)                 \
+#define FOR_EACH_NETWORK \
+  for (Index network = blockIdx.y; network < networks; network += gridDim.y) \
     if (taken == nullptr || taken[network] != 0)
-#define FOR_EACH_ELEMENT                                                                                          \
-  for (Index i = network * size + Index(blockIdx.x) * BLOCK + threadIdx.x, end = (network + 1) * size; i < end;   \
+#define FOR_EACH_ELEMENT \
+  for (Index i = network * size + Index(blockIdx.x) * BLOCK + threadIdx.x, end = (network + 1) * size; i < end; \
        i += Index(gridDim.x) * BLOCK)
 
 extern "C" __global__ void gradient_descent(const C *grads, C *params, HYPER(rate), SIZES) {
   FOR_EACH_NETWORK {
     const C rate = C(NOW(rate));
-    FOR_EACH_ELEMENT params[i] -= rate * grads[i];
+    FOR_EACH_ELEMENT
+      params[i] -= rate * grads[i];
   }
 }
 
-extern "C" __global__ void momentum(const C *grads, C *velocity, C *params, HYPER(rate), HYPER(friction), int nesterov, SIZES) {
+extern "C" __global__ void momentum(const C *grads, C *velocity, C *params, HYPER(rate), HYPER(friction), int nesterov,
+                                    SIZES) {
   FOR_EACH_NETWORK {
     const C rate = C(NOW(rate)), friction = C(NOW(friction));
     FOR_EACH_ELEMENT {
@@ -37,7 +39,8 @@ extern "C" __global__ void momentum(const C *grads, C *velocity, C *params, HYPE
 }
 
 // s <- old s + new g^2; p <- p - r g / (sqrt(s) + eps): RMSprop (new = 1 - old), and Adagrad (both 1).
-extern "C" __global__ void rmsprop(const C *grads, C *square, C *params, HYPER(rate), HYPER(rho), HYPER(epsilon), SIZES) {
+extern "C" __global__ void rmsprop(const C *grads, C *square, C *params, HYPER(rate), HYPER(rho), HYPER(epsilon),
+                                   SIZES) {
   FOR_EACH_NETWORK {
     const double rho = NOW(rho);
     const C rate = C(NOW(rate)), kept = C(rho), fresh = C(1.0 - rho), epsilon = C(NOW(epsilon));
@@ -61,9 +64,8 @@ extern "C" __global__ void adagrad(const C *grads, C *square, C *params, HYPER(r
 }
 
 // `decays`: whether there is a weight decay; `hat`: the form in which epsilon is added before the bias correction.
-extern "C" __global__ void adam(
-    const C *grads, C *mean, C *square, C *params, HYPER(step), HYPER(rate), HYPER(beta_1), HYPER(beta_2), HYPER(epsilon),
-    HYPER(decay), int decays, int hat, SIZES) {
+extern "C" __global__ void adam(const C *grads, C *mean, C *square, C *params, HYPER(step), HYPER(rate), HYPER(beta_1),
+                                HYPER(beta_2), HYPER(epsilon), HYPER(decay), int decays, int hat, SIZES) {
   __shared__ double remaining_1, remaining_2;  // beta^step, which is slow in double precision: one thread computes it
   FOR_EACH_NETWORK {
     const double beta_1 = NOW(beta_1), beta_2 = NOW(beta_2), rate = NOW(rate);
@@ -85,9 +87,9 @@ extern "C" __global__ void adam(
   }
 }
 
-// Clipping by the norm of each network's gradient, in three kernels: largest number of each block; sum of squares of each
-// block, with the largest of all divided out so that it cannot overflow; scaling. A block's numbers are what the threads
-// of one x of the grid meet; there are at most BLOCK blocks to a network.
+// Clipping by the norm of each network's gradient, in three kernels: largest number of each block; sum of squares of
+// each block, with the largest of all divided out so that it cannot overflow; scaling. A block's numbers are what the
+// threads of one x of the grid meet; there are at most BLOCK blocks to a network.
 __device__ C largest_of(const C *largest, Index network, Index parts) {
   const C most = over_group<Maximum>(threadIdx.x < parts ? largest[network * parts + threadIdx.x] : C(0), BLOCK);
   return most > C(0) ? most : C(1);
@@ -96,7 +98,8 @@ __device__ C largest_of(const C *largest, Index network, Index parts) {
 extern "C" __global__ void clip_largest(const C *grads, C *largest, Index networks, Index size) {
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     C most = C(0);
-    FOR_EACH_ELEMENT most = math::maximum(most, math::abs(grads[i]));
+    FOR_EACH_ELEMENT
+      most = math::maximum(most, math::abs(grads[i]));
     most = over_group<Maximum>(most, BLOCK);
     if (threadIdx.x == 0) largest[network * gridDim.x + blockIdx.x] = most;
   }
@@ -115,11 +118,13 @@ extern "C" __global__ void clip_squares(const C *grads, const C *largest, double
   }
 }
 
-extern "C" __global__ void clip_scale(C *grads, const C *largest, const double *squares, HYPER(max_norm), Index networks, Index size) {
+extern "C" __global__ void clip_scale(C *grads, const C *largest, const double *squares, HYPER(max_norm),
+                                      Index networks, Index size) {
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     const C most = largest_of(largest, network, gridDim.x), max_norm = C(NOW(max_norm));
     const double sum = block_sum(threadIdx.x < gridDim.x ? squares[network * gridDim.x + threadIdx.x] : 0.0);
     const C norm = most * C(::sqrt(sum)), factor = max_norm / math::maximum(norm, max_norm);
-    FOR_EACH_ELEMENT grads[i] *= factor;
+    FOR_EACH_ELEMENT
+      grads[i] *= factor;
   }
 }
