@@ -52,6 +52,7 @@ def blobs(n: int = 100, features: int = 12, classes: int = 4, seed: int = 3) -> 
 def trained(backend: str, dtype: str = "float64", **options: Any) -> tuple[Any, Any]:
     """A network after 20 epochs of 5 steps, and its history; `options` are of both."""
     X, y = blobs()
+    y = np.eye(4)[y] if callable(options.get("loss")) else y
     shape = {name: options.pop(name) for name in ("hidden", "dropout", "stack", "output") if name in options}
     net = bpx.MLP([12, 16, 8, 4], backend=backend, dtype=dtype, seed=1, **shape)
     settings: dict[str, Any] = {"epochs": 20, "batch_size": 20, "optimizer": bpx.Adam(0.01), "seed": 5} | options
@@ -184,18 +185,29 @@ def test_the_device_moves_on_by_itself(monkeypatch, steps: Any) -> None:
     assert filled == [0.01, 0, 0, 0]
 
 
-def test_a_users_own_activation_and_loss_run_each_time(steps: Any) -> None:
-    calls = []
+@pytest.mark.parametrize("what", ["activation", "loss"])
+def test_a_users_own_function_runs_in_every_step(steps: Any, what: str) -> None:
+    """It may do something else each time, which a captured step would not."""
+    calls: list[int] = []
 
     def forward(xp: Any, z: Any) -> Any:
         calls.append(1)
-        return xp.tanh(z)
+        return xp.tanh(z) * (1.0 + 0.01 * (len(calls) % 7))
 
-    own = Activation("own", forward, lambda xp, z, a: 1.0 - a * a)
-    _, ours = trained("cupy", hidden=own)
-    _, theirs = trained("numpy", hidden=own)
-    assert len(calls) >= 2 * ours.steps
-    assert np.max(np.abs(np.subtract(ours.loss, theirs.loss))) <= 1e-10
+    def squares(xp: Any, output: Any, target: Any) -> tuple[Any, Any]:
+        calls.append(1)
+        residual = (output - target) * (1.0 + len(calls) % 7)
+        return 0.5 * residual * residual, residual
+
+    def train(backend: str) -> tuple[int, Any]:
+        calls.clear()
+        own = {"hidden": Activation("own", forward, lambda xp, z, a: 1.0 - a * a)}
+        _, history = trained(backend, **(own if what == "activation" else {"loss": squares, "output": "identity"}))
+        return len(calls), history.loss
+
+    (ours, losses), (theirs, expected) = train("cupy"), train("numpy")
+    assert ours == theirs >= 100
+    assert np.max(np.abs(np.subtract(losses, expected))) <= 1e-10
 
 
 def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: Any) -> None:

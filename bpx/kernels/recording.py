@@ -10,11 +10,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, TypeVar, final
 
-__all__ = ["NotRecordableError", "Replay", "is_recording", "launch", "record"]
+__all__ = ["NotRecordableError", "Replay", "is_recording", "launch", "record", "runs_users_code"]
 
 _local = threading.local()
+# Functions for `launch` that call a user's.
+_users: set[Callable[..., Any]] = set()
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def runs_users_code(function: Function) -> Function:
+    """Say of a function for `launch` that it calls what a user has given."""
+    _users.add(function)
+    return function
 
 
 class NotRecordableError(Exception):
@@ -29,9 +39,9 @@ class Replay:
         self._calls = calls
 
     @property
-    def functions(self) -> list[Callable[..., Any]]:
-        """What does the work, call by call."""
-        return [function for function, _ in self._calls]
+    def runs_users_code(self) -> bool:
+        """Whether it calls functions that a user has given, which may do something else each time."""
+        return any(function in _users for function, _ in self._calls)
 
     def __call__(self) -> None:
         """Do the recorded work."""

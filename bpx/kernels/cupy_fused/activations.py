@@ -21,7 +21,7 @@ from bpx.kernels.cupy_fused.compiling import (
     number,
     storage,
 )
-from bpx.kernels.recording import launch
+from bpx.kernels.recording import launch, runs_users_code
 
 __all__ = ["Twin", "twin"]
 
@@ -54,6 +54,7 @@ _MADE = {
 }
 
 
+@runs_users_code
 def _write(out: Array, function: Callable[..., Array], *args: Any) -> None:
     """What a formula returns, into an array that is kept."""
     out[...] = function(*args)

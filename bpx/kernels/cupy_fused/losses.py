@@ -24,7 +24,7 @@ from bpx.kernels.cupy_fused.compiling import (
     number,
     storage,
 )
-from bpx.kernels.recording import launch
+from bpx.kernels.recording import launch, runs_users_code
 
 __all__ = ["value_and_grad"]
 
@@ -121,6 +121,7 @@ def _run(
     return loss
 
 
+@runs_users_code
 def _by_formula(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, values: Array, slopes: Array
 ) -> None:

@@ -131,7 +131,7 @@ class Graph:
         self._launch: Callable[[], None] | None = None
         self._pool: Any = None
         self._runs = 0
-        self._capturable = not any(getattr(function, "runs_python", False) for function in replay.functions)
+        self._capturable = not replay.runs_users_code
 
     def __call__(self) -> None:
         """Do the work, on the current stream."""
