@@ -81,7 +81,7 @@ def test_sources_and_twins_are_there_without_cupy():
     script = (
         "import sys; sys.modules['cupy'] = None; from bpx.kernels import cupy_fused; print(len(cupy_fused.__all__))"
     )
-    assert fresh_process(script).strip() == "6"
+    assert int(fresh_process(script)) >= 8
 
 
 def test_twins_have_the_formulas_names_and_begin_with_their_arguments():

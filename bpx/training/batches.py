@@ -62,7 +62,7 @@ class Batch(NamedTuple):
     first : int
         Where they begin in the whole batch, of which other processes may have the rest.
     order : integer array of shape (m,) or (K, m), optional
-        Where the rows of many batches follow one another on a device, in an array that is kept.
+        Where the rows of many batches follow one another on a device, in a contiguous array that is kept.
     start : int
         Where this batch's begin in it.
     """
@@ -260,9 +260,9 @@ class ArrayFeed(Feed):
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
         """An epoch's rows where the network is, in the array that the epoch before had."""
-        given = self._backend.asarray(order)
-        if given is order:
+        if self._backend.xp is np:
             return order
+        given = self._backend.asarray(np.ascontiguousarray(order))
         if self._index is None or self._index.shape != given.shape:
             self._index = given
         else:

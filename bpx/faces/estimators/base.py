@@ -102,7 +102,8 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         self._training = True
         try:
             shown = ready.y, ready.sample_weight
-            train(self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown)
+            with self._net.backend.scope():
+                train(self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown)
         finally:
             del self._training
         return self

@@ -176,7 +176,8 @@ class _Work:
             groups.setdefault(fit.key(), []).append(fit)
         outcomes = []
         for fits in groups.values():
-            epochs = train_stack(fits, self.X, self.n, halt)
+            with fits[0].estimator._net.backend.scope():
+                epochs = train_stack(fits, self.X, self.n, halt)
             for fit, trained in zip(fits, epochs, strict=True):
                 score = np.nan if fit.estimator is None else self._score(fit.estimator, self.folds[fit.task.fold].test)
                 outcomes.append(Outcome(fit.task, score, trained))
