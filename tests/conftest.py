@@ -23,9 +23,7 @@ def library(name: str) -> bpx.Backend:
         # NumPy functions raise on this device, as they would on a GPU's arrays.
         return bpx.get_backend(array_api_strict, device=array_api_strict.Device("device1"))
     try:
-        # BPX_TEST_CUPY=cupy:1 runs the tests on another GPU than the one that is CuPy's current one.
-        where = os.environ.get("BPX_TEST_CUPY", name) if name == "cupy" else name
-        return bpx.get_backend(where, strict=True)
+        return bpx.get_backend(name, strict=True)
     except bpx.BackendUnavailableError as error:
         required = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}[name]
         if os.environ.get(required) == "1":

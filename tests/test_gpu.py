@@ -233,10 +233,60 @@ def test_the_current_stream_is_honoured() -> None:
     assert net.flat.device.id == 0
 
 
-def test_another_device_is_used_where_it_is_asked_for() -> None:
+@pytest.fixture
+def second() -> str:
+    """Another device than the current one; where work is done on the wrong one CuPy warns, which is an error here."""
     if cupy.cuda.runtime.getDeviceCount() < 2:
         pytest.skip("this machine has one GPU: CuPy sees no second one")
-    net, history = trained("cupy:1")
+    return "cupy:1"
+
+
+def test_all_that_a_network_does_is_done_on_its_own_device(second: str, tmp_path: Any) -> None:
+    X, y = blobs()
+    net = bpx.MLP([12, 16, 8, 4], hidden=["tanh", "gelu"], dropout=0.1, dtype="float64", backend=second)
+    with cupy.cuda.Device(1):
+        there = cupy.asarray(X), cupy.asarray(y)
+    for data in (X, y), there:
+        bpx.fit(net, *data, epochs=2, batch_size=32, validation=data, optimizer=bpx.Adam(0.01, clip_norm=1.0), l2=1e-3)
+        bpx.fit(bpx.MLP([12, 8, 4], backend=second), *data, epochs=2, optimizer="cg")
+        assert net(data[0]).device.id == 1
+        loss, grads = net.loss_and_grads(*data, sample_weight=np.linspace(0.5, 1.0, 100))
+        assert {loss.device.id, grads.flat.device.id, net.input_gradient(*data).device.id} == {1}
+        assert bpx.predict(net, data[0]).shape == (100, 4)
+        bpx.fit(net, bpx.stream(*data, buffer=20_000), epochs=2, batch_size=16)
+        bpx.fit(net, bpx.stream(*data), epochs=2, batch_size=16)
+    net.set_params({name: value * 0.5 for name, value in bpx.MLP([12, 16, 8, 4], backend="numpy").params.items()})
+    assert bpx.check_gradients(net, X[:8], y[:8]).passed
+    assert bpx.check_parity(net, X, y, backends=["numpy", second]).passed
+    assert bpx.trace(net, X[0], np.eye(4)[y[0]], loss="cross_entropy").layers
+    net.save(tmp_path / "net.npz")
+    assert bpx.load(tmp_path / "net.npz", backend=second).flat.device.id == 1
+    grid = {"learning_rate": [0.01, 0.1], "l2": [0.0, 0.1]}
+    table = bpx.sweep(lambda: bpx.MLP([12, 8, 4], backend=second), grid, X, y, cv=3, epochs=2, batch_size=8)
+    assert table.best_net is not None
+    assert cupy.cuda.runtime.getDevice() == 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_all_that_an_estimator_does_is_done_on_its_own_device(second: str) -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    X, y = blobs()
+    with cupy.cuda.Device(1):
+        there = cupy.asarray(X), cupy.asarray(y)
+    for data in (X, y), there, (sparse.csr_matrix(X), y):
+        est = bpx.MLPClassifier((8,), max_iter=3, early_stopping=True, random_state=0, backend=second).fit(*data)
+        assert est.predict(data[0]).shape == (100,)
+        assert est.predict_log_proba(data[0]).shape == (100, 4)
+        assert 0.0 <= est.score(*data) <= 1.0
+        est.set_params(early_stopping=False).partial_fit(*data)
+    est = bpx.MLPClassifier((8,), max_iter=3, solver="lbfgs", backend=second).fit(X, y % 2)
+    assert est.predict_proba(X).shape == (100, 2)
+    est = bpx.MLPRegressor(hidden_layer_sizes=(8,), max_iter=3, n_init=3, dropout=0.1, backend=second).fit(*there)
+    assert est.predict(there[0]).device.id == 1
+
+
+def test_another_device_is_used_where_it_is_asked_for(second: str) -> None:
+    net, history = trained(second)
     _, expected = trained("cupy:0")
     assert net.flat.device.id == 1
     assert net.backend.name == "cupy:1"

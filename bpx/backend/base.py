@@ -99,7 +99,10 @@ class Backend(ABC):
                 f"the network is on device {self.device} of backend {self.name!r}, the array is on device {x.device};"
                 f" move one to the other: net.to(...) on that device, or xp.to_device(x, {self.device})"
             )
-        return x if wanted is None or x.dtype == wanted else self.xp.astype(x, wanted)
+        if wanted is None or x.dtype == wanted:
+            return x
+        with self.scope():
+            return self.xp.astype(x, wanted)
 
     def dtype(self, name: str) -> Any:
         """The library's dtype of that name, such as ``float32``."""

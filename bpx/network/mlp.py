@@ -276,16 +276,17 @@ class MLP:
         """
         views = self.params
         checked = {}
-        for name, value in params.items():
-            view = views[name]
-            new = inputs.numeric(self.backend, value, name)
-            if tuple(new.shape) != tuple(view.shape):
-                raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
-            new = inputs.cast(self.backend, new, self._xp_dtype)
-            inputs.check_finite(self.backend, new, name)
-            checked[name] = new
-        for name, new in checked.items():
-            views[name][...] = new
+        with self.backend.scope():
+            for name, value in params.items():
+                view = views[name]
+                new = inputs.numeric(self.backend, value, name)
+                if tuple(new.shape) != tuple(view.shape):
+                    raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
+                new = inputs.cast(self.backend, new, self._xp_dtype)
+                inputs.check_finite(self.backend, new, name)
+                checked[name] = new
+            for name, new in checked.items():
+                views[name][...] = new
         return self
 
     def renew(self, flat: Array | None = None) -> None:

@@ -132,7 +132,8 @@ class Objective:
         self._per_batch = per_batch
         self._mixed: Mixed | None = None
         self._combine: Callable[[Array, Array, Array, int], tuple[Array, Array]] | None = None
-        self.grad = net.flat * 0.0
+        with net.backend.scope():
+            self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 

@@ -149,10 +149,10 @@ def check_gradients(
     chosen = losses.get(loss)
     objective = Objective(twin, chosen, l2)
     dtype = twin.backend.dtype("float64")
-    x, single = inputs.inputs(twin.backend, dtype, X, twin.sizes[0])
-    t = inputs.targets(twin.backend, dtype, y, x.shape[0], twin.sizes[-1], chosen, single=single)
-    w = inputs.sample_weights(twin.backend, dtype, sample_weight, x.shape[0], twin.stack)
     with twin.backend.scope():
+        x, single = inputs.inputs(twin.backend, dtype, X, twin.sizes[0])
+        t = inputs.targets(twin.backend, dtype, y, x.shape[0], twin.sizes[-1], chosen, single=single)
+        w = inputs.sample_weights(twin.backend, dtype, sample_weight, x.shape[0], twin.stack)
         value, grad = objective.value_and_grad(x, t, w)
         at, analytic = twin.backend.to_host(twin.flat), twin.backend.to_host(grad)
         centre = twin.backend.to_host(value)

@@ -266,13 +266,14 @@ def trace(
     objective = Objective(net, chosen)
     optimizer = SGD(learning_rate)
     dtype = backend.dtype(net.dtype)
-    batch, single = inputs.inputs(backend, dtype, x, net.sizes[0])
-    target = inputs.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], chosen, single=single)
     with backend.scope():
+        batch, single = inputs.inputs(backend, dtype, x, net.sizes[0])
+        target = inputs.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], chosen, single=single)
         value, grad = objective.value_and_grad(batch, target)
         # The objective may take pre-activations; the outputs and the loss's slope there are shown all the same.
         output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
         shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
+        slope = slope * (1.0 / batch.shape[0])
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
         with np.errstate(over="ignore", invalid="ignore"):  # too long a step may lead anywhere
             new_value = objective.value(batch, target, flat=after)
@@ -285,7 +286,7 @@ def trace(
         (host(cache.x), host(cache.z), host(cache.a), host(cache.grad_a), host(cache.grad_z))
         for cache in objective.caches
     ]
-    numbers[-1] = (*numbers[-1][:2], host(output), host(slope * (1.0 / batch.shape[0])), numbers[-1][4])
+    numbers[-1] = (*numbers[-1][:2], host(output), host(slope), numbers[-1][4])
     kept = [_by_layer(net, np.array(backend.to_host(vector))) for vector in (net.flat, grad, after)]
     layers = tuple(
         LayerTrace(activation.name, x_, W, b, z, a, grad_a, delta, grad_W, grad_b, new_W, new_b)

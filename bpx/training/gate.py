@@ -36,7 +36,8 @@ def gate(
         If they do not fit there.
     """
     stream = "read them while training goes on, with bpx.stream(X, y)"
-    with explaining(net, Attempt("in bringing the data to the network", rows_of(X), _bytes, remedies=[stream])):
+    attempt = Attempt("in bringing the data to the network", rows_of(X), _bytes, remedies=[stream])
+    with net.backend.scope(), explaining(net, attempt):
         return _gate(net, X, y, loss, sample_weight, class_weight, suffix)
 
 

@@ -54,7 +54,8 @@ class Fitted:
             outputs.append(net(part.toarray() if sparse else part))
 
         in_chunks(net, X.shape[0], min(size, SPARSE_ROWS) if sparse else size, answer)
-        return net.backend.xp.concat(outputs, axis=-2)
+        with net.backend.scope():
+            return net.backend.xp.concat(outputs, axis=-2)
 
     def _checked(self, X: Any) -> Any:
         """Inputs for prediction, as scikit-learn checks them."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from contextlib import nullcontext
 from copy import copy
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple
@@ -78,12 +79,13 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """Fit, or leave the estimator as it was."""
         before = dict(self.__dict__)
         net: MLP | None = before.get("_net")
-        kept = None if net is None else net.flat * 1.0
-        resume = before.get("_resume")
-        if resume is not None:
-            before["_resume"] = resume | {
-                "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
-            }
+        with nullcontext() if net is None else net.backend.scope():
+            kept = None if net is None else net.flat * 1.0
+            resume = before.get("_resume")
+            if resume is not None:
+                before["_resume"] = resume | {
+                    "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
+                }
         try:
             return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         except BaseException:
@@ -314,4 +316,5 @@ def take_rows(a: Any, index: HostArray) -> Any:
     if a is None or library_of(a) == "host":
         return None if a is None else a[index]
     backend = backend_of(a)
-    return backend.xp.take(a, backend.asarray(index), axis=0)
+    with backend.scope():
+        return backend.xp.take(a, backend.asarray(index), axis=0)

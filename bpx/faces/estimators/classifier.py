@@ -122,8 +122,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
                 )
             return backend.asarray(decoded)
         xp = backend.xp
-        index = xp.astype(output[:, 0] > 0.5, xp.int64) if labels.kind == "binary" else xp.argmax(output, axis=-1)
-        return xp.take(backend.asarray(labels.classes), index, axis=0)
+        with backend.scope():
+            index = xp.astype(output[:, 0] > 0.5, xp.int64) if labels.kind == "binary" else xp.argmax(output, axis=-1)
+            return xp.take(backend.asarray(labels.classes), index, axis=0)
 
     def predict_proba(self, X):  # type: ignore[no-untyped-def]
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
@@ -133,7 +134,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
             return [self._as_given(part, X) for part in split(output, self._labels.widths)]
         if self.n_outputs_ == 1:
-            output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
+            with self._net.backend.scope():
+                output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
         return self._as_given(output, X)
 
     def predict_log_proba(self, X):  # type: ignore[no-untyped-def]
@@ -152,7 +154,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     def _log(self, p: Any) -> Any:
         """log p in whatever library holds it."""
-        return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
+        with self._net.backend.scope():
+            return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
 
     # ------------------------------------------------------------------ targets
 

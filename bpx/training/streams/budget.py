@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from bpx.errors import ShapeError
@@ -9,7 +11,9 @@ from bpx.training.batches import Data
 from bpx.training.streams.sources import Batches, Part, RowSource
 from bpx.training.streams.windows import Gate
 
-__all__ = ["batches_of_a_window", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window"]
+__all__ = [
+    "batches_of_a_window", "bytes_of", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window",
+]  # fmt: skip
 
 # Of the buffer: what each of the two windows may take, and what may be read at once.
 WINDOW, PIECE = 7 / 16, 1 / 8
@@ -38,7 +42,7 @@ def peek(source: RowSource | Batches, gate: Gate) -> tuple[Part, Data]:
 def rows_at_once(source: RowSource, buffer: int) -> int:
     """Rows of a block of an array whose rows can be read one by one."""
     part = source.read(0, 1)
-    size = sum(np.asarray(a).nbytes for a in part if a is not None)
+    size = sum(bytes_of(a) for a in part if a is not None)
     return max(1, min(BLOCK, int(buffer * PIECE)) // max(1, size))
 
 
@@ -48,7 +52,7 @@ def check_pieces(source: RowSource, buffer: int) -> None:
         return
     part = source.read(0, 1)
     source.forget()
-    size = sum(np.asarray(a).nbytes for a in part if a is not None)
+    size = sum(bytes_of(a) for a in part if a is not None)
     largest = int(np.max(source.edges[1:] - source.edges[:-1])) * size
     if largest > buffer * PIECE:
         raise ValueError(
@@ -72,3 +76,8 @@ def batches_of_a_window(buffer: int, row: int, size: int) -> int:
 def rows_of_a_window(buffer: int, row: int) -> int:
     """How many rows of so many bytes a window holds; at least one."""
     return max(1, int(buffer * WINDOW) // row)
+
+
+def bytes_of(a: Any) -> int:
+    """Of an array, or of what becomes one."""
+    return int(a.nbytes if hasattr(a, "nbytes") else np.asarray(a).nbytes)

@@ -11,7 +11,7 @@ import numpy as np
 from bpx.errors import ShapeError
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
-from bpx.training.streams.budget import bytes_per_row, peek
+from bpx.training.streams.budget import bytes_of, bytes_per_row, peek
 from bpx.training.streams.in_order import InOrder
 from bpx.training.streams.iterables import BatchFeed
 from bpx.training.streams.rows import RowFeed
@@ -33,7 +33,7 @@ def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
     if source.n == 0:
         raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
     part, data = peek(source, Gate(net, loss))
-    given = sum(np.asarray(a).nbytes for a in part if a is not None)
+    given = sum(bytes_of(a) for a in part if a is not None)
     return source.n * (given + bytes_per_row(data, net.dtype)) <= stream.buffer
 
 

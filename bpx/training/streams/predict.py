@@ -61,6 +61,12 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
         raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
+    with net.backend.scope():
+        return _predict(net, given, lead, out)
+
+
+def _predict(net: MLP, given: Stream, lead: tuple[int, ...], out: Any) -> Any:
+    """Outputs for all rows of a stream; `lead` is a stack's length."""
     parts: list[np.ndarray[Any, Any]] = []
     at = 0
     for part in in_order(given, net, None).parts():

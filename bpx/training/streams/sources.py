@@ -8,6 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.backend.base import library_of
+from bpx.backend.select import backend_of
 from bpx.errors import ShapeError
 
 __all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
@@ -71,7 +73,8 @@ class RowSource(ABC):
 
 def _projected(row: Any) -> float:
     """Other for other numbers, and little to keep."""
-    numbers = np.ravel(np.asarray(row)).astype(np.float64)
+    host = row if library_of(row) == "host" else backend_of(row).to_host(row)
+    numbers = np.ravel(np.asarray(host)).astype(np.float64)
     with np.errstate(all="ignore"):
         return float(numbers @ np.cos(np.arange(1, len(numbers) + 1)))
 
@@ -111,8 +114,15 @@ class ArrayRows(RowSource):
         self.edges = _pieces(X, self.n)
 
     def _read(self, start: int, stop: int) -> Part:
-        X, y, weight = (None if a is None else np.asarray(a[start:stop]) for a in self._arrays)
+        X, y, weight = (None if a is None else _rows(a, start, stop) for a in self._arrays)
         return X, y, weight
+
+
+def _rows(a: Any, start: int, stop: int) -> Any:
+    """Some rows, on the host; those of a device array stay there."""
+    part = a[start:stop]
+    on_device = library_of(part) != "host" and not str(getattr(part, "device", "cpu")).startswith("cpu")
+    return part if on_device else np.asarray(part)
 
 
 def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:

@@ -87,6 +87,8 @@ class Halves:
 
     Attributes
     ----------
+    backend : Backend
+        The network's.
     sources : list of Data
         The windows where the network is.
     in_use : bool
@@ -94,7 +96,7 @@ class Halves:
     """
 
     def __init__(self, backend: Backend, rows: int, like: Data) -> None:
-        self._backend = backend
+        self.backend = backend
         # Rows that come from the device, or are computed with on the host, need no second place.
         self._staged = isinstance(like.X, np.ndarray) and backend.xp is not np
         self.sources = [_empty(backend, rows, like) for _ in range(2)]
@@ -113,11 +115,11 @@ class Halves:
         if self._staged:
             for source, target in zip(self._host[half], self.sources[half], strict=True):
                 if source is not None:
-                    self._backend.transfer(source[:rows], target[:rows, ...], self._read[half])
+                    self.backend.transfer(source[:rows], target[:rows, ...], self._read[half])
 
     def release(self, half: int) -> None:
         """The work that reads a window has been given to the device."""
-        self._read[half] = self._backend.mark()
+        self._read[half] = self.backend.mark()
 
     def first_rows(self, half: int, rows: int) -> Data:
         """A window's first rows, without copying."""
@@ -186,8 +188,9 @@ def filled(fill: _Fill, halves: Halves) -> Generator[Filled, None, None]:
 
     def work() -> None:
         try:
-            for window in fill(take):
-                full.put(window)
+            with halves.backend.scope():  # each thread has a current device of its own
+                for window in fill(take):
+                    full.put(window)
             full.put(None)
         except _StoppedError:
             pass

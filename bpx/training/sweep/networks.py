@@ -189,17 +189,17 @@ class _Work:
         rows = [self.folds[task.fold] for task in tasks]
         data = self.data[key]
         net = stacked([r.network() for r in each])
-        weighted = self._weighted(net, data, one, rows)
-        n = len(rows[0].train)
-        size = check_batch_size(one.batch_size, n)
-        objective = Objective(net, one.loss, _one_or_each([r.l2 for r in each]))
-        optimizer = stacked_optimizer([r.optimizer for r in each])
-        order = order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
-        feed = ArrayFeed(net.backend, weighted, size, order)
-        bound = optimizer.bind(net.asarray, net.stack)
-        descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=one.precision)
-        ending = Ending(self.rules, halt)
         with net.backend.scope(), np.errstate(all="ignore"):
+            weighted = self._weighted(net, data, one, rows)
+            n = len(rows[0].train)
+            size = check_batch_size(one.batch_size, n)
+            objective = Objective(net, one.loss, _one_or_each([r.l2 for r in each]))
+            optimizer = stacked_optimizer([r.optimizer for r in each])
+            order = order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
+            feed = ArrayFeed(net.backend, weighted, size, order)
+            bound = optimizer.bind(net.asarray, net.stack)
+            descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=one.precision)
+            ending = Ending(self.rules, halt)
             held_out = self._held_out(net, key, rows) if self.rules else None
             run = Run(net, weighted, objective, held_out, [ending], [], one.epochs, "", goes_on=True)
             history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
