@@ -33,7 +33,7 @@ class Faulty(bpx.Backend):
     """NumPy with functions of its namespace replaced."""
 
     name = "faulty"
-    library = "numpy"
+    package = "numpy"
     device = "cpu"
 
     def __init__(self, **replaced: Callable[..., Any]) -> None:
