@@ -224,6 +224,22 @@ def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: 
     assert np.max(np.abs(np.subtract(captured.loss, plain.loss))) <= 1e-10
 
 
+def test_bpx_info_says_whether_a_step_is_one_launch(monkeypatch, capsys) -> None:
+    from bpx.faces.cli import main
+    from bpx.kernels.cupy_fused import products
+
+    monkeypatch.setenv("BPX_BACKEND", "cupy")
+    assert main(["info"]) == 0
+    assert "on the GPU  CUDA kernels, a step is one launch" in capsys.readouterr().out
+    monkeypatch.setenv("BPX_KERNELS", "eager")
+    assert main(["info"]) == 0
+    assert "CUDA kernels, launched one by one; BPX_KERNELS=eager" in capsys.readouterr().out
+    monkeypatch.delenv("BPX_KERNELS")
+    monkeypatch.setattr(products, "_cublas", lambda: None)
+    assert main(["info"]) == 0
+    assert "CUDA kernels, launched one by one, for want of nvmath-python" in capsys.readouterr().out
+
+
 def test_the_current_stream_is_honoured() -> None:
     with cupy.cuda.Stream(non_blocking=True) as stream:
         net, history = trained("cupy")

@@ -32,8 +32,8 @@ they are installed, are loaded and tried.
 # Packages that bpx can use, and the extra that brings each; none: it is installed by itself.
 PACKAGES = {
     "numpy": "", "array-api-compat": "", "numba": "fast", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13",
-    "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn", "safetensors": "io", "pyarrow": "stream",
-    "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
+    "nvmath-python": "cuda12", "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn",
+    "safetensors": "io", "pyarrow": "stream", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
 }  # fmt: skip
 VARIABLES = ("BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 WORDS = {
@@ -73,6 +73,9 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "memory": "not known" if memory is None else f"{in_words(memory[0])} of {in_words(memory[1])} free{hint}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
+    if in_force.package == "cupy":
+        facts["kernels on cupy"] = {"in use": kernels.names(in_force), "steps are captured": kernels.captures()}
+        rest["on the GPU"] = _on_gpu(kernels.names(in_force))
     output.result(f"\n{table}\n\n{aligned(rest)}", facts)
 
 
@@ -100,6 +103,16 @@ def _wrapped(words: list[str], width: int = 62) -> str:
             lines.append("")
         lines[-1] += f", {word}" if lines[-1] else word
     return f"\n{' ' * 15}".join(lines)
+
+
+def _on_gpu(found: list[str]) -> str:
+    """How training steps are computed by CuPy."""
+    if not found:
+        return "formulas alone"
+    if kernels.captures():
+        return "CUDA kernels, a step is one launch"
+    chosen = os.environ.get("BPX_KERNELS") == "eager"
+    return f"CUDA kernels, launched one by one{'; BPX_KERNELS=eager' if chosen else ', for want of nvmath-python'}"
 
 
 def _why(found: list[str]) -> str:

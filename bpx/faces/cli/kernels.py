@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from bpx.backend.base import Backend
 from bpx.kernels import select
 
-__all__ = ["names", "using"]
+__all__ = ["captures", "names", "using"]
 
 VARIABLE = "BPX_KERNELS"
 
 
 @contextmanager
 def using(kernels: str | None) -> Iterator[None]:
-    """``auto``, ``numpy`` or ``reference`` inside the block; None is the user's choice, which comes back after it."""
+    """Another value of ``BPX_KERNELS`` inside the block; None is the user's choice, which comes back after it."""
     before = os.environ.get(VARIABLE)
     if kernels is not None:
         os.environ[VARIABLE] = kernels
@@ -32,3 +32,10 @@ def using(kernels: str | None) -> Iterator[None]:
 def names(backend: Backend, dtype: str = "float32") -> list[str]:
     """The folders of kernels that training on a backend uses, the best first; the compiled ones are tried out."""
     return [room.__name__.rpartition(".")[2] for room in select.for_backend(backend, dtype).rooms]
+
+
+def captures() -> bool:
+    """Whether training on CuPy makes one launch of a step."""
+    from bpx.kernels.cupy_fused.products import can_be_captured
+
+    return select.wanted() not in ("eager", "reference") and can_be_captured()

@@ -16,7 +16,7 @@ from bpx._typing import Array, Namespace
 from bpx.kernels.cupy_fused.compiling import is_array
 from bpx.kernels.recording import launch
 
-__all__ = ["product"]
+__all__ = ["can_be_captured", "product"]
 
 logger = logging.getLogger("bpx.kernels")
 
@@ -25,6 +25,7 @@ _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}
 _NONE, _TRANSPOSED = 0, 1  # cublasOperation_t
 _FLOAT32, _FLOAT64, _TF32 = 68, 70, 77  # cublasComputeType_t
 _DEFAULT = -1  # cublasGemmAlgo_t
+_SUMS_AS_COMPUTED = 16  # cublasMath_t: parts of a sum are not added in the 16 bits of the result
 # What cuBLAS's guide recommends for Hopper; the same for all, because its size may choose the algorithm.
 WORKSPACE = 32 * 2**20
 
@@ -45,8 +46,7 @@ def _cublas() -> Any:
     try:
         from nvmath.bindings import cublas
 
-        cublas.get_version(cublas_handle := cublas.create())
-        cublas.destroy(cublas_handle)
+        cublas.destroy(cublas.create())
     except ImportError as error:
         logger.info("steps are not captured, because nvmath-python is not installed (%s)", error)
         return None
@@ -54,6 +54,11 @@ def _cublas() -> Any:
         logger.warning("nvmath-python cannot use cuBLAS, steps are not captured: %s", error)
         return None
     return cublas
+
+
+def can_be_captured() -> bool:
+    """Whether products may be part of a captured step; makes a handle the first time."""
+    return _cublas() is not None
 
 
 def _handle(cublas: Any) -> int:
@@ -65,6 +70,7 @@ def _handle(cublas: Any) -> int:
     if device not in handles:
         # The workspace is the handle's alone: what cuBLAS allocates itself would become part of a captured graph.
         handles[device] = [cublas.create(), cupy.cuda.alloc(WORKSPACE), None]
+        cublas.set_math_mode(handles[device][0], _SUMS_AS_COMPUTED)
     handle, workspace, last = handles[device]
     if stream != last:  # which takes the workspace away
         cublas.set_stream(handle, stream)
