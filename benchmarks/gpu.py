@@ -21,7 +21,7 @@ from contenders import CONTENDERS
 from gpu_workloads import BPX, GPU
 from picture import draw_gpu
 from processes import Processes
-from report import bounds_table, ratios, table
+from report import bounds_table, print_failures, ratios, table, write
 from run import progress, same_work
 from workloads import Workload
 
@@ -157,7 +157,8 @@ def measure(options: argparse.Namespace, target: Path | None) -> dict[str, Any]:
                 figures["seconds"] = round(before + time.monotonic() - start)
                 figures["not begun"].remove(workload.name)
                 print(f"{table(workload.name, entry)}\n{remarks(entry)}", flush=True)
-                write(figures, target)
+                if target is not None:
+                    write(figures, target)
         if any(lacks(there.get(w.name)) == 2 for w in todo):
             errors = (Path(folder) / "errors.txt").read_text(encoding="utf-8", errors="replace")
             sys.stderr.write(errors[-4_000:])
@@ -197,16 +198,6 @@ def remarks(entry: dict[str, Any]) -> str:
     return "".join(lines)
 
 
-def write(figures: dict[str, Any], target: Path | None) -> None:
-    """All figures so far; the file there is whole at any time."""
-    if target is None:
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    unfinished.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(target)
-
-
 def judged(figures: dict[str, Any]) -> list[Outcome]:
     """The bounds; none of them on a rehearsal."""
     return [] if figures["rehearsal"] else check(figures["workloads"], GPU_BOUNDS, BPX)
@@ -233,13 +224,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"figures: {target}")
         if find_spec("matplotlib") is not None and draw_gpu(figures, target.with_suffix(".png")):
             print(f"picture: {target.with_suffix('.png')}")
-    failed = [
-        f"{name}: {contender} failed: {result['failed']}"
-        for name, entry in figures["workloads"].items()
-        for contender, result in entry["contenders"].items()
-        if "failed" in result
-    ]
-    print("\n".join(failed))
+    failed = print_failures(figures)
     nothing = bool(failed) and not any(
         "median" in result for entry in figures["workloads"].values() for result in entry["contenders"].values()
     )

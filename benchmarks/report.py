@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from bounds import Outcome
 from workloads import Workload
 
-__all__ = ["bounds_table", "ratios", "table"]
+__all__ = ["bounds_table", "print_failures", "ratios", "table", "write"]
 
 SCALES = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MB": 1e-6}
 
@@ -65,6 +67,26 @@ def bounds_table(outcomes: Iterable[Outcome]) -> str:
             f"  {o.verdict:12}  {figure:>7} <= {o.limit:<6.4g}  {o.workload:36}  {o.contender:16}  {o.over}{lacking}"
         )
     return "\n".join(lines)
+
+
+def write(figures: Mapping[str, Any], target: Path) -> None:
+    """All figures so far; the file there is whole at any time."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    unfinished.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    unfinished.replace(target)
+
+
+def print_failures(figures: Mapping[str, Any]) -> list[str]:
+    """Say which contenders failed, and why."""
+    failed = [
+        f"{name}: {contender} failed: {result['failed']}"
+        for name, entry in figures["workloads"].items()
+        for contender, result in entry["contenders"].items()
+        if "failed" in result
+    ]
+    print("\n".join(failed))
+    return failed
 
 
 def _number(value: float) -> str:

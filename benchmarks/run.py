@@ -19,7 +19,7 @@ from bounds import check
 from contenders import CONTENDERS
 from picture import draw
 from processes import Processes
-from report import bounds_table, ratios, table
+from report import bounds_table, print_failures, ratios, table, write
 from workloads import ALL, DEFAULT, Workload
 
 # Kinds of workloads in which all contenders follow one trajectory; conjugate gradients part ways by rounding.
@@ -155,18 +155,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A part of the suite goes to a file only where one is named.
     target = options.json or (None if options.only or options.load else RESULTS / f"{figures['machine']['name']}.json")
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write(figures, target)
         print(f"figures: {target}")
         if find_spec("matplotlib") is not None and draw(figures, target.with_suffix(".png")):
             print(f"picture: {target.with_suffix('.png')}")
-    failed = [
-        f"{name}: {contender} failed: {result['failed']}"
-        for name, entry in figures["workloads"].items()
-        for contender, result in entry["contenders"].items()
-        if "failed" in result
-    ]
-    print("\n".join(failed))
+    failed = print_failures(figures)
     outcomes = check(figures["workloads"]) if options.check else []
     if options.check:
         print(f"Bounds (figure <= bound):\n{bounds_table(outcomes)}")

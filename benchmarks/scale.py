@@ -16,7 +16,7 @@ from typing import Any
 import machine
 from bounds import Outcome
 from processes import own_environment
-from report import bounds_table, table
+from report import bounds_table, print_failures, table, write
 from scaling import launcher
 from scaling.entries import ENTRIES, Plan
 
@@ -117,16 +117,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     default = None if options.only or options.load or options.quick else RESULTS / f"{machine.name()}-scale.json"
     target = options.json or default
     if target is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        write(figures, target)
         print(f"figures: {target}")
-    failed = [
-        f"{name}: {contender} failed: {result['failed']}"
-        for name, entry in figures["workloads"].items()
-        for contender, result in entry["contenders"].items()
-        if "failed" in result
-    ]
-    print("\n".join(failed))
+    failed = print_failures(figures)
     outcomes = check(figures["workloads"]) if options.check else []
     if options.check:
         print(f"Bounds (figure <= bound):\n{bounds_table(outcomes)}")
