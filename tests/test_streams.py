@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -544,3 +545,43 @@ def test_large_chunks_are_refused_with_the_buffer_they_need(tmp_path, data):
     stored[...] = data[0]
     with pytest.raises(ValueError, match=r"buffer: expected at least 2\d\d\d\d\d bytes, eight times the largest chunk"):
         trained("numpy", bpx.stream(stored, data[1], buffer=BUFFER))
+
+
+def test_windows_of_a_short_array_are_no_longer_than_it(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bpx.training.streams import in_order
+
+    made: list[int] = []
+    whole = in_order.Halves
+    monkeypatch.setattr(in_order, "Halves", lambda backend, rows, like: made.append(rows) or whole(backend, rows, like))
+    net = bpx.MLP([3, 4, 2], backend="numpy")
+    X = rng.normal(size=(7, 3))
+    assert np.allclose(bpx.predict(net, X), net(X), atol=1e-6)
+    assert made == [7]
+
+
+def test_windows_are_halved_where_memory_runs_out(
+    rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from bpx.training.streams import in_order
+
+    whole = in_order.Halves
+
+    def short(backend: Any, rows: int, like: Any) -> Any:
+        if rows > 20:
+            raise MemoryError("no room")
+        return whole(backend, rows, like)
+
+    monkeypatch.setattr(in_order, "Halves", short)
+    net = bpx.MLP([3, 4, 2], backend="numpy")
+    X = rng.normal(size=(100, 3))
+    with caplog.at_level("INFO", logger="bpx"):
+        assert np.allclose(bpx.predict(net, X), net(X), atol=1e-6)
+    assert "memory ran out for windows of 100 rows, which are of 13 now" in caplog.text
+
+
+def test_predict_says_what_to_do_with_a_sparse_matrix() -> None:
+    sparse = pytest.importorskip("scipy.sparse")
+    with pytest.raises(TypeError, match=r"sparse matrix; use X\.toarray"):
+        bpx.predict(bpx.MLP([3, 2], backend="numpy"), sparse.csr_matrix(np.eye(3)))

@@ -97,7 +97,7 @@ class Backend(ABC):
         if not self._same_device(x):
             raise DeviceMismatchError(
                 f"the network is on device {self.device} of backend {self.name!r}, the array is on device {x.device};"
-                f" move one to the other: net.to(...) on that device, or xp.to_device(x, {self.device})"
+                f" move one to the other: {_remedy(library, x)}"
             )
         if wanted is None or x.dtype == wanted:
             return x

@@ -14,8 +14,9 @@ def free_memory() -> int:
 
     Unreachable objects are collected first. Then CuPy's default memory pools of the devices that were used, its pool of
     pinned host memory, and PyTorch's caches on CUDA devices give back their unused blocks. Arrays that are in use stay,
-    and so do the pools' settings. A library that is not imported stays so. NumPy gives back by itself what is not used,
-    and bpx keeps no array beyond the call that made it.
+    and so do the pools' settings. A library that is not imported stays so. NumPy gives back by itself what is not used.
+    bpx keeps no array beyond the call that made it but 32 MiB on a GPU, cuBLAS's workspace, for each living thread that
+    has trained there.
 
     Returns
     -------

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, final
 
+from bpx.network.memory import forget
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data
 from bpx.training.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from bpx.training.parallel import Ranks
 
 __all__ = ["InOrder"]
+
+logger = logging.getLogger("bpx")
 
 
 @final
@@ -57,14 +61,15 @@ class InOrder:
         self._own: Halves | None = None
         self._share = ranks.share if ranks is not None and isinstance(stream.source, RowSource) else None
         self._like = peek(stream.source, gate)[1] if like is None else like
-        self._rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
+        rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
+        self._rows = rows if self.n is None else max(1, min(rows, self.n))
 
     def parts(self) -> Generator[Data, None, None]:
         """One window after the other; each is overwritten by the next but one."""
         halves = self._lent
         if halves is None or halves.in_use:  # a callback may ask in the middle of an epoch
             rows = self._rows if self._lent is None else -(-self._rows // 8)
-            halves = self._own = self._own or Halves(self._net.backend, rows, self._like)
+            halves = self._own = self._own or _halves(self._net, rows, self._like)
         rows = halves.sources[0].X.shape[0]
         with closing(filled(lambda take: self._fill(take, halves, rows), halves)) as windows:
             for window in windows:
@@ -104,3 +109,20 @@ class InOrder:
             if begin < end:
                 yield f"rows {begin} to {end - 1}", source.read(begin, end)
         source.forget()
+
+
+def _halves(net: MLP, rows: int, like: Data) -> Halves:
+    """Two windows of that many rows, or of half as many as often as memory runs out."""
+    size = rows
+    while True:
+        try:
+            halves = Halves(net.backend, size, like)
+        except BaseException as error:
+            if size == 1 or not net.backend.is_out_of_memory(error):
+                raise
+            forget(error)
+            size = -(-size // 2)
+        else:
+            if size < rows:
+                logger.info("memory ran out for windows of %d rows, which are of %d now", rows, size)
+            return halves

@@ -59,6 +59,8 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     """
     if not isinstance(net, MLP):
         raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
+    if hasattr(X, "tocsr"):
+        raise TypeError("X: expected dense rows, got a sparse matrix; use X.toarray(), or a list of parts of it")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
     with net.backend.scope():
