@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from conftest import library
-from kernels_on_cpu import dtype_of, narrow, near, wide
+from kernels_on_cpu import check_launches, dtype_of, narrow, near, wide
 
 import bpx
 from bpx.formulas import dropout, linear, losses, updates
@@ -19,7 +19,8 @@ SHAPES = [(7, 5), (64, 1000), (3, 33, 8)]
 
 
 @pytest.fixture
-def gpu():
+def gpu(monkeypatch):
+    check_launches(monkeypatch)
     return library("cupy")
 
 
