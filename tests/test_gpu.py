@@ -274,6 +274,27 @@ def test_threads_one_after_the_other_share_a_handle_of_cublas(monkeypatch) -> No
     assert len(made) == 1
 
 
+def test_another_thread_makes_its_handle_when_a_capture_is_over(monkeypatch) -> None:
+    from bpx.kernels.cupy_fused import products
+
+    bindings, threads, waited = products._cublas(), [], []
+
+    def product(*args: Any) -> None:
+        if cupy.cuda.get_current_stream().is_capturing() and not threads:
+            threads.append(threading.Thread(target=products._handle, args=(bindings,)))
+            threads[0].start()
+            threads[0].join(0.2)
+            waited.append(threads[0].is_alive())
+        bindings.gemm_ex(*args)
+
+    names = {name: getattr(bindings, name) for name in ("create", "set_stream", "set_workspace", "set_math_mode")}
+    monkeypatch.setattr(products, "_spare", {})
+    monkeypatch.setattr(products, "_cublas", lambda: SimpleNamespace(gemm_ex=product, **names))
+    trained("cupy", epochs=2)
+    threads[0].join()
+    assert waited == [True]
+
+
 def test_bpx_info_says_whether_a_step_is_one_launch(monkeypatch, capsys) -> None:
     from bpx.faces.cli import main
     from bpx.kernels.cupy_fused import products

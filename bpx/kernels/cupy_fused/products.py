@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.cupy_fused.compiling import is_array
+from bpx.kernels.cupy_fused.compiling import ALONE, is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["can_be_captured", "product"]
@@ -57,7 +57,8 @@ class _Lease:
         try:
             self.handle = spare.pop()
         except IndexError:
-            self.handle = _Handle(cublas)
+            with ALONE:
+                self.handle = _Handle(cublas)
         weakref.finalize(self, spare.append, self.handle).atexit = False
 
 
@@ -75,7 +76,8 @@ def _cublas() -> Any:
     try:
         from nvmath.bindings import cublas
 
-        cublas.destroy(cublas.create())
+        with ALONE:
+            cublas.destroy(cublas.create())
     except ImportError as error:
         logger.info("steps are not captured, because nvmath-python is not installed (%s)", error)
         return None

@@ -17,7 +17,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.kernels.cupy_fused.compiling import cover, enqueue
+from bpx.kernels.cupy_fused.compiling import ALONE, cover, enqueue
 from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]
@@ -147,7 +147,7 @@ class Graph:
         stream = _capture_stream()
         self._pool = cupy.cuda.MemoryPool()  # what is allocated meanwhile belongs to the graph
         try:
-            with stream, cupy.cuda.using_allocator(self._pool.malloc):
+            with ALONE, stream, cupy.cuda.using_allocator(self._pool.malloc):
                 stream.begin_capture()
                 try:
                     self._replay()
