@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.host_compiler import compile_source, launch
+from cuda_on_cpu.host_compiler import check_arguments, compile_source, launch
 
 from bpx.kernels.cupy_fused import compiling, linear, losses, sources
 
@@ -51,6 +51,24 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "_kernel", lambda *names: partial(start, *names[:3]))
     monkeypatch.setattr(linear, "address", lambda x: x.ctypes.data)
     monkeypatch.setattr(losses, "constant", lambda numbers, dtype, like: np.asarray(numbers, dtype=dtype))
+
+
+def check_launches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on a launch on a GPU whose arguments are not of its kernel's parameters' types fails; needs g++."""
+    if shutil.which("g++") is None:
+        return
+    found = compiling._kernel
+
+    def checked(file: str, storage: str, name: str, device: int) -> Any:
+        kernel = found(file, storage, name, device)
+
+        def start(grid: Any, block: Any, args: Any) -> None:
+            check_arguments(library(file, storage), name, args)
+            kernel(grid, block, args)
+
+        return start
+
+    monkeypatch.setattr(compiling, "_kernel", checked)
 
 
 def near(actual: Any, expected: Any, dtype: str, terms: float = 1.0) -> None:

@@ -128,7 +128,7 @@ def test_half_and_bfloat16_round_to_nearest_even(rng: np.random.Generator) -> No
 
 
 def test_arguments_that_do_not_fit_and_sources_that_do_not_compile_are_told() -> None:
-    with pytest.raises(ValueError, match=r"turn has parameters of \[8\] bytes, got \[\]"):
+    with pytest.raises(ValueError, match="turn has 1 parameters, got 0 arguments"):
         launch(compiled(), "turn", 1, 1, [])
     with pytest.raises(ValueError, match="1 to 1024 threads"):
         launch(compiled(), "stuck", 1, 1025, [])
@@ -136,3 +136,28 @@ def test_arguments_that_do_not_fit_and_sources_that_do_not_compile_are_told() ->
         launch(compiled(), "nothing", 1, 1, [])
     with pytest.raises(CompileError, match=r"kernels\.cu:2"):
         compile_source('extern "C" __global__ void wrong(int* x) {\n  x[0] = missing; }')
+
+
+@pytest.mark.parametrize(
+    ("at", "wrong", "message"),
+    [
+        (0, np.zeros(4), "parameter 0 is a pointer to f4, got an array of float64"),
+        (0, np.uintp(8), "parameter 0 is a pointer to f4, got"),
+        (1, np.zeros(4, dtype=np.float32), "parameter 1 is i8, got an array of float32"),
+        (1, 1.0, r"parameter 1 is i8, got 1.0 \(float64\)"),
+        (2, 1, r"parameter 2 is f8, got 1 \(int64\)"),
+        (3, np.float32(1), "parameter 3 is i4, got"),
+        (4, 1, "parameter 4 is b1, got"),
+        (5, np.zeros(4, dtype=np.int16), "parameter 5 is a pointer to f2, got an array of int16"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_though_it_is_as_long(at, wrong, message):
+    library = compile_source(
+        "#include <cuda_fp16.h>\n"
+        'extern "C" __global__ void kinds(float* a, long long b, double c, int d, bool e, const __half* f, void* g) {}'
+    )
+    right = [np.zeros(4, dtype=np.float32), 1, 1.0, np.int32(1), True, np.zeros(4, dtype=np.float16), np.zeros(4)]
+    launch(library, "kinds", 1, 1, right)
+    launch(library, "kinds", 1, 1, [np.uintp(0), *right[1:]])
+    with pytest.raises(ValueError, match=message):
+        launch(library, "kinds", 1, 1, [*right[:at], wrong, *right[at + 1 :]])

@@ -33,6 +33,27 @@ def test_a_source_compiles_without_a_warning(file, storage, gpu):
     assert not re.search(r"\.approx|\.ftz", _without_own_rounding(ptx)), "arithmetic was loosened"
 
 
+@pytest.mark.parametrize("storage", sources.STORAGES)
+@pytest.mark.parametrize("file", sources.FILES)
+def test_a_source_compiles_with_the_options_that_cupy_adds(file, storage):
+    need_nvrtc()
+    more = ("-ftz=true", "-arch=compute_90", "--device-as-default-execution-space")
+    done, said, _ = compiled(sources.source(file), (*sources.options(storage), *more))
+    assert done, said
+    assert not said.strip()
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(("file", "kernel"), [("activations.cu", "tanh_forward"), ("dropout.cu", "dropout_mask")])
+def test_numbers_put_together_are_written_at_once(file, kernel, storage):
+    need_nvrtc()
+    done, said, ptx = compiled(sources.source(file), (*sources.options(storage), "-arch=compute_90"))
+    assert done, said
+    body = re.search(rf"\.entry {kernel}\(.*?\n}}", ptx, re.DOTALL)[0]
+    half = kernel == "dropout_mask" and storage != "float32"  # four numbers are 8 bytes
+    assert f"st.global.wb.{'v2' if half else 'v4'}.u32" in body
+
+
 def _without_own_rounding(ptx: str) -> str:
     """The PTX without what NVIDIA's own exact functions are made of."""
     return re.sub(r".*\b(ex2\.approx|rcp\.approx|lg2\.approx|rsqrt\.approx).*", "", ptx)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from conftest import library
-from kernels_on_cpu import dtype_of, narrow, near, wide
+from kernels_on_cpu import check_launches, dtype_of, narrow, near, wide
 
 import bpx
 from bpx.formulas import dropout, linear, losses, updates
@@ -19,7 +21,8 @@ SHAPES = [(7, 5), (64, 1000), (3, 33, 8)]
 
 
 @pytest.fixture
-def gpu():
+def gpu(monkeypatch):
+    check_launches(monkeypatch)
     return library("cupy")
 
 
@@ -154,6 +157,41 @@ def test_the_scale_of_a_loss_follows_its_gradients(gpu, rng):
     np.testing.assert_array_equal(gpu.to_host(after[2]), [6.0, 5.0, 6.0])
     halves = twins.narrow(gpu.xp, back, np.float16)
     np.testing.assert_array_equal(gpu.to_host(halves), narrow(grads / 1024.0, np.float16))
+
+
+def laid(rng, lead, rows, columns, how, dtype):
+    """Random numbers and an array on the device that lie so: in one piece, between others, and transposed."""
+    import cupy
+
+    shape = (*lead, columns, rows) if "transposed" in how else (*lead, rows, columns)
+    if "row slice" in how:
+        x = cupy.zeros((*shape[:-1], shape[-1] + 3), dtype=dtype)[..., 1 : 1 + shape[-1]]
+    elif "parameters" in how:
+        flat = cupy.zeros((*lead, shape[-1] * shape[-2] + 7), dtype=dtype)[..., 3:]
+        strides = (*flat.strides[:-1], shape[-1] * flat.itemsize, flat.itemsize)
+        x = cupy.lib.stride_tricks.as_strided(flat, shape, strides)
+    else:
+        x = cupy.zeros(shape, dtype=dtype)
+    numbers = rng.normal(size=shape).astype(dtype)
+    x[...] = cupy.asarray(numbers)
+    return (numbers.swapaxes(-1, -2), x.swapaxes(-1, -2)) if "transposed" in how else (numbers, x)
+
+
+LAYOUTS = ["whole", "parameters", "row slice", "whole, transposed", "parameters, transposed", "row slice, transposed"]
+
+
+@pytest.mark.parametrize("leads", [((), ()), ((), (3,)), ((3,), ()), ((3,), (3,)), ((1,), (1,))], ids=str)
+@pytest.mark.parametrize(("dtype", "into"), [("float64", "float64"), ("float32", "float32"), ("float16", "float32")])
+def test_a_product_is_right_however_its_matrices_lie(dtype, into, leads, gpu, rng):
+    with gpu.scope():
+        for n, m, k in [(1, 1, 1), (1, 5, 2), (5, 1, 2), (5, 2, 1), (4, 5, 3), (1, 1, 4), (4, 1, 1)]:
+            for lies, others in itertools.product(LAYOUTS, repeat=2):
+                a, a_there = laid(rng, leads[0], n, m, lies, dtype)
+                b, b_there = laid(rng, leads[1], m, k, others, dtype)
+                expected = (wide(a).astype(np.float64) @ wide(b).astype(np.float64)).astype(into)
+                _, out = laid(rng, expected.shape[:-2], n, k, "parameters", into)
+                cupy_fused.linear.product(gpu.xp, a_there, b_there, out)
+                near(gpu.to_host(out), expected, into, terms=8.0)
 
 
 NETWORKS = {

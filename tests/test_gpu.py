@@ -5,17 +5,21 @@ These run wherever CuPy works: on a GPU, or on the imitation of CUDA in `tests/c
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import library
 from cuda_on_cpu import counting
+from kernels_on_cpu import check_launches
 
 import bpx
 from bpx.formulas.activations import Activation
+from bpx.training.batches import Data
 from bpx.training.descent import Descent
 from bpx.training.monitor import Run
 
@@ -34,6 +38,11 @@ OPTIMIZERS: dict[str, Any] = {
 @pytest.fixture(scope="module", autouse=True)
 def gpu() -> bpx.Backend:
     return library("cupy")
+
+
+@pytest.fixture(autouse=True)
+def _right_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_launches(monkeypatch)
 
 
 @pytest.fixture
@@ -224,6 +233,68 @@ def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: 
     assert np.max(np.abs(np.subtract(captured.loss, plain.loss))) <= 1e-10
 
 
+def test_where_cublas_fails_in_a_capture_steps_are_launched_kernel_by_kernel(monkeypatch, steps: Any) -> None:
+    from bpx.kernels.cupy_fused import products
+
+    bindings, failed = products._cublas(), []
+
+    def fails(*args: Any) -> None:
+        if cupy.cuda.get_current_stream().is_capturing():
+            failed.append(args)
+            raise bindings.cuBLASError(14)
+        bindings.gemm_ex(*args)
+
+    _, captured = trained("cupy")
+    names = {name: getattr(bindings, name) for name in ("create", "set_stream", "set_workspace", "set_math_mode")}
+    monkeypatch.setattr(products, "_cublas", lambda: SimpleNamespace(gemm_ex=fails, **names))
+    _, plain = trained("cupy")
+    assert len(failed) == 1
+    assert plain.loss == captured.loss
+
+
+def test_threads_one_after_the_other_share_a_handle_of_cublas(monkeypatch) -> None:
+    from bpx.kernels.cupy_fused import products
+
+    bindings, made = products._cublas(), []
+    monkeypatch.setattr(products, "_spare", {})
+    names = {name: getattr(bindings, name) for name in ("gemm_ex", "set_stream", "set_workspace", "set_math_mode")}
+
+    def create() -> int:
+        made.append(bindings.create())
+        return int(made[-1])
+
+    monkeypatch.setattr(products, "_cublas", lambda: SimpleNamespace(create=create, **names))
+    losses = []
+    for _ in range(3):
+        thread = threading.Thread(target=lambda: losses.append(trained("cupy", epochs=2)[1].loss))
+        thread.start()
+        thread.join()
+    assert len(losses) == 3
+    assert losses[0] == losses[1] == losses[2]
+    assert len(made) == 1
+
+
+def test_another_thread_makes_its_handle_when_a_capture_is_over(monkeypatch) -> None:
+    from bpx.kernels.cupy_fused import products
+
+    bindings, threads, waited = products._cublas(), [], []
+
+    def product(*args: Any) -> None:
+        if cupy.cuda.get_current_stream().is_capturing() and not threads:
+            threads.append(threading.Thread(target=products._handle, args=(bindings,)))
+            threads[0].start()
+            threads[0].join(0.2)
+            waited.append(threads[0].is_alive())
+        bindings.gemm_ex(*args)
+
+    names = {name: getattr(bindings, name) for name in ("create", "set_stream", "set_workspace", "set_math_mode")}
+    monkeypatch.setattr(products, "_spare", {})
+    monkeypatch.setattr(products, "_cublas", lambda: SimpleNamespace(gemm_ex=product, **names))
+    trained("cupy", epochs=2)
+    threads[0].join()
+    assert waited == [True]
+
+
 def test_bpx_info_says_whether_a_step_is_one_launch(monkeypatch, capsys) -> None:
     from bpx.faces.cli import main
     from bpx.kernels.cupy_fused import products
@@ -247,6 +318,59 @@ def test_the_current_stream_is_honoured() -> None:
     _, expected = trained("cupy")
     assert history.loss == expected.loss
     assert net.flat.device.id == 0
+
+
+def test_a_stream_s_rows_are_read_on_the_current_stream() -> None:
+    X, y = blobs()
+    seen = set()
+
+    class Batches:
+        def __iter__(self) -> Iterator[Any]:
+            for start in range(0, 100, 20):
+                seen.add((cupy.cuda.get_current_stream().ptr, threading.get_ident()))
+                yield cupy.asarray(X[start : start + 20]), cupy.asarray(y[start : start + 20])
+
+    net = bpx.MLP([12, 8, 4], backend="cupy", seed=1)
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        bpx.fit(net, bpx.stream(Batches()), epochs=2, batch_size=10)
+        stream.synchronize()
+        assert {ptr for ptr, thread in seen if thread != threading.get_ident()} == {stream.ptr}
+
+
+def test_a_window_is_filled_after_what_used_its_memory_before(monkeypatch) -> None:
+    from bpx.backend.cupy_backend import CupyBackend
+
+    after: list[Any] = []
+    transfer = CupyBackend.transfer
+
+    def watched(backend: Any, host: Any, device: Any, mark: Any = None) -> None:
+        after.append(mark)
+        transfer(backend, host, device, mark)
+
+    monkeypatch.setattr(CupyBackend, "transfer", watched)
+    X, y = blobs()
+    net = bpx.MLP([12, 8, 4], backend="cupy", seed=1)
+    bpx.fit(net, bpx.stream([(X, y)] * 4), epochs=2, batch_size=50)
+    assert after
+    assert None not in after
+
+
+def test_a_window_that_was_left_half_way_is_filled_after_what_was_begun_with_it() -> None:
+    from bpx.training.streams.windows import Filled, Halves, filled
+
+    net = bpx.MLP([12, 4], backend="cupy", seed=1)
+    halves = Halves(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))
+    at_first = list(halves._read)
+
+    def fill(take: Callable[[], int]) -> Iterator[Filled]:
+        for _ in range(4):
+            yield Filled(take(), 5, [])
+
+    windows = filled(fill, halves)
+    next(windows)
+    windows.close()
+    assert all(event is not None for event in at_first)
+    assert not {id(event) for event in halves._read} & {id(event) for event in at_first}
 
 
 @pytest.fixture

@@ -176,6 +176,13 @@ class Backend(ABC):
         """A context to compute in: new arrays land on this backend's device."""
         return nullcontext()
 
+    def here(self) -> AbstractContextManager[Any]:
+        """A context for another thread, in which its work comes after the work that this thread has given the device.
+
+        And the other way round, as if one thread gave it all.
+        """
+        return self.scope()
+
     def matmul_precision(self, tf32: bool = False) -> AbstractContextManager[Any]:
         """A context in which products of float32 arrays are true float32, or TF32 where the device has it.
 

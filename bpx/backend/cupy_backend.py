@@ -131,6 +131,17 @@ class CupyBackend(Backend):
     def scope(self) -> AbstractContextManager[Any]:
         return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]
 
+    def here(self) -> AbstractContextManager[Any]:
+        with self.scope():
+            stream = self._cupy.cuda.get_current_stream()  # a thread has its own, like its current device
+
+        @contextmanager
+        def place() -> Iterator[None]:
+            with self.scope(), stream:
+                yield
+
+        return place()
+
     @contextmanager
     def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
         from cupy import _core

@@ -141,6 +141,57 @@ def _load(library: str) -> ctypes.CDLL:
     return ctypes.CDLL(library)
 
 
+@functools.cache
+def _parameters(library: str, name: str) -> list[tuple[bool, str, int]]:
+    """Of each parameter whether it is a pointer, and the kind and bytes of the number that it is or points to."""
+    loaded = _load(library)
+    if not hasattr(loaded, f"{name}__launch"):
+        raise ValueError(f"the library has no kernel {name!r}")
+    count = getattr(loaded, f"{name}__parameters")(None)
+    types = (ctypes.c_char * (3 * count))()
+    getattr(loaded, f"{name}__types")(types)
+    return [(types.raw[i : i + 1] == b"*", chr(types.raw[i + 1]), types.raw[i + 2]) for i in range(0, 3 * count, 3)]
+
+
+def check_arguments(library: str | Path, name: str, args: Sequence[object]) -> None:
+    """Compare what a kernel is given with its parameters: CUDA reads whatever bytes it finds.
+
+    Parameters
+    ----------
+    library : path
+        What `compile_source` returned.
+    name : str
+        The kernel.
+    args : sequence
+        As `launch` takes them; arrays may be CuPy's. An array of unsigned integers is one of bits, whatever is read
+        in them; a parameter that points to unsigned integers, structs or void takes any array. ``numpy.uintp(0)`` is
+        a null pointer.
+
+    Raises
+    ------
+    ValueError
+        If their number, or the type of one, is another.
+    """
+    import numpy as np
+
+    parameters = _parameters(str(library), name)
+    if len(args) != len(parameters):
+        raise ValueError(f"{name} has {len(parameters)} parameters, got {len(args)} arguments")
+    for i, (given, (pointer, kind, size)) in enumerate(zip(args, parameters, strict=True)):
+        is_array = hasattr(given, "flags") and not isinstance(given, np.generic)
+        dtype = given.dtype if is_array else np.asarray(given).dtype  # type: ignore[attr-defined]
+        if pointer and is_array:
+            fits = kind in "u0" or (dtype.kind in (kind, "u") and dtype.itemsize == size)
+        elif pointer:
+            fits = isinstance(given, np.uintp) and given == 0
+        else:
+            fits = not is_array and (kind, size) == (dtype.kind, dtype.itemsize)
+        if not fits:
+            wanted = f"{'a pointer to ' if pointer else ''}{kind}{size}"
+            what = f"an array of {dtype}" if is_array else f"{given!r} ({dtype})"
+            raise ValueError(f"{name}: parameter {i} is {wanted}, got {what}")
+
+
 def launch(
     library: str | Path,
     name: str,
@@ -161,7 +212,7 @@ def launch(
         Blocks in the grid and threads in a block.
     args : sequence
         As CuPy takes them: an array is passed by its address, a NumPy scalar as it is, a Python int as int64,
-        a float as float64, a bool as bool. Sizes must equal the parameters'.
+        a float as float64, a bool as bool. They must be of the parameters' types: see `check_arguments`.
     shared : int, optional
         Bytes of dynamic shared memory.
 
@@ -172,17 +223,10 @@ def launch(
     """
     import numpy as np
 
-    loaded = _load(str(library))
-    if not hasattr(loaded, f"{name}__launch"):
-        raise ValueError(f"the library has no kernel {name!r}")
+    check_arguments(library, name, args)
     cells = [np.array(a.ctypes.data, dtype=np.uintp) if isinstance(a, np.ndarray) else np.asarray(a) for a in args]
-    count = getattr(loaded, f"{name}__parameters")(None)
-    sizes = (ctypes.c_size_t * max(count, 1))()
-    getattr(loaded, f"{name}__parameters")(sizes)
-    if [cell.nbytes for cell in cells] != list(sizes[:count]):
-        raise ValueError(f"{name} has parameters of {sizes[:count]} bytes, got {[cell.nbytes for cell in cells]}")
-    params = (ctypes.c_void_p * max(count, 1))(*(cell.ctypes.data for cell in cells))
-    entry = getattr(loaded, f"{name}__launch")
+    params = (ctypes.c_void_p * max(len(cells), 1))(*(cell.ctypes.data for cell in cells))
+    entry = getattr(_load(str(library)), f"{name}__launch")
     entry.restype = ctypes.c_char_p
     entry.argtypes = [_Dim3, _Dim3, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p)]
     problem = entry(_dim3(grid), _dim3(block), shared, params)

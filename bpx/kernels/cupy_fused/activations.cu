@@ -77,8 +77,8 @@ __device__ void forward_packs(FORWARD) {
         sums.of[j] = S(sum);
         values.of[j] = S(Function::value(sum, parameter));
       }
-      if (z != a) *reinterpret_cast<Numbers *>(my_z + i) = sums;
-      *reinterpret_cast<Numbers *>(my_a + i) = values;
+      if (z != a) put(reinterpret_cast<Numbers *>(my_z + i), sums);
+      put(reinterpret_cast<Numbers *>(my_a + i), values);
       column += on;
       if (column >= k) column -= k;
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import cache
 from typing import Any
 
@@ -12,14 +13,16 @@ from bpx.kernels.cupy_fused import sources
 from bpx.kernels.recording import launch
 
 __all__ = [
-    "BLOCK", "NULL", "address", "blocks", "computed", "constant", "cover", "enqueue", "is_array", "is_plain", "lanes",
-    "network_stride", "number", "smoke_test", "storage",
+    "ALONE", "BLOCK", "NULL", "address", "blocks", "computed", "constant", "cover", "enqueue", "is_array", "is_plain",
+    "lanes", "network_stride", "number", "smoke_test", "storage",
 ]  # fmt: skip
 
 # Threads of a block, as numbers.cuh has it, and of a warp.
 BLOCK, WARP = 256, 32
 # So many blocks keep any GPU busy; each then does several pieces.
 MANY = 4096
+# Held while a graph is captured, and by other threads for what may wait for the whole device, which CUDA then refuses.
+ALONE = threading.RLock()
 # In place of an array that is not there.
 NULL = np.uintp(0)
 
@@ -30,8 +33,9 @@ def _kernel(file: str, storage: str, name: str, device: int) -> Any:
 
     It is compiled, with all of its file, and loaded here: not while a graph is captured, which would break it off.
     """
-    kernel = _module(file, storage).get_function(name)
-    assert kernel.kernel is not None  # loads it
+    with ALONE:
+        kernel = _module(file, storage).get_function(name)
+        assert kernel.kernel is not None  # loads it
     return kernel
 
 

@@ -35,7 +35,7 @@ extern "C" __global__ void dropout_mask(S *mask, const Index *seeds, unsigned in
       if (together) {
         Numbers numbers;
         for (int j = 0; j < 4; ++j) numbers.of[j] = words.of[j] >= threshold ? one : none;
-        *reinterpret_cast<Numbers *>(my_mask + first) = numbers;
+        put(reinterpret_cast<Numbers *>(my_mask + first), numbers);
       } else {
         for (int j = 0; j < 4; ++j)
           if (first + j >= 0 && first + j < size) my_mask[first + j] = words.of[j] >= threshold ? one : none;

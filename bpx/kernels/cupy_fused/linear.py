@@ -18,7 +18,6 @@ from bpx.kernels.cupy_fused.compiling import (
     enqueue,
     is_array,
     is_plain,
-    lanes,
     network_stride,
     storage,
 )
@@ -53,7 +52,7 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
     row = math.prod(x.shape[axis + 1 :]) * x.itemsize
     word = next(size for size in (16, 8, 4, 2, 1) if row % size == 0 and address(x) % size == 0)
     words = row // word
-    width = lanes(words)
+    width = min(BLOCK, 1 << (words - 1).bit_length())  # each thread waits for as few words as can be
     grid = cover(wanted, BLOCK // width, outer)
     stride = wanted if own else 0
     enqueue(

@@ -78,6 +78,21 @@ template <class T, int COUNT>
 struct alignas(sizeof(T) * COUNT) Pack {
   T of[COUNT];
 };
+// Written at once: a plain assignment of numbers just put together is compiled to a store for each of them.
+template <class T, int COUNT>
+__device__ inline void put(Pack<T, COUNT> *to, const Pack<T, COUNT> &pack) {
+  if constexpr (COUNT > 1 && sizeof(pack) == 16) {
+    uint4 words;
+    memcpy(&words, &pack, sizeof(words));
+    __stwb(reinterpret_cast<uint4 *>(to), words);
+  } else if constexpr (COUNT > 1 && sizeof(pack) == 8) {
+    uint2 words;
+    memcpy(&words, &pack, sizeof(words));
+    __stwb(reinterpret_cast<uint2 *>(to), words);
+  } else {
+    *to = pack;
+  }
+}
 template <class T>
 __device__ inline bool is_aligned(const T *p) {
   return reinterpret_cast<unsigned long long>(p) % 16 == 0;

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
+import weakref
+from collections import deque
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.cupy_fused.compiling import is_array
+from bpx.kernels.cupy_fused.compiling import ALONE, is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["can_be_captured", "product"]
@@ -30,6 +32,34 @@ _SUMS_AS_COMPUTED = 16  # cublasMath_t: parts of a sum are not added in the 16 b
 WORKSPACE = 32 * 2**20
 
 _local = threading.local()
+# By device, the handles of threads that have ended: to make one waits for the device, and to drop one leaks memory.
+_spare: dict[int, deque[_Handle]] = {}
+
+
+class _Handle:
+    """A handle of cuBLAS, its workspace, and the stream it was told last."""
+
+    def __init__(self, cublas: Any) -> None:
+        import cupy
+
+        # The workspace is the handle's alone: what cuBLAS allocates itself would become part of a captured graph.
+        self.workspace = cupy.cuda.alloc(WORKSPACE)
+        self.number = int(cublas.create())
+        self.stream: int | None = None
+        cublas.set_math_mode(self.number, _SUMS_AS_COMPUTED)
+
+
+class _Lease:
+    """A thread's hold on a handle, which another may have when the thread has ended."""
+
+    def __init__(self, cublas: Any, device: int) -> None:
+        spare = _spare.setdefault(device, deque())
+        try:
+            self.handle = spare.pop()
+        except IndexError:
+            with ALONE:
+                self.handle = _Handle(cublas)
+        weakref.finalize(self, spare.append, self.handle).atexit = False
 
 
 class _Matrix(NamedTuple):
@@ -46,7 +76,8 @@ def _cublas() -> Any:
     try:
         from nvmath.bindings import cublas
 
-        cublas.destroy(cublas.create())
+        with ALONE:
+            cublas.destroy(cublas.create())
     except ImportError as error:
         logger.info("steps are not captured, because nvmath-python is not installed (%s)", error)
         return None
@@ -65,18 +96,16 @@ def _handle(cublas: Any) -> int:
     """The handle of a thread and device, on the current stream."""
     import cupy
 
-    handles = _local.__dict__.setdefault("handles", {})
+    leases = _local.__dict__.setdefault("leases", {})
     device, stream = cupy.cuda.runtime.getDevice(), cupy.cuda.get_current_stream().ptr
-    if device not in handles:
-        # The workspace is the handle's alone: what cuBLAS allocates itself would become part of a captured graph.
-        handles[device] = [cublas.create(), cupy.cuda.alloc(WORKSPACE), None]
-        cublas.set_math_mode(handles[device][0], _SUMS_AS_COMPUTED)
-    handle, workspace, last = handles[device]
-    if stream != last:  # which takes the workspace away
-        cublas.set_stream(handle, stream)
-        cublas.set_workspace(handle, workspace.ptr, WORKSPACE)
-        handles[device][2] = stream
-    return int(handle)
+    if device not in leases:
+        leases[device] = _Lease(cublas, device)
+    handle: _Handle = leases[device].handle
+    if stream != handle.stream:  # which takes the workspace away
+        cublas.set_stream(handle.number, stream)
+        cublas.set_workspace(handle.number, handle.workspace.ptr, WORKSPACE)
+        handle.stream = stream
+    return handle.number
 
 
 def _layout(x: Array) -> _Matrix:

@@ -17,7 +17,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.kernels.cupy_fused.compiling import cover, enqueue
+from bpx.kernels.cupy_fused.compiling import ALONE, cover, enqueue
 from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]
@@ -147,7 +147,7 @@ class Graph:
         stream = _capture_stream()
         self._pool = cupy.cuda.MemoryPool()  # what is allocated meanwhile belongs to the graph
         try:
-            with stream, cupy.cuda.using_allocator(self._pool.malloc):
+            with ALONE, stream, cupy.cuda.using_allocator(self._pool.malloc):
                 stream.begin_capture()
                 try:
                     self._replay()
@@ -155,7 +155,9 @@ class Graph:
                     _abandon(stream)
                     raise
                 graph = stream.end_capture()
-        except (NotImplementedError, RuntimeError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:  # CUDA's and cuBLAS's have no class in common; the work is still to be done
             logger.info("a step is launched kernel by kernel, because it cannot be captured: %s", error)
             return None
         launch: Callable[[], None] = graph.launch

@@ -101,7 +101,8 @@ class Halves:
         self._staged = isinstance(like.X, np.ndarray) and backend.xp is not np
         self.sources = [_empty(backend, rows, like) for _ in range(2)]
         self._host = [_pinned(backend, rows, like) for _ in range(2)] if self._staged else self.sources
-        self._read: list[Any] = [None, None]
+        # Memory that is new here may be what earlier work still reads.
+        self._read: list[Any] = [backend.mark(), backend.mark()]
         self.in_use = False
 
     def write(self, half: int, at: int, part: Data) -> None:
@@ -188,7 +189,7 @@ def filled(fill: _Fill, halves: Halves) -> Generator[Filled, None, None]:
 
     def work() -> None:
         try:
-            with halves.backend.scope():  # each thread has a current device of its own
+            with place:
                 for window in fill(take):
                     full.put(window)
             full.put(None)
@@ -197,6 +198,7 @@ def filled(fill: _Fill, halves: Halves) -> Generator[Filled, None, None]:
         except BaseException as error:
             full.put(error)
 
+    place = halves.backend.here()  # each thread has a current device and stream of its own
     thread = threading.Thread(target=work, name="bpx-stream", daemon=True)
     halves.in_use = True
     thread.start()
@@ -210,4 +212,6 @@ def filled(fill: _Fill, halves: Halves) -> Generator[Filled, None, None]:
     finally:
         free.put(None)
         thread.join()
+        for half in range(2):  # whoever stopped in the middle of a window may have given work that reads it
+            halves.release(half)
         halves.in_use = False

@@ -113,6 +113,8 @@ template <class T>
 T __ldcs(const T* p) { return *p; }
 template <class T>
 void __stcs(T* p, T value) { *p = value; }
+template <class T>
+void __stwb(T* p, T value) { *p = value; }
 
 // One thread runs at a time, so these are plain; launches of other host threads are not seen as they would be on a GPU.
 #define CUDA_ON_CPU_ATOMIC(T)                                                                                       \

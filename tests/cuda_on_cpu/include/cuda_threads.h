@@ -10,6 +10,9 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
+struct __half;
+struct __nv_bfloat16;
+
 namespace cuda_on_cpu {
 
 constexpr int max_threads = 1024, lanes = 32;
@@ -190,6 +193,29 @@ void sizes_of_parameters(void (*)(A...), std::size_t* sizes) {
   ((sizes[i++] = sizeof(A)), ...);
 }
 
+// What a parameter is: f, i, u and b as NumPy has them, V for a 16-bit float beside these, 0 for what is none of them.
+template <class T>
+constexpr char kind_of() {
+  if constexpr (std::is_same_v<T, bool>) return 'b';
+  else if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, __half>) return 'f';
+  else if constexpr (std::is_same_v<T, __nv_bfloat16>) return 'V';
+  else if constexpr (std::is_integral_v<T>) return std::is_signed_v<T> ? 'i' : 'u';
+  else return '0';
+}
+// Of a number, or behind a '*' of the numbers it points to.
+struct Type { char pointer, kind, bytes; };
+template <class T>
+constexpr Type type_of() {
+  using Pointee = std::remove_cv_t<std::remove_pointer_t<T>>;
+  if constexpr (std::is_void_v<Pointee>) return {'*', '0', 0};
+  else return {std::is_pointer_v<T> ? '*' : ' ', kind_of<Pointee>(), char(sizeof(Pointee))};
+}
+template <class... A>
+void types_of_parameters(void (*)(A...), Type* types) {
+  std::size_t i = 0;
+  ((types[i++] = type_of<A>()), ...);
+}
+
 }  // namespace cuda_on_cpu
 
 // What host_compiler.py writes after the source, once for each kernel: what follows is the library's interface.
@@ -201,6 +227,9 @@ void sizes_of_parameters(void (*)(A...), std::size_t* sizes) {
   extern "C" __attribute__((visibility("default"))) int name##__parameters(std::size_t* sizes) {                     \
     if (sizes) cuda_on_cpu::sizes_of_parameters(kernel, sizes);                                                      \
     return cuda_on_cpu::count_parameters(kernel);                                                                    \
+  }                                                                                                                  \
+  extern "C" __attribute__((visibility("default"))) void name##__types(cuda_on_cpu::Type* types) {                    \
+    cuda_on_cpu::types_of_parameters(kernel, types);                                                                 \
   }
 
 [[maybe_unused]] static inline void __threadfence() {}
