@@ -586,3 +586,45 @@ def test_estimators_give_cupy_arrays_for_cupy_arrays() -> None:
     assert isinstance(answer, cupy.ndarray)
     assert np.array_equal(cupy.asnumpy(answer), host.predict_proba(X))
     assert isinstance(device.predict(cupy.asarray(X)), cupy.ndarray)
+
+
+def test_threads_with_other_precisions_leave_each_other_and_the_process_alone() -> None:
+    from cupy._core import _routines_linalg as linalg
+
+    before = linalg.get_compute_type(np.float32)
+    expected = {name: trained("cupy", "float32", precision=name)[1].loss for name in (None, "tf32")}
+    found: list[tuple[str | None, Any]] = []
+
+    def work(name: str | None) -> None:
+        with cupy.cuda.Stream(non_blocking=True):
+            found.extend((name, trained("cupy", "float32", precision=name)[1].loss) for _ in range(3))
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in (None, "tf32")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert all(loss == expected[name] for name, loss in found)
+    assert linalg.get_compute_type(np.float32) == before
+
+
+@pytest.mark.parametrize("what", ["forward", "loss_and_grads", "predict"])
+def test_float32_is_true_whatever_the_process_has_set(what: str) -> None:
+    from cupy._core import _routines_linalg as linalg
+
+    X, y = blobs(200, 64)
+    host, device = (bpx.MLP([64, 128, 4], backend=name) for name in ("numpy", "cupy"))
+
+    def answer(net: bpx.MLP) -> Any:
+        if what == "predict":
+            return bpx.predict(net, X)
+        return net.backend.to_host(net(X) if what == "forward" else net.loss_and_grads(X, y)[1].flat)
+
+    before = linalg.get_compute_type(np.float32)
+    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32)
+    try:
+        assert np.max(np.abs(answer(device) - answer(host))) <= 2e-6
+        assert linalg.get_compute_type(np.float32) == linalg.COMPUTE_TYPE_TF32
+    finally:
+        linalg.set_compute_type(np.float32, before)

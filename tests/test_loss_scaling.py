@@ -189,6 +189,7 @@ def test_gradients_that_float16_would_lose_are_learned_from(half_lib, rng, monke
     assert losses[True][-1] < 1e-3 * losses[True][0]
 
 
+@pytest.mark.filterwarnings("ignore:precision='float16'. all steps")
 def test_one_network_of_a_stack_is_skipped_alone(rng, tmp_path):
     """The second network's parameters are so large that its gradient overflows."""
     X, y = far_targets(rng)
@@ -268,6 +269,7 @@ def test_a_resumed_run_has_the_scale_that_it_had(half_lib, rng, tmp_path, dies_a
     assert scaling_in(path) == scaling_in(tmp_path / "whole.checkpoint")
 
 
+@pytest.mark.filterwarnings("ignore:precision='float16'. all steps")
 def test_a_run_goes_on_only_in_its_own_precision(rng, tmp_path):
     path, data = str(tmp_path / "run.checkpoint"), far_targets(rng)
     fit(line(), data, checkpoint=path, epochs=1)
@@ -298,6 +300,7 @@ def test_two_ranks_skip_and_learn_as_one_process_does(rng, tmp_path, which, stac
         assert np.all(np.asarray(scaling_in(path)["scale"]) < 2.0**14)
 
 
+@pytest.mark.filterwarnings("ignore:precision='float16'. all steps")
 def test_an_overflow_on_one_rank_is_skipped_on_both(rng):
     """Only the second half of each batch has targets that overflow."""
     X, y = far_targets(rng)
@@ -319,3 +322,14 @@ def test_ranks_of_different_precision_are_refused(rng):
     data = far_targets(rng)
     results, _ = on_ranks(2, lambda comm: fit(line(), data, comm=comm, precision=["float16", None][comm.Get_rank()]))
     assert all(isinstance(error, ValueError) and "precision" in str(error) for error in results)
+
+
+@pytest.mark.parametrize("stack", [None, 2])
+def test_a_run_whose_every_step_was_skipped_says_so(rng, stack):
+    net = bpx.MLP([3, 1], output="identity", backend="numpy", stack=stack)
+    before = net.flat.copy()
+    X, y = rng.normal(size=(64, 3)), 1e8 * rng.normal(size=(64, 1))
+    words = "all steps were skipped" if stack is None else "all steps of 2 of 2 networks were skipped"
+    with pytest.warns(bpx.DivergenceWarning, match=f"{words}.*precision='bfloat16'"):
+        bpx.fit(net, X, y, loss="squared_error", epochs=2, batch_size=32, precision="float16")
+    assert np.array_equal(net.flat, before)

@@ -183,10 +183,11 @@ class Backend(ABC):
         """
         return self.scope()
 
-    def matmul_precision(self, tf32: bool = False) -> AbstractContextManager[Any]:
+    def matmul_precision(self, tf32: bool = False, process: bool = True) -> AbstractContextManager[Any]:
         """A context in which products of float32 arrays are true float32, or TF32 where the device has it.
 
-        What the process had set is put back afterwards. Libraries without such a switch are always true.
+        What the process had set is put back afterwards. Libraries without such a switch are always true. Kernels of our
+        own need no setting of the process, which other threads would see: `process` is False for them.
         """
         return nullcontext()
 

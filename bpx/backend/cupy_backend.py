@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, final
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 
-__all__ = ["CupyBackend", "free_memory", "probe"]
+__all__ = ["CupyBackend", "compute_type", "free_memory", "probe", "uses_tf32"]
 
 logger = logging.getLogger("bpx.backend")
 
@@ -22,6 +23,12 @@ logger = logging.getLogger("bpx.backend")
 # and its like (CUBLAS_STATUS_ALLOC_FAILED; nvmath: ALLOC_FAILED) are classes of their packages.
 _NO_MEMORY = re.compile(r"ALLOC_FAILED|MemoryAllocation|out[ _]of[ _]memory", re.IGNORECASE)
 _PACKAGES = {"cupy", "cupy_backends", "cupyx", "nvmath", "cuda"}
+
+# Whether a thread has asked for TF32. CuPy's own setting is shared by all threads: what it was before each change that
+# is not undone yet; the first of these is what the process had set.
+_asked = threading.local()
+_setting = threading.Lock()
+_changed: list[int] = []
 
 # Devices that were used: to ask another one about its pool would take memory there.
 _used: set[int] = set()
@@ -143,24 +150,39 @@ class CupyBackend(Backend):
         return place()
 
     @contextmanager
-    def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
-        from cupy import _core
-        from cupy._core import _routines_linalg as types
+    def matmul_precision(self, tf32: bool = False, process: bool = True) -> Iterator[None]:
+        # A GPU before compute capability 8.0 has no TF32, which CuPy would warn of.
+        rounds = tf32 and int(self.device.compute_capability) >= 80
+        before, _asked.tf32 = uses_tf32(), rounds
+        try:
+            with compute_type(rounds) if process else nullcontext():
+                yield
+        finally:
+            _asked.tf32 = before
 
-        single = self._cupy.float32
-        with self.scope():
-            before = _core.get_compute_type(single)  # CUPY_TF32=1 in the environment is in it
-            # A GPU before compute capability 8.0 has no TF32, which CuPy would warn of.
-            has_tf32 = tf32 and int(self.device.compute_capability) >= 80
-            wanted = types.COMPUTE_TYPE_TF32 if has_tf32 else types.COMPUTE_TYPE_DEFAULT
-            if before == wanted:
-                yield
-                return
-            _core.set_compute_type(single, wanted)
-            try:
-                yield
-            finally:
-                _core.set_compute_type(single, before)
+
+def uses_tf32() -> bool:
+    """Whether this thread's products of float32 may round their operands to TF32."""
+    return bool(getattr(_asked, "tf32", False))
+
+
+@contextmanager
+def compute_type(tf32: bool) -> Iterator[None]:
+    """Products by CuPy in TF32 or in true float32; the last thread that leaves puts back what the process had set."""
+    from cupy import _core
+    from cupy._core import _routines_linalg as types
+
+    single = "float32"
+    with _setting:
+        before = _core.get_compute_type(single)  # CUPY_TF32=1 in the environment is in it
+        _changed.append(before)
+        _core.set_compute_type(single, types.COMPUTE_TYPE_TF32 if tf32 else types.COMPUTE_TYPE_DEFAULT)
+    try:
+        yield
+    finally:
+        with _setting:
+            own = _changed.pop()
+            _core.set_compute_type(single, before if _changed else own)
 
 
 def free_memory() -> int:

@@ -72,7 +72,7 @@ class TorchBackend(Backend):
         return self._torch.no_grad()  # type: ignore[no-any-return]
 
     @contextmanager
-    def matmul_precision(self, tf32: bool = False) -> Iterator[None]:
+    def matmul_precision(self, tf32: bool = False, process: bool = True) -> Iterator[None]:
         torch, on_gpu = self._torch, self._torch.backends.cuda.matmul
         if not hasattr(on_gpu, "fp32_precision"):  # before PyTorch 2.9
             before = torch.get_float32_matmul_precision()

@@ -208,7 +208,7 @@ class MLP:
         ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         """
         objective, batch = self._objective(X, y, loss, l2, sample_weight)
-        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
@@ -218,7 +218,7 @@ class MLP:
     ) -> Array:
         """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
         objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
-        with self.backend.scope(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
             grad = objective.input_gradient(*batch)
         return grad[..., 0, :] if np.ndim(X) == 1 else grad
 

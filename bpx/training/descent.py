@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from bpx._typing import Array, State
+from bpx.errors import DivergenceWarning, warn_caller
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import scaling
 from bpx.formulas.schedules import Clock, Constant, Schedule
@@ -105,13 +106,28 @@ class Descent:
             run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
             self.precision, self.scaling,
         )  # fmt: skip
-        while run.epoch < run.epochs:
+        reason: StopReason | None = None
+        while run.epoch < run.epochs and reason is None:
             reason = self._epoch(run, step, keeper)
             if keeper is not None:
                 keeper.after_epoch(reason)
-            if reason is not None:
-                return reason
-        return StopReason.EPOCHS
+        if reason is not StopReason.DIVERGED:  # which says enough
+            self._look_at_scale(run.net)
+        return StopReason.EPOCHS if reason is None else reason
+
+    def _look_at_scale(self, net: MLP) -> None:
+        """Say so where float16 could hold no step's gradient."""
+        if self.scaling is None or not self.step:
+            return
+        idle = np.atleast_1d(net.backend.to_host(self.scaling["number"])) <= 1.0
+        if np.any(idle):
+            which = "" if net.stack is None else f" of {int(np.sum(idle))} of {net.stack} networks"
+            warn_caller(
+                f"precision='float16': all steps{which} were skipped, because their gradients overflow float16, so that"
+                " the parameters are as before; scale inputs and targets to about unit variance, or give"
+                " precision='bfloat16'",
+                DivergenceWarning,
+            )
 
     def _epoch(self, run: Run, step: Step, keeper: Keeper | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""

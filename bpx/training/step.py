@@ -81,7 +81,10 @@ class Step:
         twins = select.Twins() if plain else select.for_backend(net.backend, net.dtype)
         objective.use(twins, self._mixed)
         # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
-        self._products = nullcontext if precision is None else partial(net.backend.matmul_precision, tf32=True)
+        self._products = (
+            nullcontext if precision is None
+            else partial(net.backend.matmul_precision, tf32=True, process=not twins.records)
+        )  # fmt: skip
         self.state = state
         if twins.records:
             sources = [_contiguous(net.backend.xp, data) for data in sources]

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.backend.cupy_backend import compute_type, uses_tf32
 from bpx.kernels.cupy_fused.compiling import ALONE, is_array
 from bpx.kernels.recording import launch
 
@@ -135,7 +136,7 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
         lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]  # one network's, or a stack's
         out = xp.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
     # asked now: a recorded product is computed when the backend's setting may be another one
-    launch(_multiply, a, b, out, _uses_tf32(a))
+    launch(_multiply, a, b, out, uses_tf32())
     return out
 
 
@@ -175,24 +176,12 @@ def _multiply(a: Array, b: Array, out: Array, tf32: bool) -> None:
         )  # fmt: skip
 
 
-def _uses_tf32(a: Array) -> bool:
-    """Whether products of float32 may round their operands to TF32; set by the backend for a run."""
-    from cupy._core import _routines_linalg as linalg
-
-    return bool(a.dtype == np.float32 and linalg.get_compute_type(a.dtype) == linalg.COMPUTE_TYPE_TF32)
-
-
 def _by_cupy(a: Array, b: Array, out: Array, tf32: bool) -> None:
     """The same by CuPy, whose results are of its operands' dtype."""
     import cupy
-    from cupy._core import _routines_linalg as linalg
 
-    before = linalg.get_compute_type(np.float32)
-    linalg.set_compute_type(np.float32, linalg.COMPUTE_TYPE_TF32 if tf32 else linalg.COMPUTE_TYPE_DEFAULT)
-    try:
+    with compute_type(tf32):
         if a.itemsize > 2:
             cupy.matmul(a, b, out=out)
         else:
             out[...] = cupy.matmul(a.astype(np.float32), b.astype(np.float32)).astype(out.dtype)
-    finally:
-        linalg.set_compute_type(np.float32, before)
