@@ -97,7 +97,9 @@ def in_place(backend: Backend, dtype: str) -> Twins:
 
 
 def for_backend(backend: Backend, dtype: str) -> Twins:
-    """The twins for a backend and dtype; none outside NumPy and CuPy, or where ``BPX_KERNELS`` is "reference".
+    """The twins for a backend and the dtype that is stored, by its name.
+
+    There are none outside NumPy and CuPy, none on NumPy for 16 bits, and none where ``BPX_KERNELS`` is "reference".
 
     Raises
     ------

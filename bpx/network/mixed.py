@@ -84,6 +84,8 @@ class Mixed:
 
     Attributes
     ----------
+    name : str
+        As given.
     dtype : dtype
         Of what is stored.
     linear : dict of str to callable
@@ -91,7 +93,7 @@ class Mixed:
     """
 
     def __init__(self, net: MLP, name: str, scaling: State | None) -> None:
-        self._net, self._xp = net, net.backend.xp
+        self._net, self._xp, self.name = net, net.backend.xp, name
         self.dtype = net.backend.storage_dtype(name)
         self.scaling = scaling
         self._equations: Any = updates

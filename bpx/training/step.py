@@ -76,9 +76,7 @@ class Step:
         scaling: State | None = None,
     ) -> None:
         self._mixed = mixed(net, precision, scaling)
-        # NumPy's kernels are for float32 and float64.
-        plain = self._mixed is not None and net.backend.xp is np
-        twins = select.Twins() if plain else select.for_backend(net.backend, net.dtype)
+        twins = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
         objective.use(twins, self._mixed)
         # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
         self._products = (
@@ -94,8 +92,7 @@ class Step:
         self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
-        self._run_seed = fold(seed)
-        self._drops = any(net.dropout)
+        self._drops, self._run_seed = any(net.dropout), fold(seed)
         self._by_rows = by_rows or sources[0].weight is None
         self._records = twins.records
         # On a device ranks wait for each other's numbers in every step.

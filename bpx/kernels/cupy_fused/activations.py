@@ -60,6 +60,7 @@ def _write(out: Array, function: Callable[..., Array], *args: Any) -> None:
     out[...] = function(*args)
 
 
+@runs_users_code
 def _after_bias(function: Callable[..., Any], xp: Namespace, z: Array, b: Array | None, a: Array) -> None:
     """Both results of a formula, into arrays that are kept."""
     summed, value = function(xp, z, b)

@@ -57,7 +57,7 @@ def smoke_test() -> None:
     import cupy
 
     if cupy.cuda.runtime.is_hip:
-        raise NotImplementedError("they are made for NVIDIA's warps of 32 threads, not for AMD's GPUs")
+        raise RuntimeError("they are made for NVIDIA's warps of 32 threads, not for AMD's GPUs")
     start, done, number = cupy.zeros((), dtype="int64"), cupy.zeros((), dtype="int64"), cupy.zeros(())
     enqueue("steps.cu", "float32", "advance", (1,), start, done, number, 1)
     if int(start) != 1:

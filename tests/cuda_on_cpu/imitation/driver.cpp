@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <string>
 
 #include "core.h"
 
@@ -87,14 +89,14 @@ CUresult cuModuleLoadData(CUmodule* result, const void* image) {
   if (const cudaError_t status = unsafe_call()) return code(status);
   const std::size_t size = image_size(image);
   if (!size) return CUDA_ERROR_INVALID_IMAGE;
-  char path[] = "/tmp/cuda_on_cpu_module_XXXXXX";
-  const int file = mkstemp(path);
+  std::string path = (std::filesystem::temp_directory_path() / "cuda_on_cpu_module_XXXXXX").string();
+  const int file = mkstemp(path.data());
   if (file < 0) return CUDA_ERROR_FILE_NOT_FOUND;
   const bool written = write(file, image, size) == ssize_t(size);
   close(file);
-  void* library = written ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : nullptr;
+  void* library = written ? dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) : nullptr;
   if (!library) std::fprintf(stderr, "cuda_on_cpu: %s\n", dlerror());
-  unlink(path);
+  unlink(path.c_str());
   if (!library) return CUDA_ERROR_INVALID_IMAGE;
   *result = reinterpret_cast<CUmodule>(new Module{library, {}});
   return CUDA_SUCCESS;
