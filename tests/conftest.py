@@ -101,8 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     kept, left = [], []
     counts: Counter[str] = Counter()
     for item in items:
-        name = getattr(item, "callspec", None) and item.callspec.params.get("lib")
-        reason = missing(name) if isinstance(name, str) else None
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        names = [name for fixture, name in given.items() if fixture.endswith("lib") and isinstance(name, str)]
+        reason = next(filter(None, map(missing, names)), None)
         if reason is None:
             kept.append(item)
         else:

@@ -1,4 +1,4 @@
-"""`import bpx` brings nothing but NumPy and array-api-compat; public names and registries are what the contract says."""
+"""`import bpx` brings nothing but NumPy and array-api-compat; public names and registries are as agreed."""
 
 from __future__ import annotations
 
