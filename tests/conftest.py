@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 
-import array_api_strict
 import numpy as np
 import pytest
 
@@ -15,19 +16,44 @@ import bpx
 # Largest relative difference by dtype. Never loosened to make a test pass.
 TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
 LIBRARIES = ("numpy", "strict", "torch", "cupy")
+REQUIRED = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}
+# What tests import or run in processes of their own: nothing to collect.
+collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
+LEFT_OUT = pytest.StashKey[dict[str, int]]()
+
+try:
+    from hypothesis import settings
+except ModuleNotFoundError:  # the files that use it are skipped
+    pass
+else:
+    # A test costs as much on a loaded machine; and a database of examples needs a folder that can be written into.
+    settings.register_profile("bpx", database=None, deadline=None)
+    settings.load_profile("bpx")
+
+
+@cache
+def missing(name: str) -> str | None:
+    """Why no test can use the backend of that name here; None where it works, or where the environment requires it."""
+    if name not in REQUIRED or os.environ.get(REQUIRED[name]) == "1":
+        return None
+    try:
+        bpx.get_backend(name, strict=True)
+    except bpx.BackendUnavailableError as error:
+        return str(error)
+    return None
 
 
 def library(name: str) -> bpx.Backend:
     """The backend of that name; skips where it is not installed, fails where a GPU is required and missing."""
     if name == "strict":
         # NumPy functions raise on this device, as they would on a GPU's arrays.
-        return bpx.get_backend(array_api_strict, device=array_api_strict.Device("device1"))
+        strict = pytest.importorskip("array_api_strict", reason="array-api-strict is not installed")
+        return bpx.get_backend(strict, device=strict.Device("device1"))
     try:
         return bpx.get_backend(name, strict=True)
     except bpx.BackendUnavailableError as error:
-        required = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}[name]
-        if os.environ.get(required) == "1":
-            pytest.fail(f"{required}=1, but {error}")
+        if os.environ.get(REQUIRED[name]) == "1":
+            pytest.fail(f"{REQUIRED[name]}=1, but {error}")
         pytest.skip(str(error))
 
 
@@ -59,15 +85,52 @@ def rng() -> np.random.Generator:
 
 @pytest.fixture(autouse=True)
 def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test starts from the default backend, whatever the machine's environment or another test has set."""
-    monkeypatch.delenv("BPX_BACKEND", raising=False)
+    """Each test, and each process that it starts, has NumPy as its default backend, whatever the machine has.
+
+    Where "auto" would be CuPy, a test that reads results as NumPy arrays would read the GPU's. The tests of "auto"
+    itself take the variable away.
+    """
+    monkeypatch.setenv("BPX_BACKEND", "numpy")
     monkeypatch.delenv("BPX_BACKEND_STRICT", raising=False)
     yield
     bpx.set_backend(None)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say once for each reason how many tests were skipped for it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the cases of libraries that do not work here: a skip costs as much as a small test."""
+    kept, left = [], []
+    counts: Counter[str] = Counter()
+    for item in items:
+        given = item.callspec.params if hasattr(item, "callspec") else {}
+        names = [name for fixture, name in given.items() if fixture.endswith("lib") and isinstance(name, str)]
+        reason = next(filter(None, map(missing, names)), None)
+        if reason is None:
+            kept.append(item)
+        else:
+            left.append(item)
+            counts[reason] += 1
+    if left:
+        items[:] = kept
+        config.hook.pytest_deselected(items=left)
+    config.stash[LEFT_OUT] = dict(counts)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell pytest-xdist's main process what its worker left out."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["left_out"] = session.config.stash.get(LEFT_OUT, {})
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: pytest.Session) -> None:
+    """What a worker left out; each collects the same tests."""
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", {})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say once for each reason how many cases were left out, and how many tests were skipped, for it."""
+    for reason, count in config.stash.get(LEFT_OUT, {}).items():
+        terminalreporter.write_line(f"LEFT OUT {count}: {reason}")
     reasons = Counter(str(report.longrepr[2]) for report in terminalreporter.stats.get("skipped", []))
     for reason, count in reasons.most_common():
         terminalreporter.write_line(f"SKIPPED {count}: {reason.removeprefix('Skipped: ')}")

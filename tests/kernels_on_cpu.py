@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.host_compiler import check_arguments, compile_source, launch
+from cuda_on_cpu.host_compiler import check_arguments, compile_source, launch, missing
 
 from bpx.kernels.cupy_fused import compiling, linear, losses, sources
 
-needs_compiler = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+needs_compiler = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 # Largest difference from the formula, relative to each number, and what is allowed besides for numbers near 0 (of the
 # order of 1 before the last subtraction). For 16 bits: one unit in the last place of what is stored, and float32's own.
@@ -55,7 +54,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check_launches(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on a launch on a GPU whose arguments are not of its kernel's parameters' types fails; needs g++."""
-    if shutil.which("g++") is None:
+    if missing():
         return
     found = compiling._kernel
 

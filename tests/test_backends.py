@@ -31,6 +31,7 @@ KNOWN = ("auto", "numpy", "cupy", "cupy:1", "torch", "torch:cuda")
 def fresh():
     """A process that has probed nothing yet, as a MonkeyPatch that is undone before the other fixtures' end."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("BPX_BACKEND")
         for name, empty in (("_probed", {}), ("_environment", {}), ("_auto", [])):
             patch.setattr(select, name, empty)
         yield patch

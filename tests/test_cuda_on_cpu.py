@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
-from cuda_on_cpu.host_compiler import CompileError, compile_source, launch
+from cuda_on_cpu.host_compiler import CompileError, compile_source, launch, missing
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+pytestmark = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 
 SOURCE = r"""
 #include <cuda_fp16.h>
@@ -161,3 +161,24 @@ def test_an_argument_of_another_type_is_refused_though_it_is_as_long(at, wrong, 
     launch(library, "kinds", 1, 1, [np.uintp(0), *right[1:]])
     with pytest.raises(ValueError, match=message):
         launch(library, "kinds", 1, 1, [*right[:at], wrong, *right[at + 1 :]])
+
+
+NAMES_OF_NEW_GLIBC = ("sinpi", "cospi", "tanpi", "asinpi", "acospi", "atanpi", "rsqrt")  # 2.41, and 2.42's last one
+
+
+def test_functions_that_newer_versions_of_glibc_declare_are_the_imitations_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = (("double", ""), ("float", "f"), ("long double", "l"))
+    lines = [f"extern {t} {name}{end}({t} x) noexcept;" for name in NAMES_OF_NEW_GLIBC for t, end in kinds]
+    header = tmp_path / "as_glibc_declares_them.h"
+    header.write_text('extern "C" {\n' + "\n".join(lines) + "\n}\n")
+    monkeypatch.setenv("CUDA_ON_CPU_FLAGS", f"-include {header}")
+    calls = "x[0] = sinpi(x[0]); x[1] = cospi(x[1]); x[2] = rsqrt(x[2]);"
+    calls += "y[0] = sinpif(y[0]); y[1] = cospif(y[1]); y[2] = rsqrtf(y[2]); y[3] = rsqrt(y[3]);"
+    kernel = f'extern "C" __global__ void each(double* x, float* y) {{ {calls} }}'
+    library = compile_source(kernel, folder=tmp_path)
+    x, y = np.array([0.5, 1.0, 4.0]), np.array([0.5, 1.0, 4.0, 16.0], dtype=np.float32)
+    launch(library, "each", 1, 1, [x, y])
+    np.testing.assert_array_equal(x, [1.0, -1.0, 0.5])
+    np.testing.assert_array_equal(y, [1.0, -1.0, 0.5, 0.25])

@@ -34,6 +34,13 @@ class CompileError(RuntimeError):
     """What g++ said of a source."""
 
 
+def missing() -> str | None:
+    """Why kernels cannot be run here; None where they can."""
+    if not sys.platform.startswith("linux"):
+        return "the imitation of CUDA needs Linux"
+    return None if shutil.which(os.environ.get("CXX", "g++")) else "g++ is not installed"
+
+
 def kernels(source: str) -> list[str]:
     """The names of the kernels in a source, templates left out."""
     bare = COMMENT.sub(" ", source)

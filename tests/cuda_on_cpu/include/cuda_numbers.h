@@ -16,6 +16,14 @@ using std::size_t;
 #define CUDART_NAN_F __builtin_nanf("")
 #endif
 
+// glibc 2.41 and newer declare these themselves, as functions that a static one of the same name cannot stand beside.
+#define sinpi cuda_on_cpu_sinpi
+#define sinpif cuda_on_cpu_sinpif
+#define cospi cuda_on_cpu_cospi
+#define cospif cuda_on_cpu_cospif
+#define rsqrt cuda_on_cpu_rsqrt
+#define rsqrtf cuda_on_cpu_rsqrtf
+
 CUDA_ON_CPU_FUNCTION float rsqrtf(float x) { return float(1.0 / std::sqrt(double(x))); }
 CUDA_ON_CPU_FUNCTION double rsqrt(double x) { return 1.0 / std::sqrt(x); }
 CUDA_ON_CPU_FUNCTION float rsqrt(float x) { return rsqrtf(x); }

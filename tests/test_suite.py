@@ -1,0 +1,89 @@
+"""What the suite itself promises: which warnings fail it, what it leaves out, and where it runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def pytest_in(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """A session of its own in that folder, with this project's settings and without its plugins' workers."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "BPX_"))}
+    kept |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", *arguments],
+        cwd=folder, env=kept, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
+    )  # fmt: skip
+
+
+WARNINGS = """
+import warnings
+import numpy
+import other_library
+from bpx.errors import warn_caller
+import pytest
+
+def from_bpx(message, category):
+    exec("import warnings; warnings.warn(message, category)", {"__name__": "bpx.training.fit", **locals()})
+
+def test_attributed_to_the_caller():
+    warn_caller("planted", UserWarning)
+
+def test_within_bpx():
+    from_bpx("planted", RuntimeWarning)
+
+def test_caught():
+    with pytest.warns(UserWarning, match="planted"):
+        warn_caller("planted", UserWarning)
+
+def test_of_another_library():
+    other_library.warns(UserWarning)
+
+@pytest.mark.parametrize("kind", [DeprecationWarning, PendingDeprecationWarning, FutureWarning])
+def test_deprecated_by_another_library(kind):
+    other_library.warns(kind)
+    other_library.warns(kind, stacklevel=2)
+    from_bpx("deprecated there", kind)
+"""
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> Path:
+    """A folder with this project's settings and a test file that warns."""
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_planted.py").write_text(WARNINGS)
+    (tmp_path / "tests" / "other_library.py").write_text(
+        "import warnings\n"
+        "def warns(kind, stacklevel=1): warnings.warn('deprecated there', kind, stacklevel=stacklevel)\n"
+    )
+    return tmp_path
+
+
+def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(planted: Path) -> None:
+    done = pytest_in(planted, "tests/test_planted.py", "-rA")
+    outcomes = sorted(
+        line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED"))
+    )
+    deprecated = [
+        f"test_deprecated_by_another_library[{kind}Warning]" for kind in ("Deprecation", "Future", "PendingDeprecation")
+    ]
+    passed = ["test_caught", *deprecated, "test_of_another_library"]
+    assert outcomes == [
+        *(f"FAILED tests/test_planted.py::{name}" for name in ("test_attributed_to_the_caller", "test_within_bpx")),
+        *(f"PASSED tests/test_planted.py::{name}" for name in passed),
+    ], done.stdout
+    for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning", "UserWarning"):
+        assert f" {kind}: deprecated there" in done.stdout
+
+
+def test_where_every_warning_is_asked_to_be_an_error_each_one_is(planted: Path) -> None:
+    done = pytest_in(planted, "tests/test_planted.py", "-W", "error")
+    assert "6 failed, 1 passed" in done.stdout, done.stdout
