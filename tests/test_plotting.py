@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -19,7 +20,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
 from bpx import plotting  # noqa: E402
-from bpx.faces.plotting.style import contrasting  # noqa: E402
+from bpx.faces.plotting.style import CJK, _families, contrasting  # noqa: E402
 
 rng = np.random.default_rng(0)
 
@@ -474,6 +475,19 @@ def test_regions_of_twenty_classes_have_their_own_colours_and_names():
         column, row = (int(np.abs(axis - at).argmin()) for at in text.get_position())
         assert text.get_text() == f"class {response[row, column].argmax()}"
     assert len(display.names_) == 20
+
+
+def test_a_chinese_font_of_one_weight_is_taken_without_a_word(monkeypatch, caplog):
+    """WenQuanYi Zen Hei is there in weight 500 alone, and matplotlib warns of each text that is normal or bold."""
+    manager = matplotlib.font_manager.fontManager
+    dejavu = next(font for font in manager.ttflist if font.name == "DejaVu Sans" and font.weight == 400)
+    name = CJK[-1]
+    others = [font for font in manager.ttflist if font.name != name]
+    monkeypatch.setattr(manager, "ttflist", [*others, replace(dejavu, name=name, weight=500)])
+    assert name in _families()
+    for weight in ("normal", "bold"):
+        assert manager.findfont(matplotlib.font_manager.FontProperties(name, weight=weight)) == dejavu.fname
+    assert caplog.messages == []
 
 
 def test_only_fonts_that_are_installed_are_asked_for():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -51,7 +52,20 @@ CJK = (
 def _families() -> list[str]:
     """Fonts to look for a sign in, in turn; only installed ones, as matplotlib warns of others."""
     installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *[name for name in CJK if name in installed], "sans-serif"]
+    there = [name for name in CJK if name in installed]
+    _all_weights(there)
+    return ["DejaVu Sans", *there, "sans-serif"]
+
+
+def _all_weights(names: list[str]) -> None:
+    """Let fonts of one weight stand in for normal and bold, too: matplotlib would warn of each text in another."""
+    fonts = font_manager.fontManager.ttflist
+    for name in names:
+        weights = {font.weight: font for font in fonts if font.name == name and font.style == "normal"}
+        numbers = {font_manager.weight_dict.get(weight, weight) for weight in weights}
+        if weights and len(numbers) == 1:
+            font = next(iter(weights.values()))
+            fonts += [replace(font, weight=weight) for weight in (400, 700) if weight not in numbers]
 
 
 STYLE: dict[str, Any] = {
