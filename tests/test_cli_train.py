@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bpx
-from bpx.faces.cli import splitting
 from bpx.faces.cli.recipe import Recipe
 from bpx.files.tables import reading
+from bpx.training import splitting
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -291,12 +291,12 @@ def test_a_rule_of_ones_own_is_asked_after_each_epoch_and_keeps_its_state_as_dat
     [
         (lambda: stop.Patience(patience=0), "at least 1"),
         (lambda: stop.Patience(min_delta=-1.0), "min_delta"),
-        (lambda: stop.Patience(mode="best"), "'min' or 'max'"),
+        (lambda: stop.Patience(mode="best"), "'auto', 'min' or 'max'"),
         (lambda: stop.MaxWeightChange(0.0), "threshold"),
         (lambda: stop.ErrorRate(float("inf")), "threshold"),
         (lambda: stop.TimeLimit(-1.0), "seconds"),
         (lambda: run_rules(stop.Patience(), 1), "needs validation data"),
-        (lambda: run_rules(stop.TargetLoss(0.1, "accuracy"), 1), "'loss', 'val_loss' or a function"),
+        (lambda: run_rules(stop.TargetLoss(0.1, "accuracy"), 1), "one of 'loss', or a function of the run, got"),
     ],
 )
 def test_rules_that_make_no_sense_are_refused(make: Callable[[], Any], message: str) -> None:

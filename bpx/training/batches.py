@@ -30,6 +30,7 @@ __all__ = [
     "check_sampling",
     "chunks",
     "rows_between",
+    "some_rows",
     "wholes",
 ]
 
@@ -160,6 +161,10 @@ class SparseRows:
         self._dtype = dtype
         self.shape = matrix.shape
 
+    def some(self, rows: Any) -> SparseRows:
+        """Those rows (a slice or host indices), sparse as they are."""
+        return SparseRows(self._backend, self._matrix[rows], self._dtype)
+
     def dense(self, rows: Any) -> Array:
         """Those rows (a slice, or host indices of any shape), as a dense array of the backend."""
         return self._backend.asarray(self._rows(rows), self._dtype)
@@ -202,6 +207,12 @@ def rows_between(data: Data, start: int, stop: int) -> Data:
     weight = None if data.weight is None else data.weight[..., rows, :]
     own = not sparse and data.X.ndim == 3
     return Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
+
+
+def some_rows(data: Data, rows: slice) -> Data:
+    """Consecutive rows, of which sparse ones stay sparse."""
+    X = data.X.some(rows) if isinstance(data.X, SparseRows) else data.X[rows, ...]
+    return Data(X, data.y[rows, ...], None if data.weight is None else data.weight[..., rows, :])
 
 
 @final

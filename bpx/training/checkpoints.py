@@ -232,6 +232,7 @@ def put_back(run: Run, descent: Descent, saved: State, name: str) -> StopReason 
         if kept["sums"] is not None:
             rows = kept["sums"]["rows"]
             kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
+        saved["run"]["history"].setdefault("metrics", [])  # the first checkpoints had none
         of_run = placed(saved["run"], run.snapshot(), backend, "run")
         reason = None if saved["reason"] is None else StopReason[saved["reason"]]
     except (KeyError, TypeError, AttributeError) as error:

@@ -20,8 +20,9 @@ from bpx.training import solvers
 from bpx.training.batches import check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
-from bpx.training.feeding import feed_of, held_out_of
+from bpx.training.feeding import given_data
 from bpx.training.history import History, StopReason
+from bpx.training.metrics import check_metrics, measures_of
 from bpx.training.monitor import Run
 from bpx.training.parallel import Ranks, agreeing, join
 from bpx.training.plan import Plan, compare_ranks
@@ -53,7 +54,7 @@ def fit(
     l2: Any = 0.0,
     sample_weight: Any = None,
     class_weight: Mapping[int, float] | str | None = None,
-    validation: Sequence[Any] | None = None,
+    validation: Sequence[Any] | float | None = None,
     stop: StopRule | Sequence[StopRule] = (),
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     progress: bool | int = False,
@@ -64,6 +65,7 @@ def fit(
     resume: bool = False,
     comm: Any = None,
     precision: str | None = None,
+    metrics: str | Callable[..., Any] | Sequence[Any] | Mapping[str, Any] | None = None,
 ) -> History:
     """Train a network in place.
 
@@ -96,8 +98,10 @@ def fit(
         Not negative, not all zero.
     class_weight : dict of int to float, or "balanced", optional
         Factor for the samples of each class; a class that is not named has 1. "balanced" is n / (classes * count).
-    validation : (X, y), (X, y, sample_weight) or stream, optional
-        Loss on it is recorded after each epoch, without penalty.
+    validation : (X, y), (X, y, sample_weight), stream, or float, optional
+        Loss on it is recorded after each epoch, without penalty. 0.2 holds out a fifth of the rows, drawn by `seed`, of
+        class targets a fifth of each class; ``history.validation_rows`` says which. Rows whose order matters, such as
+        those of a time series, want (X_val, y_val).
     stop : StopRule or list of them
         See `bpx.stop`.
     callbacks : list of Callback or functions f(run)
@@ -127,11 +131,15 @@ def fit(
         off while training runs. "tf32" rounds the operands of products to 10 bits where the GPU has TF32. The other
         two also store inputs, activations and their gradients in 16 bits; parameters, their gradients, the loss and
         the optimizer's state stay float32. See Notes.
+    metrics : list of str and functions, or dict of name to either, optional
+        Measured after each epoch, into ``history.metrics`` and all logs: accuracy, balanced_accuracy, auc, log_loss for
+        classes, r2, mae, rmse for numbers, or ``f(y_true, y_pred) -> float`` of host arrays. ``"val_"`` before a name
+        means validation data, as in ``bpx.stop.Patience("val_auc")``. See Notes.
 
     Returns
     -------
     History
-        With ``loss``, ``val_loss``, ``stop_reason``, ``epochs``, ``seconds``.
+        With ``loss``, ``val_loss``, ``metrics``, ``stop_reason``, ``epochs``, ``seconds``.
 
     Raises
     ------
@@ -154,7 +162,8 @@ def fit(
     DivergenceWarning
         If the loss or a parameter was no longer finite: the last finite parameters are restored.
     UserWarning
-        If a resumed run has other hyperparameters than its checkpoint.
+        If a resumed run has other hyperparameters than its checkpoint, or a metric is not defined for the targets, such
+        as the auc of rows of one class: it is NaN.
 
     Notes
     -----
@@ -162,6 +171,15 @@ def fit(
 
     On NumPy, where Numba is installed, compiled kernels do part of the work: their first use on a machine takes some
     seconds to compile, a later process about one to load. ``BPX_KERNELS=reference`` in the environment turns them off.
+
+    Metrics are scikit-learn's (auc of several classes: the mean of each against the rest; of several yes/no outputs
+    their mean), with sample weights and without class weights. Those of training data cost a forward pass over all rows
+    after each epoch, about a third of the epoch, and are left out where the data are a stream; those of validation data
+    are measured wherever they come from, with all outputs in the host's memory. Targets tell what is meant: several 0/1
+    outputs with a single 1 in each row are classes (the largest output), others are labels of their own (above 0.5;
+    accuracy is the share of rows with all of them right). One's own function is given y_true as training has it,
+    integer labels (n,) or (n, n_out), and y_pred as `bpx.predict` gives it, (n, n_out); ``sample_weight``, of shape
+    (n,) or None, where it has an argument of that name. In a stack it is asked for each network.
 
     A lower `precision` trades accuracy of a step for speed and memory on a GPU; on a processor "tf32" is float32, and
     the other two give the same numbers as on a GPU (to rounding), slowly. ``val_loss``, `predict` and everything else
@@ -190,6 +208,7 @@ def fit(
         epochs = _check_epochs(epochs)
         check_sampling(sampling)
         rules = _check_rules(stop)
+        asked = check_metrics(metrics)
         hooks = _check_callbacks(callbacks, progress)
         seed = _check_seed(seed)
         if checkpoint is None and (resume or checkpoint_steps is not None):
@@ -198,12 +217,16 @@ def fit(
             _check_solver(solver, X, y, checkpoint, ranks)
         check_precision(net, precision, solver is None)
         objective = Objective(net, chosen, l2)
-        feed, size = feed_of(net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks)
-        held_out = None if validation is None else held_out_of(net, validation, chosen, ranks)
+        data = given_data(
+            net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks, validation
+        )  # fmt: skip
+        feed, size, held_out = data.feed, data.size, data.validation
+        measures = measures_of(net, asked, chosen, data.unweighted, held_out, data.targets, ranks)
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
         how = solver or first_order
-        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision)
+        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision,
+                    measures)  # fmt: skip
         watches = ranks is None or ranks.is_first
         keeper = saved = None
         if checkpoint is not None and watches:
@@ -219,8 +242,9 @@ def fit(
     with net.backend.scope(), np.errstate(all="ignore"), nullcontext() if ranks is None else ranks.together():
         run = Run(
             net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
-            _advice(net, first_order, precision), ranks=ranks,
+            _advice(net, first_order, precision), ranks=ranks, measures=measures,
         )  # fmt: skip
+        run.history.validation_rows = data.held_out
 
         run.describe = lambda: plan.settings
         run.batch_size = size if solver is None and size else None

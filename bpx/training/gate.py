@@ -15,7 +15,7 @@ from bpx.network.mlp import MLP
 from bpx.training.batches import Data, SparseRows
 from bpx.training.weighting import class_weights
 
-__all__ = ["gate", "gate_validation"]
+__all__ = ["class_weighted", "gate", "gate_validation"]
 
 
 def gate(
@@ -56,13 +56,18 @@ def _gate(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any, class_weight
         x, single = inputs.inputs(backend, dtype, X, net.sizes[0], name=f"X{suffix}")
     n, n_out = x.shape[0], net.sizes[-1]
     t = inputs.targets(backend, dtype, y, n, n_out, loss, single=single, name=f"y{suffix}")
-    w = inputs.sample_weights(backend, dtype, sample_weight, n, net.stack)
-    if class_weight is not None:
-        factor = net.asarray(class_weights(backend.to_host(t), class_weight, n_out))
-        w = factor if w is None else w * factor
-        if float(backend.xp.min(backend.xp.sum(w, axis=-2))) <= 0.0:
-            raise ValueError("class_weight: with sample_weight, every sample would have weight zero")
-    return Data(x, t, w)
+    data = Data(x, t, inputs.sample_weights(backend, dtype, sample_weight, n, net.stack))
+    return data if class_weight is None else class_weighted(net, data, class_weight)
+
+
+def class_weighted(net: MLP, data: Data, class_weight: Mapping[int, float] | str) -> Data:
+    """The data, with the weight of each row's class in its own."""
+    xp = net.backend.xp
+    factor = net.asarray(class_weights(net.backend.to_host(data.y), class_weight, net.sizes[-1]))
+    w = factor if data.weight is None else data.weight * factor
+    if float(xp.min(xp.sum(w, axis=-2))) <= 0.0:
+        raise ValueError("class_weight: with sample_weight, every sample would have weight zero")
+    return data._replace(weight=w)
 
 
 def _sparse(net: MLP, X: Any, name: str) -> SparseRows:

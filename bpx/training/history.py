@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,12 @@ class History:
         Whether the loss or a parameter was not finite, for each network of a stack.
     message : str
         The solver's own words, for SciPy's solvers.
+    metrics : dict of str to list
+        By name what `bpx.fit` was asked for with ``metrics``, and what callbacks recorded: a float for each epoch, or
+        an array of shape (K,). ``metrics["accuracy"]`` is of the training data, ``metrics["val_accuracy"]`` of the
+        validation data.
+    validation_rows : array of shape (m,) or None
+        Numbers of the rows that ``validation=0.2`` held out.
     """
 
     loss: list[Any] = field(default_factory=list)
@@ -66,10 +73,13 @@ class History:
     best_epoch: Any = None
     diverged: Any = False
     message: str = ""
+    metrics: dict[str, list[Any]] = field(default_factory=dict)
+    validation_rows: Any = None
 
     def __str__(self) -> str:
         last = f", loss {short(self.loss[-1])}" if self.loss else ""
         val = f", validation loss {short(self.val_loss[-1])}" if self.val_loss else ""
+        val += "".join(f", {name} {short(values[-1])}" for name, values in self.metrics.items() if values)
         best = "" if self.best_epoch is None else f", parameters of epoch {self.best_epoch} restored"
         lost = f"; diverged: networks {np.flatnonzero(self.diverged).tolist()}" if np.ndim(self.diverged) else ""
         return (
@@ -78,6 +88,42 @@ class History:
         )
 
     __repr__ = __str__
+
+    def to_frame(self) -> Any:
+        """The epochs as a pandas table: epoch, loss, val_loss, learning_rate, and each metric.
+
+        Returns
+        -------
+        pandas.DataFrame
+            A row for each epoch. Each network of a stack has columns of its own (``loss_0``, ``loss_1``, ...). Where an
+            epoch has no value there is NaN.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            pandas = import_module("pandas")
+        except ImportError as error:
+            raise ImportError("history.to_frame needs pandas: pip install pandas") from error
+        n = len(self.loss)
+        given = {"loss": self.loss, "val_loss": self.val_loss, "learning_rate": self.learning_rate} | self.metrics
+        columns: dict[str, Any] = {"epoch": np.arange(n) + (self.epochs > 0)}
+        for name, values in given.items():
+            if not values and name in ("val_loss", "learning_rate"):
+                continue
+            several = next((len(value) for value in values if np.ndim(value)), None)
+            table = np.full((n, several or 1), np.nan)
+            for i, value in enumerate(values):
+                table[i] = value
+            columns |= {name: table[:, 0]} if several is None else {f"{name}_{k}": c for k, c in enumerate(table.T)}
+        return pandas.DataFrame(columns)
+
+
+def last_metrics(history: History, epoch: int) -> dict[str, Any]:
+    """An epoch's metrics by name, of the last epoch that has ended."""
+    return {name: values[-1] for name, values in history.metrics.items() if len(values) == epoch > 0}
 
 
 def short(value: Any, digits: int = 6) -> str:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, final
 
 from bpx.training.callbacks.base import Callback, Closing
-from bpx.training.history import short
+from bpx.training.history import last_metrics, short
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
@@ -39,6 +39,7 @@ class _LogLines(Closing):
     def on_epoch_end(self, run: Run) -> None:
         if logger.isEnabledFor(logging.DEBUG):
             val = "" if run.val_loss is None else f", val_loss {short(run.val_loss)}"
+            val += "".join(f", {name} {short(value)}" for name, value in last_metrics(run.history, run.epoch).items())
             logger.debug("epoch %d of %d: loss %s%s", run.epoch, run.epochs, short(run.loss), val)
 
     def on_fit_end(self, run: Run) -> None:

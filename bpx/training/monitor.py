@@ -6,29 +6,28 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array, State
 from bpx.errors import DivergenceWarning, warn_caller
-from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
+from bpx.formulas.metrics import Metric
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data, rows_between, wholes
+from bpx.training.batches import Data
 from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
+from bpx.training.callbacks.epoch_logger import EpochLogger
+from bpx.training.evaluation import Evaluation, Outputs
 from bpx.training.history import History, StopReason
 from bpx.training.log import log_lines
+from bpx.training.metrics import Measures, as_number, check_name
 from bpx.training.stopping import StopRule
 
 if TYPE_CHECKING:
     from bpx.training.parallel import Ranks
 
 __all__ = ["Run"]
-
-# Rows per forward pass where only a loss or a prediction is wanted, so that memory does not grow with the data.
-CHUNK = 8192
 
 
 @final
@@ -49,6 +48,8 @@ class Run:
         Samples per step; None for a SciPy solver, whose evaluations take all.
     loss, val_loss : float or array of shape (K,), or None
         Of the last epoch.
+    columns : dict of str to Metric
+        What is measured after each epoch, by its name in ``history.metrics``.
     seconds : float
         Wall time since training began.
     solution : scipy.optimize.OptimizeResult or None
@@ -72,6 +73,7 @@ class Run:
         advice: str,
         goes_on: bool = False,
         ranks: Ranks | None = None,
+        measures: Measures | None = None,
     ) -> None:
         self.net = net
         self.data = data
@@ -87,11 +89,16 @@ class Run:
         self.solution: Any = None
         self.validates = validation is not None
         self._validation = validation
-        self._plain = Objective(net, objective.loss)
+        self._evaluation = Evaluation(net, objective.loss)
+        self._measures = measures
+        self.columns: dict[str, Metric] = {} if measures is None else measures.columns
+        self.history.metrics = {name: [] for name in self.columns}
         self._advice = advice
         self._goes_on = goes_on
         self._ranks = ranks
         self._callbacks = [*callbacks, *log_lines()]
+        # Whether callbacks are being asked, and the logger that has written the epoch, which can take no more columns.
+        self._asking, self._logged = False, ""
         self._begun = False
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
@@ -153,7 +160,13 @@ class Run:
             "loss": self.loss,
             "val_loss": self.val_loss,
             "seconds": self.seconds,
-            "history": {"loss": history.loss, "val_loss": history.val_loss, "learning_rate": history.learning_rate},
+            "history": {
+                "loss": history.loss,
+                "val_loss": history.val_loss,
+                "learning_rate": history.learning_rate,
+                # As pairs: a run that goes on may have others.
+                "metrics": [[name, values] for name, values in history.metrics.items()],
+            },
             "proven": self._proven,
             "latest": self._latest,
             "diverged": self._diverged,
@@ -166,8 +179,11 @@ class Run:
         self.epoch, self.step = saved["epoch"], saved["step"]
         self.loss, self.val_loss = saved["loss"], saved["val_loss"]
         self._start -= saved["seconds"]
-        for name, values in saved["history"].items():
-            setattr(self.history, name, list(values))
+        for name in ("loss", "val_loss", "learning_rate"):
+            setattr(self.history, name, list(saved["history"][name]))
+        kept = {name: list(values) for name, values in saved["history"]["metrics"]}
+        self.history.metrics = kept | {name: [] for name in self.columns if name not in kept}
+        self._fill_up(self.epoch)
         self.history.epochs, self.history.steps = self.epoch, self.step
         self._proven, self._latest = saved["proven"], saved["latest"]
         self._diverged, self._diverged_in = saved["diverged"], saved["diverged_in"]
@@ -210,19 +226,82 @@ class Run:
             if np.all(self._diverged):
                 return StopReason.DIVERGED
         if self._validation is not None:
-            self.val_loss = self._mean(*self._sums(self._validation), self._ranks)
+            held_out = None if self._measures is None else Outputs(self.net)
+            self.val_loss = self._evaluation.mean_loss(self._validation, self._ranks, held_out)
             self.history.val_loss.append(self.val_loss)
+        if self._measures is not None:
+            for name, value in self._measures(self.epoch, self._evaluation, held_out).items():
+                self.history.metrics[name].append(value)
         return self._ask()
+
+    def record(self, name: str, value: Any) -> None:
+        """Give the epoch that has just ended a number of one's own; to be called by callbacks, in `on_epoch_end`.
+
+        Parameters
+        ----------
+        name : str
+            A column of ``history.metrics``, logs and `History.to_frame`. Epochs without it, such as those before it was
+            first recorded, have NaN there.
+        value : float, or array of shape (K,)
+            Of a stack's networks one for all, or each one's.
+
+        Raises
+        ------
+        TypeError, ValueError
+            For what is no number, a name that another column has, or a second value in the same epoch.
+        RuntimeError
+            Outside of `on_epoch_end`, or after a logger that stands before the callback has written the epoch.
+        """
+        if not self._asking:
+            raise RuntimeError(f"record: {name!r} belongs to an epoch that has ended; call it in on_epoch_end")
+        if self._logged:
+            raise RuntimeError(
+                f"record: {self._logged} has written epoch {self.epoch} without {name!r}; in callbacks=[...] put what"
+                " records before what logs"
+            )
+        if check_name(name) in self.columns:
+            raise ValueError(f"record: {name!r} is a metric of this run; give another name")
+        column = self.history.metrics.get(name, [])
+        if len(column) >= self.epoch:
+            raise ValueError(f"record: {name!r} has a value for epoch {self.epoch} already; record it once per epoch")
+        K = self.net.stack
+        if K is not None and np.shape(value) == (K,):
+            number: Any = np.array([as_number(one, f"record: {name!r}", "numbers") for one in value])
+        else:
+            number = as_number(value, f"record: {name!r}", "a number" + ("" if K is None else f", or {K} of them"))
+            number = number if K is None else np.full(K, number)
+        self.history.metrics[name] = column
+        self._fill_up(self.epoch - 1, name)
+        column.append(number)
+
+    def _fill_up(self, epochs: int, *names: str) -> None:
+        """Put NaN where an epoch has no value."""
+        nothing = float("nan") if self.net.stack is None else np.full(self.net.stack, np.nan)
+        for name in names or self.history.metrics:
+            column = self.history.metrics[name]
+            column += [nothing] * (epochs - len(column))
 
     def _ask(self) -> StopReason | None:
         """Ask every rule and callback, so that all of them see every epoch."""
+        self._asking, self._logged = True, ""
+        try:
+            return self._asked()
+        finally:
+            self._asking = False
+            self._fill_up(self.epoch)
+
+    def _asked(self) -> StopReason | None:
+        """What `_ask` does."""
         reasons = []
         for i, (rule, state) in enumerate(self._rules):
             state, done = rule.check(state, self)
             self._rules[i] = (rule, state)
             if np.all(done | self._diverged):
                 reasons.append(rule.reason)
-        answers = [callback.on_epoch_end(self) for callback in self._callbacks]
+        answers = []
+        for callback in self._callbacks:
+            answers.append(callback.on_epoch_end(self))
+            self._logged = self._logged or (type(callback).__name__ if isinstance(callback, EpochLogger) else "")
         if any(asks_to_stop(answer) for answer in answers):
             reasons.append(StopReason.CALLBACK)
         return reasons[0] if reasons else None
@@ -286,58 +365,8 @@ class Run:
 
     def evaluate(self, data: Data) -> Any:
         """Mean loss on data, without penalty and dropout: a float, or an array of shape (K,)."""
-        return self._mean(*self._sums(data))
-
-    def _sums(self, data: Data) -> tuple[Any, Any]:
-        """Sum of the losses times their weights, and of the weights, on the host."""
-        xp, to_host = self.net.backend.xp, self.net.backend.to_host
-        total, weights = 0.0, 0.0
-
-        def add(part: Data) -> None:
-            nonlocal total, weights
-            weight = part.X.shape[-2] if part.weight is None else xp.sum(part.weight, axis=(-2, -1))
-            total, weights = total + self._plain.value(*part) * weight, weights + weight
-
-        self._in_chunks(data, add)
-        host = np.asarray(total) if isinstance(total, float) else to_host(total)
-        return host, weights if isinstance(weights, (int, float)) else to_host(weights)
-
-    @staticmethod
-    def _mean(total: Any, weights: Any, ranks: Ranks | None = None) -> Any:
-        """Their quotient, over all ranks where there are any: a float, or an array of shape (K,)."""
-        if ranks is not None:
-            total, weights = ranks.total(total, weights)
-        host = np.asarray(total / weights)
-        return float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
+        return self._evaluation.mean_loss(data)
 
     def error_rate(self, cutoff: float = 0.5) -> Any:
         """Share of training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
-        xp = self.net.backend.xp
-        rows = 0
-        wrong: Any = 0  # an integer: an integer array and 0.0 do not add up in every library
-
-        def count(part: Data) -> None:
-            nonlocal rows, wrong
-            output = self.net.forward(part.X)
-            if output.shape[-1] == 1:
-                missed = (output > cutoff) != (part.y > cutoff)
-                missed = missed[..., 0]
-            else:
-                target = part.y if part.y.ndim == 1 else xp.argmax(part.y, axis=-1)
-                missed = xp.argmax(output, axis=-1) != target
-            wrong, rows = wrong + xp.sum(xp.astype(missed, xp.int64), axis=-1), rows + part.X.shape[0]
-
-        self._in_chunks(self.data, count)
-        host = self.net.backend.to_host(wrong) / rows
-        return float(host) if host.ndim == 0 else host
-
-    def _in_chunks(self, data: Any, add: Callable[[Data], None]) -> None:
-        """``add(part)`` for a few rows after the other, fewer where memory runs out."""
-        with explaining(self.net, Attempt("in an evaluation", 1, forward_bytes)):
-            for whole in wholes(data):
-                in_chunks(self.net, whole.X.shape[-2], CHUNK, partial(_give, add, whole))
-
-
-def _give(to: Callable[[Data], None], whole: Data, start: int, stop: int) -> None:
-    """Some of the rows."""
-    to(rows_between(whole, start, stop))
+        return self._evaluation.error_rate(self.data, cutoff)

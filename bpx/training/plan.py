@@ -16,6 +16,8 @@ from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data, Feed, SparseRows
+from bpx.training.metrics import Measures
+from bpx.training.stopping import resolved
 
 __all__ = ["Plan", "compare", "compare_ranks", "plain"]
 
@@ -43,6 +45,7 @@ class Plan:
     l2: Any
     class_weight: Any
     precision: str | None = None
+    measures: Measures | None = None
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -79,9 +82,11 @@ class Plan:
             "class_weight": self.class_weight,
             "loss": self.loss,
             "activations": [*self.net.hidden, self.net.output],
-            "stop": list(self.rules),
+            "stop": [resolved(rule, {} if self.measures is None else self.measures.columns) for rule in self.rules],
             "validation samples": self._validation_samples,
         }
+        if self.measures is not None:
+            tree["metrics"] = list(self.measures.columns)
         return dict(_flat(plain(tree)))
 
     @property

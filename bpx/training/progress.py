@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from bpx.training.callbacks.base import Callback, Closing
-from bpx.training.history import StopReason, short
+from bpx.training.history import StopReason, last_metrics, short
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
@@ -136,7 +136,7 @@ def _clock(seconds: float) -> str:
 
 
 def _figures(run: Run, score: Score, digits: int) -> list[str]:
-    """The last epoch's loss, and its validation score or loss."""
+    """The last epoch's loss, its validation score or loss, and its metrics, on validation data where there are any."""
     if run.loss is None:
         return []
     shown = [f"loss {short(run.loss, digits)}"]
@@ -144,6 +144,9 @@ def _figures(run: Run, score: Score, digits: int) -> list[str]:
         shown.append(f"val_score {short(score(), digits)}")
     elif run.val_loss is not None:
         shown.append(f"val_loss {short(run.val_loss, digits)}")
+    for name, value in last_metrics(run.history, run.epoch).items():
+        if name in run.columns and (name.startswith("val_") or "val_" + name not in run.columns):
+            shown.append(f"{name} {short(value, digits)}")
     return shown
 
 
@@ -242,10 +245,13 @@ class _Bar(Closing):
         self._bar.refresh()
 
     def _form(self, run: Run, epoch: int, pace: list[str]) -> str:
-        """The bar's form with its texts in it; in a narrow terminal the samples per second go first."""
+        """The bar's form with its texts in it; in a narrow terminal the samples per second go first, then metrics."""
         left = f"epoch {min(epoch, run.epochs)}/{run.epochs}"
-        for shown in (pace, pace[-1:]):
-            right = ", ".join([*self._figures, *shown])
+        most = len(self._figures)
+        fewer = [self._figures[:k] + pace[-1:] for k in range(most, min(2, most) - 1, -1)]
+        lists = [self._figures + pace, *fewer]
+        for shown in lists:
+            right = ", ".join(shown)
             if len(left) + len(right) + 10 <= _columns():
                 break
         return f"{left} |{{bar}}| {right}"

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 
 from bpx._typing import State
+from bpx.formulas.metrics import METRICS, Metric
 from bpx.training.history import StopReason
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ErrorRate", "MaxWeightChange", "Patience", "StopRule", "TargetLoss", "TimeLimit"]
 
-# "loss", "val_loss", or a function of the run that gives a number (K numbers for a stack).
+# "loss", "val_loss", a metric ("auc", "val_auc"), or a function of the run that gives a number (K of them for a stack).
 Monitor = str | Callable[["Run"], Any]
 
 
@@ -50,16 +51,51 @@ def _positive(name: str, value: float) -> None:
 
 def _check_monitor(monitor: Monitor, run: Run) -> None:
     """Refuse to watch what the run does not have."""
-    if not callable(monitor) and monitor not in {"loss", "val_loss"}:
-        raise ValueError(f"monitor: expected 'loss', 'val_loss' or a function of the run, got {monitor!r}")
-    if monitor == "val_loss" and not run.validates:
+    known = ["loss", *(["val_loss"] if run.validates else []), *run.columns]
+    if callable(monitor) or monitor in known:
+        return
+    if monitor == "val_loss":
         raise ValueError("monitor='val_loss' needs validation data: fit(..., validation=(X_val, y_val)), or 'loss'")
+    listed, hint = ", ".join(map(repr, known)), ""
+    name = monitor.removeprefix("val_") if isinstance(monitor, str) else ""
+    asked = name in {column.removeprefix("val_") for column in run.columns}
+    if asked and not run.validates:
+        hint = "; validation data are needed: fit(..., validation=(X_val, y_val))"
+    elif asked:
+        hint = f"; the training data are a stream, on which nothing is measured: take 'val_{name}'"
+    elif name in METRICS:
+        hint = f"; ask for it: fit(..., metrics=[{name!r}])"
+    raise ValueError(f"monitor: expected one of {listed}, or a function of the run, got {monitor!r}{hint}")
 
 
 def _monitored(monitor: Monitor, run: Run) -> Any:
     """The watched value, as float64: shape () or (K,)."""
-    value = monitor(run) if callable(monitor) else getattr(run, monitor)
+    if callable(monitor):
+        value = monitor(run)
+    else:
+        value = run.history.metrics[monitor][-1] if monitor in run.columns else getattr(run, monitor)
     return np.asarray(value, dtype=np.float64)
+
+
+def _larger_is_better(monitor: Monitor, columns: Mapping[str, Metric], remedy: str) -> bool:
+    """Which way what is watched gets better; False for losses and functions of the run.
+
+    Raises
+    ------
+    ValueError
+        For a metric that is one's own function, of which nobody knows.
+    """
+    if callable(monitor) or monitor not in columns:
+        return False
+    larger = columns[monitor].larger
+    if larger is None:
+        raise ValueError(f"monitor={monitor!r}: whether larger is better cannot be known of your own metric; {remedy}")
+    return larger
+
+
+def resolved(rule: StopRule, columns: Mapping[str, Metric]) -> StopRule:
+    """The rule with what it leaves to these metrics said outright."""
+    return replace(rule, mode=rule.direction(columns)) if isinstance(rule, Patience) else rule
 
 
 @final
@@ -105,7 +141,10 @@ class ErrorRate(StopRule):
 @final
 @dataclass(frozen=True)
 class TargetLoss(StopRule):
-    """Stop when the monitored loss is at most `loss`."""
+    """Stop when the monitored loss is at most `loss`; for a metric of which larger is better, when it is at least that.
+
+    ``TargetLoss(0.95, "val_accuracy")`` stops at 95 %.
+    """
 
     loss: float
     monitor: Monitor = "loss"
@@ -117,10 +156,17 @@ class TargetLoss(StopRule):
 
     def init(self, run: Run) -> State:
         _check_monitor(self.monitor, run)
+        self._larger(run)
         return {}
 
+    def _larger(self, run: Run) -> bool:
+        """Whether the target is reached from below."""
+        remedy = f"give a function of the run, such as lambda run: -run.history.metrics[{self.monitor!r}][-1]"
+        return _larger_is_better(self.monitor, run.columns, remedy)
+
     def check(self, state: State, run: Run) -> tuple[State, Any]:
-        return state, _monitored(self.monitor, run) <= self.loss
+        value = _monitored(self.monitor, run)
+        return state, value >= self.loss if self._larger(run) else value <= self.loss
 
 
 @final
@@ -145,23 +191,25 @@ class Patience(StopRule):
 
     Parameters
     ----------
-    monitor : {"val_loss", "loss"} or callable
-        What is watched; a callable is given the run and returns a number (K numbers for a stack).
+    monitor : {"val_loss", "loss"}, a metric's column or callable
+        What is watched. A metric of `bpx.fit` is watched on validation data as ``"val_auc"``, on training data as
+        ``"auc"``; a callable is given the run and returns a number (K numbers for a stack).
     patience : int
         Epochs without improvement, at least 1.
     min_delta : float
         How much better counts as an improvement, >= 0.
     restore_best : bool
         Whether the parameters of the best epoch come back at the end, however training ended.
-    mode : {"min", "max"}
-        Whether lower or higher is better.
+    mode : {"auto", "min", "max"}
+        Whether lower or higher is better. "auto" is "min", but for a metric of bpx's what it is made for; of one's own
+        metric it has to be said.
     """
 
     monitor: Monitor = "val_loss"
     patience: int = 10
     min_delta: float = 0.0
     restore_best: bool = True
-    mode: str = "min"
+    mode: str = "auto"
     reason: ClassVar = StopReason.PATIENCE
 
     def __post_init__(self) -> None:
@@ -169,11 +217,18 @@ class Patience(StopRule):
             raise ValueError(f"patience: expected at least 1 epoch, got {self.patience}")
         if not (math.isfinite(self.min_delta) and self.min_delta >= 0.0):
             raise ValueError(f"min_delta: expected a finite number >= 0, got {self.min_delta}")
-        if self.mode not in {"min", "max"}:
-            raise ValueError(f"mode: expected 'min' or 'max', got {self.mode!r}")
+        if self.mode not in {"auto", "min", "max"}:
+            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {self.mode!r}")
+
+    def direction(self, columns: Mapping[str, Metric]) -> str:
+        """Whether "min" or "max" is meant, where these metrics are measured."""
+        if self.mode != "auto":
+            return self.mode
+        return "max" if _larger_is_better(self.monitor, columns, "give Patience(..., mode='max') or 'min'") else "min"
 
     def init(self, run: Run) -> State:
         _check_monitor(self.monitor, run)
+        self.direction(run.columns)
         shape = () if run.net.stack is None else (run.net.stack,)
         state: State = {
             "best": np.full(shape, np.inf),
@@ -184,7 +239,7 @@ class Patience(StopRule):
         return state | ({"params": run.net.flat * 1.0} if self.restore_best else {})
 
     def check(self, state: State, run: Run) -> tuple[State, Any]:
-        value = _monitored(self.monitor, run) * (1.0 if self.mode == "min" else -1.0)
+        value = _monitored(self.monitor, run) * (1.0 if self.direction(run.columns) == "min" else -1.0)
         # A network of a stack that is done keeps the best it had, as it would have if it had trained alone.
         better = (value < state["best"] - self.min_delta) & ~state["done"]
         waited = np.where(better, 0, state["waited"] + 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import DivergenceWarning
-from bpx.faces.cli import chosen, columns, data, parser, scores, splitting, target, train_options
+from bpx.faces.cli import chosen, columns, data, parser, scores, target, train_options
 from bpx.faces.cli.output import MistakeError, Output, aligned, counted, finite
 from bpx.faces.cli.recipe import Recipe
 from bpx.files import atomic, container, header, safetensors_form
@@ -18,6 +18,7 @@ from bpx.files.tables import encoding
 from bpx.files.tables.table import Table, listed
 from bpx.formulas import optimizers
 from bpx.network.mlp import MLP
+from bpx.training import splitting
 from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
 from bpx.training.stopping import Patience

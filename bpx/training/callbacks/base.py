@@ -18,7 +18,8 @@ class Callback:
 
     A run has ``net`` (in training), ``history``, ``epoch`` and ``step`` (done so far), ``epochs`` (the limit), ``loss``
     and ``val_loss`` (of the last epoch), ``seconds``, ``settings`` (what it was started with), ``error_rate()`` and
-    ``evaluate(data)``. A plain function ``f(run)`` given as a callback is called as `on_epoch_end`.
+    ``evaluate(data)``; ``record(name, value)`` adds a column to the history, and to the logs of those callbacks that
+    follow in the list. A plain function ``f(run)`` given as a callback is called as `on_epoch_end`.
     """
 
     def on_fit_begin(self, run: Run) -> None:

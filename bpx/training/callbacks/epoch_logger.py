@@ -9,6 +9,7 @@ import numpy as np
 
 from bpx.errors import warn_caller
 from bpx.training.callbacks.base import Closing
+from bpx.training.history import last_metrics
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
@@ -17,10 +18,11 @@ __all__ = ["EpochLogger", "figures", "series"]
 
 
 def figures(run: Run) -> dict[str, Any]:
-    """An epoch by name: epoch, step, loss, val_loss, learning_rate, seconds; lists of K for a stack."""
+    """An epoch by name: epoch, step, loss, val_loss, learning_rate, metrics, seconds; lists of K for a stack."""
     rates = run.history.learning_rate
     row = {"loss": run.loss} | ({"val_loss": run.val_loss} if run.validates else {})
     row |= {"learning_rate": rates[-1]} if rates else {}
+    row |= last_metrics(run.history, run.epoch)
     if run.net.stack is not None:
         row = {name: np.broadcast_to(value, (run.net.stack,)).tolist() for name, value in row.items()}
     else:

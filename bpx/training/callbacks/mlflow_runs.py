@@ -17,7 +17,7 @@ LONGEST = 500
 
 @final
 class MLflow(EpochLogger):
-    """Logs each epoch as metrics (loss, val_loss, learning_rate, seconds); what the run was started with as params.
+    """Logs each epoch as metrics (loss, val_loss, learning_rate, those of `bpx.fit`, seconds); its settings as params.
 
     Where an MLflow run is active it is taken and left open; else one is started, and ended when training ends:
     FINISHED, KILLED (Ctrl-C) or FAILED (an error, or training diverged). ``epochs`` is a tag: a run that goes on may be

@@ -19,7 +19,7 @@ __all__ = ["TensorBoard"]
 
 @final
 class TensorBoard(EpochLogger):
-    """Writes each epoch as scalars (loss, val_loss, learning_rate, seconds) that ``tensorboard --logdir`` shows.
+    """Writes each epoch as scalars (loss, val_loss, learning_rate, metrics, seconds), which TensorBoard shows.
 
     Each network of a stack has series of its own (``loss/0``, ``loss/1``, ...). What the run was started with is shown
     as a text.

@@ -6,6 +6,7 @@ import os
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, final
 
+from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
 
 if TYPE_CHECKING:
@@ -78,10 +79,11 @@ class _TextFile(EpochLogger):
 
 @final
 class CSVLogger(_TextFile):
-    """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, seconds.
+    """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
     Each network of a stack has columns of its own (``loss_0``, ``loss_1``, ...). A row is on disk when its epoch has
-    ended.
+    ended. Where a callback records a new column (`Run.record`), the file is written anew, with nothing in the cells of
+    earlier epochs; an epoch without that column leaves its cell empty.
 
     Parameters
     ----------
@@ -101,20 +103,49 @@ class CSVLogger(_TextFile):
     [['epoch', 'step'], ['1', '1'], ['2', '2'], ['3', '3']]
     """
 
+    _names: list[str]
+
     def _header(self, run: Run) -> str:
-        names = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
-        K = run.net.stack
-        return ",".join(["epoch", "step"] + [c for name in names for c in _columns(name, K)] + ["seconds"])
+        own = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
+        names = [c for name in [*own, *run.history.metrics] for c in _columns(name, run.net.stack)]
+        return ",".join(["epoch", "step", *names, "seconds"])
 
     def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
-        return line == self._header(run) if goes_on else line.startswith("epoch,step,loss")
+        if not goes_on:
+            return line.startswith("epoch,step,loss")
+        there, mine = line.split(","), self._header(run).split(",")
+        # Columns besides are those that callbacks of the earlier run recorded, as they may do again.
+        others = [name for name in there if name not in mine]
+        fixed = {c for name in ("loss", "val_loss", "learning_rate") for c in _columns(name, run.net.stack)}
+        return [name for name in there if name in mine] == mine and not fixed & set(others) and there[-1] == "seconds"
+
+    def _open(self, run: Run) -> None:
+        super()._open(run)
+        with open(self.path, encoding="utf-8", newline="") as file:
+            self._names = file.readline().rstrip("\n").split(",")
 
     def _epoch_of(self, line: str) -> int | None:
         first = line.split(",", 1)[0]
         return int(first) if first.isascii() and first.isdigit() else None
 
     def _write(self, run: Run) -> None:
-        self._line(",".join(map(repr, [run.epoch, run.step, *series(run, "_").values()])))
+        row = {"epoch": run.epoch, "step": run.step} | series(run, "_")
+        new = [name for name in row if name not in self._names]
+        if new:
+            self._add(new)
+        self._line(",".join(repr(row[name]) if name in row else "" for name in self._names))
+
+    def _add(self, new: list[str]) -> None:
+        """Write the file anew, with columns before the last one that nothing stands in yet."""
+        with open(self.path, encoding="utf-8", newline="") as file:
+            header, *rows = file.read().splitlines()
+        parts = [line.rpartition(",") for line in (header, *rows)]
+        cells = [",".join(new), *["," * (len(new) - 1)] * len(rows)]
+        text = "".join(f"{a},{cell},{z}\n" for (a, _, z), cell in zip(parts, cells, strict=True))
+        self._file.close()
+        atomic.write(self.path, text.encode())
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - closed when training ends
+        self._names[-1:] = [*new, self._names[-1]]
 
 
 def _columns(name: str, K: int | None) -> list[str]:
@@ -124,9 +155,9 @@ def _columns(name: str, K: int | None) -> list[str]:
 
 @final
 class JSONLinesLogger(_TextFile):
-    """Writes each epoch as a line of JSON: epoch, step, loss, val_loss, learning_rate, seconds; lists for a stack.
+    """Writes each epoch as a line of JSON: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
-    A line is on disk when its epoch has ended. What is not finite is null.
+    Numbers of a stack are lists. A line is on disk when its epoch has ended. What is not finite is null.
 
     Parameters
     ----------

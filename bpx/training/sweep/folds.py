@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpx.training.splitting import held_out
+
 __all__ = ["Fold", "folds"]
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
@@ -62,14 +64,7 @@ def _held_out(n: int, labels: Any, share: Any, seed: int) -> Fold:
     """A share of the rows, of each class where there are labels."""
     if isinstance(share, bool) or not isinstance(share, float) or not 0.0 < share < 1.0:
         raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows in (0, 1), got {share!r:.80}")
-    order = np.random.default_rng(seed).permutation(n)
-    classes = np.zeros(n, dtype=np.int64) if labels is None else np.unique(labels, return_inverse=True)[1].reshape(-1)
-    parts = [order[classes[order] == c] for c in range(int(classes.max()) + 1)]
-    test = np.sort(np.concatenate([part[: round(share * len(part))] for part in parts]))
-    train = np.setdiff1d(np.arange(n), test)
-    if not len(test) or not len(train):
-        raise ValueError(f"validation: a share of {share} of {n} rows leaves none to train on or to score on")
-    return Fold(train, test)
+    return Fold(*held_out(n, share, seed, labels))
 
 
 def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:

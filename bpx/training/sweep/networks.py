@@ -23,12 +23,13 @@ from bpx.training.history import StopReason
 from bpx.training.monitor import Run
 from bpx.training.parallel import agreeing, join, place
 from bpx.training.solvers import SciPy
+from bpx.training.splitting import classes_of
 from bpx.training.stopping import ErrorRate, StopRule
 from bpx.training.sweep.ending import Ending
 from bpx.training.sweep.folds import Fold, folds
 from bpx.training.sweep.grid import Setting
 from bpx.training.sweep.recipes import OPTIONS, Recipe, recipe, stacked, stacked_optimizer
-from bpx.training.sweep.rows import classes_of, order_of, take
+from bpx.training.sweep.rows import order_of, take
 from bpx.training.sweep.scoring import scoring_of
 from bpx.training.sweep.stacks import (
     Halt,

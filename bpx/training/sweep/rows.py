@@ -11,14 +11,14 @@ from bpx.network.mlp import MLP
 from bpx.training.batches import Data, Order, Sampler, SparseRows
 from bpx.training.sweep.folds import Fold
 
-__all__ = ["classes_of", "order_of", "take"]
+__all__ = ["order_of", "take"]
 
 
 def take(net: MLP, data: Data, rows: Any) -> Data:
     """Some rows of the data, dense."""
     xp, index = net.backend.xp, net.backend.asarray(np.asarray(rows, dtype=np.int64))
     X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=0)
+    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
     return Data(X, xp.take(data.y, index, axis=0), weight)
 
 
@@ -33,14 +33,3 @@ def order_of(sampler: Sampler, n: int, rows: Sequence[Fold]) -> Callable[[], Ord
         return unchanged if positions is None else base[..., positions]
 
     return order
-
-
-def classes_of(y: Any, loss: Any) -> Any:
-    """Each row's class, for folds with their share of each; None where targets are no classes."""
-    if loss.targets not in {"classes", "unit"}:
-        return None
-    if y.ndim == 1:
-        return y
-    if not np.all((y == 0.0) | (y == 1.0)):
-        return None
-    return y[:, 0] if y.shape[1] == 1 else np.argmax(y, axis=1)

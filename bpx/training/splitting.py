@@ -1,4 +1,4 @@
-"""Rows held out of training."""
+"""Rows held out of training: the one way in which `bpx.fit`, sweeps and ``bpx train`` draw them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["split"]
+__all__ = ["classes_of", "held_out", "split"]
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -39,3 +39,31 @@ def split(n: int, share: float, rng: np.random.Generator, classes: Rows | None =
     mask = np.zeros(n, dtype=np.bool_)
     mask[held] = True
     return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+
+def held_out(n: int, share: float, seed: int, classes: Any = None) -> tuple[Rows, Rows]:
+    """`split` for a ``validation=`` share in (0, 1), with rows on both sides.
+
+    Raises
+    ------
+    ValueError
+        If one side would have none.
+    """
+    train, test = split(n, share, np.random.default_rng(seed), classes)
+    if not len(test) or not len(train):
+        raise ValueError(
+            f"validation: a share of {share} of {n} rows leaves none to {'train' if len(test) else 'validate'} on; give"
+            " another share, or (X_val, y_val)"
+        )
+    return train, test
+
+
+def classes_of(y: Any, loss: Any) -> Any:
+    """Each row's class by its target on the host, for parts with their share of each; None where there are none."""
+    if loss.targets not in {"classes", "unit"}:
+        return None
+    if y.ndim == 1:
+        return y
+    if not np.all((y == 0.0) | (y == 1.0)):
+        return None
+    return y[:, 0] if y.shape[1] == 1 else np.argmax(y, axis=1)

@@ -1,0 +1,284 @@
+"""The metrics that a run is asked for: checked before training, measured after each epoch."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from bpx.errors import warn_caller
+from bpx.formulas import metrics
+from bpx.formulas.losses import Loss
+from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric
+from bpx.network.mlp import MLP
+from bpx.training.batches import Data, some_rows
+from bpx.training.evaluation import Answered, Evaluation, Outputs
+
+if TYPE_CHECKING:
+    from bpx.training.parallel import Ranks
+
+__all__ = ["Measures", "Task", "as_number", "check_metrics", "check_name", "fitting", "measures_of", "task_of"]
+
+# Columns that histories and logs have anyway.
+RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")
+# What may stand in the header of a CSV file, and names a metric of MLflow.
+NAME = re.compile(r"\w[\w .:-]*")
+
+Given = str | Callable[..., Any] | Iterable[str | Callable[..., Any]] | Mapping[str, str | Callable[..., Any]] | None
+# What `metrics` is asked of, see `bpx.formulas.metrics`, and whether targets are 0 and 1 alone.
+Task = tuple[str, bool]
+
+WORDS = {
+    "binary": "two classes", "classes": "classes", "labels": "several yes/no labels", "numbers": "numbers",
+    "targets": "several class targets at once",
+}  # fmt: skip
+
+
+# ---------------------------------------------------------------------- before training
+
+
+def check_metrics(given: Given) -> tuple[Metric, ...]:
+    """The metrics that are meant by names, functions, or a mapping from names to either.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if given is None:
+        return ()
+    if isinstance(given, Mapping):
+        found = [_metric(one, name) for name, one in given.items()]
+    elif isinstance(given, str) or callable(given) or not isinstance(given, Iterable):
+        found = [_metric(given)]
+    else:
+        found = [_metric(one) for one in given]
+    names = [metric.name for metric in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"metrics: expected different names, got {twice[0]!r} twice; give a dict, name to function")
+    return tuple(found)
+
+
+def check_name(name: Any) -> str:
+    """A name that a column of a history can have.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"expected a column's name as text, got {name!r:.80}")
+    if name in RESERVED or name.startswith("val_"):
+        taken = "the histories' own columns are called so" if name in RESERVED else "val_ is put before a metric's name"
+        raise ValueError(f"{name!r} cannot be a column's name ({taken}); give another")
+    if not NAME.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be a column's name; expected letters, digits, and _ - . : or spaces inside")
+    return name
+
+
+def _metric(given: Any, name: Any = None) -> Metric:
+    """One metric, under its own name or another."""
+    if isinstance(given, str):
+        found = metrics.get(given)
+        return found if name is None else replace(found, name=_named(name))
+    if isinstance(given, type) or not callable(given):
+        raise TypeError(
+            f"metrics: expected names ({', '.join(METRICS)}) or functions f(y_true, y_pred) -> float, got {given!r:.80}"
+        )
+    if name is None:
+        name = getattr(given, "__name__", None)
+        if name is None or name == "<lambda>":
+            raise ValueError(f"metrics: {given!r:.80} has no name for its column; give {{'a name': function}}")
+    name = _named(name)
+    if name in METRICS:
+        raise ValueError(f"metrics: {name!r} is the name of bpx's own metric; give your function another one")
+    return Metric(name, given)
+
+
+def _named(name: Any) -> str:
+    """`check_name`, with the argument that it is of."""
+    try:
+        return check_name(name)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"metrics: {error}") from None
+
+
+def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
+    """What a metric is asked of, by the targets on the host (of training and validation) and what is trained for them.
+
+    Rows of several 0/1 outputs are "classes" where each has a single 1, else "labels".
+    """
+    n_out, kind = net.sizes[-1], loss.targets
+    if any(y.ndim == 1 for y in targets) and n_out > 1:
+        return "classes", True
+    hard = all(bool(np.all((y == 0.0) | (y == 1.0))) for y in targets)
+    if kind == "classes":
+        return "classes", hard
+    if not hard and kind != "unit":
+        return "numbers", False
+    if n_out == 1:
+        return "binary", hard
+    single = hard and all(bool(np.all(np.sum(y, axis=1) == 1.0)) for y in targets)
+    return ("classes" if single or net.output.outputs == "distribution" else "labels"), hard
+
+
+def fitting(given: Sequence[Metric], task: Task, loss: Loss, net: MLP, what: str = "metrics") -> tuple[Metric, ...]:
+    """The metrics in the form that is for this task.
+
+    Raises
+    ------
+    ValueError
+        For one that does not fit; names those that do.
+    """
+    fit = [name for name, metric in METRICS.items() if not _unfit(metric, task, loss, net)]
+    for metric in given:
+        if reason := _unfit(metric, task, loss, net):
+            known = f"use {', '.join(fit)}, or" if fit else "give"
+            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function f(y_true, y_pred)")
+    if task[0] != "labels":
+        return tuple(given)
+    return tuple(replace(metric, function=OF_LABELS.get(metric.function, metric.function)) for metric in given)
+
+
+def _unfit(metric: Metric, task: Task, loss: Loss, net: MLP) -> str:
+    """Why a metric does not fit; empty where it does."""
+    if metric.own:
+        return ""
+    kind, hard = task
+    if metric.tasks == ("numbers",):  # squared errors of 0/1 targets are numbers, too
+        numbers = kind == "numbers" or loss.targets in {"real", "count"} or (loss.targets == "unit" and not hard)
+        return "" if numbers and kind != "targets" else f"is for numbers, and the targets are {WORDS[kind]}"
+    if kind not in metric.tasks:
+        fits = " or ".join(WORDS[one] for one in metric.tasks) if kind in (*CLASSES, "targets") else "classes"
+        return f"is for {fits}, and the targets are {WORDS[kind]}"
+    if metric.hard and not hard:
+        return "needs targets that are 0 or 1, and some lie between"
+    if metric.function is metrics.log_loss and net.output.outputs not in {"unit", "distribution"}:
+        return f"needs outputs that are probabilities, and output={net.output.name!r} gives others"
+    return ""
+
+
+def measures_of(
+    net: MLP, given: Sequence[Metric], loss: Loss, training: Data | None, validation: Any, targets: Sequence[Any],
+    ranks: Ranks | None = None, task: Task | None = None,
+) -> Measures | None:  # fmt: skip
+    """What measures these metrics; None where there is nothing to do.
+
+    Training data are those in memory, with sample weights alone, None for a stream; validation data are this rank's
+    share. Targets are those in memory; where there are none, the validation stream is read once to know what is asked,
+    unless the task is given.
+
+    Raises
+    ------
+    ValueError
+        For metrics that do not fit, or no data to measure them on.
+    """
+    if not given:
+        return None
+    if training is None and validation is None:
+        raise ValueError(
+            "metrics: training data that are read from a stream are not measured; give validation=, on which they are"
+        )
+    if task is None:
+        seen = [np.asarray(net.backend.to_host(y)) for y in targets]
+        task = task_of(seen or [np.array(net.backend.to_host(part.y)) for part in validation.parts()], loss, net)
+    if ranks is not None and training is not None:
+        training = some_rows(training, ranks.share(training.X.shape[0]))
+    return Measures(net, fitting(given, task, loss, net), training, validation, ranks)
+
+
+# ---------------------------------------------------------------------- in training
+
+
+@final
+class Measures:
+    """Measures metrics on training and validation data.
+
+    Attributes
+    ----------
+    columns : dict of str to Metric
+        By the names that they have in the history: those of training data, then ``val_`` and those of validation data.
+    """
+
+    def __init__(
+        self, net: MLP, given: Sequence[Metric], training: Data | None, validation: Any, ranks: Ranks | None
+    ) -> None:
+        self._net, self._metrics, self._training, self._ranks = net, tuple(given), training, ranks
+        there = {"": training is not None, "val_": validation is not None}
+        self._parts = [prefix for prefix, has_data in there.items() if has_data]
+        self.columns = {prefix + metric.name: metric for prefix in self._parts for metric in given}
+        self._weighs = {metric.name: _takes_weight(metric) for metric in given}
+        self._told: set[str] = set()
+
+    def __call__(self, epoch: int, evaluation: Evaluation, held_out: Outputs | None) -> dict[str, Any]:
+        """The epoch's values by column, numbers or arrays of shape (K,); nothing on ranks that do not watch."""
+        found: dict[str, Any] = {}
+        for prefix in self._parts:
+            if prefix == "":
+                outputs = Outputs(self._net)
+                evaluation.in_chunks(self._training, outputs)
+            else:
+                assert held_out is not None
+                outputs = held_out
+            rows = outputs.whole(self._ranks)
+            if self._ranks is None or self._ranks.is_first:
+                for metric in self._metrics:
+                    found[prefix + metric.name] = self._value(metric, rows, prefix, epoch)
+        return found
+
+    def _value(self, metric: Metric, rows: Answered, prefix: str, epoch: int) -> Any:
+        """A number, or one for each network of a stack."""
+        of = "validation" if prefix else "training"
+        first = rows.output if self._net.stack is None else rows.output[0]
+        column = prefix + metric.name
+        if column not in self._told and not metric.own:
+            self._told.add(column)
+            weight = None if rows.weight is None else np.max(np.atleast_2d(rows.weight), axis=0)
+            reason = metrics.undefined(metric, rows.y, first, weight)
+            if reason is not None:
+                warn_caller(f"metrics: {metric.name!r} is NaN on the {of} data: {reason}", UserWarning)
+        if self._net.stack is None:
+            return self._call(metric, rows.y, rows.output, rows.weight, f"on the {of} data after epoch {epoch}")
+        values = []
+        for k, output in enumerate(rows.output):
+            weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight[k]
+            where = f"on the {of} data after epoch {epoch}, of network {k}"
+            values.append(self._call(metric, rows.y, output, weight, where))
+        return np.array(values)
+
+    def _call(self, metric: Metric, y: Any, output: Any, weight: Any, where: str) -> float:
+        """Ask the function, whose mistakes are told with its name."""
+        y.setflags(write=False)
+        more = {"sample_weight": weight} if self._weighs[metric.name] else {}
+        try:
+            value = metric.function(y, output, **more)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise RuntimeError(
+                f"metrics: {metric.name!r} failed {where} with {type(error).__name__}: {error}; it was given y_true of"
+                f" shape {y.shape} and y_pred of shape {output.shape}"
+            ) from error
+        return as_number(value, f"metrics: {metric.name!r} {where}", "a function that returns a number")
+
+
+def as_number(value: Any, what: str, expected: str) -> float:
+    """A real number as a float; refuses None, text and arrays."""
+    if np.ndim(value) == 0 and not isinstance(value, (str, bytes)) and hasattr(value, "__float__"):
+        try:
+            return float(value)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{what}: expected {expected}, got {value!r:.80}")
+
+
+def _takes_weight(metric: Metric) -> bool:
+    """Whether a function has an argument called sample_weight."""
+    try:
+        return "sample_weight" in inspect.signature(metric.function).parameters
+    except (TypeError, ValueError):  # of code that is not Python's
+        return False
