@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._version import __version__
+from bpx.errors import how_to_install
 from bpx.files import atomic, describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.files.onnx_activations import ACTIVATIONS
@@ -50,7 +51,7 @@ def to_onnx(model: Any, path: atomic.Path, *, dtype: str | None = None) -> None:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise ImportError("bpx.to_onnx needs onnx: pip install 'bpx-nn[onnx]'") from error
+        raise ImportError(f"bpx.to_onnx needs onnx: {how_to_install('onnx', 'onnx')}") from error
     net, kind, classes = network_and_labels(model, "to_onnx")
     net = net.to("numpy", dtype=dtype)
     if net.flat.nbytes > LARGEST:
