@@ -62,8 +62,8 @@ class DivergenceWarning(RuntimeWarning):
 def how_to_install(extra: str, package: str) -> str:
     """The pip command that brings an extra to the bpx that runs here.
 
-    bpx-nn itself is on no package index. A clone installs its own extra; for any other installation the command names what
-    the extra requires, as the metadata of bpx-nn has it.
+    bpx-nn itself is on no package index. A clone installs its own extra; for any other installation the command names
+    what the extra requires, as the metadata of bpx-nn has it.
 
     Parameters
     ----------

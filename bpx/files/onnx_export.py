@@ -78,7 +78,8 @@ class Graph:
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Apply an operator; returns the name of its result."""
         result = f"{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [result], **attributes))
+        # Named as well, because onnxruntime 1.20 takes two nodes without a name for one.
+        self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [result], name=result, **attributes))
         return result
 
     def constant(self, value: Any, name: str | None = None, dtype: Any = None) -> str:
@@ -90,7 +91,7 @@ class Graph:
 
     def result(self, name: str, value: str, dtype: str, shape: list[Any]) -> Any:
         """Give a value the name of an output of the model."""
-        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
+        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name=name))
         return self._value(name, dtype, shape)
 
     def _value(self, name: str, dtype: str, shape: list[Any]) -> Any:
