@@ -62,7 +62,7 @@ def _softplus(graph: Graph, z: str) -> str:
 def _silu(graph: Graph, z: str) -> str:
     """Z sigmoid(z); in float64 z / (1 + exp(-z)).
 
-    Older releases of onnxruntime, such as 1.20, make of the first an operator of its own that it does not have in float64.
+    Older releases of onnxruntime, such as 1.20, make an operator of their own of the first, and lack it in float64.
     """
     if graph.dtype == np.float32:
         return graph.op("Mul", z, graph.op("Sigmoid", z))
