@@ -66,7 +66,8 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != "sklearn":
             raise
-        raise ImportError(f"bpx.{name} needs scikit-learn: pip install 'bpx-nn[sklearn]'") from error
+        command = errors.how_to_install("sklearn", "scikit-learn")
+        raise ImportError(f"bpx.{name} needs scikit-learn: {command}") from error
 
 
 def __dir__() -> list[str]:

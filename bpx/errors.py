@@ -17,6 +17,7 @@ __all__ = [
     "RankFailedError",
     "ShapeError",
     "check_activation_shape",
+    "how_to_install",
     "loss_parts",
     "warn_caller",
 ]
@@ -56,6 +57,37 @@ class RankFailedError(RuntimeError):
 
 class DivergenceWarning(RuntimeWarning):
     """Training produced a loss or a parameter that is not finite; the last finite parameters were restored."""
+
+
+def how_to_install(extra: str, package: str) -> str:
+    """The pip command that brings an extra to the bpx that runs here.
+
+    bpx-nn itself is on no package index. A clone installs its own extra; for any other installation the command names
+    what the extra requires, as the metadata of bpx-nn has it.
+
+    Parameters
+    ----------
+    extra : str
+        A key of ``[project.optional-dependencies]`` in pyproject.toml.
+    package : str
+        What the extra is for: all that is known where there is no metadata, as in a copied folder.
+    """
+    import re
+    import shlex
+    from importlib.metadata import PackageNotFoundError, requires
+    from pathlib import Path
+
+    clone = Path(__file__).resolve().parents[1]
+    project = clone / "pyproject.toml"
+    if project.is_file() and 'name = "bpx-nn"' in project.read_text(encoding="utf-8", errors="replace"):
+        return f"pip install -e {shlex.quote(f'{clone}[{extra}]')}"
+    try:
+        required = [requirement.partition(";") for requirement in requires("bpx-nn") or ()]
+    except PackageNotFoundError:
+        required = []
+    of_extra = re.compile(rf"""extra == (['"]){re.escape(extra)}\1""")
+    names = [name.strip() for name, _, marker in required if of_extra.search(marker)]
+    return f"pip install {' '.join(shlex.quote(name) for name in names or [package])}"
 
 
 def check_activation_shape(name: str, returned: str, result: Any, like: Any) -> None:

@@ -33,7 +33,7 @@ def start() -> Any:
         from selenium import webdriver
         from selenium.common.exceptions import WebDriverException
     except ModuleNotFoundError:
-        missing("no browser test: selenium is not installed; pip install 'bpx-nn[test]'")
+        missing("no browser test: selenium is not installed; pip install -e '.[test]'")
     options = webdriver.ChromeOptions()
     options.binary_location = browser
     for switch in SWITCHES:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-MISSING = "NVRTC is not installed; pip install 'bpx-nn[nvrtc]'"
+MISSING = "NVRTC is not installed; pip install -e '.[nvrtc]'"
 
 
 @cache

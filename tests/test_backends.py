@@ -22,6 +22,7 @@ import pytest
 import bpx
 from bpx.backend import cupy_backend, select
 from bpx.backend.numpy_backend import NumpyBackend
+from bpx.errors import how_to_install
 
 DEVICE_1, DEVICE_2 = strict.Device("device1"), strict.Device("device2")
 KNOWN = ("auto", "numpy", "cupy", "cupy:1", "torch", "torch:cuda")
@@ -206,7 +207,8 @@ def test_a_fallback_warns_at_the_callers_line_and_names_the_extra(no_cupy, call)
     (warning,) = caught
     assert (warning.filename, warning.lineno) == (__file__, call.__code__.co_firstlineno)
     assert "backend 'cupy' cannot be used, NumPy takes its place" in str(warning.message)
-    assert "pip install 'bpx-nn[cuda12]'" in str(warning.message)
+    assert how_to_install("cuda12", "cupy-cuda12x") in str(warning.message)
+    assert how_to_install("cuda13", "cupy-cuda13x") in str(warning.message)
     assert getattr(result, "backend", result).name == "numpy"
 
 
@@ -353,7 +355,7 @@ def test_backends_gives_the_status_of_each_and_prints_as_a_table(no_cupy):
     numpy, cupy, *_ = table
     assert (numpy.available, numpy.device, numpy.version, numpy.reason) == (True, "cpu", np.__version__, "")
     assert (cupy.available, cupy.device, cupy.version) == (False, "", "")
-    assert "bpx-nn[cuda12]" in cupy.reason
+    assert how_to_install("cuda12", "cupy-cuda12x") in cupy.reason
     for status in table:
         assert status.available == (status.reason == "") == (status.device != "")
     head, *rows = str(table).splitlines()

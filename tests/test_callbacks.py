@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 
 import bpx
+from bpx.errors import how_to_install
 from bpx.training.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -269,7 +271,7 @@ def scalars(folder: Path, name: str) -> list[tuple[int, float]]:
 
 
 def test_tensorboard_gets_every_epoch_and_the_settings(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed; pip install 'bpx-nn[tensorboard]'")
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
     history = fit(TensorBoard(tmp_path / "run"), validation=(X, Y), optimizer=bpx.SGD(0.1, momentum=0.5))
     for name in ("loss", "val_loss", "learning_rate"):
         values = np.float32(getattr(history, name)).tolist()
@@ -279,17 +281,17 @@ def test_tensorboard_gets_every_epoch_and_the_settings(tmp_path: Path) -> None:
 
 
 def test_tensorboard_has_a_series_for_each_network_of_a_stack(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed; pip install 'bpx-nn[tensorboard]'")
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
     history = fit(TensorBoard(tmp_path / "run"), stack=2)
     for k in range(2):
         assert scalars(tmp_path / "run", f"loss/{k}") == [(i + 1, np.float32(v[k])) for i, v in enumerate(history.loss)]
 
 
 def test_tensorboard_itself_reads_a_resumed_run_without_an_epoch_twice(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed; pip install 'bpx-nn[tensorboard]'")
+    pytest.importorskip("tensorboardX", reason="tensorboardX is not installed")
     accumulators = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator",
-        reason="TensorBoard is not installed; pip install 'bpx-nn[tensorboard]'",
+        reason="TensorBoard is not installed",
     )
     kept = {"checkpoint": tmp_path / "run.ckpt", "checkpoint_every": 2, "epochs": 7}
     with pytest.raises(DiedError):
@@ -307,7 +309,7 @@ def test_tensorboard_itself_reads_a_resumed_run_without_an_epoch_twice(tmp_path:
 def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """MLflow, keeping its runs in a folder of the test's own."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed; pip install mlflow-skinny")
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri((tmp_path / "runs").as_uri())
     yield mlflow
@@ -407,7 +409,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     logger = TensorBoard(tmp_path / "run") if callback is TensorBoard else MLflow()
-    with pytest.raises(ImportError, match=rf"pip install 'bpx-nn\[{extra}\]'"):
+    with pytest.raises(ImportError, match=re.escape(how_to_install(extra, package))):
         fit(logger)
     assert not (tmp_path / "run").exists()
 

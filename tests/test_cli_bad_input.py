@@ -10,6 +10,7 @@ import pytest
 from commands import TABLES, houses, passengers, refused, run, write_csv
 
 import bpx
+from bpx.errors import how_to_install
 from bpx.faces.cli import main
 from bpx.files import atomic
 
@@ -320,7 +321,7 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(name, extra, model,
         message = refused_training(capsys, data, "price", out="model.safetensors")
     else:
         message = refused(capsys, "predict", model, data, "--out", tmp_path / "p.parquet")
-    assert f"pip install 'bpx-nn[{extra}]'" in message
+    assert how_to_install(extra, name) in message
 
 
 # ---------------------------------------------------------------------- what is no user's mistake

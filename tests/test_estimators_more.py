@@ -130,7 +130,7 @@ import bpx
 try:
     bpx.{name}
 except ImportError as error:
-    assert "bpx-nn[sklearn]" in str(error) and "bpx.{name}" in str(error), error
+    assert bpx.errors.how_to_install("sklearn", "scikit-learn") in str(error) and "bpx.{name}" in str(error), error
 else:
     raise SystemExit("no error")
 """

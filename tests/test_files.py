@@ -17,6 +17,7 @@ import pytest
 
 import bpx
 from bpx import activations, initializers
+from bpx.errors import how_to_install
 from bpx.files import header, networks
 from bpx.files.container import FORMS
 
@@ -354,7 +355,8 @@ def test_npz_needs_numpy_alone_and_the_absence_of_safetensors_names_the_extra(tm
     bpx.MLP([3, 2], backend="numpy").save(tmp_path / "old.safetensors")
     command = [sys.executable, "-W", "error", "-c", WITHOUT_SAFETENSORS, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    line = "files in the safetensors form need safetensors: pip install 'bpx-nn[io]'; the .npz form needs NumPy alone"
+    command = how_to_install("io", "safetensors")
+    line = f"files in the safetensors form need safetensors: {command}; the .npz form needs NumPy alone"
     assert done.stdout.splitlines() == [line, line]
     assert sorted(os.listdir(tmp_path)) == ["m.npz", "old.safetensors"]
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 import bpx
 from bpx import activations
+from bpx.errors import how_to_install
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -238,22 +239,22 @@ def test_what_is_no_list_of_keras_arrays_is_refused():
         (
             "sklearn",
             "bpx.to_sklearn(net)",
-            "bpx.from_sklearn and to_sklearn need scikit-learn: pip install 'bpx-nn[sklearn]'",
+            f"bpx.from_sklearn and to_sklearn need scikit-learn: {how_to_install('sklearn', 'scikit-learn')}",
         ),
         (
             "sklearn",
             "bpx.from_sklearn(net)",
-            "bpx.from_sklearn and to_sklearn need scikit-learn: pip install 'bpx-nn[sklearn]'",
+            f"bpx.from_sklearn and to_sklearn need scikit-learn: {how_to_install('sklearn', 'scikit-learn')}",
         ),
         (
             "torch",
             "bpx.to_torch(net)",
-            "bpx.from_torch and to_torch need PyTorch: pip install torch, or 'bpx-nn[peers]'",
+            "bpx.from_torch and to_torch need PyTorch: pip install torch",
         ),
         (
             "torch",
             "bpx.from_torch(net)",
-            "bpx.from_torch and to_torch need PyTorch: pip install torch, or 'bpx-nn[peers]'",
+            "bpx.from_torch and to_torch need PyTorch: pip install torch",
         ),
     ],
 )

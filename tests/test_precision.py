@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from types import ModuleType, SimpleNamespace
 
@@ -14,6 +15,7 @@ from sklearn.datasets import load_digits
 import bpx
 from bpx.backend.cupy_backend import CupyBackend
 from bpx.backend.torch_backend import TorchBackend
+from bpx.errors import how_to_install
 from bpx.formulas import activations, linear, losses, precision
 from bpx.kernels.select import Twins
 from bpx.network.mixed import Mixed
@@ -297,7 +299,7 @@ def test_a_library_without_such_a_dtype_is_refused(name):
 
 def test_bfloat16_without_its_package_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "ml_dtypes", None)
-    refused(r"pip install 'bpx-nn\[bfloat16\]'", ImportError, precision="bfloat16")
+    refused(re.escape(how_to_install("bfloat16", "ml_dtypes")), ImportError, precision="bfloat16")
     bpx.fit(bpx.MLP([2, 2], backend="numpy"), [[0.0, 1.0]], [1], epochs=1, precision="float16")
 
 

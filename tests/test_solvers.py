@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
 
@@ -11,6 +12,7 @@ import scipy.optimize
 
 import bpx
 from bpx import StopReason
+from bpx.errors import how_to_install
 from bpx.training.solvers import METHODS
 
 ALL = pytest.mark.parametrize("method", METHODS)
@@ -211,7 +213,7 @@ def test_without_scipy_the_error_names_the_extra(data: Data, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "scipy.optimize", None)
     net = line()
     before = np.array(net.flat)
-    with pytest.raises(ImportError, match=r"pip install 'bpx-nn\[sklearn\]'"):
+    with pytest.raises(ImportError, match=re.escape(how_to_install("sklearn", "scipy"))):
         fit(net, data, "cg")
     assert np.array_equal(net.flat, before)
 

@@ -10,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import DeviceMismatchError
+from bpx.errors import DeviceMismatchError, how_to_install
 
 __all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of"]
 
@@ -40,7 +40,8 @@ def bfloat16_of_ml_dtypes() -> Any:
         from ml_dtypes import bfloat16
     except ImportError as error:
         raise ImportError(
-            "precision='bfloat16' needs the package ml_dtypes on NumPy and CuPy; pip install 'bpx-nn[bfloat16]'"
+            "precision='bfloat16' needs the package ml_dtypes on NumPy and CuPy;"
+            f" {how_to_install('bfloat16', 'ml_dtypes')}"
         ) from error
     return bfloat16
 

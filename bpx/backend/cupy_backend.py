@@ -14,6 +14,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
+from bpx.errors import how_to_install
 
 __all__ = ["CupyBackend", "compute_type", "free_memory", "probe", "uses_tf32"]
 
@@ -217,7 +218,8 @@ def probe(index: int) -> tuple[Backend | None, str, str]:
     except ImportError as error:
         if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
             return None, "", f"CuPy is installed but does not import ({error})"
-        return None, "", "CuPy is not installed; pip install 'bpx-nn[cuda12]' (or [cuda13], after your NVIDIA driver)"
+        twelve, thirteen = how_to_install("cuda12", "cupy-cuda12x"), how_to_install("cuda13", "cupy-cuda13x")
+        return None, "", f"CuPy is not installed; {twelve}, or where your NVIDIA driver is for CUDA 13: {thirteen}"
     except Exception as error:  # a broken toolkit may raise anything at import
         return None, "", f"CuPy is installed but does not import ({type(error).__name__}: {error})"
     version = str(cupy.__version__)

@@ -112,7 +112,7 @@ def probe(device: str) -> tuple[Backend | None, str, str]:
     except ImportError as error:
         if not isinstance(error, ModuleNotFoundError) or error.name != "torch":
             return None, "", f"PyTorch is installed but does not import ({error})"
-        return None, "", "PyTorch is not installed; pip install 'bpx-nn[peers]', or torch alone"
+        return None, "", "PyTorch is not installed; pip install torch"
     except Exception as error:
         return None, "", f"PyTorch is installed but does not import ({type(error).__name__}: {error})"
     version = str(torch.__version__)

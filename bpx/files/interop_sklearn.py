@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from bpx.backend.select import BackendLike
+from bpx.errors import how_to_install
 from bpx.files import describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.network.mlp import MLP
@@ -23,7 +24,8 @@ def _perceptrons() -> Any:
     try:
         from sklearn import neural_network
     except ModuleNotFoundError as error:
-        raise ImportError("bpx.from_sklearn and to_sklearn need scikit-learn: pip install 'bpx-nn[sklearn]'") from error
+        command = how_to_install("sklearn", "scikit-learn")
+        raise ImportError(f"bpx.from_sklearn and to_sklearn need scikit-learn: {command}") from error
     return neural_network
 
 

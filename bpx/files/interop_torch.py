@@ -20,11 +20,11 @@ EXACT_SOFTPLUS = 40.0
 
 
 def _torch() -> Any:
-    """PyTorch; its absence names the extra."""
+    """PyTorch; its absence names the command."""
     try:
         import torch
     except ModuleNotFoundError as error:
-        raise ImportError("bpx.from_torch and to_torch need PyTorch: pip install torch, or 'bpx-nn[peers]'") from error
+        raise ImportError("bpx.from_torch and to_torch need PyTorch: pip install torch") from error
     return torch
 
 

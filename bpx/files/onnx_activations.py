@@ -60,8 +60,13 @@ def _softplus(graph: Graph, z: str) -> str:
 
 
 def _silu(graph: Graph, z: str) -> str:
-    """Z sigmoid(z)."""
-    return graph.op("Mul", z, graph.op("Sigmoid", z))
+    """Z sigmoid(z); in float64 z / (1 + exp(-z)).
+
+    Older releases of onnxruntime, such as 1.20, make an operator of their own of the first, and lack it in float64.
+    """
+    if graph.dtype == np.float32:
+        return graph.op("Mul", z, graph.op("Sigmoid", z))
+    return graph.op("Div", z, graph.op("Add", graph.op("Exp", graph.op("Neg", z)), graph.constant(1.0)))
 
 
 def _gelu(graph: Graph, z: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._version import __version__
+from bpx.errors import how_to_install
 from bpx.files import atomic, describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.files.onnx_activations import ACTIVATIONS
@@ -50,7 +51,7 @@ def to_onnx(model: Any, path: atomic.Path, *, dtype: str | None = None) -> None:
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise ImportError("bpx.to_onnx needs onnx: pip install 'bpx-nn[onnx]'") from error
+        raise ImportError(f"bpx.to_onnx needs onnx: {how_to_install('onnx', 'onnx')}") from error
     net, kind, classes = network_and_labels(model, "to_onnx")
     net = net.to("numpy", dtype=dtype)
     if net.flat.nbytes > LARGEST:
@@ -77,7 +78,8 @@ class Graph:
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Apply an operator; returns the name of its result."""
         result = f"{operator.lower()}_{len(self._nodes)}"
-        self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [result], **attributes))
+        # Named as well, because onnxruntime 1.20 takes two nodes without a name for one.
+        self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [result], name=result, **attributes))
         return result
 
     def constant(self, value: Any, name: str | None = None, dtype: Any = None) -> str:
@@ -89,7 +91,7 @@ class Graph:
 
     def result(self, name: str, value: str, dtype: str, shape: list[Any]) -> Any:
         """Give a value the name of an output of the model."""
-        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name]))
+        self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name=name))
         return self._value(name, dtype, shape)
 
     def _value(self, name: str, dtype: str, shape: list[Any]) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, BinaryIO, final
 
-from bpx.errors import FileFormatError
+from bpx.errors import FileFormatError, how_to_install
 from bpx.files import header
 from bpx.files.header import shown
 
@@ -28,7 +28,8 @@ def _library() -> Any:
         import safetensors.numpy
     except ModuleNotFoundError as error:
         raise ImportError(
-            "files in the safetensors form need safetensors: pip install 'bpx-nn[io]'; the .npz form needs NumPy alone"
+            f"files in the safetensors form need safetensors: {how_to_install('io', 'safetensors')};"
+            " the .npz form needs NumPy alone"
         ) from error
     return safetensors
 

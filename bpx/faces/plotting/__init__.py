@@ -8,7 +8,9 @@ room with ``plt.subplots(2, 2, layout="constrained")``. One style (`style`) hold
 try:
     import matplotlib as _matplotlib  # noqa: F401
 except ModuleNotFoundError as error:
-    raise ImportError("bpx.plotting needs matplotlib: pip install 'bpx-nn[plot]'") from error
+    from bpx.errors import how_to_install
+
+    raise ImportError(f"bpx.plotting needs matplotlib: {how_to_install('plot', 'matplotlib')}") from error
 
 from bpx.faces.plotting.boundary import DecisionBoundaryDisplay
 from bpx.faces.plotting.confusion import ConfusionMatrixDisplay

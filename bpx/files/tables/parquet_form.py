@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from bpx.errors import how_to_install
 from bpx.files.tables.cells import text_of
 from bpx.files.tables.npz_form import column_of
 from bpx.files.tables.table import Column, Table, TableError
@@ -20,7 +21,8 @@ def _library() -> Any:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError as error:
-        raise ImportError("Parquet files need pyarrow: pip install 'bpx-nn[stream]'; CSV and npz do not") from error
+        command = how_to_install("stream", "pyarrow")
+        raise ImportError(f"Parquet files need pyarrow: {command}; CSV and npz do not") from error
     return pyarrow
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, final
 
+from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class MLflow(EpochLogger):
 
     Notes
     -----
-    Needs MLflow, of which mlflow-skinny is enough: ``pip install 'bpx-nn[mlflow]'``.
+    Needs MLflow, of which mlflow-skinny is enough (extra ``mlflow``).
     """
 
     def __init__(self, experiment: str | None = None, run_name: str | None = None, run_id: str | None = None) -> None:
@@ -46,7 +47,8 @@ class MLflow(EpochLogger):
         try:
             import mlflow as package
         except ImportError as error:
-            raise ImportError("bpx.callbacks.MLflow needs MLflow: pip install 'bpx-nn[mlflow]'") from error
+            command = how_to_install("mlflow", "mlflow-skinny")
+            raise ImportError(f"bpx.callbacks.MLflow needs MLflow: {command}") from error
         mlflow: Any = package
         self._mlflow = mlflow
         active = mlflow.active_run()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, final
 
+from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class TensorBoard(EpochLogger):
 
     Notes
     -----
-    Needs tensorboardX: ``pip install 'bpx-nn[tensorboard]'``, which brings TensorBoard itself too.
+    Needs tensorboardX: the extra ``tensorboard``, which brings TensorBoard itself too.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
@@ -43,7 +44,7 @@ class TensorBoard(EpochLogger):
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ImportError(
-                "bpx.callbacks.TensorBoard needs tensorboardX: pip install 'bpx-nn[tensorboard]'"
+                f"bpx.callbacks.TensorBoard needs tensorboardX: {how_to_install('tensorboard', 'tensorboardX')}"
             ) from error
         # A file is named by the second, which a run may share with the one that it goes on from.
         name = f".{run.epoch:08d}"

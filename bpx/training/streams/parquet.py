@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.errors import ShapeError
+from bpx.errors import ShapeError, how_to_install
 from bpx.training.streams.sources import Part, RowSource
 
 __all__ = ["ParquetRows"]
@@ -45,7 +45,7 @@ class ParquetRows(RowSource):
         try:
             from pyarrow import dataset
         except ImportError as error:
-            raise ImportError("Parquet files need pyarrow: pip install 'bpx-nn[stream]'") from error
+            raise ImportError(f"Parquet files need pyarrow: {how_to_install('stream', 'pyarrow')}") from error
         data = dataset.dataset(os.fspath(given), format="parquet") if isinstance(given, (str, os.PathLike)) else given
         if not hasattr(data, "get_fragments"):
             raise TypeError(f"X: expected a pyarrow.dataset.Dataset or a path, got {type(given).__name__}")

@@ -1,0 +1,105 @@
+"""What judges the source itself: ``python .ci/source.py``, where ``pip install -e '.[dev,sklearn,plot]'`` has been.
+
+Every check runs, and the names of those that failed come last.
+"""
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "bpx"
+LONGEST = 400  # lines of a module
+# Where a device library may be named: the backends, the kernels' own room, and what translates PyTorch's modules.
+DEVICE_LIBRARIES, MAY_NAME_THEM = {"cupy", "torch"}, ("backend/", "kernels/", "files/interop_torch.py")
+# numpydoc's checks for each public name: its docstring gives its parameters and what it returns.
+CHECKS = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "RT01", "RT03", "YD01"}
+
+
+def modules() -> Iterator[tuple[str, str]]:
+    """Each module of the package, and its text."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield path.relative_to(PACKAGE).as_posix(), path.read_text(encoding="utf-8")
+
+
+def lengths() -> list[str]:
+    """A module says what it is and fits in one sitting."""
+    bad = []
+    for name, text in modules():
+        if not ast.get_docstring(ast.parse(text)):
+            bad.append(f"bpx/{name}: no docstring")
+        if len(text.splitlines()) > LONGEST:
+            bad.append(f"bpx/{name}: {len(text.splitlines())} lines, at most {LONGEST} are allowed")
+    return bad
+
+
+def device_libraries() -> list[str]:
+    """Only backend/ and kernels/ import CuPy or PyTorch, be it within a function."""
+    bad = []
+    for name, text in modules():
+        if name.startswith(MAY_NAME_THEM):
+            continue
+        for node in ast.walk(ast.parse(text)):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found = {module.partition(".")[0] for module in named} & DEVICE_LIBRARIES
+            bad += [f"bpx/{name}:{node.lineno}: imports {library}" for library in sorted(found)]
+    return bad
+
+
+def docstrings() -> list[str]:
+    """Every public name's docstring gives its parameters and what it returns."""
+    from numpydoc.validate import validate
+
+    import bpx
+
+    bad = []
+    for name in [*bpx.__all__, "MLPClassifier", "MLPRegressor"]:
+        thing = getattr(bpx, name)
+        # An Enum's parameters are the Enum machinery's; an error's are its message.
+        if (inspect.isclass(thing) and issubclass(thing, BaseException)) or inspect.ismodule(thing):
+            continue
+        if name != "StopReason":
+            bad += [f"bpx.{name}: {code} {text}" for code, text in validate(f"bpx.{name}")["errors"] if code in CHECKS]
+    return bad
+
+
+def tracked() -> list[str]:
+    """The package's modules that git knows."""
+    done = subprocess.run(["git", "ls-files", "bpx/*.py"], cwd=ROOT, check=True, capture_output=True, text=True)
+    return done.stdout.split()
+
+
+def main() -> int:
+    """Run everything; 1 where something failed."""
+    commands = {
+        "ruff check": ["ruff", "check", "."],
+        "ruff format": ["ruff", "format", "--check", "."],
+        # In the root and without options: what they are called has changed from release to release.
+        "import contract": ["lint-imports"],
+        "mypy": ["mypy"],
+        "numpydoc lint": ["numpydoc", "lint", "--config", ".", *tracked()],
+    }
+    if (checkers := ROOT / ".ci" / "type_checkers.py").exists():  # users' scripts under mypy and pyright
+        commands["type checkers"] = [sys.executable, str(checkers)]
+    failed = []
+    for name, command in commands.items():
+        print(f"--- {name}", flush=True)
+        if subprocess.run(command, cwd=ROOT, check=False).returncode:
+            failed.append(name)
+    for check in (lengths, device_libraries, docstrings):
+        bad = check()
+        print(f"--- {(check.__doc__ or '').splitlines()[0]}", *bad, sep="\n", flush=True)
+        if bad:
+            failed.append(check.__name__)
+    print(f"failed: {', '.join(failed)}" if failed else "the source passes all checks")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    sys.exit(main())
