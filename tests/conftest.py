@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,6 +20,8 @@ LIBRARIES = ("numpy", "strict", "torch", "cupy")
 REQUIRED = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}
 # What tests import or run in processes of their own: nothing to collect.
 collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, forks, permissions or pipes as POSIX has them")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, limits of memory and devices of Linux")
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 try:
