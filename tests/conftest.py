@@ -99,6 +99,12 @@ def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     bpx.set_backend(None)
 
 
+@pytest.fixture(autouse=True)
+def _no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes the power away: flushing checkpoints to the disk took a third of some files' time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases of libraries that do not work here: a skip costs as much as a small test."""
     kept, left = [], []
