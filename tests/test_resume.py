@@ -374,6 +374,32 @@ def test_a_signal_leaves_a_checkpoint_that_another_process_goes_on_from(tmp_path
 
 
 @posix
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGBREAK"])
+def test_a_signal_waits_for_the_end_of_the_step_and_finds_its_old_action_again(tmp_path, monkeypatch, name):
+    """SIGBREAK is what Windows has where others have SIGTERM; here another signal plays it."""
+    monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
+    number, came = getattr(signal, name), []
+
+    class Sends(bpx.Callback):
+        def on_step_end(self, run):
+            if run.step == 6:
+                signal.raise_signal(number)
+                assert not came
+
+    X, y = data()
+    with monkeypatch.context():
+        former = signal.signal(
+            number, lambda *_: came.append(checkpoint.read(tmp_path / "run.ckpt")["descent"]["step"])
+        )
+        try:
+            options = {"epochs": 3, "batch_size": BATCH, "checkpoint": tmp_path / "run.ckpt", "callbacks": [Sends()]}
+            bpx.fit(bpx.MLP([6, 5, 3], backend="numpy"), X, y, **options)
+        finally:
+            signal.signal(number, former)
+    assert came == [6]
+
+
+@posix
 @pytest.mark.slow
 def test_processes_killed_at_any_moment_lose_at_most_one_step(tmp_path):
     """Each process tells its steps before their checkpoints; `BPX_KILLS` says how many are killed (200 by hand)."""
