@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import posix
 from mpi_script import X, train
 from ranks import alone, need_mpi, under_mpi
 
@@ -48,6 +49,7 @@ def test_a_rank_that_raises_ends_all_with_its_own_traceback(scenario, tmp_path):
     assert "mpi_script.py" in told
 
 
+@posix
 def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     """On another number of ranks too, as one process that never stopped."""
     _, status = launch(2, "killed", tmp_path)
@@ -60,6 +62,7 @@ def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     np.testing.assert_allclose(result["flat"], expected.flat, rtol=0.0, atol=1e-12)
 
 
+@posix
 def test_ctrl_c_ends_all_ranks_whenever_it_comes(tmp_path):
     told, status = launch(2, "signalled", tmp_path)
     assert status == 0, told
