@@ -22,6 +22,12 @@ REQUIRED = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}
 collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
 posix = pytest.mark.skipif(os.name != "posix", reason="signals, forks, permissions or pipes as POSIX has them")
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, limits of memory and devices of Linux")
+# What the extra `test` brings besides pytest itself: the files that need one are skipped where it is not installed.
+OPTIONAL = {
+    "array_api_strict", "dask", "h5py", "hypothesis", "joblib", "matplotlib", "ml_dtypes", "mpi4py", "numba", "onnx",
+    "onnxruntime", "pandas", "polars", "pyarrow", "rich", "safetensors", "scipy", "selenium", "sklearn", "tensorboardX",
+    "tqdm", "yaml", "zarr",
+}  # fmt: skip
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 try:
@@ -103,6 +109,27 @@ def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def _no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing here takes the power away: flushing checkpoints to the disk took a third of some files' time."""
     monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+class Absent:
+    """Skips files whose imports need a package that is not installed; of bpx/, too, whose examples are tests."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        """One absent package does not stop the collection."""
+        report = yield
+        error = report.call.excinfo.value if report.failed else None
+        while error is not None and not isinstance(error, ModuleNotFoundError):
+            error = error.__cause__
+        name = (error and error.name or "").partition(".")[0]
+        if name in OPTIONAL:
+            report.outcome, report.longrepr = "skipped", (str(collector.path), None, f"{name} is not installed")
+        return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A conftest's own hooks do not see the files of other folders."""
+    config.pluginmanager.register(Absent())
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
