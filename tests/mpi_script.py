@@ -88,7 +88,7 @@ def signalled(rank, folder):
             for start in range(0, 203, 29):
                 yield X[start : start + 29], y[start : start + 29]
 
-    for turn in range(12):
+    for turn in range(8):
         MPI.COMM_WORLD.Barrier()
         stream, path = bpx.stream(Batches(), sharded=True), folder / "run.ckpt" if turn % 2 else None
         with contextlib.suppress(KeyboardInterrupt, bpx.errors.RankFailedError):

@@ -124,6 +124,7 @@ FORK = """
 
 @posix
 @pytest.mark.parametrize("before", ["pass", "bpx.MLP([20, 50, 3], backend='numpy')(X)"], ids=["import", "use"])
+@pytest.mark.slow
 def test_a_process_forked_after_import_or_use_trains_to_the_same_weights(tmp_path, before):
     script = textwrap.dedent(FORK).replace("{before}", before)
     # Python warns of any fork where there are threads, as OpenBLAS's are.
@@ -140,6 +141,7 @@ def _fit_in_a_worker(net: bpx.MLP, seed: int) -> Any:
 
 
 @loky
+@pytest.mark.slow
 def test_joblibs_processes_take_networks_and_give_them_back():
     nets = [bpx.MLP([6, 8, 3], seed=seed, backend="numpy") for seed in range(3)]
     expected = [_fit_in_a_worker(net.copy(), seed) for seed, net in enumerate(nets)]
@@ -151,6 +153,7 @@ def test_joblibs_processes_take_networks_and_give_them_back():
 
 @loky
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.slow
 def test_a_grid_search_in_joblibs_processes_finds_what_one_process_finds():
     from sklearn.model_selection import GridSearchCV
 

@@ -46,6 +46,7 @@ def test_a_file_cut_off_anywhere_is_refused(path):
         refused(path, "expected")
 
 
+@pytest.mark.slow
 def test_every_single_bit_that_flips_is_noticed_or_means_nothing(path):
     data = path.read_bytes()
     sound = bpx.load(path, "numpy")
@@ -420,6 +421,7 @@ def most_memory():
 
 
 @pytest.mark.parametrize("text", WORST.values(), ids=WORST)
+@pytest.mark.slow
 def test_no_header_costs_much_memory_or_time(tmp_path, text):
     text = text[: 2**19]
     (tmp_path / "m.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
@@ -474,6 +476,7 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, data, magic):
 @given(
     entry=st.sampled_from(["network", "arrays", "kind", "metadata", "format", "bpx"]), value=JSON, signed=st.booleans()
 )
+@pytest.mark.slow
 def test_no_header_raises_anything_else(tmp_path_factory, entry, value, signed):
     path = tmp_path_factory.getbasetemp() / "header.npz"
     bpx.MLP([3, 2], backend="numpy").save(path)
@@ -492,6 +495,7 @@ def test_no_header_raises_anything_else(tmp_path_factory, entry, value, signed):
     name=st.sampled_from(["sizes", "hidden", "output", "bias", "init", "dropout", "dtype", "seed", "stack"]),
     value=JSON,
 )
+@pytest.mark.slow
 def test_no_description_of_a_network_raises_anything_else(tmp_path_factory, name, value):
     path = tmp_path_factory.getbasetemp() / "network.npz"
     bpx.MLP([3, 2], backend="numpy").save(path)

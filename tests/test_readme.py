@@ -81,6 +81,7 @@ COMMANDS = [line for lines in SHELL for line in lines]
 
 
 @pytest.mark.parametrize("section", WITH_PYTHON)
+@pytest.mark.slow
 def test_python_blocks_of_a_section_print_what_their_comments_say(section: str, tmp_path: Path) -> None:
     codes = blocks(SECTIONS[section], "python")
     if reason := needs("\n".join(codes)):
@@ -131,6 +132,7 @@ def gpu() -> bool:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.slow
 def test_shell_command_runs(command: str, clone: Path) -> None:
     given, words = parse(command)
     assert words[0] in ("bpx", "python"), f"{command!r} is not known to this test"

@@ -95,6 +95,7 @@ MIDDLES = {"at an epoch's end": 0, "after one step": 1, "before the last step": 
 
 
 @pytest.mark.parametrize("name", RUNS)
+@pytest.mark.slow
 def test_a_resumed_run_is_the_run_that_never_stopped(lib, tmp_path, name):
     """On NumPy from each moment, elsewhere from one."""
     whole, of = run(lib, **dict(RUNS[name])), list(RUNS).index(name)

@@ -68,6 +68,7 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(planted: Path) -> None:
     done = pytest_in(planted, "tests/test_planted.py", "-rA")
     outcomes = sorted(
@@ -85,6 +86,7 @@ def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(pl
         assert f" {kind}: deprecated there" in done.stdout
 
 
+@pytest.mark.slow
 def test_where_every_warning_is_asked_to_be_an_error_each_one_is(planted: Path) -> None:
     done = pytest_in(planted, "tests/test_planted.py", "-W", "error")
     assert "6 failed, 1 passed" in done.stdout, done.stdout
