@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -19,6 +21,14 @@ LIBRARIES = ("numpy", "strict", "torch", "cupy")
 REQUIRED = {"torch": "BPX_REQUIRE_TORCH", "cupy": "BPX_REQUIRE_GPU"}
 # What tests import or run in processes of their own: nothing to collect.
 collect_ignore = [path.name for path in Path(__file__).parent.glob("*.py") if not path.name.startswith("test_")]
+posix = pytest.mark.skipif(os.name != "posix", reason="signals, forks, permissions or pipes as POSIX has them")
+linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, limits of memory and devices of Linux")
+# What the extra `test` brings besides pytest itself: the files that need one are skipped where it is not installed.
+OPTIONAL = {
+    "array_api_strict", "dask", "h5py", "hypothesis", "joblib", "matplotlib", "ml_dtypes", "mpi4py", "numba", "onnx",
+    "onnxruntime", "pandas", "polars", "pyarrow", "rich", "safetensors", "scipy", "selenium", "sklearn", "tensorboardX",
+    "tqdm", "yaml", "zarr",
+}  # fmt: skip
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 
 try:
@@ -96,6 +106,33 @@ def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     bpx.set_backend(None)
 
 
+@pytest.fixture(autouse=True)
+def _no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here takes the power away: flushing checkpoints to the disk took a third of some files' time."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
+class Absent:
+    """Skips files whose imports need a package that is not installed; of bpx/, too, whose examples are tests."""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+        """One absent package does not stop the collection."""
+        report = yield
+        error = report.call.excinfo.value if report.failed else None
+        while error is not None and not isinstance(error, ModuleNotFoundError):
+            error = error.__cause__
+        name = ((error and error.name) or "").partition(".")[0]
+        if name in OPTIONAL:
+            report.outcome, report.longrepr = "skipped", (str(collector.path), None, f"{name} is not installed")
+        return report
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A conftest's own hooks do not see the files of other folders."""
+    config.pluginmanager.register(Absent())
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the cases of libraries that do not work here: a skip costs as much as a small test."""
     kept, left = [], []
@@ -113,6 +150,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
         config.hook.pytest_deselected(items=left)
     config.stash[LEFT_OUT] = dict(counts)
+
+
+def pytest_collection_finish() -> None:
+    """What the collection made stays to the end: collecting garbage among it cost half a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

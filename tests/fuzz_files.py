@@ -266,7 +266,7 @@ def load_all(count: int, seed: int, keep: Path | None = None) -> Counter[str]:
     """
     rng = np.random.default_rng(seed)
     outcomes: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as name:
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as name:
         samples = sound_files(Path(name))
         path = os.path.join(name, "file")
         _limit_memory()

@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from mpi4py import MPI
 
 import bpx
 
@@ -77,6 +76,7 @@ def killed(rank, folder):
 
 def signalled(rank, folder):
     """Ctrl-C for all ranks at about the same time, again and again, while they train."""
+    from mpi4py import MPI
 
     class Batches:
         passes = 0
@@ -88,7 +88,7 @@ def signalled(rank, folder):
             for start in range(0, 203, 29):
                 yield X[start : start + 29], y[start : start + 29]
 
-    for turn in range(12):
+    for turn in range(8):
         MPI.COMM_WORLD.Barrier()
         stream, path = bpx.stream(Batches(), sharded=True), folder / "run.ckpt" if turn % 2 else None
         with contextlib.suppress(KeyboardInterrupt, bpx.errors.RankFailedError):
@@ -123,4 +123,6 @@ SCENARIOS = {
 }
 
 if __name__ == "__main__":
+    from mpi4py import MPI
+
     SCENARIOS[sys.argv[1]](MPI.COMM_WORLD.Get_rank(), Path(sys.argv[2]))

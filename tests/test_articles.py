@@ -52,6 +52,7 @@ def test_000_weights_and_thresholds_start_uniform_in_a_quarter() -> None:
     assert abs(flat.mean()) < 5 * 0.5 / np.sqrt(12 * flat.size)
 
 
+@pytest.mark.slow
 def test_000_online_training_solves_xor_on_at_least_48_of_50_seeds() -> None:
     # The article's network in truth: 3 hidden units, no bias at the output. Fifty seeds in one stack, which share the
     # order of the samples; 2 500 epochs of four draws are the article's 10 000 steps.
@@ -289,6 +290,7 @@ def pattern_network(n_out: int = 1, hidden: str = "tanh", **options: Any) -> bpx
         ("relu", (0.95, 0.99), (0.01, 0.07)),
     ],
 )
+@pytest.mark.slow
 def test_003_the_fixed_pattern_on_fifty_seeds(hidden: str, one: Any, zero: Any) -> None:
     net = pattern_network(hidden=hidden, stack=50)
     bpx.fit(net, PATTERN, CLASSES, epochs=1000, **IN_ORDER)

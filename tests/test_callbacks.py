@@ -156,6 +156,7 @@ bpx.fit(bpx.MLP([1, 2], backend="numpy"), [[0.0], [1.0]], [0, 1], epochs=9, call
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
 @pytest.mark.parametrize("kind", FILES)
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_all_epochs_as_whole_lines(tmp_path: Path, kind: str) -> None:
     path = tmp_path / f"log.{kind}"
     environment = os.environ | {"BPX_KERNELS": "reference", "PYTHONPATH": str(Path(bpx.__file__).parents[1])}
@@ -240,6 +241,7 @@ def test_files_are_closed_whatever_ends_training(tmp_path: Path) -> None:
     assert all(logger._file.closed for logger in loggers)
 
 
+@pytest.mark.slow
 def test_an_estimator_logs_too(tmp_path: Path) -> None:
     pytest.importorskip("sklearn")
     est = bpx.MLPClassifier((4,), solver="lbfgs", max_iter=3, callbacks=[CSVLogger(tmp_path / "log.csv")])

@@ -238,6 +238,7 @@ def process(*words, **options):
                           **options)  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_session_in_processes_keeps_stdout_for_results(tmp_path):
     data, model = passengers(tmp_path), tmp_path / "m.npz"
     train = ["train", data, "--target", "survived", "--epochs", 2, "--out", model]
@@ -254,6 +255,7 @@ def test_a_session_in_processes_keeps_stdout_for_results(tmp_path):
     assert b"\r" not in done.stdout
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough_is_no_error(tmp_path):
     data, model = passengers(tmp_path, note=["x" * 2000] * 900), tmp_path / "m.npz"
     assert process("train", data, "--target", "survived", "--epochs", 1, "--out", model, "--quiet").returncode == 0
@@ -266,6 +268,7 @@ def test_a_reader_that_has_enough_is_no_error(tmp_path):
     assert (child.returncode, told) == (0, b"")
 
 
+@pytest.mark.slow
 def test_help_and_train_import_no_optional_library():
     script = (
         "import sys, json; from bpx.faces.cli import main; main(sys.argv[1:]);"

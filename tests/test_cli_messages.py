@@ -192,8 +192,18 @@ def test_a_long_field_is_read_and_an_open_quotation_mark_still_found(tmp_path):
         reading.read(data)
 
 
+def test_numbers_of_which_the_first_is_negative_are_an_options_value_on_every_python(capsys):
+    for numbers in ("-1,2", "-.5,2", "-1e-3,-2"):
+        step = as_json(capsys, "trace", "--inputs", numbers)
+        assert step == as_json(capsys, "trace", f"--inputs={numbers}")
+        assert step["x"] == [float(number) for number in numbers.split(",")]
+    assert "--epochs: expected a positive integer, got '-3'" in refused(capsys, "train", "a.csv", "--epochs", "-3")
+    assert "-1,2" in refused(capsys, "trace", "--json", "-1,2")  # an option that takes no value takes none
+    assert "-1,2" in refused(capsys, "trace", "--", "--inputs", "-1,2")
+
+
 def test_messages_speak_of_options(tmp_path, capsys):
-    assert "write --inputs=-1,2" in refused(capsys, "trace", "--inputs", "-1,2")
+    assert "write --hidden=-tanh" in refused(capsys, "trace", "--hidden", "-tanh")
     assert "--targets: expected 2 numbers, as many as the network has outputs, got 1" in refused(
         capsys, "trace", "--targets", "1"
     )

@@ -62,6 +62,7 @@ def test_gzip_and_tsv_are_read_by_their_names(tmp_path):
 
 
 @pytest.mark.parametrize("odd_row", [0, 24_999, 25_000, 59_999])
+@pytest.mark.slow
 def test_a_column_whose_text_comes_late_keeps_every_cell_as_it_is_written(tmp_path, odd_row):
     cells = [f"{i % 7:03d}" for i in range(60_000)]
     cells[odd_row] = "A1"

@@ -76,6 +76,7 @@ def _shipped(folder, load):
 
 
 @pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.slow
 def test_the_score_is_within_two_points_of_a_scikit_learn_pipeline_with_the_same_network(name, tmp_path, capsys):
     path, goal, categorical, drop = FRAMES[name](tmp_path)
     frame = pd.read_csv(path).drop(columns=drop)

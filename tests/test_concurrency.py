@@ -12,9 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joblib import Parallel, delayed
+from conftest import posix
+from joblib import Parallel, delayed, parallel
 
 import bpx
+
+# Without semaphores (no /dev/shm) joblib warns, and has no processes.
+loky = pytest.mark.skipif("loky" not in parallel.BACKENDS, reason="joblib has no processes here: no semaphores")
 
 rng = np.random.default_rng(9)
 X = rng.normal(size=(200, 6))
@@ -118,7 +122,9 @@ FORK = """
 """
 
 
+@posix
 @pytest.mark.parametrize("before", ["pass", "bpx.MLP([20, 50, 3], backend='numpy')(X)"], ids=["import", "use"])
+@pytest.mark.slow
 def test_a_process_forked_after_import_or_use_trains_to_the_same_weights(tmp_path, before):
     script = textwrap.dedent(FORK).replace("{before}", before)
     # Python warns of any fork where there are threads, as OpenBLAS's are.
@@ -134,6 +140,8 @@ def _fit_in_a_worker(net: bpx.MLP, seed: int) -> Any:
     return net
 
 
+@loky
+@pytest.mark.slow
 def test_joblibs_processes_take_networks_and_give_them_back():
     nets = [bpx.MLP([6, 8, 3], seed=seed, backend="numpy") for seed in range(3)]
     expected = [_fit_in_a_worker(net.copy(), seed) for seed, net in enumerate(nets)]
@@ -143,7 +151,9 @@ def test_joblibs_processes_take_networks_and_give_them_back():
         assert not np.array_equal(net.flat, one.flat)  # the worker's was a copy
 
 
+@loky
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.slow
 def test_a_grid_search_in_joblibs_processes_finds_what_one_process_finds():
     from sklearn.model_selection import GridSearchCV
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 NAMES = (
     "animated_step", "digits", "digits_cg", "drop_in", "gallery", "larger_than_memory", "pattern", "tables",
@@ -52,22 +54,27 @@ def test_every_example_is_tested() -> None:
     assert sorted(path.stem for path in EXAMPLES.glob("*.py")) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_example_prints_what_its_comments_say_and_saves_its_picture(name: str, tmp_path: Path) -> None:
-    done = run(name, tmp_path)
+def assert_as_expected(done: subprocess.CompletedProcess[str], name: str, folder: Path) -> None:
+    """It printed what the comments say, and saved the picture that it should."""
     assert done.returncode == 0, done.stderr
     wanted = expected(name)
     printed = done.stdout.splitlines()[-len(wanted) :]
     assert len(printed) == len(wanted)
     for actual, line in zip(printed, wanted, strict=True):
-        assert_same(actual, line)
-    pictures = list(tmp_path.glob("*.png"))
+        if not (actual.startswith("backend cupy") and line.startswith("backend numpy")):
+            assert_same(actual, line)
+    pictures = list(folder.glob("*.png"))
     assert [picture.stem for picture in pictures] == ([name] if name in PICTURES else [])
     assert all(p.read_bytes().startswith(b"\x89PNG") and p.stat().st_size > 5_000 for p in pictures)
 
 
-def test_gallery_makes_small_pictures_800_pixels_wide(tmp_path: Path) -> None:
-    assert run("gallery", tmp_path).returncode == 0
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("digits", "gallery")])
+def test_example_prints_what_its_comments_say_and_saves_its_picture(name: str, tmp_path: Path) -> None:
+    assert_as_expected(run(name, tmp_path), name, tmp_path)
+
+
+def test_gallery_makes_small_pictures_800_pixels_wide_and_prints_their_names(tmp_path: Path) -> None:
+    assert_as_expected(run("gallery", tmp_path), "gallery", tmp_path)
     pictures = list((tmp_path / "gallery").iterdir())
     assert len(pictures) == 11
     for picture in pictures:
@@ -77,9 +84,9 @@ def test_gallery_makes_small_pictures_800_pixels_wide(tmp_path: Path) -> None:
         assert len(content) < 100_000
 
 
-def test_digits_reaches_its_accuracy_on_any_backend_that_falls_back(tmp_path: Path) -> None:
+def test_digits_on_a_backend_that_falls_back_prints_what_its_comments_say(tmp_path: Path) -> None:
     done = run("digits", tmp_path, "--backend", "cupy")
-    assert done.returncode == 0, done.stderr
+    assert_as_expected(done, "digits", tmp_path)
     accuracy = float(re.search(r"held-out accuracy (\S+)%", done.stdout)[1])
     assert accuracy >= 97.5
     assert done.stdout.startswith("backend ")

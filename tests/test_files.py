@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import posix
 
 import bpx
 from bpx import activations, initializers
@@ -313,6 +314,7 @@ def test_the_backend_in_force_is_the_default_one(path):
     assert bpx.load(path).backend == bpx.get_backend()
 
 
+@posix
 def test_a_file_keeps_the_permissions_that_it_had_and_a_new_one_follows_the_umask(path):
     net = bpx.MLP([3, 2], backend="numpy")
     before = os.umask(0o027)
@@ -326,6 +328,7 @@ def test_a_file_keeps_the_permissions_that_it_had_and_a_new_one_follows_the_umas
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
+@posix
 def test_a_link_is_followed_by_saving_and_by_loading(tmp_path):
     first, second = bpx.MLP([3, 2], seed=1, backend="numpy"), bpx.MLP([3, 2], seed=2, backend="numpy")
     first.save(tmp_path / "real.npz")

@@ -58,6 +58,7 @@ TREES = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(TREES)
+@pytest.mark.slow
 def test_any_tree_of_plain_data_comes_back(value):
     assert same(there_and_back(value), value)
 

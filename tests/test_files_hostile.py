@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import resource
 import socket
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import linux, posix
 from forging import forge, refused, replace_member, rewrite_header, sign
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -46,6 +46,7 @@ def test_a_file_cut_off_anywhere_is_refused(path):
         refused(path, "expected")
 
 
+@pytest.mark.slow
 def test_every_single_bit_that_flips_is_noticed_or_means_nothing(path):
     data = path.read_bytes()
     sound = bpx.load(path, "numpy")
@@ -351,6 +352,7 @@ def test_an_array_whose_own_header_says_something_else_is_refused(tmp_path, text
 # ---------------------------------------------------------------------- no files
 
 
+@posix
 def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     refused(tmp_path, "a folder")
     os.mkfifo(tmp_path / "pipe")
@@ -369,6 +371,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     refused("a\0b", "expected the path of a file")
 
 
+@posix
 def test_a_file_that_is_not_there_or_not_readable_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         bpx.load(tmp_path / "none.npz")
@@ -379,6 +382,7 @@ def test_a_file_that_is_not_there_or_not_readable_is_an_os_error(tmp_path):
         bpx.load(3)
 
 
+@posix
 def test_saving_replaces_files_only(tmp_path):
     net = bpx.MLP([3, 2], backend="numpy")
     os.mkfifo(tmp_path / "pipe.npz")
@@ -407,14 +411,24 @@ WORST = {
 }
 
 
+def most_memory():
+    """The most that this process has had, in bytes; 0 where the system does not say."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1000)
+
+
 @pytest.mark.parametrize("text", WORST.values(), ids=WORST)
+@pytest.mark.slow
 def test_no_header_costs_much_memory_or_time(tmp_path, text):
     text = text[: 2**19]
     (tmp_path / "m.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(8))
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, start = most_memory(), time.process_time()
     refused(tmp_path / "m.safetensors")
     assert time.process_time() - start < 1.0
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # in kB
+    assert most_memory() - before < 100_000_000
 
 
 def test_a_directory_of_many_members_costs_little(tmp_path):
@@ -422,10 +436,10 @@ def test_a_directory_of_many_members_costs_little(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for i in range(18_000):
             archive.writestr(zipfile.ZipInfo(f"{i:x}"), b"")
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    before, start = most_memory(), time.process_time()
     refused(path)
     assert time.process_time() - start < 1.0
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+    assert most_memory() - before < 100_000_000
 
 
 def test_a_sparse_file_of_a_terabyte_is_refused_at_once(tmp_path):
@@ -462,6 +476,7 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, data, magic):
 @given(
     entry=st.sampled_from(["network", "arrays", "kind", "metadata", "format", "bpx"]), value=JSON, signed=st.booleans()
 )
+@pytest.mark.slow
 def test_no_header_raises_anything_else(tmp_path_factory, entry, value, signed):
     path = tmp_path_factory.getbasetemp() / "header.npz"
     bpx.MLP([3, 2], backend="numpy").save(path)
@@ -480,6 +495,7 @@ def test_no_header_raises_anything_else(tmp_path_factory, entry, value, signed):
     name=st.sampled_from(["sizes", "hidden", "output", "bias", "init", "dropout", "dtype", "seed", "stack"]),
     value=JSON,
 )
+@pytest.mark.slow
 def test_no_description_of_a_network_raises_anything_else(tmp_path_factory, name, value):
     path = tmp_path_factory.getbasetemp() / "network.npz"
     bpx.MLP([3, 2], backend="numpy").save(path)
@@ -491,8 +507,10 @@ def test_no_description_of_a_network_raises_anything_else(tmp_path_factory, name
     assert net(np.zeros((1, 3))).shape == (1, 2)
 
 
+@linux
+@pytest.mark.slow
 def test_a_short_fuzz_run_finds_nothing(tmp_path):
-    command = [sys.executable, str(FUZZ), "--count", "1500", "--seed", "1", "--keep", str(tmp_path)]
+    command = [sys.executable, str(FUZZ), "--count", "800", "--seed", "1", "--keep", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert "1500 files" in done.stdout
+    assert "800 files" in done.stdout

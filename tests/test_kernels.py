@@ -546,6 +546,7 @@ print(bpx.fit(net, [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [0, 1], epochs=2).epochs)
 
 
 @pytest.mark.parametrize("script", [WITHOUT_A_CACHE, NO_NUMBA], ids=["no cache", "no numba"])
+@pytest.mark.slow
 def test_training_works_where_kernels_cannot_be_kept_or_numba_is_missing(script):
     assert fresh_process(script).split() == ["2"]
 
@@ -560,5 +561,6 @@ print("numba" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_numba_is_imported_by_training_alone():
     assert fresh_process(LAZY).split() == ["False", "True"]

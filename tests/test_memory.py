@@ -94,6 +94,7 @@ def fail_everywhere(make: Any, before: int, plan: Any, error: Any = MemoryError)
     ("kernels", "before"), [("auto", 0), ("auto", 2), ("numpy", 0), ("numpy", 2), ("reference", 1)]
 )
 @pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.slow
 def test_a_step_that_runs_out_of_memory_has_changed_nothing(name, kernels, before, monkeypatch):
     monkeypatch.setenv("BPX_KERNELS", kernels)
     with planted() as plan:

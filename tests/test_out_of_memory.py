@@ -516,6 +516,7 @@ def test_free_memory_empties_pytorchs_cache(monkeypatch):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit of addresses is Linux's")
 @pytest.mark.parametrize("kernels", ["numpy", "reference"])
+@pytest.mark.slow
 def test_a_process_whose_addresses_run_out_trains_on_with_the_batch_it_is_told(kernels):
     script = """
     import re, resource

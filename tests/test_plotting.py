@@ -331,6 +331,7 @@ def test_confusion_of_a_network_counts_classes_that_do_not_occur():
     assert display.confusion_matrix.tolist() == plain_count(y, guess, range(3))
 
 
+@pytest.mark.slow
 def test_names_in_a_confusion_matrix_do_not_overlap():
     truth = np.repeat(np.arange(20), 3)
     names = [f"a rather long name for class {i} of all" for i in range(20)]
@@ -427,6 +428,7 @@ def four_displays(axes):
 
 
 @pytest.mark.parametrize("layout", [None, "constrained"])
+@pytest.mark.slow
 def test_in_given_axes_titles_and_legends_are_no_wider_than_the_axes(layout):
     figure, axes = plt.subplots(2, 3, figsize=(12, 7), layout=layout)
     displays = four_displays(axes.ravel())

@@ -96,6 +96,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.slow
 def test_no_label_covers_another_or_a_node_and_all_have_numbers(case):
     display = plotting.NetworkDisplay.from_trace(case())
     assert all(display.edge_text_)

@@ -220,6 +220,7 @@ def test_an_unknown_workload_of_scaling_is_an_error_that_names_those_there_are()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="private memory is read from /proc")
+@pytest.mark.slow
 def test_a_run_of_scale_writes_its_figures_and_leaves_no_file(tmp_path):
     target, rows = tmp_path / "figures.json", tmp_path / "rows"
     rows.mkdir()
@@ -237,6 +238,7 @@ def test_a_run_of_scale_writes_its_figures_and_leaves_no_file(tmp_path):
 
 
 @pytest.mark.skipif(launcher.missing() is not None, reason="needs mpi4py and an mpiexec beside this Python")
+@pytest.mark.slow
 def test_two_ranks_do_the_work_of_one(tmp_path):
     target = tmp_path / "figures.json"
     done = run("scale.py", "--only", "ranks", "--quick", "--rounds", "1", "--json", target, BPX_KERNELS="numpy")
@@ -247,6 +249,7 @@ def test_two_ranks_do_the_work_of_one(tmp_path):
     assert losses["two ranks"] == pytest.approx(losses["one rank"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_paper_is_printed_and_drawn(tmp_path):
     measured = tmp_path / "made_up.json"
     measured.write_text(json.dumps({"workloads": made_up()}), encoding="utf-8")

@@ -159,6 +159,7 @@ def source_of(kind, tmp_path, X, y):
 
 @pytest.mark.parametrize("kind", ["zarr", "dask", "h5py", "parquet"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.slow
 def test_other_libraries_arrays_and_files_train_as_arrays_do(kind, tmp_path, data):
     expected, _ = trained("numpy", *data, sampling="sequential")
     stream = source_of(kind, tmp_path, *data)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import OPTIONAL
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +68,7 @@ def planted(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(planted: Path) -> None:
     done = pytest_in(planted, "tests/test_planted.py", "-rA")
     outcomes = sorted(
@@ -84,6 +86,21 @@ def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(pl
         assert f" {kind}: deprecated there" in done.stdout
 
 
+@pytest.mark.slow
 def test_where_every_warning_is_asked_to_be_an_error_each_one_is(planted: Path) -> None:
     done = pytest_in(planted, "tests/test_planted.py", "-W", "error")
     assert "6 failed, 1 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.slow
+def test_absent_packages_skip_the_files_that_need_them_and_stop_nothing(tmp_path: Path) -> None:
+    (tmp_path / "without.py").write_text(f"import sys\nsys.modules |= dict.fromkeys({OPTIONAL})\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    chosen = ("-p", "without", "--collect-only", "-q", "-W", "error")
+    done = pytest_in(ROOT, *chosen, PYTHONPATH=path, PYTEST_DISABLE_PLUGIN_AUTOLOAD="1")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    collected = done.stdout.splitlines()
+    for needs_numpy_alone in ("test_fit", "test_gradients", "test_optimizers"):
+        assert any(line.startswith(f"tests/{needs_numpy_alone}.py::") for line in collected), needs_numpy_alone
+    assert not any(line.startswith("tests/test_onnx.py::") for line in collected)
+    assert any(line.startswith("SKIPPED") and line.endswith(": onnx is not installed") for line in collected)

@@ -96,6 +96,7 @@ def test_every_setting_has_the_score_of_single_fits(data: Any, close: Any, grid:
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cv", [CV[:1], CV], ids=["one fold", "three"])
+@pytest.mark.slow
 def test_on_every_library_the_scores_are_those_of_single_fits(
     lib: bpx.Backend, data: Any, close: Any, rng: np.random.Generator, weighted: bool, cv: Any
 ) -> None:

@@ -81,6 +81,7 @@ def same(sweep: Any, search: GridSearchCV, close: Any, folds: int) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@pytest.mark.slow
 def test_a_classifiers_sweep_agrees_with_grid_searches(digits: Any, close: Any, case: str) -> None:
     given, grid = {"hidden_layer_sizes": (12,), "batch_size": 30} | CASES[case][0], CASES[case][1]
     X, y = digits
@@ -95,6 +96,7 @@ def test_a_classifiers_sweep_agrees_with_grid_searches(digits: Any, close: Any, 
 
 
 @pytest.mark.parametrize("case", ["adam", "patience", "early stopping", "full batch"])
+@pytest.mark.slow
 def test_a_regressors_sweep_agrees_with_grid_searches(close: Any, case: str) -> None:
     given, grid = CASES[case]
     X, y = load_diabetes(return_X_y=True)
@@ -136,6 +138,7 @@ def test_networks_of_one_kind_are_trained_in_one_stack(digits: Any, monkeypatch:
     assert seen == [5] * 8
 
 
+@pytest.mark.slow
 def test_weights_classes_and_targets_of_all_kinds(digits: Any, close: Any, rng: np.random.Generator) -> None:
     X, y = digits
     names = np.array([f"digit {d}" for d in y])

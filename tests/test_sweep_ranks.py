@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ranks import Comm, on_ranks
+from ranks import Comm, on_ranks, under_mpi
 
 import bpx
 from bpx.errors import RankFailedError
@@ -98,27 +94,14 @@ print("rank", MPI.COMM_WORLD.rank, "of", MPI.COMM_WORLD.size, table.best, table.
 """
 
 
+@pytest.mark.slow
 def test_under_mpi_two_processes_share_a_sweep(data: Any, tmp_path: Path) -> None:
-    pytest.importorskip("mpi4py")
-    launcher = shutil.which("mpiexec", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    if launcher is None:
-        pytest.skip("no mpiexec")
     np.savez(tmp_path / "data.npz", X=data[0], y=data[1])
     (tmp_path / "script.py").write_text(SCRIPT)
-    environment = os.environ | {
-        "OMPI_ALLOW_RUN_AS_ROOT": "1",
-        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "OMPI_MCA_rmaps_base_oversubscribe": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-        "OMP_NUM_THREADS": "1",
-        "BPX_KERNELS": "numpy",
-        "PYTHONPATH": os.pathsep.join([str(Path(bpx.__file__).parents[1]), str(Path(__file__).parent)]),
-    }
-    command = [launcher, "-n", "2", sys.executable, "-m", "mpi4py", "script.py", "data.npz"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+    told, status = under_mpi(2, tmp_path / "script.py", tmp_path / "data.npz")
+    assert status == 0, told
     alone = bpx.sweep(make, GRID, *data, **OPTIONS)
-    lines = sorted(line for line in done.stdout.splitlines() if line.startswith("rank"))
+    lines = sorted(line for line in told.splitlines() if line.startswith("rank"))
     assert len(lines) == 2
     for rank, line in enumerate(lines):
         assert line.startswith(f"rank {rank} of 2 {alone.best} ")

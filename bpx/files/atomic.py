@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -15,9 +16,12 @@ try:
 except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check", "open_regular", "write"]
+__all__ = ["check", "open_regular", "replace", "write"]
 
 Path = str | os.PathLike[str]
+
+# Seconds after which Windows is asked again to replace a file: a reader or a virus scanner keeps it for a moment.
+_PAUSES = (0.01, 0.03, 0.1, 0.3, 0.6)
 
 
 def write(path: Path, data: bytes) -> None:
@@ -59,13 +63,13 @@ def _write(target: str, mode: int | None, data: bytes) -> None:
             if mode is not None and hasattr(os, "fchmod"):  # before the content, which may be private
                 os.fchmod(file, mode)
             _write_all(file, data)
-            os.fsync(file)
+            _flush(file)
             if fcntl is not None:
-                os.replace(temporary, target)  # while the lock still says that the file is somebody's
+                replace(temporary, target)  # while the lock still says that the file is somebody's
         finally:
             os.close(file)
         if fcntl is None:
-            os.replace(temporary, target)  # Windows renames no open file
+            replace(temporary, target)  # Windows renames no open file
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -73,17 +77,44 @@ def _write(target: str, mode: int | None, data: bytes) -> None:
     _flush_folder(folder)
 
 
+def replace(source: str, target: str) -> None:
+    """Rename `source` to `target`, which may be there.
+
+    Raises
+    ------
+    OSError
+        As ``os.replace``. On Windows, where nobody replaces a file that somebody reads, only after a second of trying.
+    """
+    pauses: tuple[float, ...] = _PAUSES if fcntl is None else ()
+    for pause in pauses:
+        try:
+            return os.replace(source, target)
+        except PermissionError:
+            time.sleep(pause)
+    return os.replace(source, target)
+
+
 def check(path: Path) -> None:
-    """Refuse, before hours of work, a path that `write` could not write to; writes nothing itself.
+    """Refuse, before hours of work, a path that `write` could not write to; leaves nothing there.
 
     Raises
     ------
     OSError
         As `write`.
     """
-    folder = os.path.dirname(_destination(path)[0])
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, "expected a folder that may be written into", folder)
+    folder, name = os.path.split(_destination(path)[0])
+    if fcntl is None:  # Windows says who may write into a folder only to those who try
+        try:
+            temporary, file = _create(folder, f".{name[:40]}.")
+        except PermissionError:
+            pass
+        else:
+            os.close(file)
+            os.unlink(temporary)
+            return
+    elif os.access(folder, os.W_OK | os.X_OK):
+        return
+    raise PermissionError(errno.EACCES, "expected a folder that may be written into", folder)
 
 
 def _destination(path: Path) -> tuple[str, int | None]:
@@ -149,6 +180,15 @@ def _write_all(file: int, data: bytes) -> None:
         rest = rest[os.write(file, rest) :]
 
 
+def _flush(file: int) -> None:
+    """Bring a file's content to the disk: what macOS calls fsync leaves it in the drive's own memory."""
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with suppress(OSError):  # not every file system has it, and those that have not flush as they can
+            fcntl.fcntl(file, fcntl.F_FULLFSYNC)
+            return
+    os.fsync(file)
+
+
 def _flush_folder(folder: str) -> None:
     """Bring the rename itself to the disk, where the system can; the file's content is there already."""
     if fcntl is None:
@@ -156,7 +196,7 @@ def _flush_folder(folder: str) -> None:
     with suppress(OSError):
         file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(file)
+            _flush(file)
         finally:
             os.close(file)
 

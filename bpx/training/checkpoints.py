@@ -14,7 +14,7 @@ import numpy as np
 from bpx._typing import State
 from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
-from bpx.files import checkpoint
+from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
 from bpx.training.plan import compare
 from bpx.training.signals import give_back, noted
@@ -170,7 +170,7 @@ class Keeper:
         try:
             checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
             self._keep_previous()  # not before the new one is safe: a full disk must leave both that were there
-            os.replace(self._path + ".next", self._path)
+            atomic.replace(self._path + ".next", self._path)
         except OSError as error:  # hours of training are not thrown away for a full disk
             warn_caller(
                 f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"
@@ -191,7 +191,7 @@ class Keeper:
             os.link(self._path, passing)
         except OSError:  # a file system without links
             shutil.copyfile(self._path, passing)
-        os.replace(passing, self._previous)
+        atomic.replace(passing, self._previous)
 
     # ------------------------------------------------------------------ signals
 

@@ -113,8 +113,8 @@ def fit(
         Of the batch order and, with the network's own seed, of the dropout masks.
     checkpoint : str or path-like, optional
         File from which another process can go on as if this one had not ended; the one before it stays beside it, with
-        ``.previous`` after its name. Also written when Ctrl-C or SIGTERM arrives, and at the end. First-order
-        optimizers only.
+        ``.previous`` after its name. Also written when Ctrl-C or SIGTERM (on Windows Ctrl-Break) arrives, and at the
+        end. First-order optimizers only.
     checkpoint_every, checkpoint_steps : int or None
         Epochs, and steps, between two checkpoints.
     resume : bool

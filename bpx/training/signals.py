@@ -1,4 +1,8 @@
-"""Ctrl-C and SIGTERM, held back until training is at a place where it can be left."""
+"""Ctrl-C and SIGTERM, held back until training is at a place where it can be left.
+
+On Windows SIGTERM ends a process without telling it; what it is told there is Ctrl-Break, which closing its console or
+a parent process sends.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,21 @@ from typing import Any
 
 __all__ = ["give_back", "noted"]
 
+_ENDING = ("SIGINT", "SIGTERM", "SIGBREAK")
+
 
 @contextmanager
 def noted(note: Callable[[int, Any], None]) -> Iterator[dict[int, Any]]:
-    """Call `note` in place of what Ctrl-C and SIGTERM do; gives what they did, for `give_back`.
+    """Call `note` in place of what Ctrl-C, SIGTERM and Ctrl-Break do; gives what they did, for `give_back`.
 
     Outside the main thread, where signals do not arrive, nothing is changed.
     """
     former: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            former[number] = signal.signal(number, note)
+        for name in _ENDING:
+            if hasattr(signal, name):
+                number = getattr(signal, name)
+                former[number] = signal.signal(number, note)
     try:
         yield former
     finally:

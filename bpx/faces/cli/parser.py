@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -56,9 +58,20 @@ class Parser(argparse.ArgumentParser):
         self._words: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None, **more: Any) -> Any:
-        """As argparse's; the words are kept for `error`."""
-        self._words = list(args or ())
-        return super().parse_known_args(args, namespace, **more)
+        """As argparse's, but that ``--inputs -1,2`` is ``--inputs=-1,2`` before Python 3.14, too."""
+        self._words = self._with_numbers(sys.argv[1:] if args is None else list(args))
+        return super().parse_known_args(self._words, namespace, **more)
+
+    def _with_numbers(self, words: list[str]) -> list[str]:
+        """The words; one that begins as a negative number is the value of the option before it."""
+        found: list[str] = []
+        for word in words:
+            action = self._option_string_actions.get(found[-1]) if found and "--" not in found else None
+            if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
+                found[-1] += f"={word}"
+            else:
+                found.append(word)
+        return found
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""

@@ -69,7 +69,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
     step.add_argument(
         "--inputs", metavar="X,X,..", type=parser.numbers,
-        help="one sample; --inputs=-1,2 where the first is negative",
+        help="one sample",
     )  # fmt: skip
     step.add_argument("--targets", metavar="Y,Y,..", type=parser.numbers, help="one for each output")
     step.add_argument("--weights", metavar="JSON", help='a JSON file, or \'{"0.W": [[..]], "0.b": [..]}\'')
