@@ -42,6 +42,12 @@ from bpx.training.sweep.table import SweepTable
 
 __all__ = ["sweep_estimator"]
 
+# What scikit-learn calls the metrics of bpx that it has under another name.
+SCORINGS = {
+    "auc": "roc_auc_ovr", "log_loss": "neg_log_loss", "mae": "neg_mean_absolute_error",
+    "rmse": "neg_root_mean_squared_error",
+}  # fmt: skip
+
 
 def sweep_estimator(
     estimator: Any, settings: Sequence[Setting], X: Any, y: Any, *, cv: Any, validation: Any, scoring: Any, refit: bool,
@@ -113,6 +119,7 @@ class _Work:
         # As scikit-learn does, shares of classes only where a row has one.
         stratified = is_classifier(estimator) and (host_y.ndim == 1 or host_y.shape[1] == 1)
         self.folds = folds(n, host_y.ravel() if stratified else None, cv, validation, 0, (self.X, self.y))
+        scoring = SCORINGS.get(scoring, scoring) if isinstance(scoring, str) else scoring
         self.scorer = check_scoring(estimator, scoring)
         # As GridSearchCV does, from the release on in which it does.
         accepts = getattr(self.scorer, "_accept_sample_weight", lambda: False)
