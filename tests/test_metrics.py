@@ -14,9 +14,11 @@ import scipy.sparse
 from conftest import LIBRARIES, library
 from ranks import on_ranks
 from sklearn import metrics as scikit
+from sklearn.exceptions import ConvergenceWarning
 
 import bpx
 from bpx.errors import RankFailedError, ShapeError
+from bpx.files import checkpoint, container
 from bpx.formulas import metrics
 from bpx.formulas.metrics import METRICS
 from bpx.training.history import StopReason
@@ -840,3 +842,150 @@ def test_a_sweep_over_an_estimator_takes_the_same_names(data: Any) -> None:
         ]
     scores = [table.best_score for table in tables]
     assert scores[0] == scores[1] > 0.0 > scores[2] == scores[3]
+
+
+# ---------------------------------------------------------------------- estimators
+
+
+def classifier(**options: Any) -> Any:
+    return bpx.MLPClassifier((6,), **{"max_iter": 4, "random_state": 0, "backend": "numpy", **options})
+
+
+def fitted(est: Any, *given: Any, **options: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return est.fit(*given, **options)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "multilabel"])
+def test_a_classifier_measures_what_it_scores(data: Any, kind: str) -> None:
+    X, y = data
+    target: Any = {"binary": np.array(["no", "yes"])[y % 2], "multiclass": y, "multilabel": X[:, :3] > 0}[kind]
+    w = np.linspace(0.0, 1.0, 60)
+    est = classifier(metrics=["accuracy", "auc"], class_weight="balanced" if kind != "multilabel" else None)
+    fitted(est, X[30:], target[30:], w, X_val=X[:30], y_val=target[:30])
+    assert [len(values) for values in est.metrics_.values()] == [4] * 4
+    assert est.metrics_ == est.history_.metrics
+    assert est.metrics_["val_accuracy"][-1] == est.score(X[:30], target[:30])
+    np.testing.assert_allclose(est.metrics_["accuracy"][-1], est.score(X[30:], target[30:], w), **CLOSE)
+    p = est.predict_proba(X[:30])
+    if kind == "binary":
+        p = p[:, 1]
+    expected = scikit.roc_auc_score(target[:30], p, multi_class="ovr")
+    np.testing.assert_allclose(est.metrics_["val_auc"][-1], expected, **CLOSE)
+
+
+def test_rows_with_a_single_label_each_stay_labels_to_a_classifier(data: Any) -> None:
+    X, y = data
+    est = fitted(classifier(metrics=["accuracy"]), X, np.eye(K, dtype=int)[y])
+    assert est.metrics_["accuracy"][-1] == est.score(X, np.eye(K, dtype=int)[y])
+
+
+def test_a_regressor_measures_what_it_scores(data: Any) -> None:
+    X = data[0]
+    est = bpx.MLPRegressor(hidden_layer_sizes=(6,), max_iter=4, random_state=0, backend="numpy", metrics=("r2", "mae"))
+    fitted(est, X, X[:, :2] ** 2)
+    np.testing.assert_allclose(est.metrics_["r2"][-1], est.score(X, X[:, :2] ** 2), **CLOSE)
+    with pytest.raises(ValueError, match="'auc' is for .*, and the targets are numbers; use r2, mae, rmse"):
+        fitted(est.set_params(metrics=["auc"]), X, X[:, 0])
+
+
+@pytest.mark.parametrize("name", ["auc", "log_loss"])
+@pytest.mark.parametrize("n_init", [1, 3])
+def test_a_metric_decides_when_an_estimator_stops(data: Any, name: str, n_init: int) -> None:
+    X, y = data
+    options = {"early_stopping": True, "validation_fraction": 0.3, "monitor": name, "n_iter_no_change": 3, "tol": 0.0}
+    est = fitted(classifier(solver="sgd", learning_rate_init=2.0, max_iter=40, n_init=n_init, **options), X, y)
+    curve = est.metrics_[f"val_{name}"]
+    best = int((np.argmin if name == "log_loss" else np.argmax)(curve))
+    signed = curve if name == "auc" else [-value for value in curve]
+    assert est.validation_scores_ == signed
+    assert est.best_validation_score_ == signed[best]
+    assert len(curve) == est.n_iter_
+    if n_init == 1:
+        assert est.history_.best_epoch == 1 + best < est.n_iter_ < 40
+
+
+def test_an_estimator_goes_on_with_its_metrics(data: Any) -> None:
+    X, y = data
+    whole = classifier(metrics=["accuracy"])
+    for _ in range(2):
+        whole.partial_fit(X, y, classes=[0, 1, 2])
+    whole.set_params(metrics=["auc"]).partial_fit(X, y)
+    assert np.isnan(whole.metrics_["accuracy"]).tolist() == [False, False, True]
+    assert np.isnan(whole.metrics_["auc"]).tolist() == [True, True, False]
+    warm = classifier(metrics=["accuracy"], warm_start=True)
+    fitted(fitted(warm, X, y), X, y)
+    assert len(warm.metrics_["accuracy"]) == len(warm.loss_curve_) == 8
+    fitted(warm.set_params(warm_start=False), X, y)
+    assert len(warm.metrics_["accuracy"]) == 4
+    fitted(warm.set_params(metrics=None), X, y)
+    assert not hasattr(warm, "metrics_")
+
+
+def test_measuring_leaves_an_estimator_as_it_was(data: Any) -> None:
+    X, y = data
+    options = {"early_stopping": True, "validation_fraction": 0.2}
+    one, two = fitted(classifier(metrics=NAMES, **options), X, y), fitted(classifier(**options), X, y)
+    np.testing.assert_array_equal(one._net.flat, two._net.flat)
+    assert (one.loss_curve_, one.validation_scores_) == (two.loss_curve_, two.validation_scores_)
+    assert not hasattr(two, "metrics_")
+
+
+def test_scipys_solvers_measure_in_estimators(data: Any) -> None:
+    est = fitted(classifier(solver="lbfgs", metrics=["accuracy"]), *data)
+    assert est.metrics_["accuracy"][-1] == est.score(*data)
+
+
+def test_several_targets_at_once_take_functions_alone(data: Any) -> None:
+    X, y = data
+    both = np.stack([y, y[::-1]], axis=1)
+    with pytest.raises(ValueError, match="several class targets at once; give a function"):
+        fitted(classifier(metrics=["accuracy"]), X, both)
+    est = fitted(classifier(metrics={"first": lambda t, p: np.mean(p[:, :3].argmax(1) == t[:, :3].argmax(1))}), X, both)
+    assert est.metrics_["first"][-1] == np.mean(est.predict(X)[:, 0] == y)
+
+
+def test_saved_estimators_keep_their_metrics(data: Any, tmp_path: Any) -> None:
+    est = fitted(classifier(metrics=["auc"], n_init=2), *data)
+    est.save(tmp_path / "est.npz")
+    loaded = bpx.MLPClassifier.load(tmp_path / "est.npz")
+    assert (loaded.metrics, loaded.metrics_) == (["auc"], est.metrics_)
+    own = {"own": lambda t, p: 1.0}
+    fitted(classifier(metrics=own), *data).save(tmp_path / "own.npz")
+    with pytest.raises(bpx.FileFormatError, match=r"the parameter metrics was .* give it"):
+        bpx.MLPClassifier.load(tmp_path / "own.npz")
+    assert bpx.MLPClassifier.load(tmp_path / "own.npz", metrics=own).metrics_ == {"own": [1.0] * 4}
+
+
+def test_a_file_from_before_there_were_metrics_is_read(data: Any, tmp_path: Any) -> None:
+    path = tmp_path / "est.npz"
+    est = fitted(classifier(), *data)
+    est.save(path)
+    document, arrays = container.read(path, lambda *_: None)
+    del document["estimator"]["params"]["metrics"]
+    history = document["estimator"]["fitted"]["history_"]["History"]
+    del history["metrics"], history["validation_rows"]
+    container.write(path, document, arrays, ".npz")
+    loaded = bpx.MLPClassifier.load(path)
+    assert (loaded.history_.loss, loaded.history_.metrics, loaded.metrics) == (est.history_.loss, {}, None)
+
+
+def test_a_checkpoint_from_before_there_were_metrics_goes_on(data: Any, tmp_path: Any) -> None:
+    path = tmp_path / "run.npz"
+    whole = trained(*data, metrics=None)[1]
+    rule = bpx.stop.Patience("loss")
+    trained(*data, metrics=None, epochs=2, checkpoint=path, stop=rule)
+    tree = checkpoint.read(path)
+    del tree["run"]["history"]["metrics"]
+    tree["plan"]["hyperparameters"]["stop.0.mode"] = "min"  # what "auto" was
+    checkpoint.write(path, tree)
+    with pytest.warns(UserWarning, match="metrics: 'nothing' there"):
+        history = trained(*data, checkpoint=path, resume=True, stop=rule, metrics=["auc"])[1]
+    assert history.loss == whole.loss
+    assert np.isnan(history.metrics["auc"]).tolist() == [True, True, False]
+    trained(*data, metrics=None, epochs=2, checkpoint=tmp_path / "again.npz", stop=rule)
+    tree = checkpoint.read(tmp_path / "again.npz")
+    del tree["run"]["history"]["metrics"]
+    checkpoint.write(tmp_path / "again.npz", tree)
+    assert trained(*data, metrics=None, checkpoint=tmp_path / "again.npz", resume=True, stop=rule)[1].loss == whole.loss

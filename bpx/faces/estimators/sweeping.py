@@ -19,7 +19,7 @@ from bpx.backend.base import library_of
 from bpx.errors import DivergenceWarning
 from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.base import BaseMLP, take_rows
-from bpx.faces.estimators.running import scipy
+from bpx.faces.estimators.running import measured, scipy
 from bpx.faces.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.formulas.optimizers import Optimizer
 from bpx.training.callbacks.base import as_callback
@@ -140,7 +140,7 @@ class _Work:
 
     def stacks(self, est: Any) -> bool:
         """Whether its networks can be trained in stacks: not SciPy's methods, nor what listens to a single run."""
-        listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress
+        listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress or measured(est)
         own = isinstance(est.solver, Optimizer)
         return (
             scipy(est) is None
