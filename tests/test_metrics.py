@@ -18,6 +18,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 import bpx
 from bpx.errors import RankFailedError, ShapeError
+from bpx.faces.cli import main, scores
+from bpx.faces.cli.recipe import Recipe
+from bpx.faces.cli.target import Target
 from bpx.files import checkpoint, container
 from bpx.formulas import metrics
 from bpx.formulas.metrics import METRICS
@@ -886,7 +889,7 @@ def test_a_regressor_measures_what_it_scores(data: Any) -> None:
     est = bpx.MLPRegressor(hidden_layer_sizes=(6,), max_iter=4, random_state=0, backend="numpy", metrics=("r2", "mae"))
     fitted(est, X, X[:, :2] ** 2)
     np.testing.assert_allclose(est.metrics_["r2"][-1], est.score(X, X[:, :2] ** 2), **CLOSE)
-    with pytest.raises(ValueError, match="'auc' is for .*, and the targets are numbers; use r2, mae, rmse"):
+    with pytest.raises(ValueError, match=r"'auc' is for .*, and the targets are numbers; use r2, mae, rmse"):
         fitted(est.set_params(metrics=["auc"]), X, X[:, 0])
 
 
@@ -989,3 +992,122 @@ def test_a_checkpoint_from_before_there_were_metrics_goes_on(data: Any, tmp_path
     del tree["run"]["history"]["metrics"]
     checkpoint.write(tmp_path / "again.npz", tree)
     assert trained(*data, metrics=None, checkpoint=tmp_path / "again.npz", resume=True, stop=rule)[1].loss == whole.loss
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+@pytest.fixture
+def pyplot() -> Any:
+    from matplotlib import pyplot
+
+    yield pyplot
+    pyplot.close("all")
+
+
+def test_a_metric_is_drawn_in_place_of_the_loss(data: Any, pyplot: Any) -> None:
+    _, history = trained(*data, validation=0.3, metrics=["auc", "log_loss"], stop=bpx.stop.Patience("val_auc"))
+    shown = bpx.plotting.LossCurveDisplay.from_history(history, metric="auc")
+    np.testing.assert_array_equal(shown.lines_[0].get_ydata(), history.metrics["auc"])
+    np.testing.assert_array_equal(shown.val_lines_[0].get_ydata(), history.metrics["val_auc"])
+    assert (shown.ax_.get_ylabel(), shown.ax_.get_yscale()) == ("auc", "linear")
+    assert shown.ax_.get_title(loc="left").startswith("auc after 3 epochs: training ")
+    assert shown.best_[0].get_xydata().tolist() == [
+        [history.best_epoch, history.metrics["val_auc"][history.best_epoch - 1]]
+    ]
+    est = fitted(classifier(metrics=["auc"]), *data)
+    shown = bpx.plotting.LossCurveDisplay.from_estimator(est, metric="auc")
+    np.testing.assert_array_equal(shown.lines_[0].get_ydata(), est.metrics_["auc"])
+    with pytest.raises(ValueError, match=r"something that was measured \(auc, log_loss\), got 'acc'"):
+        bpx.plotting.LossCurveDisplay.from_history(history, metric="acc")
+    with pytest.raises(ValueError, match=r"give metrics=\[...\]"):
+        bpx.plotting.LossCurveDisplay.from_history(bpx.History([1.0]), metric="acc")
+
+
+@pytest.mark.parametrize("stack", [None, 12])
+def test_what_was_measured_on_validation_data_alone_is_called_so(data: Any, pyplot: Any, stack: int | None) -> None:
+    X, y = data
+    batches = [(X[i : i + 10], y[i : i + 10]) for i in range(0, N, 10)]
+    _, history = trained(batches, None, net=network(stack=stack), validation=(X[:20], y[:20]), metrics=["auc"])
+    shown = bpx.plotting.LossCurveDisplay.from_history(history, metric="auc")
+    labels = [text.get_text() for text in shown.legend_.get_texts()]
+    assert labels[0].startswith("validation")
+    assert not any("training" in label for label in [*labels, shown.ax_.get_title(loc="left")])
+
+
+# ---------------------------------------------------------------------- bpx train
+
+
+@pytest.fixture
+def table(tmp_path: Any, rng: np.random.Generator) -> str:
+    X = rng.normal(size=(200, 3))
+    columns = {
+        "number": 1000.0 + 50.0 * (X[:, 0] + X[:, 1]), "two": np.where(X[:, 0] > 0, "yes", "no"),
+        "three": np.array(list("abc"))[np.digitize(X[:, 1], [-0.5, 0.5])],
+    }  # fmt: skip
+    lines = [",".join(["x", "y", "z", *columns])]
+    lines += [
+        ",".join([*(repr(float(v)) for v in row), *map(str, rest)])
+        for row, *rest in zip(X, *columns.values(), strict=True)
+    ]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n")
+    return str(tmp_path / "t.csv")
+
+
+def train(capsys: Any, table: str, target: str, *more: str) -> tuple[int, Any, str]:
+    others = [name for name in ("number", "two", "three") if name != target]
+    code = main(
+        ["train", table, "--target", target, "--drop", *others, "--out", table + ".npz", "--epochs", "6", *more]
+    )
+    told = capsys.readouterr()
+    return code, json.loads(told.out) if "--json" in more and told.out else told.out, told.err
+
+
+@pytest.mark.parametrize(
+    ("target", "names"), [("two", "auc,log_loss"), ("three", "auc,accuracy"), ("number", "rmse,r2")]
+)
+def test_bpx_train_measures_what_is_asked_for(capsys: Any, table: str, target: str, names: str) -> None:
+    code, result, lines = train(capsys, table, target, "--metrics", names, "--json")
+    assert code == 0
+    first, second = names.split(",")
+    assert list(result["metrics"]) == [first, second]
+    for name, values in result["metrics"].items():
+        assert len(values) == 6
+        np.testing.assert_allclose(values[-1], result["scores"]["training"][name], rtol=1e-4)
+        assert f"{name} {values[-1]:.6g}"[:-2] in lines
+    assert set(result["scores"]["held out"]) >= {first, second}
+
+
+def test_bpx_train_stops_by_a_metric_in_the_targets_own_unit(capsys: Any, table: str) -> None:
+    _, result, _ = train(capsys, table, "number", "--patience", "3", "--monitor", "rmse", "--json", "--epochs", "40")
+    values = result["metrics"]["val_rmse"]
+    assert result["best epoch"] == 1 + int(np.argmin(values))
+    assert 5.0 < values[0] < 500.0
+    _, result, _ = train(capsys, table, "three", "--patience", "2", "--monitor", "auc", "--json", "--epochs", "40")
+    assert result["best epoch"] == 1 + int(np.argmax(result["metrics"]["val_auc"]))
+    assert "metrics" not in train(capsys, table, "two", "--json")[1]
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "message"),
+    [
+        ("two", ["--metrics", "r2"], "--metrics: 'r2' is not for a target of classes; choose from accuracy"),
+        ("number", ["--metrics", "auc"], "'auc' is not for a target of numbers; choose from r2, mae, rmse"),
+        ("two", ["--metrics", "acc"], "expected names with commas between them, of accuracy"),
+        ("two", ["--monitor", "auc"], "--monitor goes with --patience"),
+        ("number", ["--monitor", "auc", "--patience", "2"], "'auc' is not for a target of numbers"),
+    ],
+)
+def test_bpx_train_refuses_metrics_that_do_not_fit(
+    capsys: Any, table: str, target: str, more: list[str], message: str
+) -> None:
+    code, _, told = train(capsys, table, target, *more)
+    assert code == 2
+    assert message in told
+
+
+def test_bpx_train_says_r2_of_a_constant_target_as_everybody_does(rng: np.random.Generator) -> None:
+    recipe = Recipe(Target("y"), None, 0.0, 1.0)  # type: ignore[arg-type]
+    y = np.full(5, 0.1)
+    assert scores.score(recipe, y + 1.0, y)["r2"] == 0.0
+    assert scores.score(recipe, y, y)["r2"] == 1.0
