@@ -487,6 +487,24 @@ def test_ranks_measure_what_one_process_does(data: Any, backend: str, stack: int
             np.testing.assert_allclose(history.metrics[name], values, rtol=1e-9, err_msg=name)
 
 
+@pytest.mark.parametrize("sharded", [False, True])
+def test_ranks_measure_streams(data: Any, sharded: bool) -> None:
+    X, y = data
+    held = [(X[i : i + 8], y[i : i + 8]) for i in range(0, 32, 8)]
+
+    def alone(comm: Any = None) -> Any:
+        number, ranks = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
+        mine = bpx.stream(held[number::ranks], sharded=True) if comm is not None else bpx.stream(held)
+        validation = mine if sharded else (X[:32], y[:32])
+        batches = [(X[i : i + 20], y[i : i + 20]) for i in range(0, 80, 20)]
+        given = bpx.stream(batches[number::ranks], sharded=True) if comm is not None else bpx.stream(batches)
+        return trained(given, None, comm=comm, validation=validation)
+
+    for net, history in on_ranks(2, alone)[0]:
+        for name, value in expected_of(y[:32], net(X[:32])).items():
+            np.testing.assert_allclose(history.metrics[f"val_{name}"][-1], value, rtol=1e-9)
+
+
 def test_an_error_in_a_metric_ends_all_ranks(data: Any) -> None:
     def fails(y_true: Any, y_pred: Any) -> float:
         raise KeyError("no")
@@ -822,6 +840,12 @@ def test_a_sweep_refuses_a_metric_that_does_not_fit(data: Any) -> None:
     make = lambda seed: bpx.MLP([4, K], seed=seed, backend="numpy")  # noqa: E731
     with pytest.raises(ValueError, match="scoring: 'rmse' is for numbers, and the targets are classes"):
         bpx.sweep(make, {"seed": [0]}, *data, epochs=1, scoring="rmse")
+
+
+def test_rules_of_a_sweep_watch_no_metrics(data: Any) -> None:
+    make = lambda seed: bpx.MLP([4, K], seed=seed, backend="numpy")  # noqa: E731
+    with pytest.raises(ValueError, match="a sweep's rules watch 'loss', 'val_loss' or a function of the run, got"):
+        bpx.sweep(make, {"seed": [0]}, *data, epochs=1, stop=bpx.stop.Patience("val_auc"), refit=False)
 
 
 def test_a_sweep_scores_several_labels_by_rows_with_all_of_them_right(data: Any) -> None:

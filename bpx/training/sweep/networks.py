@@ -173,6 +173,11 @@ class _Work:
         for rule in self.rules:
             if not isinstance(rule, StopRule):
                 raise TypeError(f"stop: expected rules of bpx.stop such as Patience('loss'), got {rule!r}")
+            monitor = getattr(rule, "monitor", "loss")
+            if isinstance(monitor, str) and monitor not in {"loss", "val_loss"}:
+                raise ValueError(
+                    f"stop: a sweep's rules watch 'loss', 'val_loss' or a function of the run, got monitor={monitor!r}"
+                )
             if isinstance(rule, ErrorRate) and self.folds[0].test is not None:
                 raise ValueError("stop: ErrorRate looks at all rows, the held-out ones too; use TargetLoss or Patience")
 
