@@ -109,7 +109,7 @@ def test_a_regressors_sweep_agrees_with_grid_searches(close: Any, case: str) -> 
 
 
 def test_each_network_watches_its_own_held_out_rows(digits: Any, close: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpx.training.monitor.CHUNK", 4)  # held-out rows in several parts, the last a smaller one
+    monkeypatch.setattr("bpx.training.evaluation.CHUNK", 4)  # held-out rows in several parts, the last a smaller one
     grid = {"random_state": [0, 1, 2], "learning_rate_init": [0.01, 0.1]}
     estimator = bpx.MLPClassifier(
         (8,), batch_size=30, max_iter=25, early_stopping=True, n_iter_no_change=2, monitor="validation_loss"

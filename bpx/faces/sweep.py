@@ -49,8 +49,9 @@ def sweep(
     validation : float, or (X_val, y_val), optional
         In place of folds: a share of the rows to hold out once, or data of their own.
     scoring : str or callable, optional
-        For networks "accuracy", "r2", "neg_loss" or ``f(net, X, y)`` where larger is better; by default accuracy for
-        losses of classes, else minus the loss. For an estimator whatever scikit-learn takes.
+        A metric of `bpx.fit`, such as "auc" or "rmse"; those of which less is better count negative, and are called so
+        ("neg_rmse"). For networks also "neg_loss" or ``f(net, X, y)`` where larger is better; by default accuracy for
+        losses of classes, else minus the loss. For an estimator also whatever scikit-learn takes.
     refit : bool
         Whether to train the best setting once more, on all rows.
     stack : int, optional

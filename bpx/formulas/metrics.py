@@ -204,13 +204,13 @@ def undefined(metric: Metric, y_true: HostArray, y_pred: HostArray, sample_weigh
         return None
     y = _columns(np.asarray(y_true), y_pred)
     y = y if sample_weight is None else y[np.asarray(sample_weight) > 0.0]
-    lacking = [j for j in range(y.shape[1]) if not 0 < np.count_nonzero(y[:, j] > 0.5) < len(y)]
-    if not lacking:
-        return None
+    count = np.count_nonzero(y > 0.5, axis=0)
+    none, every = np.flatnonzero(count == 0).tolist(), np.flatnonzero(count == len(y)).tolist()
     if y.shape[1] == 1:
-        return f"all rows are of class {int(y[0, 0] > 0.5)}, and it compares rows of two"
-    told = ", ".join(map(str, lacking[:8])) + (", ..." if len(lacking) > 8 else "")
-    return f"no row, or every row, is of class {told}, and it compares each class with the rest"
+        return f"all rows are of class {int(count[0] > 0)}" if none or every else None
+    told = [f"no row is of class {', '.join(map(str, none[:8]))}{', ...' * (len(none) > 8)}"] if none else []
+    told += [f"all rows are of class {', '.join(map(str, every[:8]))}{', ...' * (len(every) > 8)}"] if every else []
+    return " and ".join(told) or None
 
 
 # ---------------------------------------------------------------------- parts

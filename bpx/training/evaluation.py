@@ -42,7 +42,7 @@ class Evaluation:
         self._net, self._plain = net, Objective(net, loss)
 
     def mean_loss(self, data: Any, ranks: Ranks | None = None, also: Callable[[Data], Any] | None = None) -> Any:
-        """Mean loss, over all ranks if there are any: a float, or an array of shape (K,); ``also(part)`` sees all rows."""
+        """Mean loss, over all ranks if there are any: a float, or an array of shape (K,); ``also(part)`` sees rows."""
         xp, to_host = self._net.backend.xp, self._net.backend.to_host
         total: Any = 0.0
         weights: Any = 0.0

@@ -110,14 +110,14 @@ class History:
         n = len(self.loss)
         given = {"loss": self.loss, "val_loss": self.val_loss, "learning_rate": self.learning_rate} | self.metrics
         columns: dict[str, Any] = {"epoch": np.arange(n) + (self.epochs > 0)}
+        K = len(self.loss[0]) if self.loss and np.ndim(self.loss[0]) else None
         for name, values in given.items():
             if not values and name in ("val_loss", "learning_rate"):
                 continue
-            several = next((len(value) for value in values if np.ndim(value)), None)
-            table = np.full((n, several or 1), np.nan)
+            table = np.full((n, K or 1), np.nan)
             for i, value in enumerate(values):
                 table[i] = value
-            columns |= {name: table[:, 0]} if several is None else {f"{name}_{k}": c for k, c in enumerate(table.T)}
+            columns |= {name: table[:, 0]} if K is None else {f"{name}_{k}": c for k, c in enumerate(table.T)}
         return pandas.DataFrame(columns)
 
 

@@ -52,7 +52,7 @@ def check_metrics(given: Given) -> tuple[Metric, ...]:
         return ()
     if isinstance(given, Mapping):
         found = [_metric(one, name) for name, one in given.items()]
-    elif isinstance(given, str) or callable(given) or not isinstance(given, Iterable):
+    elif isinstance(given, (str, Metric)) or callable(given) or not isinstance(given, Iterable):
         found = [_metric(given)]
     else:
         found = [_metric(one) for one in given]
@@ -82,8 +82,8 @@ def check_name(name: Any) -> str:
 
 def _metric(given: Any, name: Any = None) -> Metric:
     """One metric, under its own name or another."""
-    if isinstance(given, str):
-        found = metrics.get(given)
+    if isinstance(given, (str, Metric)):
+        found = metrics.get(given) if isinstance(given, str) else given
         return found if name is None else replace(found, name=_named(name))
     if isinstance(given, type) or not callable(given):
         raise TypeError(

@@ -225,8 +225,8 @@ class Run:
             self.copy_rows(~self._diverged, self.net.flat, self._latest)
             if np.all(self._diverged):
                 return StopReason.DIVERGED
+        held_out = None if self._measures is None else Outputs(self.net)
         if self._validation is not None:
-            held_out = None if self._measures is None else Outputs(self.net)
             self.val_loss = self._evaluation.mean_loss(self._validation, self._ranks, held_out)
             self.history.val_loss.append(self.val_loss)
         if self._measures is not None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any, NoReturn, TypeVar, final
 
 from bpx._version import __version__
+from bpx.formulas.metrics import METRICS
 
 __all__ = [
     "FAILED", "INTERNAL", "INTERRUPTED", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty", "rate",
@@ -148,6 +149,14 @@ def sizes(text: str) -> list[int]:
     return _checked(
         text, lambda t: [] if t == "none" else [int(part) for part in t.split(",")], lambda v: all(n > 0 for n in v),
         "sizes with commas between them, such as 100,50",
+    )  # fmt: skip
+
+
+def metrics(text: str) -> list[str]:
+    """Names of metrics with commas between them."""
+    return _checked(
+        text, lambda t: list(dict.fromkeys(part.strip() for part in t.split(","))), lambda v: METRICS.keys() >= set(v),
+        f"names with commas between them, of {', '.join(METRICS)}",
     )  # fmt: skip
 
 

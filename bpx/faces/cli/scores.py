@@ -1,32 +1,58 @@
-"""How good answers are: accuracy for classes, R2 and errors for numbers."""
+"""How good answers are: accuracy for classes, R2 and errors for numbers, and the metrics that are asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from bpx.faces.cli.output import MistakeError
 from bpx.faces.cli.recipe import Recipe
-from bpx.faces.cli.target import CLASSIFY
+from bpx.faces.cli.target import CLASSIFY, Target
+from bpx.formulas.metrics import METRICS, Metric
 
-__all__ = ["in_words", "score"]
+__all__ = ["check", "in_training", "in_words", "score"]
+
+HostArray = np.ndarray[Any, Any]
+
+# What is said in any case.
+USUAL = {True: ("accuracy",), False: ("r2", "rmse", "mae")}
+# How they are called and written for people.
+WORDS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE"}
+FORMS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "rmse": ".4g", "mae": ".4g", "log_loss": ".4g"}
 
 
-def score(recipe: Recipe, answers: np.ndarray[Any, Any], y: np.ndarray[Any, Any]) -> dict[str, float]:
+def check(target: Target, names: Sequence[str]) -> None:
+    """Refuse metrics that are not for this target."""
+    kind = "numbers" if target.task != CLASSIFY else "classes"
+    wrong = [name for name in names if kind not in METRICS[name].tasks]
+    if wrong:
+        fit = ", ".join(name for name, metric in METRICS.items() if kind in metric.tasks)
+        raise MistakeError(f"--metrics: {wrong[0]!r} is not for a target of {kind}; choose from {fit}")
+
+
+def in_training(recipe: Recipe, names: Sequence[str]) -> list[Metric]:
+    """Metrics for `bpx.fit`, errors in the target's own unit, which the network does not see."""
+
+    def scaled(metric: Metric) -> Metric:
+        return replace(metric, function=lambda y_true, y_pred: recipe.scale * metric.function(y_true, y_pred))
+
+    return [scaled(METRICS[name]) if name in ("mae", "rmse") else METRICS[name] for name in names]
+
+
+def score(recipe: Recipe, answers: HostArray, y: HostArray, names: Sequence[str] = ()) -> dict[str, float]:
     """The scores of answers to rows whose targets are known."""
-    if recipe.target.task == CLASSIFY:
-        return {"accuracy": float(np.mean(np.argmax(answers, axis=1) == y))}
-    residual, spread = y - answers, y - np.mean(y)
-    total = float(np.sum(spread * spread))
-    return {
-        "r2": 1.0 - float(np.sum(residual * residual)) / total if total > 0.0 else float("nan"),
-        "rmse": float(np.sqrt(np.mean(residual * residual))),
-        "mae": float(np.mean(np.abs(residual))),
-    }
+    classes = recipe.target.task == CLASSIFY
+    wanted = dict.fromkeys((*USUAL[classes], *names))
+    if not classes:
+        answers, y = answers[:, None], y[:, None]
+    elif recipe.outputs == 1:
+        answers, y = answers[:, 1:], y[:, None] == 1
+    return {name: METRICS[name].function(y, answers) for name in wanted}
 
 
 def in_words(scores: dict[str, float]) -> str:
     """The scores for people."""
-    if "accuracy" in scores:
-        return f"accuracy {scores['accuracy']:.2%}"
-    return f"R2 {scores['r2']:.4f}, RMSE {scores['rmse']:.4g}, MAE {scores['mae']:.4g}"
+    return ", ".join(f"{WORDS.get(name, name)} {value:{FORMS.get(name, '.4f')}}" for name, value in scores.items())

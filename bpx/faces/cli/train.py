@@ -66,16 +66,19 @@ def run(args: argparse.Namespace, output: Output) -> int:
         dropout=args.dropout, dtype=args.dtype, seed=args.seed, backend=backend,
     )  # fmt: skip
     history = _train(args, output, net, recipe, X, y, training, rng)
-    scored = {"training": scores.score(recipe, recipe.answers(net, X[training]), y[training])}
+    scored = {"training": scores.score(recipe, recipe.answers(net, X[training]), y[training], _metrics(args))}
     if len(held_out):
-        scored["held out"] = scores.score(recipe, recipe.answers(net, X[held_out]), y[held_out])
+        answers = recipe.answers(net, X[held_out])
+        scored["held out"] = scores.score(recipe, answers, y[held_out], _metrics(args))
     facts = _facts(recipe, net, history, scored, y, training, held_out)
     # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
     recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
     net.save(args.out, metadata=recipe.to_metadata())
+    curves: dict[str, Any] = {"loss": history.loss, "validation loss": history.val_loss}
+    if history.metrics:
+        curves["metrics"] = history.metrics
     output.result(
-        _in_words(args, recipe, net, history, facts),
-        {"model": args.out, **facts, "loss": history.loss, "validation loss": history.val_loss, "notes": output.notes},
+        _in_words(args, recipe, net, history, facts), {"model": args.out, **facts, **curves, "notes": output.notes}
     )
     return parser.INTERRUPTED if history.stop_reason is StopReason.INTERRUPTED else parser.OK
 
@@ -94,6 +97,8 @@ def _check_out(args: argparse.Namespace) -> None:
         safetensors_form.check_installed()
     if args.validation_size is not None and args.patience is None:
         raise MistakeError("--validation-size goes with --patience N, which stops by the loss on validation rows")
+    if args.monitor is not None and args.patience is None:
+        raise MistakeError("--monitor goes with --patience N, which stops by it on validation rows")
     if args.resume and not args.checkpoint:
         raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to go on from")
 
@@ -120,6 +125,7 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, target.Ta
     goal = target.choose(table, args.target, args.task, output.note)
     if args.class_weight and goal.task != target.CLASSIFY:
         raise MistakeError("--class-weight goes with classes; the target is a number")
+    scores.check(goal, _metrics(args))
     kept, categories = columns.choose(table, args.target, args.categorical, output.note)
     filled = [name for name, column in kept.columns.items() if np.any(column.missing)]
     if filled:
@@ -128,6 +134,12 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, target.Ta
         more = f" and {counted(len(filled) - 12, 'more column')}" if len(filled) > 12 else ""
         output.note(f"missing values, filled by the median or a category of their own: {told}{more}")
     return table, goal, kept, categories
+
+
+def _metrics(args: argparse.Namespace) -> list[str]:
+    """The metrics that are asked for, and the one that is watched."""
+    watched = [] if args.monitor in (None, "loss") else [args.monitor]
+    return list(dict.fromkeys([*args.metrics, *watched]))
 
 
 def _left_out(count: int, table: Table, name: str) -> str:
@@ -169,7 +181,8 @@ def _train(
         if not len(judging):
             raise MistakeError("--patience needs validation rows; give a larger --validation-size, or more data")
         training, judging = training[inner], training[judging]
-        validation, stop = (X[judging], wanted[judging]), [Patience("val_loss", args.patience)]
+        validation = X[judging], wanted[judging]
+        stop = [Patience(f"val_{args.monitor or 'loss'}", args.patience)]
     output.release()  # from here on it may take hours
     steps = -(-len(training) // args.batch_size)
     options = {} if args.learning_rate is None else {"learning_rate": args.learning_rate}
@@ -182,7 +195,7 @@ def _train(
                 epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
                 l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
                 progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
-                precision=args.precision,
+                precision=args.precision, metrics=scores.in_training(recipe, _metrics(args)),
             )  # fmt: skip
         except DivergenceWarning as error:
             raise MistakeError(

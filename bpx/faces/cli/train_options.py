@@ -8,6 +8,7 @@ from typing import Any
 
 from bpx.faces.cli import data, parser, target
 from bpx.formulas import activations, optimizers
+from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 
 __all__ = ["add_options"]
@@ -81,11 +82,19 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     how.add_argument("--class-weight", choices=("balanced",), help="rare classes count as much as common ones")
     how.add_argument(
         "--patience", metavar="N", type=parser.count,
-        help="stop after N epochs without a better loss on validation rows, and keep the best network",
+        help="stop after N epochs without a better loss (or --monitor) on validation rows, and keep the best network",
     )  # fmt: skip
     how.add_argument(
         "--validation-size", metavar="SHARE", type=parser.share,
         help="of the training rows, for --patience (default: 0.1)",
+    )  # fmt: skip
+    how.add_argument(
+        "--metrics", metavar="NAMES", type=parser.metrics, default=[],
+        help="measured after each epoch and at the end, such as accuracy,auc: " + ", ".join(METRICS),
+    )  # fmt: skip
+    how.add_argument(
+        "--monitor", metavar="NAME", choices=["loss", *METRICS],
+        help="what --patience watches on validation rows: a metric's name, or loss (default)",
     )  # fmt: skip
     how.add_argument("--seed", metavar="N", type=parser.whole, default=0, help="of everything random (default: 0)")
     how.add_argument("--checkpoint", metavar="FILE", help="written after each epoch")

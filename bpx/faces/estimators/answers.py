@@ -16,6 +16,7 @@ from bpx.faces.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
+from bpx.training.metrics import Task
 
 __all__ = ["Fitted", "to_host"]
 
@@ -72,6 +73,10 @@ class Fitted:
         """The metric on the host, where scikit-learn's own would not take the arrays or the outputs."""
         output = self._net.backend.to_host(self._outputs(self._checked(X)))
         return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
+
+    @abstractmethod
+    def _task(self) -> Task:
+        """What metrics are asked of."""
 
     @abstractmethod
     def _metric(self, y: Any, output: Any, weight: Any) -> float:

@@ -255,7 +255,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         self.n_iter_ = self.t_ = 0
         self.n_outputs_ = sizes[-1]
         self.backend_, self.device_ = net.backend.name, str(net.backend.device)
-        for name in ("loss_curve_", "validation_loss_curve_", "losses_of_restarts_"):
+        for name in ("loss_curve_", "validation_loss_curve_", "losses_of_restarts_", "metrics_"):
             self.__dict__.pop(name, None)
         if scipy(self) is None or self.monitor is not None:
             self.loss_curve_: list[float] = []

@@ -19,6 +19,7 @@ from bpx.faces.estimators.labels import Labels, host_labels
 from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
 from bpx.formulas import losses
 from bpx.formulas.losses import LOSSES, Loss
+from bpx.training.metrics import Task
 
 __all__ = ["MLPClassifier"]
 
@@ -67,7 +68,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
         max_fun=15000, backend=None, device=None, dtype=None, output_activation=None, dropout=0.0, l1=0.0,
         clip_norm=None, monitor=None, restore_best=True, callbacks=None, progress=False, n_init=1,
-        predict_batch_size=None, precision=None,
+        predict_batch_size=None, precision=None, metrics=None,
         loss="log_loss", class_weight=None,
     ):  # fmt: skip
         store(self, locals())
@@ -198,6 +199,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             return sample_weight
         factor = self._labels.weights(host_labels(y), self.class_weight)
         return factor if sample_weight is None else sample_weight * factor
+
+    def _task(self) -> Task:
+        kinds = {"binary": "binary", "multiclass": "classes", "multilabel": "labels", "multioutput": "targets"}
+        return kinds[self._labels.kind], True
 
     def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
         predicted = self._labels.decode(output)

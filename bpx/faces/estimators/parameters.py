@@ -10,6 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from bpx.faces.estimators.running import STOCHASTIC, scipy
 from bpx.formulas.activations import ACTIVATIONS, Activation
+from bpx.formulas.metrics import METRICS
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import PRECISIONS
 from bpx.formulas.schedules import Schedule
@@ -31,7 +32,8 @@ MORE: dict[str, Any] = {
     "dropout": [Interval(Real, 0, 1, closed="left"), list, tuple, np.ndarray],
     "l1": [Interval(Real, 0, None, closed="left")],
     "clip_norm": [Interval(Real, 0, None, closed="neither"), None],
-    "monitor": [StrOptions({"loss", "validation_loss", "validation_score"}), callable, None],
+    "monitor": [StrOptions({"loss", "validation_loss", "validation_score", *METRICS}), callable, None],
+    "metrics": [str, list, tuple, dict, callable, None],
     "restore_best": ["boolean"],
     "callbacks": [list, tuple, None],
     "progress": ["boolean", Interval(Integral, 1, None, closed="left")],
@@ -99,9 +101,10 @@ SHARED = """
         L1 penalty, divided like `alpha`.
     clip_norm : float or None, default=None
         Largest norm of the gradient, for "sgd" and "adam".
-    monitor : {"loss", "validation_loss", "validation_score"}, callable or None, default=None
-        What decides when to stop, after `n_iter_no_change` epochs; a callable is given the run, and larger is better.
-        None is scikit-learn's choice.
+    monitor : {"loss", "validation_loss", "validation_score"}, a metric, callable or None, default=None
+        What decides when to stop, after `n_iter_no_change` epochs. A metric such as "auc" is that of the validation
+        data; one of which less is better counts negative. A callable is given the run, and larger is better. None is
+        scikit-learn's choice.
     restore_best : bool, default=True
         With `monitor`: whether the best epoch's weights are restored.
     callbacks : list or None, default=None
@@ -116,6 +119,9 @@ SHARED = """
     precision : {"tf32", "float16", "bfloat16"} or None, default=None
         Of training's steps on a GPU, for ``dtype="float32"`` and first-order solvers, as in `bpx.fit`; None is the
         dtype's own.
+    metrics : list of str and functions, dict of name to either, or None, default=None
+        Measured after each epoch, as in `bpx.fit`. A function ``f(y_true, y_pred)`` is given what the network is
+        trained on, 0 and 1 for each class, and its outputs.
 """
 ATTRIBUTES = """
     Attributes
@@ -125,9 +131,12 @@ ATTRIBUTES = """
     loss_, best_loss_, loss_curve_, n_iter_, t_ : float, float, list, int, int
         As in scikit-learn.
     validation_scores_, best_validation_score_ : list and float, or None
-        With early stopping, or a monitored score.
+        With early stopping, or a monitored score or metric.
     validation_loss_curve_ : list of float
         Loss on the validation data after each epoch, where there are any.
+    metrics_ : dict of str to list of float
+        What `metrics` asks for, after each epoch: ``metrics_["auc"]`` of the training data, ``metrics_["val_auc"]`` of
+        the validation data; and what callbacks recorded.
     n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         As in scikit-learn.
     backend_, device_ : str

@@ -18,6 +18,7 @@ from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
 from bpx.formulas import losses
 from bpx.formulas.losses import LOSSES, Loss
+from bpx.training.metrics import Task
 
 __all__ = ["MLPRegressor"]
 
@@ -55,7 +56,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
         epsilon=1e-8, n_iter_no_change=10, max_fun=15000, backend=None, device=None, dtype=None,
         output_activation=None, dropout=0.0, l1=0.0, clip_norm=None, monitor=None, restore_best=True, callbacks=None,
-        progress=False, n_init=1, predict_batch_size=None, precision=None,
+        progress=False, n_init=1, predict_batch_size=None, precision=None, metrics=None,
     ):  # fmt: skip
         store(self, locals())
 
@@ -109,6 +110,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
     def _loss(self) -> Loss:
         return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._loss_given()
+
+    def _task(self) -> Task:
+        return "numbers", False
 
     def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
         if not np.all(np.isfinite(output)):

@@ -17,8 +17,10 @@ from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.callback_protocol import Ticker
 from bpx.faces.estimators.epochs import EpochEnd, EpochRate
 from bpx.formulas.losses import Loss
+from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
+from bpx.network import inputs
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -28,12 +30,15 @@ from bpx.training.callbacks.base import as_callback
 from bpx.training.descent import Descent
 from bpx.training.gate import gate
 from bpx.training.history import StopReason
+from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.monitor import Run
 from bpx.training.plan import plain
 from bpx.training.progress import progress_callbacks
 from bpx.training.solvers import SciPy
 
-__all__ = ["STOCHASTIC", "batch_size", "first_order", "restores", "scipy", "scores", "take_member", "train"]
+__all__ = [
+    "STOCHASTIC", "batch_size", "first_order", "measured", "restores", "scipy", "scores", "take_member", "train",
+]  # fmt: skip
 
 STOCHASTIC = ("sgd", "adam")
 
@@ -50,7 +55,21 @@ def scipy(est: Any) -> SciPy | None:
 
 def scores(est: Any) -> bool:
     """Whether a score is computed after each epoch, not only a loss."""
-    return callable(est.monitor) or est.monitor == "validation_score" or (est.monitor is None and est.early_stopping)
+    if callable(est.monitor) or est.monitor == "validation_score" or watches_metric(est):
+        return True
+    return est.monitor is None and bool(est.early_stopping)
+
+
+def watches_metric(est: Any) -> bool:
+    """Whether a metric decides when to stop."""
+    return isinstance(est.monitor, str) and est.monitor in METRICS
+
+
+def measured(est: Any) -> tuple[Metric, ...]:
+    """The metrics that are asked for, and the one that is watched."""
+    asked = check_metrics(est.metrics)
+    known = watches_metric(est) and est.monitor not in [metric.name for metric in asked]
+    return (*asked, METRICS[est.monitor]) if known else asked
 
 
 def restores(est: Any) -> bool:
@@ -96,6 +115,8 @@ def train(
     check_precision(net, est.precision, solver is None)
     data = gate(est._net, X, target, loss, weight)
     val_data, metric = monitoring(est, held_out, loss)
+    measures = _measures(est, data, shown[1], val_data, loss)
+    before = len(getattr(est, "loss_curve_", ()))
     objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
     hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
@@ -112,12 +133,14 @@ def train(
         warnings.simplefilter("ignore", DivergenceWarning)
         if solver is None:
             reason, run, epoch_end = descend(
-                est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental
+                est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental, measures
             )
         else:
             # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
             rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
-            run = Run(net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None)
+            run = Run(
+                net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None, measures=measures
+            )
             run.describe = partial(settings, est)
             reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
         run.finish(reason)
@@ -144,6 +167,7 @@ def train(
     est.history_ = run.history
     if run.history.val_loss:
         est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
+    keep_metrics(est, run, before)
     if net.stack is not None:
         keep_best(est, run, epoch_end)
     ticker.end()
@@ -151,7 +175,7 @@ def train(
 
 def descend(
     est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
-    random: np.random.RandomState, incremental: bool,
+    random: np.random.RandomState, incremental: bool, measures: Measures | None,
 ) -> tuple[StopReason, Run, EpochEnd]:  # fmt: skip
     """Train by the first-order loop, continuing where partial_fit left off."""
     net, n = est._net, data.X.shape[0]
@@ -187,7 +211,9 @@ def descend(
                 rate.now = est._resume["rate"]
             if est.precision == "float16" and est._resume.get("scaling"):
                 descent.scaling = {name: net.asarray(value) for name, value in est._resume["scaling"].items()}
-    run = Run(net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None)
+    run = Run(
+        net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None, measures=measures
+    )
     run.describe, run.batch_size = partial(settings, est), size
     reason = run.carry_out(lambda: descent.train(run, objective))
     est._resume = {
@@ -204,6 +230,16 @@ def descend(
         "best": epoch_end.best,
     }
     return reason, run, epoch_end
+
+
+def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:
+    """What measures the metrics, with sample weights and without class weights."""
+    asked, net = measured(est), est._net
+    if not asked:
+        return None
+    dtype = net.backend.dtype(net.dtype)
+    weight = inputs.sample_weights(net.backend, dtype, to_host(sample_weight), data.X.shape[0], net.stack)
+    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=est._task())
 
 
 def _numbers(net: MLP, scaling: Any) -> dict[str, float] | None:
@@ -235,6 +271,9 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
         return val_data, lambda run: -np.asarray(run.loss)
     if not scores(est):
         return val_data, None
+    if watches_metric(est):
+        sign = 1.0 if METRICS[est.monitor].larger else -1.0
+        return val_data, lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
     return val_data, lambda _: score_of(est, X_val, y_val, weight)
 
 
@@ -263,6 +302,22 @@ def finish_scipy(est: Any, run: Run) -> None:
         )
 
 
+def keep_metrics(est: Any, run: Run, before: int) -> None:
+    """Put this run's metrics behind those of the `before` epochs that the estimator was trained for before it."""
+    found, earlier = run.history.metrics, getattr(est, "metrics_", {})
+    if not found and not earlier:
+        return
+    new = len(run.history.loss)
+    before = max([before, *map(len, earlier.values())])
+    names = [*earlier, *(name for name in found if name not in earlier)]
+    est.metrics_ = {name: _padded(earlier.get(name, []), before) + _padded(found.get(name, []), new) for name in names}
+
+
+def _padded(values: list[Any], n: int) -> list[Any]:
+    """Values of n epochs, NaN where there are fewer."""
+    return [*values, *[float("nan")] * (n - len(values))]
+
+
 def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     """Of several restarts keep the network that is best at what is watched, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
@@ -280,6 +335,8 @@ def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> 
     est.loss_ = est.loss_curve_[-1]
     if run.history.val_loss:
         est.validation_loss_curve_ = np.asarray(run.history.val_loss)[:epochs, k].tolist()
+    if run.history.metrics:
+        est.metrics_ = {name: np.asarray(v)[:epochs, k].tolist() for name, v in run.history.metrics.items()}
     if est.validation_scores_ is None:
         est.best_loss_ = min(est.loss_curve_)
     else:

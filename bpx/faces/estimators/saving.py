@@ -77,6 +77,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "best_validation_score_": _or_none(_number),
     "losses_of_restarts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f",
     "history_": lambda v: isinstance(v, History),
+    "metrics_": lambda v: isinstance(v, dict) and all(type(n) is str and _curve(curve) for n, curve in v.items()),
 }
 REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
 
@@ -244,6 +245,9 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
     if unknown or missing:
         problem = f"{shown(unknown[0])} besides" if unknown else f"none named {missing[0]}"
         raise FileFormatError(f"fitted: expected a fitted estimator's attributes, got {problem}")
+    history = entries.get("history_")
+    if isinstance(history, dict) and isinstance(history.get("History"), dict):  # the first files' had neither
+        entries |= {"history_": {"History": {"metrics": {"dict": []}, "validation_rows": None} | history["History"]}}
     fitted = {name: decoder.decode(entry, name) for name, entry in entries.items()}
     for name, value in fitted.items():
         if not FITTED[name](value):

@@ -19,7 +19,7 @@ from bpx.backend.base import library_of
 from bpx.errors import DivergenceWarning
 from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.base import BaseMLP, take_rows
-from bpx.faces.estimators.running import scipy
+from bpx.faces.estimators.running import measured, scipy
 from bpx.faces.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.formulas.optimizers import Optimizer
 from bpx.training.callbacks.base import as_callback
@@ -41,6 +41,12 @@ from bpx.training.sweep.stacks import (
 from bpx.training.sweep.table import SweepTable
 
 __all__ = ["sweep_estimator"]
+
+# What scikit-learn calls the metrics of bpx that it has under another name.
+SCORINGS = {
+    "auc": "roc_auc_ovr", "log_loss": "neg_log_loss", "mae": "neg_mean_absolute_error",
+    "rmse": "neg_root_mean_squared_error",
+}  # fmt: skip
 
 
 def sweep_estimator(
@@ -113,6 +119,7 @@ class _Work:
         # As scikit-learn does, shares of classes only where a row has one.
         stratified = is_classifier(estimator) and (host_y.ndim == 1 or host_y.shape[1] == 1)
         self.folds = folds(n, host_y.ravel() if stratified else None, cv, validation, 0, (self.X, self.y))
+        scoring = SCORINGS.get(scoring, scoring) if isinstance(scoring, str) else scoring
         self.scorer = check_scoring(estimator, scoring)
         # As GridSearchCV does, from the release on in which it does.
         accepts = getattr(self.scorer, "_accept_sample_weight", lambda: False)
@@ -133,7 +140,7 @@ class _Work:
 
     def stacks(self, est: Any) -> bool:
         """Whether its networks can be trained in stacks: not SciPy's methods, nor what listens to a single run."""
-        listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress
+        listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress or measured(est)
         own = isinstance(est.solver, Optimizer)
         return (
             scipy(est) is None

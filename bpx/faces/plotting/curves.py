@@ -1,7 +1,8 @@
-"""Loss over epochs: of one network, of a few, of a stack."""
+"""Loss, or a metric, over epochs: of one network, of a few, of a stack."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from bpx.faces.plotting.arrays import HostArray, numbers
 from bpx.faces.plotting.frame import legend as write_legend
 from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import COLOURS, MARKERS, canvas, grid
+from bpx.formulas.metrics import METRICS
 from bpx.training.history import short
 
 __all__ = ["LossCurveDisplay"]
@@ -21,6 +23,8 @@ __all__ = ["LossCurveDisplay"]
 MOST_LINES = 8
 # A loss that falls by more than this is drawn over a logarithmic axis.
 LOGARITHMIC = 20.0
+# How a single curve is called that is not of training data.
+VALIDATION = "validation"
 
 
 class LossCurveDisplay:
@@ -36,6 +40,8 @@ class LossCurveDisplay:
         Stands in the legend, to tell several histories in one axes apart.
     best_epoch : int or array of shape (K,), optional
         Epoch (from 1) whose parameters were restored.
+    quantity : str
+        What `loss` and `val_loss` are values of: "loss", or a metric's name.
 
     Attributes
     ----------
@@ -49,7 +55,10 @@ class LossCurveDisplay:
     ax_, figure_ : matplotlib Axes and Figure
     """
 
-    def __init__(self, *, loss: Any, val_loss: Any = None, name: str | None = None, best_epoch: Any = None) -> None:
+    def __init__(
+        self, *, loss: Any, val_loss: Any = None, name: str | None = None, best_epoch: Any = None,
+        quantity: str = "loss",
+    ) -> None:  # fmt: skip
         self.loss = _curves(loss, "loss")
         if self.loss.shape[0] == 0:
             raise ValueError("loss: expected at least one epoch, got an empty history; train first, with bpx.fit")
@@ -61,12 +70,12 @@ class LossCurveDisplay:
                 raise ShapeError(
                     f"val_loss: expected shape {self.loss.shape}, one value for each of loss, got {self.val_loss.shape}"
                 )
-        self.name = name
+        self.name, self.quantity = name, quantity
         self.best_epoch = None if best_epoch is None else np.atleast_1d(np.asarray(best_epoch, dtype=np.int64))
 
     @classmethod
     def from_history(
-        cls, history: Any, *, name: str | None = None, ax: Axes | None = None, **kwargs: Any
+        cls, history: Any, *, metric: str | None = None, name: str | None = None, ax: Axes | None = None, **kwargs: Any
     ) -> LossCurveDisplay:
         """Draw what `bpx.fit` returned.
 
@@ -74,6 +83,8 @@ class LossCurveDisplay:
         ----------
         history : History
             Of one network or of a stack.
+        metric : str, optional
+            A name in ``history.metrics``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
             Stands in the legend; call again with the same `ax` to compare histories.
         ax : matplotlib Axes, optional
@@ -94,19 +105,25 @@ class LossCurveDisplay:
             hint = "; use from_estimator" if hasattr(history, "loss_curve_") else ""
             raise TypeError(f"history: expected what bpx.fit returns, got {type(history).__name__}{hint}")
         best = getattr(history, "best_epoch", None)
-        made = cls(loss=history.loss, val_loss=getattr(history, "val_loss", None), name=name, best_epoch=best)
+        if metric is None:
+            made = cls(loss=history.loss, val_loss=getattr(history, "val_loss", None), name=name, best_epoch=best)
+        else:
+            made = cls(**_metric(getattr(history, "metrics", {}), metric, name), best_epoch=best)
         return made.plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, name: str | None = None, ax: Axes | None = None, **kwargs: Any
-    ) -> LossCurveDisplay:
+        cls, estimator: Any, *, metric: str | None = None, name: str | None = None, ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> LossCurveDisplay:  # fmt: skip
         """Draw the ``loss_curve_`` (and ``validation_loss_curve_``) of a fitted estimator, bpx's or scikit-learn's.
 
         Parameters
         ----------
         estimator : MLPClassifier or MLPRegressor
             Fitted by gradient descent.
+        metric : str, optional
+            A name in ``estimator.metrics_``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
             Stands in the legend.
         ax : matplotlib Axes, optional
@@ -127,11 +144,13 @@ class LossCurveDisplay:
                 f"estimator: expected a fitted one with loss_curve_, got {type(estimator).__name__}; fit it first, with"
                 " solver='adam' or 'sgd' (the last step of a pipeline is pipeline[-1])"
             )
+        if metric is not None:
+            return cls(**_metric(getattr(estimator, "metrics_", {}), metric, name)).plot(ax=ax, **kwargs)
         made = cls(loss=estimator.loss_curve_, val_loss=getattr(estimator, "validation_loss_curve_", None), name=name)
         return made.plot(ax=ax, **kwargs)
 
     def plot(
-        self, ax: Axes | None = None, *, yscale: str = "auto", ylabel: str = "loss", max_lines: int = MOST_LINES,
+        self, ax: Axes | None = None, *, yscale: str = "auto", ylabel: str | None = None, max_lines: int = MOST_LINES,
         legend: bool = True, title: str | None = None, line_kw: dict[str, Any] | None = None,
     ) -> LossCurveDisplay:  # fmt: skip
         """Draw the curves.
@@ -142,8 +161,8 @@ class LossCurveDisplay:
             None makes a figure.
         yscale : {"auto", "linear", "log", "symlog"}
             "auto": logarithmic for positive losses that differ by more than a factor of 20.
-        ylabel : str
-            Such as "cross-entropy (nats)": a history does not know its loss's name.
+        ylabel : str, optional
+            Such as "cross-entropy (nats)": a history does not know its loss's name. None: "loss", or the metric's name.
         max_lines : int
             Of a stack with more networks the median and the band of the middle 80 % are drawn.
         legend : bool
@@ -176,7 +195,7 @@ class LossCurveDisplay:
                     self._draw_one(k if stacked else None)
             finite = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
             self._scale(yscale, np.concatenate(finite))
-            self.ax_.set(xlabel="epoch", ylabel=ylabel)
+            self.ax_.set(xlabel="epoch", ylabel=self.quantity if ylabel is None else ylabel)
             self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
             if len(self.ax_.get_lines()) and self.loss.shape[0] == 1 and self.ax_.get_xlim()[1] < 2:
                 self.ax_.set_xlim(0, 2)
@@ -186,20 +205,26 @@ class LossCurveDisplay:
                 made.set_gid("bpx-losses" if title is None else None)
             else:
                 for text in self.ax_.findobj(lambda artist: artist.get_gid() == "bpx-losses"):
-                    text.set_text("Loss of several histories")  # the first one's numbers are not the others'
+                    text.set_text(f"{self._word} of several histories")  # the first one's numbers are not the others'
             self.legend_ = self._legend(own=ax is None) if legend else None
         return self
 
     # ------------------------------------------------------------------ inside
+
+    @property
+    def _word(self) -> str:
+        """The quantity at the beginning of a title."""
+        return "Loss" if self.quantity == "loss" else self.quantity
 
     def _title(self) -> str:
         """The last losses in words."""
         epochs = len(self.loss)
         after = f"after {epochs} epoch{'s' if epochs > 1 else ''}"
         if self.loss.ndim == 2:
-            return f"Loss of {self.loss.shape[1]} networks {after}: {short(self.loss[-1])}"
+            return f"{self._word} of {self.loss.shape[1]} networks {after}: {short(self.loss[-1])}"
         validation = "" if self.val_loss is None else f", validation {short(self.val_loss[-1])}"
-        return f"Loss {after}: training {short(self.loss[-1])}{validation}"
+        training = "" if self.name == VALIDATION else "training "
+        return f"{self._word} {after}: {training}{short(self.loss[-1])}{validation}"
 
     def _line(self, values: HostArray, label: str | None, **look: Any) -> Any:
         """One curve over epochs 1, 2, ...; where a point has no neighbour a mark, which a line would not show."""
@@ -237,7 +262,7 @@ class LossCurveDisplay:
     def _mark_lost(self, loss: HostArray, colour: str, name: str | None) -> None:
         """A cross where a loss was last finite."""
         broken = np.flatnonzero(~np.isfinite(loss))
-        if not broken.size:
+        if not broken.size or self.quantity != "loss":  # a metric may be left out in some epochs
             return
         first = int(broken[0])
         label = f"{name + ' ' if name else ''}not finite from epoch {first + 1} on"
@@ -250,9 +275,12 @@ class LossCurveDisplay:
         """Median and band of a stack."""
         count = self.loss.shape[1]
         colour, name = self._kw.get("color") or self._next_colour(), f"{self.name}: " if self.name else ""
-        parts: list[tuple[str, HostArray, str, Any]] = [("training", self.loss, colour, "-")]
+        first = "training"
+        if self.name == VALIDATION:
+            first, name = VALIDATION, ""
+        parts: list[tuple[str, HostArray, str, Any]] = [(first, self.loss, colour, "-")]
         if self.val_loss is not None:
-            parts.append(("validation", self.val_loss, colour if self.name else "#D55E00", (0, (4, 1.5))))
+            parts.append((VALIDATION, self.val_loss, colour if self.name else "#D55E00", (0, (4, 1.5))))
         for kind, losses, shade, dashes in parts:
             middle, low, high = _spread(losses)
             line = self._line(middle, f"{name}{kind}, median of {count} networks", color=shade, linestyle=dashes)
@@ -260,15 +288,20 @@ class LossCurveDisplay:
                 np.arange(1, len(middle) + 1), low, high, color=shade, alpha=0.2, linewidth=0,
                 label=f"{name}{kind}, middle 80 %",
             )  # fmt: skip
-            if kind == "training":
+            if losses is self.loss:
                 line.set_gid("bpx-loss")
                 self.lines_, self.band_ = [line], band
             else:
                 self.val_lines_, self.val_band_ = [line], band
         lost = int(np.count_nonzero(~np.all(np.isfinite(self.loss), axis=0)))
-        if lost:
+        if lost and self.quantity == "loss":
             label = f"{name}{lost} of {count} not finite at last, left out from there"
             self.lost_ += self.ax_.plot(np.nan, np.nan, "X", color=colour, linestyle="none", label=label)
+
+    @property
+    def _falls(self) -> bool:
+        """Whether it is a loss, or a metric that is made small."""
+        return self.quantity == "loss" or (self.quantity in METRICS and not METRICS[self.quantity].larger)
 
     def _scale(self, yscale: str, finite: HostArray) -> None:
         """The vertical scale; of several histories in one axes each may make it logarithmic, none linear again."""
@@ -276,12 +309,18 @@ class LossCurveDisplay:
             self.ax_.set_yscale("symlog", linthresh=_smallest(finite)) if yscale == "symlog" else self.ax_.set_yscale(
                 yscale
             )
-        elif finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
+        elif self._falls and finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
             self.ax_.set_yscale("log")
         if not finite.size:
             self.ax_.set_yticks([])
             self.ax_.text(
-                0.5, 0.5, "no finite loss", transform=self.ax_.transAxes, ha="center", va="center", fontsize=14
+                0.5,
+                0.5,
+                f"no finite {self.quantity}",
+                transform=self.ax_.transAxes,
+                ha="center",
+                va="center",
+                fontsize=14,
             )
 
     def _legend(self, own: bool) -> Any:
@@ -291,6 +330,20 @@ class LossCurveDisplay:
             handles.append(self.ax_.plot([], [], color="#555555", linestyle=(0, (4, 1.5)))[0])
             names.append("dashed: validation")
         return write_legend(self.ax_, handles, names, own=own, beside=len(names) > 6)
+
+
+def _metric(there: Mapping[str, Any], metric: str, name: str | None) -> dict[str, Any]:
+    """A display's arguments for the curves of a metric; of a stream there are those of validation data alone."""
+    training, validation = there.get(metric), there.get(f"val_{metric}")
+    if training is None and validation is None:
+        known = ", ".join(dict.fromkeys(column.removeprefix("val_") for column in there))
+        raise ValueError(
+            f"metric: expected the name of something that was measured ({known or 'nothing was; give metrics=[...]'}),"
+            f" got {metric!r}"
+        )
+    if training is None:
+        return {"loss": validation, "name": name or VALIDATION, "quantity": metric}
+    return {"loss": training, "val_loss": validation, "name": name, "quantity": metric}
 
 
 def _curves(values: Any, name: str) -> HostArray:

@@ -30,7 +30,7 @@ from bpx.training.sweep.folds import Fold, folds
 from bpx.training.sweep.grid import Setting
 from bpx.training.sweep.recipes import OPTIONS, Recipe, recipe, stacked, stacked_optimizer
 from bpx.training.sweep.rows import order_of, take
-from bpx.training.sweep.scoring import scoring_of
+from bpx.training.sweep.scoring import Scoring, default_scoring, scoring_of
 from bpx.training.sweep.stacks import (
     Halt,
     Outcome,
@@ -152,7 +152,12 @@ class _Work:
             weight = nets[0].backend.to_host(first.weight)
             if not all(np.any(weight[fold.train] > 0.0) for fold in self.folds):
                 raise ValueError("sample_weight: in one of the folds every row to train on has weight zero")
-        self.scoring_name, self._score = scoring_of(scoring, self.recipes[0].loss)
+        if scoring is None:
+            scoring = default_scoring(self.recipes[0].loss)
+        self._scores: dict[Any, Scoring] = {}
+        for key, r, net in zip(self.keys, self.recipes, nets, strict=True):
+            if key not in self._scores:
+                self.scoring_name, self._scores[key] = scoring_of(scoring, net, self.data[key], r.loss)
         self._check_rules()
 
     def _known(self, data: Data) -> Data:
@@ -168,6 +173,11 @@ class _Work:
         for rule in self.rules:
             if not isinstance(rule, StopRule):
                 raise TypeError(f"stop: expected rules of bpx.stop such as Patience('loss'), got {rule!r}")
+            monitor = getattr(rule, "monitor", "loss")
+            if isinstance(monitor, str) and monitor not in {"loss", "val_loss"}:
+                raise ValueError(
+                    f"stop: a sweep's rules watch 'loss', 'val_loss' or a function of the run, got monitor={monitor!r}"
+                )
             if isinstance(rule, ErrorRate) and self.folds[0].test is not None:
                 raise ValueError("stop: ErrorRate looks at all rows, the held-out ones too; use TargetLoss or Patience")
 
@@ -209,7 +219,8 @@ class _Work:
             finite = ~ending.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
             outcomes = []
             for k, task in enumerate(tasks):
-                score = self._score(net.member(k), self._test(net, key, rows[k]), one.loss) if finite[k] else np.nan
+                test = self._test(net, key, rows[k])
+                score = self._scores[key](net.member(k), test, one.loss) if finite[k] else np.nan
                 outcomes.append(Outcome(task, score, int(ending.epochs[k])))
         return outcomes
 
@@ -229,7 +240,7 @@ class _Work:
         )  # fmt: skip
         test = self._test(net, self.keys[task.setting], fold)
         with np.errstate(all="ignore"):
-            score = np.nan if history.diverged else self._score(net, test, r.loss)
+            score = np.nan if history.diverged else self._scores[self.keys[task.setting]](net, test, r.loss)
         return Outcome(task, score, history.epochs)
 
     def refit(self, setting: int) -> MLP:
