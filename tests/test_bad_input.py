@@ -290,7 +290,11 @@ BAD_FITS = {
     "a word in stop": ({"stop": ["patience"]}, TypeError, ["stop", "bpx.stop", "'patience'"]),
     "a class in stop": ({"stop": [bpx.stop.Patience]}, TypeError, ["stop", "bpx.stop", "Patience"]),
     "val_loss without validation": ({"stop": bpx.stop.Patience()}, ValueError, ["'val_loss'", "validation=("]),
-    "unknown monitor": ({"stop": bpx.stop.TargetLoss(0.1, "score")}, ValueError, ["'val_loss'", "'score'"]),
+    "unknown monitor": (
+        {"stop": bpx.stop.TargetLoss(0.1, "score")},
+        ValueError,
+        ["'loss'", "function of the run", "'score'"],
+    ),
     "a number for callbacks": ({"callbacks": 3}, TypeError, ["callbacks", "bpx.Callback", "3"]),
     "a number in callbacks": ({"callbacks": [3]}, TypeError, ["callbacks", "bpx.Callback", "3"]),
     "a class in callbacks": ({"callbacks": [bpx.Callback]}, TypeError, ["callbacks", "bpx.Callback"]),

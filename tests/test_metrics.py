@@ -135,6 +135,8 @@ def test_a_constant_target_counts_one_where_it_is_met_and_zero_where_not(value: 
 def test_a_target_that_varies_only_in_rows_without_weight_is_constant() -> None:
     y, w = np.array([[2.0], [2.0], [7.0]]), np.array([1.0, 2.0, 0.0])
     assert ask("r2", y, y + 1.0, w) == scikit.r2_score(y, y + 1.0, sample_weight=w) == 0.0
+    y, w = np.array([[0.1]] * 3 + [[7.0]]), np.array([1.0] * 3 + [0.0])
+    assert ask("r2", y, y + 1.0, w) == 0.0
 
 
 def test_what_cannot_be_said_of_the_targets_is_nan() -> None:
@@ -485,6 +487,22 @@ def test_ranks_measure_what_one_process_does(data: Any, backend: str, stack: int
         assert list(history.metrics) == list(expected.metrics)
         for name, values in expected.metrics.items():
             np.testing.assert_allclose(history.metrics[name], values, rtol=1e-9, err_msg=name)
+
+
+def test_each_row_is_measured_by_one_rank_and_only_the_first_asks(data: Any) -> None:
+    X, y = data
+    asked: list[Any] = []
+
+    def rows(y_true: Any, y_pred: Any, sample_weight: Any) -> int:
+        asked.append(y_true)
+        assert len(y_pred) == len(sample_weight)
+        return len(y_true)
+
+    weights = {"validation": (X[:31], y[:31], np.ones(31)), "sample_weight": np.ones(N)}
+    results, _ = on_ranks(3, lambda comm: trained(X, y, comm=comm, metrics=[rows], epochs=2, **weights)[1])
+    assert [history.metrics for history in results] == [{"rows": [N, N], "val_rows": [31, 31]}] * 3
+    assert len(asked) == 4
+    np.testing.assert_array_equal(asked[0], y)
 
 
 @pytest.mark.parametrize("sharded", [False, True])

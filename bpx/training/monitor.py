@@ -283,28 +283,27 @@ class Run:
 
     def _ask(self) -> StopReason | None:
         """Ask every rule and callback, so that all of them see every epoch."""
-        self._asking, self._logged = True, ""
-        try:
-            return self._asked()
-        finally:
-            self._asking = False
-            self._fill_up(self.epoch)
-
-    def _asked(self) -> StopReason | None:
-        """What `_ask` does."""
         reasons = []
         for i, (rule, state) in enumerate(self._rules):
             state, done = rule.check(state, self)
             self._rules[i] = (rule, state)
             if np.all(done | self._diverged):
                 reasons.append(rule.reason)
+        if self._callbacks and self._tell_callbacks():
+            reasons.append(StopReason.CALLBACK)
+        if self.history.metrics:
+            self._fill_up(self.epoch)
+        return reasons[0] if reasons else None
+
+    def _tell_callbacks(self) -> bool:
+        """Tell every callback that an epoch has ended; whether one asks to stop."""
+        self._asking, self._logged = True, ""
         answers = []
         for callback in self._callbacks:
             answers.append(callback.on_epoch_end(self))
             self._logged = self._logged or (type(callback).__name__ if isinstance(callback, EpochLogger) else "")
-        if any(asks_to_stop(answer) for answer in answers):
-            reasons.append(StopReason.CALLBACK)
-        return reasons[0] if reasons else None
+        self._asking = False
+        return any(asks_to_stop(answer) for answer in answers)
 
     def finish(self, reason: StopReason) -> History:
         """Restore what must be restored, warn of divergence, and complete the history."""
@@ -314,6 +313,7 @@ class Run:
 
     def _complete(self, reason: StopReason) -> None:
         """What `finish` does."""
+        self._asking = False
         if reason is StopReason.INTERRUPTED:  # in the middle of an epoch, whose end would have looked
             xp = self.net.backend.xp
             self._note_divergence(~self.net.backend.to_host(xp.all(xp.isfinite(self.net.flat), axis=-1)))
