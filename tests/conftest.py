@@ -93,23 +93,26 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20260101)
 
 
-@pytest.fixture(autouse=True)
-def _own_backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each test, and each process that it starts, has NumPy as its default backend, whatever the machine has.
+@pytest.fixture(scope="session", autouse=True)
+def _same_on_every_machine() -> Iterator[None]:
+    """NumPy is the default backend of the tests, and of the processes that they start; nothing is flushed to a disk.
 
     Where "auto" would be CuPy, a test that reads results as NumPy arrays would read the GPU's. The tests of "auto"
-    itself take the variable away.
+    itself take the variable away. Nothing here takes the power away: flushing checkpoints took a third of some files'
+    time.
     """
-    monkeypatch.setenv("BPX_BACKEND", "numpy")
-    monkeypatch.delenv("BPX_BACKEND_STRICT", raising=False)
-    yield
-    bpx.set_backend(None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BPX_BACKEND", "numpy")
+        patch.delenv("BPX_BACKEND_STRICT", raising=False)
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
-def _no_flush(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here takes the power away: flushing checkpoints to the disk took a third of some files' time."""
-    monkeypatch.setattr(os, "fsync", lambda file: None)
+def _own_backend() -> Iterator[None]:
+    """Each test starts from the default backend, whatever another has set."""
+    yield
+    bpx.set_backend(None)
 
 
 class Absent:

@@ -56,7 +56,7 @@ TREES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150)
 @given(TREES)
 @pytest.mark.slow
 def test_any_tree_of_plain_data_comes_back(value):

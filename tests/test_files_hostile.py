@@ -461,7 +461,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     data=st.binary(max_size=400),
     magic=st.sampled_from([b"", b"PK\x03\x04", b"\x20" + bytes(7), b"\x02" + bytes(7) + b"{}"]),
@@ -472,7 +472,7 @@ def test_no_bytes_raise_anything_else(tmp_path_factory, data, magic):
     refused(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     entry=st.sampled_from(["network", "arrays", "kind", "metadata", "format", "bpx"]), value=JSON, signed=st.booleans()
 )
@@ -490,7 +490,7 @@ def test_no_header_raises_anything_else(tmp_path_factory, entry, value, signed):
         refused(path)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     name=st.sampled_from(["sizes", "hidden", "output", "bias", "init", "dropout", "dtype", "seed", "stack"]),
     value=JSON,

@@ -43,7 +43,7 @@ def problem(hidden: str, loss: str, depth: int, n_out: int, stack: int | None) -
     return net, rng.normal(size=(N, N_IN)), targets(loss, n_out, rng)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4])
+@pytest.mark.parametrize("depth", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_backward_agrees_with_central_differences(hidden: str, loss: str, depth: int) -> None:

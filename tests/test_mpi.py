@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,11 @@ def _mpi():
 def launch(ranks, scenario, folder):
     """What a world of so many ranks printed, and its exit status."""
     return under_mpi(ranks, SCRIPT, scenario, folder)
+
+
+def test_mpi_is_not_begun_in_this_process():
+    """Where it cannot begin, without a HOME for one, it would end pytest without a word."""
+    assert "mpi4py.MPI" not in sys.modules
 
 
 @pytest.mark.parametrize("ranks", [2, 3])

@@ -54,7 +54,7 @@ def positive(rng, n_in, n_out):
 
 
 @settings(
-    max_examples=100, deadline=None, derandomize=True, database=None,
+    max_examples=100, derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],  # lib and close keep no state
 )  # fmt: skip
 @given(data=st.data())

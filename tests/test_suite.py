@@ -104,3 +104,16 @@ def test_absent_packages_skip_the_files_that_need_them_and_stop_nothing(tmp_path
         assert any(line.startswith(f"tests/{needs_numpy_alone}.py::") for line in collected), needs_numpy_alone
     assert not any(line.startswith("tests/test_onnx.py::") for line in collected)
     assert any(line.startswith("SKIPPED") and line.endswith(": onnx is not installed") for line in collected)
+
+
+def test_hypothesis_keeps_no_examples_where_the_folder_may_be_read_only_and_has_no_deadline() -> None:
+    settings = pytest.importorskip("hypothesis").settings
+    assert settings().database is None
+    assert settings().deadline is None
+
+
+def test_the_files_of_the_heart_exist() -> None:
+    words = (ROOT / "tests" / "heart.txt").read_text(encoding="utf-8").split("\n")
+    files = [ROOT / word for word in words if word.startswith("tests/")]
+    assert len(files) > 5
+    assert all(file.is_file() for file in files)
