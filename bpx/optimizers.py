@@ -1,4 +1,5 @@
 """First-order optimizers, for ``bpx.fit(..., optimizer=)``."""
 
-from bpx.formulas.optimizers import *
-from bpx.formulas.optimizers import __all__ as __all__
+from bpx.formulas.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, AdamW, Optimizer, OptimizerName, RMSprop, get
+
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import bpx
-from bpx.training.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
+from bpx.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

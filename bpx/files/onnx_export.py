@@ -11,6 +11,7 @@ from bpx._version import __version__
 from bpx.files import atomic, describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.files.onnx_activations import ACTIVATIONS
+from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 
 __all__ = ["to_onnx"]
@@ -20,7 +21,7 @@ OPSET, IR_VERSION = 17, 8
 LARGEST = 2**31 - 2**20
 
 
-def to_onnx(model: Any, path: atomic.Path, *, dtype: str | None = None) -> None:
+def to_onnx(model: Any, path: atomic.Path, *, dtype: DType | None = None) -> None:
     """Write a network or a fitted estimator as an ONNX model.
 
     The input is ``X`` of shape (batch, n_in), in the network's dtype. A network and a regressor have the one output

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bpx.formulas import losses, optimizers
-from bpx.formulas.losses import Loss
-from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.losses import LossLike
+from bpx.formulas.optimizers import Optimizer, OptimizerName
+from bpx.formulas.precision import Precision
 from bpx.network import memory
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import check_sampling
+from bpx.training.batches import Sampling, check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
 from bpx.training.feeding import feed_of, held_out_of
@@ -26,9 +27,9 @@ from bpx.training.monitor import Run
 from bpx.training.parallel import Ranks, agreeing, join
 from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
-from bpx.training.solvers import SciPy
+from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.streams.stream import is_stream
+from bpx.training.streams.stream import Stream, is_stream
 
 __all__ = ["fit"]
 
@@ -45,15 +46,15 @@ def fit(
     net: MLP,
     X: Any,
     y: Any = None,
-    loss: str | Loss | Callable[..., Any] = "cross_entropy",
-    optimizer: str | Optimizer | SciPy = "adam",
+    loss: LossLike = "cross_entropy",
+    optimizer: OptimizerName | MethodName | Optimizer | SciPy = "adam",
     epochs: int = 20,
     batch_size: int | None = 128,
-    sampling: str = "shuffle",
+    sampling: Sampling = "shuffle",
     l2: Any = 0.0,
     sample_weight: Any = None,
-    class_weight: Mapping[int, float] | str | None = None,
-    validation: Sequence[Any] | None = None,
+    class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+    validation: Sequence[Any] | Stream | None = None,
     stop: StopRule | Sequence[StopRule] = (),
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     progress: bool | int = False,
@@ -63,7 +64,7 @@ def fit(
     checkpoint_steps: int | None = None,
     resume: bool = False,
     comm: Any = None,
-    precision: str | None = None,
+    precision: Precision | None = None,
 ) -> History:
     """Train a network in place.
 
