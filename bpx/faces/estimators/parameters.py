@@ -22,8 +22,8 @@ from bpx.training.monitor import Run
 from bpx.training.solvers import METHODS, MethodName, SciPy
 
 __all__ = [
-    "ATTRIBUTES", "FIT", "MORE", "SHARED", "BatchSize", "Callbacks", "ClassWeight", "Hidden", "HiddenActivations", "Monitor",
-    "Rate", "Solver", "fitting", "for_stochastic_solvers", "stochastic", "store",
+    "ATTRIBUTES", "FIT", "MORE", "SHARED", "BatchSize", "Callbacks", "ClassWeight", "Hidden", "HiddenActivations",
+    "Monitor", "Rate", "Solver", "fitting", "for_stochastic_solvers", "stochastic", "store",
 ]  # fmt: skip
 
 # What the constructors take, for type checkers; what they check is below.
