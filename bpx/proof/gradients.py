@@ -46,7 +46,7 @@ class ParameterCheck:
 class GradientReport:
     """What `check_gradients` found; prints as a table.
 
-    Attributes
+    Parameters
     ----------
     parameters : tuple of ParameterCheck
         ``.name``, ``.analytic`` and ``.numerical`` (both columns), ``.relative_error``, ``.kinks``.

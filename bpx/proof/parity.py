@@ -46,13 +46,16 @@ class ParityRow:
 class ParityReport:
     """What `check_parity` found; prints as a table.
 
-    Attributes
+    Parameters
     ----------
     rows : tuple of ParityRow
         ``.backend``, ``.device``, ``.forward``, ``.gradient``, ``.losses`` (over 5 Adam steps), ``.reason``.
     reference : str
         The backend that the others are compared with.
+    dtype : {"float32", "float64"}
+        The network's.
     tolerance : float
+        The largest relative difference that passes.
     """
 
     rows: tuple[ParityRow, ...]

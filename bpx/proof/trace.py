@@ -32,7 +32,7 @@ HostArray = np.ndarray[Any, Any]
 class LayerTrace:
     """Every number of one layer, on the host; for a single sample without the sample axis.
 
-    Attributes
+    Parameters
     ----------
     name : str
         The activation's.
@@ -69,7 +69,7 @@ class LayerTrace:
 class StepTrace:
     """One step of gradient descent; ``str``, `to_markdown`, `to_latex`, `to_dict` and `animate` show it.
 
-    Attributes
+    Parameters
     ----------
     layers : tuple of LayerTrace
         The hidden layers first.

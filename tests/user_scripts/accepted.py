@@ -57,7 +57,7 @@ def estimate(X: np.ndarray, y: np.ndarray, path: Path) -> float:
     model = bpx.MLPClassifier((8,), "relu", solver="adam", max_iter=3, early_stopping=True, callbacks=[report])
     print(model.fit(X, y).predict(X), model.predict_proba(X), model.loss_curve_[-1], model.history_.epochs)
     model.save(path)
-    again = bpx.MLPClassifier.load(path, backend="numpy")
+    again = bpx.MLPClassifier.load(path, backend="numpy", callbacks=[report])
     assert_type(again, bpx.MLPClassifier)
     numbers = bpx.MLPRegressor(solver=bpx.SGD(0.1, momentum=0.9), loss="huber").fit(X, y).predict(X)
     return again.score(X, y) + float(np.mean(numbers))
