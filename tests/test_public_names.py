@@ -125,6 +125,29 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         exec("from bpx import mlp")
 
 
+def test_names_are_imported_by_several_threads_at_once():
+    script = """
+import random, sys, threading, bpx
+names, failed, together = bpx.__all__, [], threading.Barrier(8)
+def use(seed):
+    mine = random.Random(seed).sample(names, len(names))
+    together.wait()
+    for name in mine:
+        try:
+            getattr(bpx, name)
+        except BaseException as error:
+            failed.append((name, repr(error)))
+sys.setswitchinterval(1e-5)
+threads = [threading.Thread(target=use, args=(seed,)) for seed in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(failed)
+"""
+    assert fresh(script) == "[]\n"
+
+
 # ---------------------------------------------------------------------- dir, help, completion
 
 
