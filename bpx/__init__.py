@@ -1,80 +1,122 @@
 """Back-propagation for multilayer perceptrons, written once against the Python array API.
 
 The same forward and backward code runs on NumPy, CuPy, PyTorch and any other array API library.
+
+`MLPClassifier` and `MLPRegressor` need scikit-learn (extra ``sklearn``), the pictures of `plotting` need Matplotlib
+(extra ``plot``); ``from bpx import *`` leaves these three out. Every name is imported when it is first used.
 """
 
-from importlib import import_module
+from typing import TYPE_CHECKING
 
-from bpx import errors
 from bpx._version import __version__ as __version__
-from bpx.backend.base import Backend
-from bpx.backend.free import free_memory
-from bpx.backend.select import backends, get_backend, set_backend, use_backend
-from bpx.errors import (
-    BackendFallbackWarning,
-    BackendUnavailableError,
-    DeviceMismatchError,
-    DivergenceWarning,
-    FileFormatError,
-    NonFiniteError,
-    NotDifferentiableError,
-    ShapeError,
-)
-from bpx.formulas import activations, initializers, losses, optimizers, schedules
-from bpx.formulas.activations import Activation
-from bpx.formulas.losses import Loss
-from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
-from bpx.network.mlp import MLP
-from bpx.training import callbacks
-from bpx.training import stopping as stop
-from bpx.training.callbacks.base import Callback
-from bpx.training.fit import fit
-from bpx.training.history import History, StopReason
-from bpx.training.solvers import SciPy
-from bpx.training.streams.stream import stream
 
-# Imported when they are first used: they need an extra, or are not needed to train.
-_LAZY = {
-    "MLPClassifier": "bpx.faces.estimators",
-    "MLPRegressor": "bpx.faces.estimators",
-    "check_gradients": "bpx.proof.gradients",
-    "check_parity": "bpx.proof.parity",
-    "from_keras_weights": "bpx.files.interop_keras",
-    "from_sklearn": "bpx.files.interop_sklearn",
-    "from_torch": "bpx.files.interop_torch",
-    "load": "bpx.files.model",
-    "predict": "bpx.training.streams.predict",
-    "read_header": "bpx.files.model",
-    "sweep": "bpx.faces.sweep",
-    "to_onnx": "bpx.files.onnx_export",
-    "to_sklearn": "bpx.files.interop_sklearn",
-    "to_torch": "bpx.files.interop_torch",
-    "trace": "bpx.proof.trace",
+if TYPE_CHECKING:
+    from bpx import activations, callbacks, errors, initializers, losses, optimizers, schedules, stop
+    from bpx import plotting as plotting
+    from bpx.backend.base import Backend
+    from bpx.backend.free import free_memory
+    from bpx.backend.select import BackendStatus, backends, get_backend, set_backend, use_backend
+    from bpx.errors import (
+        BackendFallbackWarning,
+        BackendUnavailableError,
+        DeviceMismatchError,
+        DivergenceWarning,
+        FileFormatError,
+        NonFiniteError,
+        NotDifferentiableError,
+        ShapeError,
+    )
+    from bpx.faces.estimators import MLPClassifier as MLPClassifier
+    from bpx.faces.estimators import MLPRegressor as MLPRegressor
+    from bpx.faces.sweep import sweep
+    from bpx.files.interop_keras import from_keras_weights
+    from bpx.files.interop_sklearn import from_sklearn, to_sklearn
+    from bpx.files.interop_torch import from_torch, to_torch
+    from bpx.files.model import load, read_header
+    from bpx.files.onnx_export import to_onnx
+    from bpx.formulas.activations import Activation
+    from bpx.formulas.losses import Loss
+    from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+    from bpx.network.mlp import MLP
+    from bpx.proof.gradients import GradientReport, check_gradients
+    from bpx.proof.parity import ParityReport, check_parity
+    from bpx.proof.trace import LayerTrace, StepTrace, trace
+    from bpx.training.callbacks.base import Callback
+    from bpx.training.fit import fit
+    from bpx.training.history import History, StopReason
+    from bpx.training.monitor import Run
+    from bpx.training.solvers import SciPy
+    from bpx.training.streams.predict import predict
+    from bpx.training.streams.stream import Stream, stream
+    from bpx.training.sweep.table import SweepTable
+
+# Where each name comes from when it is first used; the imports above say the same to type checkers.
+_HOMES = {
+    "bpx": "activations callbacks errors initializers losses optimizers plotting schedules stop",
+    "bpx.backend.base": "Backend",
+    "bpx.backend.free": "free_memory",
+    "bpx.backend.select": "BackendStatus backends get_backend set_backend use_backend",
+    "bpx.errors": (
+        "BackendFallbackWarning BackendUnavailableError DeviceMismatchError DivergenceWarning FileFormatError"
+        " NonFiniteError NotDifferentiableError ShapeError"
+    ),
+    "bpx.faces.estimators": "MLPClassifier MLPRegressor",
+    "bpx.faces.sweep": "sweep",
+    "bpx.files.interop_keras": "from_keras_weights",
+    "bpx.files.interop_sklearn": "from_sklearn to_sklearn",
+    "bpx.files.interop_torch": "from_torch to_torch",
+    "bpx.files.model": "load read_header",
+    "bpx.files.onnx_export": "to_onnx",
+    "bpx.formulas.activations": "Activation",
+    "bpx.formulas.losses": "Loss",
+    "bpx.formulas.optimizers": "SGD Adagrad Adam AdamW RMSprop",
+    "bpx.network.mlp": "MLP",
+    "bpx.proof.gradients": "GradientReport check_gradients",
+    "bpx.proof.parity": "ParityReport check_parity",
+    "bpx.proof.trace": "LayerTrace StepTrace trace",
+    "bpx.training.callbacks.base": "Callback",
+    "bpx.training.fit": "fit",
+    "bpx.training.history": "History StopReason",
+    "bpx.training.monitor": "Run",
+    "bpx.training.solvers": "SciPy",
+    "bpx.training.streams.predict": "predict",
+    "bpx.training.streams.stream": "Stream stream",
+    "bpx.training.sweep.table": "SweepTable",
 }
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+# Not in ``__all__``: what each needs.
+_WITH_EXTRAS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn", "plotting": "matplotlib"}
 
-# Rooms that need an extra, themselves by another name.
-_LAZY_ROOMS = {"plotting": "bpx.faces.plotting"}
+if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name, misspelt ones too
 
+    def __getattr__(name: str) -> object:
+        if name not in _HOME:
+            raise AttributeError(f"module 'bpx' has no attribute {name!r}")
+        from importlib import import_module
 
-def __getattr__(name: str) -> object:
-    if name in _LAZY_ROOMS:
-        return import_module(_LAZY_ROOMS[name])
-    if name not in _LAZY:
-        raise AttributeError(f"module 'bpx' has no attribute {name!r}")
-    try:
-        return getattr(import_module(_LAZY[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "sklearn":
-            raise
-        command = errors.how_to_install("sklearn", "scikit-learn")
-        raise ImportError(f"bpx.{name} needs scikit-learn: {command}") from error
+        if _HOME[name] == "bpx":
+            return import_module(f"bpx.{name}")
+        try:
+            found = getattr(import_module(_HOME[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] != "sklearn":
+                raise
+            from bpx.errors import how_to_install
+
+            command = how_to_install("sklearn", "scikit-learn")
+            raise ImportError(f"bpx.{name} needs scikit-learn: {command}") from error
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY, *_LAZY_ROOMS})
+    """Every public name that can be had here: completion and ``help`` look at each, and a missing extra is an error."""
+    from importlib.util import find_spec
+
+    extras = [name for name, package in _WITH_EXTRAS.items() if find_spec(package) is not None]
+    return sorted([*__all__, *extras, *(name for name in globals() if name.startswith("__"))])
 
 
-# The estimators and the pictures need an extra, so ``from bpx import *`` leaves them out.
 __all__ = [
     "MLP",
     "SGD",
@@ -84,19 +126,27 @@ __all__ = [
     "AdamW",
     "Backend",
     "BackendFallbackWarning",
+    "BackendStatus",
     "BackendUnavailableError",
     "Callback",
     "DeviceMismatchError",
     "DivergenceWarning",
     "FileFormatError",
+    "GradientReport",
     "History",
+    "LayerTrace",
     "Loss",
     "NonFiniteError",
     "NotDifferentiableError",
+    "ParityReport",
     "RMSprop",
+    "Run",
     "SciPy",
     "ShapeError",
+    "StepTrace",
     "StopReason",
+    "Stream",
+    "SweepTable",
     "activations",
     "backends",
     "callbacks",

@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 import bpx
+from bpx.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 from bpx.errors import how_to_install
-from bpx.training.callbacks import CSVLogger, JSONLinesLogger, MLflow, TensorBoard
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -19,6 +19,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 import bpx
 from bpx import losses, optimizers, schedules
 from bpx.network.objective import Objective
+from bpx.training.solvers import METHODS
 
 # Two ways to the same numbers, relative to the largest; central differences with their step.
 SAME = 1e-10
@@ -284,7 +285,7 @@ def test_every_optimizer_trains(name: str) -> None:
     assert est.n_iter_ == 1
 
 
-@pytest.mark.parametrize("solver", [*sorted(bpx.training.solvers.METHODS), bpx.SciPy("CG", {"gtol": 1e-3})])
+@pytest.mark.parametrize("solver", [*sorted(METHODS), bpx.SciPy("CG", {"gtol": 1e-3})])
 def test_every_scipy_method_lowers_the_loss(solver: Any) -> None:
     first = regressor(solver=bpx.SGD(1e-12), batch_size=N, max_iter=1).fit(X, NUMBERS).loss_
     est = regressor(solver=solver, max_iter=25).fit(X, NUMBERS, X_val=X_VAL, y_val=NUMBERS_VAL)

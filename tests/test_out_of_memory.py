@@ -21,6 +21,7 @@ import bpx
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.host_memory import host_memory
 from bpx.network import memory
+from bpx.network.objective import Objective
 from bpx.training.step import Step
 
 rng = np.random.default_rng(5)
@@ -246,7 +247,7 @@ def test_pytorchs_error_becomes_a_memory_error_too(monkeypatch):
     net = bpx.MLP([8, 64, 3], backend="torch")
     before = net.flat.clone()
     calls = []
-    value_and_grad = bpx.network.objective.Objective.value_and_grad
+    value_and_grad = Objective.value_and_grad
 
     def fail(self, *args, **kwargs):
         calls.append(1)

@@ -14,7 +14,7 @@ __all__ = ["first_fit", "import_time"]
 IMPORTS = {
     "python": "pass",
     "floor": "import numpy",
-    "bpx": "import bpx",
+    "bpx": "from bpx import MLP, fit",  # `import bpx` alone imports nothing that trains
     "torch": "import torch",
     "JAX": "import jax",
     "scikit-learn": "import sklearn.neural_network",
@@ -22,12 +22,12 @@ IMPORTS = {
 FIRST_FIT = """
 from time import perf_counter
 import numpy as np
-import bpx
+from bpx import MLP, fit
 X = np.random.default_rng(0).standard_normal((64, 2), dtype=np.float32)
 y = (X[:, 0] > 0).astype(int)
-net = bpx.MLP([2, 8, 2], backend="numpy")
+net = MLP([2, 8, 2], backend="numpy")
 start = perf_counter()
-bpx.fit(net, X, y, epochs=1, batch_size=32)
+fit(net, X, y, epochs=1, batch_size=32)
 print(perf_counter() - start)
 """
 

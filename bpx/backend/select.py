@@ -177,7 +177,19 @@ def backend_of(x: Any) -> Backend:
 
 @dataclass(frozen=True)
 class BackendStatus:
-    """Whether one backend can be used on this machine, and if not, why."""
+    """Whether one backend can be used on this machine, and if not, why.
+
+    Parameters
+    ----------
+    name : str
+        As `get_backend` takes it.
+    available : bool
+        Whether it works here.
+    device, version : str
+        Its device and the library's version, where they could be found.
+    reason : str
+        Why it does not work; else empty.
+    """
 
     name: str
     available: bool

@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 
 from bpx.backend.select import BackendLike
+from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.network.mlp import MLP
 
 __all__ = ["from_keras_weights"]
 
 
 def from_keras_weights(
-    weights: Sequence[Any], hidden: Any = "relu", output: Any = "softmax", *, dropout: Any = 0.0,
+    weights: Sequence[Any], hidden: HiddenName | Activation | Sequence[HiddenName | Activation] = "relu",
+    output: ActivationName | Activation = "softmax", *, dropout: float | Sequence[float] = 0.0,
     backend: BackendLike = None,
 ) -> MLP:  # fmt: skip
     """A network from ``model.get_weights()`` of a Keras model of Dense layers.

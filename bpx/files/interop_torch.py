@@ -11,6 +11,7 @@ from bpx.backend.select import BackendLike
 from bpx.files import describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.formulas import activations
+from bpx.formulas.activations import Activation, ActivationName
 from bpx.network.mlp import MLP
 
 __all__ = ["from_torch", "to_torch"]
@@ -28,7 +29,9 @@ def _torch() -> Any:
     return torch
 
 
-def from_torch(sequential: Any, *, output: Any = None, backend: BackendLike = None) -> MLP:
+def from_torch(
+    sequential: Any, *, output: ActivationName | Activation | None = None, backend: BackendLike = None
+) -> MLP:
     """The network of a ``torch.nn.Sequential`` of Linear, activations and Dropout.
 
     Parameters

@@ -12,6 +12,7 @@ from bpx.errors import how_to_install
 from bpx.files import atomic, describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.files.onnx_activations import ACTIVATIONS
+from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 
 __all__ = ["to_onnx"]
@@ -21,7 +22,7 @@ OPSET, IR_VERSION = 17, 8
 LARGEST = 2**31 - 2**20
 
 
-def to_onnx(model: Any, path: atomic.Path, *, dtype: str | None = None) -> None:
+def to_onnx(model: Any, path: atomic.Path, *, dtype: DType | None = None) -> None:
     """Write a network or a fitted estimator as an ONNX model.
 
     The input is ``X`` of shape (batch, n_in), in the network's dtype. A network and a regressor have the one output

@@ -10,12 +10,19 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from bpx._typing import Array, Namespace
 from bpx.errors import NotDifferentiableError, check_activation_shape
 
-__all__ = ["ACTIVATIONS", "Activation", "elu", "get", "leaky_relu"]
+__all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
+
+# What a hidden layer may be called; and an output layer, which may be all of `ACTIVATIONS`.
+HiddenName = Literal[
+    "identity", "sigmoid", "logistic", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "step"
+]
+ActivationName = Literal[HiddenName, "softmax", "exp"]
+Outputs = Literal["real", "positive", "unit", "distribution"]
 
 Forward = Callable[[Namespace, Array], Array]
 Derivative = Callable[[Namespace, Array, Array], Array]
@@ -46,7 +53,7 @@ class Activation:
     forward: Forward
     derivative: Derivative | None = None
     jacobian: Backward | None = None
-    outputs: str = "real"
+    outputs: Outputs = "real"
     output_only: bool = False
 
     @property
@@ -276,7 +283,7 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def get(activation: str | Activation) -> Activation:
+def get(activation: ActivationName | Activation) -> Activation:
     """The activation of that name, or the object itself.
 
     Raises

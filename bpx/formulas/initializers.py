@@ -9,11 +9,25 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-__all__ = ["INITIALIZERS", "Initializer", "get", "glorot_uniform", "normal", "uniform"]
+__all__ = [
+    "INITIALIZERS",
+    "Initializer",
+    "InitializerLike",
+    "InitializerName",
+    "get",
+    "glorot_uniform",
+    "normal",
+    "uniform",
+]
+
+# The keys of `INITIALIZERS`.
+InitializerName = Literal[
+    "glorot_uniform", "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal", "zeros"
+]
 
 HostArray = np.ndarray[Any, np.dtype[np.float64]]
 # draw(rng, shape, n_in, n_out): an array of that shape for a layer of n_in inputs and n_out outputs. Not spelt out with
@@ -46,6 +60,10 @@ class Initializer:
         W = self.draw(rng, (n_in, n_out), n_in, n_out)
         b = self.draw(rng, (n_out,), n_in, n_out) if self.biases else np.zeros(n_out)
         return W, b
+
+
+# What ``init=`` takes for a layer.
+InitializerLike = InitializerName | Initializer | Callable[..., Any]
 
 
 def _uniform(
@@ -118,7 +136,7 @@ INITIALIZERS: dict[str, Initializer] = {
 }
 
 
-def get(init: str | Initializer | Callable[..., Any]) -> Initializer | Callable[..., Any]:
+def get(init: InitializerLike) -> Initializer | Callable[..., Any]:
     """The initializer of that name, the object itself, or a function ``f(rng, n_in, n_out) -> (W, b)``.
 
     Raises

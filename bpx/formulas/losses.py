@@ -13,16 +13,21 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
-from bpx.formulas.activations import Activation, exp, exp_slope, sigmoid
+from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
 
-__all__ = ["LOSSES", "Loss", "get", "huber", "quantile"]
+__all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
+
+# The keys of `LOSSES`.
+LossName = Literal[
+    "squared_error", "absolute_error", "huber", "quantile", "binary_cross_entropy", "cross_entropy", "poisson"
+]
 
 Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
 
@@ -60,8 +65,8 @@ class Loss:
 
     name: str
     on_outputs: Elementwise
-    outputs: str = "real"
-    targets: str = "real"
+    outputs: Outputs = "real"
+    targets: Literal["real", "count", "unit", "classes"] = "real"
     canonical: str | None = None
     on_logits: Elementwise | None = None
     columns: int | None = None
@@ -87,6 +92,9 @@ class Loss:
         if self.columns is not None and self.columns != n_out:
             raise ValueError(f"loss {self.name!r} is made for {self.columns} outputs, but the network has {n_out}")
 
+
+# What every argument ``loss=`` takes.
+LossLike = LossName | Loss | Callable[..., Any]
 
 _OUTPUT_WORDS = {
     "real": "numbers of either sign",
@@ -264,7 +272,7 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def get(loss: str | Loss | Callable[..., Any]) -> Loss:
+def get(loss: LossLike) -> Loss:
     """The loss of that name, the object itself, or a plain function ``f(xp, output, target) -> (values, grad)``.
 
     Raises

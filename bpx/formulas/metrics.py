@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -25,9 +25,12 @@ from bpx._typing import Array, Namespace
 from bpx.errors import ShapeError
 
 __all__ = [
-    "METRICS", "Metric", "accuracy", "auc", "balanced_accuracy", "get", "log_loss", "mae", "missed", "r2", "rmse",
-    "undefined",
+    "METRICS", "Metric", "MetricName", "accuracy", "auc", "balanced_accuracy", "get", "log_loss", "mae", "missed", "r2",
+    "rmse", "undefined",
 ]  # fmt: skip
+
+# The keys of `METRICS`.
+MetricName = Literal["accuracy", "balanced_accuracy", "auc", "log_loss", "r2", "mae", "rmse"]
 
 HostArray = np.ndarray[Any, Any]
 CLASSES = ("binary", "classes", "labels")

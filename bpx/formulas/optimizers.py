@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -18,7 +18,10 @@ from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
 
-__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "get"]
+__all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]
+
+# The keys of `OPTIMIZERS`.
+OptimizerName = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
 
 # A number, a sequence of K numbers for a stack, or after `bind` an array of shape (K, 1) on the device.
 Hyper = Any
@@ -359,7 +362,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-def get(optimizer: str | Optimizer) -> Optimizer:
+def get(optimizer: OptimizerName | Optimizer) -> Optimizer:
     """The optimizer of that name with its default hyperparameters, or the object itself.
 
     Raises

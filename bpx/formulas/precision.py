@@ -14,7 +14,7 @@ overflows, and the step is skipped; after 2000 good steps in a row it is doubled
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, Literal, final, get_args
 
 from bpx._typing import Array, Namespace, State
 from bpx.formulas import losses
@@ -27,6 +27,7 @@ __all__ = [
     "PRECISIONS",
     "SMALLEST",
     "START",
+    "Precision",
     "Stored",
     "adjust",
     "column_sums",
@@ -39,8 +40,9 @@ __all__ = [
     "value_and_grad",
 ]
 
-HALVES = ("float16", "bfloat16")
-PRECISIONS = ("tf32", *HALVES)
+Precision = Literal["tf32", "float16", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+HALVES = PRECISIONS[1:]
 
 # The first scale, and the good steps in a row after which it is doubled.
 START, INTERVAL = 2.0**16, 2000.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from bpx.formulas.hyperparameters import check_positive
 __all__ = ["Adaptive", "Clock", "Constant", "Cosine", "InverseScaling", "Schedule", "StepDecay", "WarmUp"]
 
 Rate = Any  # float, or host array of shape (K,)
+Unit = Literal["step", "epoch", "sample"]  # the fields of `Clock`
 
 
 class Clock(NamedTuple):
@@ -80,7 +81,7 @@ class StepDecay(Schedule):
     initial: Rate
     every: int = 30
     factor: float = 0.1
-    unit: str = "epoch"
+    unit: Unit = "epoch"
 
     def __post_init__(self) -> None:
         check_initial(self)
@@ -99,7 +100,7 @@ class InverseScaling(Schedule):
 
     initial: Rate
     power: float = 0.5
-    unit: str = "epoch"
+    unit: Unit = "epoch"
 
     def __post_init__(self) -> None:
         check_initial(self)
@@ -118,7 +119,7 @@ class Cosine(Schedule):
     initial: Rate
     length: int
     minimum: float = 0.0
-    unit: str = "epoch"
+    unit: Unit = "epoch"
 
     def __post_init__(self) -> None:
         check_initial(self)
@@ -139,7 +140,7 @@ class WarmUp(Schedule):
 
     after: Schedule
     length: int
-    unit: str = "step"
+    unit: Unit = "step"
 
     def __post_init__(self) -> None:
         if not isinstance(self.after, Schedule):

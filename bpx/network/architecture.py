@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation
 
-__all__ = ["DTYPES", "check_dropout", "check_dtype", "check_seed", "check_sizes", "layer_activations", "per_layer"]
+__all__ = [
+    "DTYPES", "DType", "DTypeLike", "check_dropout", "check_dtype", "check_seed", "check_sizes", "layer_activations",
+    "per_layer",
+]  # fmt: skip
 
-DTYPES = ("float32", "float64")
+DType = Literal["float32", "float64"]
+DTYPES: tuple[DType, ...] = get_args(DType)
+DTypeLike = DType | type[np.float32] | type[np.float64] | np.dtype[Any]
 
 T = TypeVar("T")
 
@@ -121,7 +126,7 @@ def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[t
     return inner, last
 
 
-def check_dtype(dtype: Any) -> str:
+def check_dtype(dtype: Any) -> DType:
     """``"float32"`` or ``"float64"``, from a name, a NumPy dtype or a NumPy scalar type."""
     name = dtype if isinstance(dtype, str) else str(getattr(dtype, "__name__", dtype))
     if name not in DTYPES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, final
 
@@ -13,12 +13,14 @@ from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
 from bpx.formulas import initializers, losses
-from bpx.formulas.activations import Activation
+from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.dropout import fold
-from bpx.formulas.losses import Loss
+from bpx.formulas.initializers import InitializerLike
+from bpx.formulas.losses import LossLike
 from bpx.network import inputs
 from bpx.network.answers import Answers
 from bpx.network.architecture import (
+    DTypeLike,
     check_bias,
     check_dropout,
     check_dtype,
@@ -92,12 +94,12 @@ class MLP:
     def __init__(
         self,
         sizes: Sequence[int],
-        hidden: Any = "relu",
-        output: str | Activation = "softmax",
+        hidden: HiddenName | Activation | Sequence[HiddenName | Activation] = "relu",
+        output: ActivationName | Activation = "softmax",
         bias: bool | Sequence[bool] = True,
-        init: Any = "glorot_uniform",
+        init: InitializerLike | Sequence[InitializerLike] = "glorot_uniform",
         dropout: float | Sequence[float] = 0.0,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | Sequence[int] | None = 0,
         backend: BackendLike = None,
         stack: int | None = None,
@@ -108,7 +110,7 @@ class MLP:
 
     def _configure(
         self, sizes: Any, hidden: Any, output: Any, bias: Any = True, init: Any = "glorot_uniform", dropout: Any = 0.0,
-        dtype: str = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
+        dtype: DTypeLike = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
     ) -> None:  # fmt: skip
         """Check and keep what the network is made of: everything but its parameters."""
         self.sizes = check_sizes(sizes)
@@ -177,7 +179,7 @@ class MLP:
         self,
         X: Any,
         y: Any,
-        loss: str | Loss | Callable[..., Any] = "cross_entropy",
+        loss: LossLike = "cross_entropy",
         l2: Any = 0.0,
         sample_weight: Any = None,
     ) -> tuple[Array, ParamViews]:
@@ -213,9 +215,7 @@ class MLP:
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
     @telling(a_gradient)
-    def input_gradient(
-        self, X: Any, y: Any, loss: str | Loss | Callable[..., Any] = "cross_entropy", sample_weight: Any = None
-    ) -> Array:
+    def input_gradient(self, X: Any, y: Any, loss: LossLike = "cross_entropy", sample_weight: Any = None) -> Array:
         """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
         objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
         with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
@@ -311,7 +311,7 @@ class MLP:
 
         save(self, path, metadata=metadata)
 
-    def to(self, backend: BackendLike = None, *, dtype: str | None = None) -> MLP:
+    def to(self, backend: BackendLike = None, *, dtype: DTypeLike | None = None) -> MLP:
         """A copy of this network on another backend, or in another dtype; None keeps this one's."""
         other = object.__new__(MLP)
         other.__dict__.update(self._plain())

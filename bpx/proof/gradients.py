@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.formulas import losses
-from bpx.formulas.losses import Loss
+from bpx.formulas.losses import LossLike
 from bpx.network import inputs
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -46,7 +46,7 @@ class ParameterCheck:
 class GradientReport:
     """What `check_gradients` found; prints as a table.
 
-    Attributes
+    Parameters
     ----------
     parameters : tuple of ParameterCheck
         ``.name``, ``.analytic`` and ``.numerical`` (both columns), ``.relative_error``, ``.kinks``.
@@ -100,7 +100,7 @@ def check_gradients(
     net: MLP,
     X: Any,
     y: Any,
-    loss: str | Loss | Callable[..., Any] = "cross_entropy",
+    loss: LossLike = "cross_entropy",
     *,
     l2: Any = 0.0,
     sample_weight: Any = None,

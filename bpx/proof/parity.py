@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -11,7 +11,8 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, backends, get_backend
 from bpx.errors import BackendUnavailableError
-from bpx.formulas.losses import Loss
+from bpx.formulas.losses import LossLike
+from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.proof.tables import Table
 from bpx.training.fit import fit
@@ -19,7 +20,7 @@ from bpx.training.fit import fit
 __all__ = ["ParityReport", "check_parity"]
 
 # Largest difference from the first backend, relative to the largest value; libraries sum in different orders.
-TOLERANCES = {"float32": 1e-5, "float64": 1e-12}
+TOLERANCES: dict[DType, float] = {"float32": 1e-5, "float64": 1e-12}
 STEPS = 5
 
 
@@ -45,18 +46,21 @@ class ParityRow:
 class ParityReport:
     """What `check_parity` found; prints as a table.
 
-    Attributes
+    Parameters
     ----------
     rows : tuple of ParityRow
         ``.backend``, ``.device``, ``.forward``, ``.gradient``, ``.losses`` (over 5 Adam steps), ``.reason``.
     reference : str
         The backend that the others are compared with.
+    dtype : {"float32", "float64"}
+        The network's.
     tolerance : float
+        The largest relative difference that passes.
     """
 
     rows: tuple[ParityRow, ...]
     reference: str
-    dtype: str
+    dtype: DType
     tolerance: float
 
     @property
@@ -92,7 +96,7 @@ def check_parity(
     net: MLP,
     X: Any,
     y: Any,
-    loss: str | Loss | Callable[..., Any] = "cross_entropy",
+    loss: LossLike = "cross_entropy",
     *,
     backends: Sequence[BackendLike] | None = None,
     tolerance: float | None = None,

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from bpx._typing import Array
 from bpx.errors import loss_parts
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
-from bpx.formulas.losses import Loss
+from bpx.formulas.losses import Loss, LossLike
 from bpx.formulas.optimizers import SGD
 from bpx.network import inputs
 from bpx.network.mlp import MLP
@@ -32,7 +32,7 @@ HostArray = np.ndarray[Any, Any]
 class LayerTrace:
     """Every number of one layer, on the host; for a single sample without the sample axis.
 
-    Attributes
+    Parameters
     ----------
     name : str
         The activation's.
@@ -69,7 +69,7 @@ class LayerTrace:
 class StepTrace:
     """One step of gradient descent; ``str``, `to_markdown`, `to_latex`, `to_dict` and `animate` show it.
 
-    Attributes
+    Parameters
     ----------
     layers : tuple of LayerTrace
         The hidden layers first.
@@ -135,7 +135,7 @@ class StepTrace:
             ],
         }
 
-    def animate(self, path: str | os.PathLike[str] | None = None, language: str = "en") -> Path:
+    def animate(self, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
         """Write the step as a web page that one can watch: one file that needs no server and no network.
 
         Values flow forward, errors flow back and weights change; each number has its formula, in symbols and with
@@ -228,9 +228,7 @@ def _math(table: Table) -> Table:
     return typeset
 
 
-def trace(
-    net: MLP, x: Any, y: Any, loss: str | Loss | Callable[..., Any] = "squared_error", learning_rate: float = 0.5
-) -> StepTrace:
+def trace(net: MLP, x: Any, y: Any, loss: LossLike = "squared_error", learning_rate: float = 0.5) -> StepTrace:
     """Work out one step of gradient descent and keep every number; the network stays as it is.
 
     Parameters

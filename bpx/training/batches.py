@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final, get_args
 
 import numpy as np
 
@@ -25,6 +25,7 @@ __all__ = [
     "Feed",
     "Order",
     "Sampler",
+    "Sampling",
     "SparseRows",
     "check_batch_size",
     "check_sampling",
@@ -34,7 +35,8 @@ __all__ = [
     "wholes",
 ]
 
-SAMPLINGS = ("shuffle", "sequential", "replacement")
+Sampling = Literal["shuffle", "sequential", "replacement"]
+SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
 # Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
 # have.
@@ -117,7 +119,7 @@ def check_batch_size(batch_size: int | None, n: int) -> int:
     return min(int(batch_size), n)
 
 
-def check_sampling(sampling: str) -> str:
+def check_sampling(sampling: Sampling) -> Sampling:
     """One of the three ways of sampling."""
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown sampling {sampling!r}; known are {', '.join(SAMPLINGS)}")

@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from os import PathLike
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from bpx.formulas import losses, optimizers
-from bpx.formulas.losses import Loss
-from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.losses import LossLike
+from bpx.formulas.optimizers import Optimizer, OptimizerName
+from bpx.formulas.precision import Precision
 from bpx.network import memory
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training import solvers
-from bpx.training.batches import check_sampling
+from bpx.training.batches import Sampling, check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
 from bpx.training.feeding import given_data
 from bpx.training.history import History, StopReason
-from bpx.training.metrics import check_metrics, measures_of
+from bpx.training.metrics import MetricsLike, check_metrics, measures_of
 from bpx.training.monitor import Run
 from bpx.training.parallel import Ranks, agreeing, join
 from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
-from bpx.training.solvers import SciPy
+from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.streams.stream import is_stream
+from bpx.training.streams.stream import Stream, is_stream
 
 __all__ = ["fit"]
 
@@ -46,15 +47,15 @@ def fit(
     net: MLP,
     X: Any,
     y: Any = None,
-    loss: str | Loss | Callable[..., Any] = "cross_entropy",
-    optimizer: str | Optimizer | SciPy = "adam",
+    loss: LossLike = "cross_entropy",
+    optimizer: OptimizerName | MethodName | Optimizer | SciPy = "adam",
     epochs: int = 20,
     batch_size: int | None = 128,
-    sampling: str = "shuffle",
+    sampling: Sampling = "shuffle",
     l2: Any = 0.0,
     sample_weight: Any = None,
-    class_weight: Mapping[int, float] | str | None = None,
-    validation: Sequence[Any] | float | None = None,
+    class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+    validation: Sequence[Any] | Stream | float | None = None,
     stop: StopRule | Sequence[StopRule] = (),
     callbacks: Sequence[Callback | Callable[[Run], Any]] = (),
     progress: bool | int = False,
@@ -64,8 +65,8 @@ def fit(
     checkpoint_steps: int | None = None,
     resume: bool = False,
     comm: Any = None,
-    precision: str | None = None,
-    metrics: str | Callable[..., Any] | Sequence[Any] | Mapping[str, Any] | None = None,
+    precision: Precision | None = None,
+    metrics: MetricsLike = None,
 ) -> History:
     """Train a network in place.
 

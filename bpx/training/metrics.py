@@ -13,7 +13,7 @@ import numpy as np
 from bpx.errors import warn_caller
 from bpx.formulas import metrics
 from bpx.formulas.losses import Loss
-from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric
+from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data, some_rows
 from bpx.training.evaluation import Answered, Evaluation, Outputs
@@ -21,14 +21,25 @@ from bpx.training.evaluation import Answered, Evaluation, Outputs
 if TYPE_CHECKING:
     from bpx.training.parallel import Ranks
 
-__all__ = ["Measures", "Task", "as_number", "check_metrics", "check_name", "fitting", "measures_of", "task_of"]
+__all__ = [
+    "Measures",
+    "MetricsLike",
+    "Task",
+    "as_number",
+    "check_metrics",
+    "check_name",
+    "fitting",
+    "measures_of",
+    "task_of",
+]
 
 # Columns that histories and logs have anyway.
 RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")
 # What may stand in the header of a CSV file, and names a metric of MLflow.
 NAME = re.compile(r"\w[\w .:-]*")
 
-Given = str | Callable[..., Any] | Iterable[str | Callable[..., Any]] | Mapping[str, str | Callable[..., Any]] | None
+_One = MetricName | Callable[..., Any]
+MetricsLike = _One | Sequence[_One] | Mapping[str, _One] | None
 # What `metrics` is asked of, see `bpx.formulas.metrics`, and whether targets are 0 and 1 alone.
 Task = tuple[str, bool]
 
@@ -41,7 +52,7 @@ WORDS = {
 # ---------------------------------------------------------------------- before training
 
 
-def check_metrics(given: Given) -> tuple[Metric, ...]:
+def check_metrics(given: MetricsLike) -> tuple[Metric, ...]:
     """The metrics that are meant by names, functions, or a mapping from names to either.
 
     Raises

@@ -32,7 +32,28 @@ __all__ = ["Run"]
 
 @final
 class Run:
-    """A training run as stopping rules and callbacks see it.
+    """A training run as stopping rules and callbacks see it; `bpx.fit` makes it.
+
+    Parameters
+    ----------
+    net : MLP
+        The network in training; its parameters are those after the last step.
+    data : Data or Feed
+        What it is trained on.
+    objective : Objective
+        Loss and penalty.
+    validation : Data, Feed or None
+        What ``val_loss`` is of.
+    rules, callbacks : list of StopRule and of Callback
+        What is asked and told.
+    epochs : int
+        The epoch limit.
+    advice : str
+        What to try where training diverges.
+    goes_on : bool
+        Whether a loss that is not finite is recorded like any other.
+    ranks : Ranks, optional
+        The processes that train together.
 
     Attributes
     ----------

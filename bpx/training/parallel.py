@@ -9,7 +9,6 @@ message, whatever it is for, so that no other rank waits for it; a message's fir
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, final
@@ -108,7 +107,9 @@ class Ranks:
         self._net = net
         lead, p = tuple(net.flat.shape[:-1]), int(net.flat.shape[-1])
         networks = net.stack or 1
-        self._on_device = net.backend.summer(self._comm, socket.gethostname())
+        from socket import gethostname  # 3 ms, and a single process needs no name
+
+        self._on_device = net.backend.summer(self._comm, gethostname())
         count = 0 if self._on_device is not None else networks * p  # gradients that are summed on the device stay there
         self._head = -(-(2 * networks + 4) // _LINE) * _LINE
         self._message = np.zeros(self._head + count, dtype=net.dtype)

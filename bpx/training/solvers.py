@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -17,7 +17,10 @@ from bpx.training.batches import Data, chunks
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
 
-__all__ = ["METHODS", "SciPy", "get", "minimize"]
+__all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
+
+# The keys of `METHODS`.
+MethodName = Literal["cg", "bfgs", "lbfgs", "l-bfgs-b", "newton-cg", "tnc", "slsqp", "trust-constr"]
 
 # bpx's name -> SciPy's name, and the option that limits its iterations; TNC has none, so `minimize` counts them.
 METHODS: dict[str, tuple[str, str | None]] = {

@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -209,7 +209,7 @@ class Patience(StopRule):
     patience: int = 10
     min_delta: float = 0.0
     restore_best: bool = True
-    mode: str = "auto"
+    mode: Literal["auto", "min", "max"] = "auto"
     reason: ClassVar = StopReason.PATIENCE
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ import re
 import tempfile
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bpx.faces.animation.data import count, page_data
 from bpx.files import atomic
@@ -24,7 +24,7 @@ SCRIPTS = ("formulas.js", "numbers.js", "stages.js", "network.js", "app.js")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
 
 
-def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language: str = "en") -> Path:
+def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
     """Write a trace's page, whole or not at all.
 
     Parameters

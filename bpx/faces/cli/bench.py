@@ -16,6 +16,7 @@ from bpx.backend.base import Backend
 from bpx.backend.select import backends, get_backend
 from bpx.faces.cli import kernels, parser
 from bpx.faces.cli.output import MistakeError, Output
+from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.proof.tables import Table
 from bpx.training.fit import fit
@@ -116,7 +117,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     })  # fmt: skip
 
 
-def _measured(name: str, chosen: list[Backend], dtype: str, rounds: int) -> list[Contender]:
+def _measured(name: str, chosen: list[Backend], dtype: DType, rounds: int) -> list[Contender]:
     """All contenders on one network; they take turns, so that a busy moment of the machine hits them all."""
     end = time.perf_counter() + SECONDS / len(NETWORKS)
     contenders = [contender for backend in chosen for contender in _contenders(name, backend, dtype)]
@@ -131,7 +132,7 @@ def _measured(name: str, chosen: list[Backend], dtype: str, rounds: int) -> list
     return contenders
 
 
-def _contenders(name: str, backend: Backend, dtype: str) -> list[Contender]:
+def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
     """What is measured on a backend."""
     sizes, batch, steps = NETWORKS[name]
     rng = np.random.default_rng(0)
@@ -153,7 +154,7 @@ def _contenders(name: str, backend: Backend, dtype: str) -> list[Contender]:
 
 
 def _training(
-    backend: Backend, which: str, sizes: Any, batch: int, steps: int, X: Any, y: Any, dtype: str
+    backend: Backend, which: str, sizes: Any, batch: int, steps: int, X: Any, y: Any, dtype: DType
 ) -> Callable[[int], float]:
     """Seconds per step of so many epochs of `fit`; the first epoch, with what a fit does once, is left out."""
     net = MLP(sizes, dtype=dtype, backend=backend)
@@ -171,7 +172,7 @@ def _training(
     return run
 
 
-def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: str) -> Callable[[int], float]:
+def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: DType) -> Callable[[int], float]:
     """Seconds per step of the matrix products: a W forward, and backward aᵀ g and, but for the first layer, g Wᵀ."""
     xp, kind = backend.xp, backend.dtype(dtype)
     rng = np.random.default_rng(0)
@@ -207,7 +208,7 @@ def _way(one: Contender) -> str:
     return "compiled kernels" if (one.backend, one.way) == ("numpy", "auto") else WORDS[one.way]
 
 
-def _table(name: str, contenders: list[Contender], dtype: str) -> str:
+def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
     """One network's contenders."""
     table = Table((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
     floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}

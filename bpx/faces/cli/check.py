@@ -14,6 +14,8 @@ from bpx.backend.select import backends, get_backend
 from bpx.errors import BackendUnavailableError
 from bpx.faces.cli import kernels, parser
 from bpx.faces.cli.output import MistakeError, Output
+from bpx.formulas.losses import LossName
+from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.proof.gradients import check_gradients
 from bpx.proof.parity import TOLERANCES, check_parity
@@ -120,7 +122,7 @@ def run(args: argparse.Namespace, output: Output) -> bool:
     return passed
 
 
-def _networks(backend: Backend, dtype: str) -> list[tuple[str, MLP, Any, Any, str, float]]:
+def _networks(backend: Backend, dtype: DType) -> list[tuple[str, MLP, Any, Any, LossName, float]]:
     """Networks in which much can go wrong, with data, loss and penalty; small enough for central differences."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(12, 5))

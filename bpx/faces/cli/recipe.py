@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from bpx.errors import FileFormatError
 from bpx.faces.cli.target import CLASSIFY, REGRESS, Target
 from bpx.files.header import exactly, shown
 from bpx.files.tables.encoding import Encoding
+from bpx.formulas.losses import LossName
 from bpx.network.mlp import MLP
 
 __all__ = ["KEY", "Recipe"]
@@ -55,14 +56,18 @@ class Recipe:
         return len(self.target.labels) if len(self.target.labels) > 2 else 1
 
     @property
-    def activation(self) -> str:
+    def activation(self) -> Literal["identity", "sigmoid", "softmax"]:
         """The output's."""
         return "identity" if self.target.task == REGRESS else "sigmoid" if self.outputs == 1 else "softmax"
 
     @property
-    def loss(self) -> str:
+    def loss(self) -> LossName:
         """The one that is trained with."""
-        losses = {"identity": "squared_error", "sigmoid": "binary_cross_entropy", "softmax": "cross_entropy"}
+        losses: dict[str, LossName] = {
+            "identity": "squared_error",
+            "sigmoid": "binary_cross_entropy",
+            "softmax": "cross_entropy",
+        }
         return losses[self.activation]
 
     def answers(self, net: MLP, X: Any) -> np.ndarray[Any, Any]:

@@ -16,6 +16,7 @@ from bpx.faces.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
+from bpx.training.history import History
 from bpx.training.metrics import Task
 
 __all__ = ["Fitted", "to_host"]
@@ -29,7 +30,23 @@ class Fitted:
 
     _net: MLP
     _validate_device: Any
+    # What a fit leaves; `ATTRIBUTES` says what each is.
     n_features_in_: int
+    n_layers_: int
+    n_outputs_: int
+    n_iter_: int
+    t_: int
+    out_activation_: str
+    backend_: str
+    device_: str
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    losses_of_restarts_: np.ndarray[Any, Any]
+    history_: History
     predict_batch_size: int | None
 
     @abstractmethod

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from contextlib import nullcontext
 from copy import copy
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -21,6 +21,7 @@ from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
 from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
+from bpx.network.architecture import DType
 from bpx.network.memory import plainly
 from bpx.network.mlp import MLP
 
@@ -75,7 +76,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
-    ) -> BaseMLP:
+    ) -> Self:
         """Fit, or leave the estimator as it was."""
         before = dict(self.__dict__)
         net: MLP | None = before.get("_net")
@@ -98,7 +99,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     def _train(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> BaseMLP:
+    ) -> Self:
         """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
         ready = self._prepare(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         self._training = True
@@ -244,7 +245,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
         self.n_layers_ = len(sizes)
         stack = restarts if restarts > 1 else None
-        dtype = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
+        dtype: DType = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
         draws = [self._draw(random, sizes) for _ in range(restarts)]
         flat = np.stack([np.concatenate([part.ravel() for pair in layers for part in pair]) for layers in draws])
         seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(self.dropout) > 0) else 0
@@ -261,7 +262,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             self.loss_curve_: list[float] = []
         self._watch_anew()
 
-    def _network(self, backend: Backend, sizes: list[int], stack: int | None, dtype: str, seed: Any) -> MLP:
+    def _network(self, backend: Backend, sizes: list[int], stack: int | None, dtype: DType, seed: Any) -> MLP:
         """A network as the parameters describe it now."""
         output, self.out_activation_ = self._output()
         if self.output_activation is not None:

@@ -2,24 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, final
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self, final
 
 import numpy as np
-from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as _ScikitClassifier
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from bpx.backend.base import library_of
+from bpx.backend.select import BackendLike
 from bpx.faces.estimators.base import BaseMLP
-from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.labels import Labels, host_labels
-from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
+from bpx.faces.estimators.parameters import (
+    ATTRIBUTES,
+    FIT,
+    MORE,
+    SHARED,
+    BatchSize,
+    Callbacks,
+    ClassWeight,
+    Hidden,
+    HiddenActivations,
+    Monitor,
+    Rate,
+    Solver,
+    fitting,
+    for_stochastic_solvers,
+    store,
+)
 from bpx.formulas import losses
-from bpx.formulas.losses import LOSSES, Loss
-from bpx.training.metrics import Task
+from bpx.formulas.activations import Activation, ActivationName
+from bpx.formulas.losses import LOSSES, Loss, LossLike
+from bpx.formulas.precision import Precision
+from bpx.network.architecture import DType
+from bpx.training.metrics import MetricsLike, Task
 
 __all__ = ["MLPClassifier"]
 
@@ -61,27 +80,68 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
-    def __init__(  # type: ignore[no-untyped-def]
-        self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
-        learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
-        random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
-        early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8, n_iter_no_change=10,
-        max_fun=15000, backend=None, device=None, dtype=None, output_activation=None, dropout=0.0, l1=0.0,
-        clip_norm=None, monitor=None, restore_best=True, callbacks=None, progress=False, n_init=1,
-        predict_batch_size=None, precision=None, metrics=None,
-        loss="log_loss", class_weight=None,
-    ):  # fmt: skip
+    def __init__(
+        self,
+        hidden_layer_sizes: Hidden = (100,),
+        activation: HiddenActivations = "relu",
+        *,
+        solver: Solver = "adam",
+        alpha: float = 0.0001,
+        batch_size: BatchSize = "auto",
+        learning_rate: Rate = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: int | np.random.RandomState | None = None,
+        tol: float = 1e-4,
+        verbose: bool = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-8,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+        backend: BackendLike = None,
+        device: Any = None,
+        dtype: DType | None = None,
+        output_activation: ActivationName | Activation | None = None,
+        dropout: float | Sequence[float] | np.ndarray[Any, Any] = 0.0,
+        l1: float = 0.0,
+        clip_norm: float | None = None,
+        monitor: Monitor = None,
+        restore_best: bool = True,
+        callbacks: Callbacks = None,
+        progress: bool | int = False,
+        n_init: int = 1,
+        predict_batch_size: int | None = None,
+        precision: Precision | None = None,
+        metrics: MetricsLike = None,
+        loss: Literal["log_loss"] | LossLike = "log_loss",
+        class_weight: ClassWeight = None,
+    ) -> None:
         store(self, locals())
 
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):  # type: ignore[no-untyped-def]
+    @fitting
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @available_if(stochastic)
-    @with_callbacks
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X, y, sample_weight=None, classes=None):  # type: ignore[no-untyped-def]
+    @for_stochastic_solvers
+    @fitting
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """One epoch more.
 
         Parameters
@@ -108,7 +168,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         finally:
             self.__dict__.pop("_pending", None)
 
-    def predict(self, X):  # type: ignore[no-untyped-def]
+    def predict(self, X: Any) -> Any:
         """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
@@ -127,7 +187,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             index = xp.astype(output[:, 0] > 0.5, xp.int64) if labels.kind == "binary" else xp.argmax(output, axis=-1)
             return xp.take(backend.asarray(labels.classes), index, axis=0)
 
-    def predict_proba(self, X):  # type: ignore[no-untyped-def]
+    def predict_proba(self, X: Any) -> Any:
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
         output = self._outputs(self._checked(X))
         if self._labels.kind == "multioutput":
@@ -139,18 +199,18 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
                 output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
         return self._as_given(output, X)
 
-    def predict_log_proba(self, X):  # type: ignore[no-untyped-def]
+    def predict_log_proba(self, X: Any) -> Any:
         """Logarithm of `predict_proba`."""
-        probabilities: Any = self.predict_proba(X)  # type: ignore[no-untyped-call]
+        probabilities: Any = self.predict_proba(X)
         if isinstance(probabilities, list):
             return [self._log(p) for p in probabilities]
         return self._log(probabilities)
 
-    def score(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; with several labels or targets the share of samples with all of them right."""
         check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
-            return super().score(X, y, sample_weight)
+            return float(super().score(X, y, sample_weight))
         return self._score(X, y, sample_weight)
 
     def _log(self, p: Any) -> Any:

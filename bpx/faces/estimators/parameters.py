@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal, TypeVar, cast
 
 import numpy as np
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metaestimators import available_if
 
+from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.running import STOCHASTIC, scipy
-from bpx.formulas.activations import ACTIVATIONS, Activation
-from bpx.formulas.metrics import METRICS
+from bpx.formulas.activations import ACTIVATIONS, Activation, HiddenName
+from bpx.formulas.metrics import METRICS, MetricName
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import PRECISIONS
 from bpx.formulas.schedules import Schedule
-from bpx.training.solvers import METHODS, SciPy
+from bpx.training.callbacks.base import Callback
+from bpx.training.monitor import Run
+from bpx.training.solvers import METHODS, MethodName, SciPy
 
-__all__ = ["ATTRIBUTES", "FIT", "MORE", "SHARED", "stochastic", "store"]
+__all__ = [
+    "ATTRIBUTES", "FIT", "MORE", "SHARED", "BatchSize", "Callbacks", "ClassWeight", "Hidden", "HiddenActivations",
+    "Monitor", "Rate", "Solver", "fitting", "for_stochastic_solvers", "stochastic", "store",
+]  # fmt: skip
+
+# What the constructors take, for type checkers; what they check is below.
+Hidden = int | Sequence[int] | np.ndarray[Any, Any]
+HiddenActivations = HiddenName | Activation | Sequence[HiddenName | Activation]
+Solver = Literal["adam", "sgd"] | MethodName | Optimizer | SciPy
+BatchSize = int | Literal["auto"]
+Rate = Literal["constant", "invscaling", "adaptive"] | Schedule
+Monitor = Literal["loss", "validation_loss", "validation_score"] | MetricName | Callable[[Run], Any] | None
+
+Callbacks = Sequence[Callback | Callable[[Run], Any]] | None
+ClassWeight = Mapping[Any, float] | Sequence[Mapping[Any, float]] | Literal["balanced"] | None
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 HIDDEN = {name for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only}
 OUTPUT = {name for name, a in ACTIVATIONS.items() if a.differentiable}
@@ -172,6 +194,16 @@ def stochastic(estimator: Any) -> bool:
             f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
         )
     return True
+
+
+def fitting(method: F) -> F:
+    """A method that fits, after scikit-learn's check of the parameters and heard by its callbacks; its type stays."""
+    return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(method)))
+
+
+def for_stochastic_solvers(method: F) -> F:
+    """A method that is there where `stochastic` allows it; its type stays."""
+    return cast(F, available_if(stochastic)(method))
 
 
 def store(estimator: Any, arguments: dict[str, Any]) -> None:

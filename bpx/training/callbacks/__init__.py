@@ -1,8 +1,1 @@
-"""What users may run during training: `Callback`, and callbacks that log every epoch."""
-
-from bpx.training.callbacks.base import Callback
-from bpx.training.callbacks.mlflow_runs import MLflow
-from bpx.training.callbacks.tensorboard_events import TensorBoard
-from bpx.training.callbacks.text_files import CSVLogger, JSONLinesLogger
-
-__all__ = ["CSVLogger", "Callback", "JSONLinesLogger", "MLflow", "TensorBoard"]
+"""What runs during training besides the steps: one module for each kind; users import them from `bpx.callbacks`."""

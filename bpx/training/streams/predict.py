@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from bpx.training.streams.stream import BUFFER, Stream, stream
 
 __all__ = ["predict"]
 
+Out = TypeVar("Out")
+
 
 def _predicting(given: dict[str, Any]) -> Attempt:
     """Reading rows, and keeping what they give."""
@@ -23,6 +25,12 @@ def _predicting(given: dict[str, Any]) -> Attempt:
     return Attempt("in bpx.predict", rows_of(given["X"]), forward_bytes, remedies=remedies)
 
 
+@overload
+def predict(
+    net: MLP, X: Any, out: None = None, *, buffer: int = BUFFER
+) -> np.ndarray[Any, np.dtype[np.floating[Any]]]: ...
+@overload
+def predict(net: MLP, X: Any, out: Out, *, buffer: int = BUFFER) -> Out: ...
 @telling(_predicting)
 def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     """A network's outputs for rows that are read block by block.

@@ -22,7 +22,7 @@ _READ_IN_PIECES = ("zarr", "dask", "h5py", "pyarrow")
 class Stream:
     """Rows that are read while a network trains or answers; made by `bpx.stream`.
 
-    Attributes
+    Parameters
     ----------
     source : RowSource or Batches
         Where rows come from.

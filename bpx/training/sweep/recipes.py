@@ -11,10 +11,11 @@ import numpy as np
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import Precision
 from bpx.formulas.schedules import Schedule, WarmUp
 from bpx.network.mlp import MLP
 from bpx.training import solvers
-from bpx.training.batches import check_sampling
+from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 from bpx.training.sweep.grid import Setting, identity
 
@@ -43,10 +44,10 @@ class Recipe:
     optimizer: Optimizer | SciPy
     epochs: int
     batch_size: int | None
-    sampling: str
+    sampling: Sampling
     l2: float
     class_weight: Any
-    precision: str | None = None
+    precision: Precision | None = None
 
     def network(self) -> MLP:
         """A new network."""

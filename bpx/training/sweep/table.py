@@ -7,6 +7,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.network.mlp import MLP
 from bpx.training.sweep.grid import Setting
 
 __all__ = ["SweepTable"]
@@ -69,7 +70,7 @@ class SweepTable:
         ]
         self.best: Setting = {name: self.rows[0][name] for name in self.names if name in self.rows[0]}
         self.best_score: float = self.rows[0]["score"]
-        self.best_net: Any = None
+        self.best_net: MLP | Any = None  # None or a network, which a type checker lets be used without asking
         self.best_estimator: Any = None
         self.seconds = 0.0
 
