@@ -38,7 +38,7 @@ RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")
 # What may stand in the header of a CSV file, and names a metric of MLflow.
 NAME = re.compile(r"\w[\w .:-]*")
 
-_One = MetricName | Callable[..., Any]
+_One = MetricName | Metric | Callable[..., Any]
 MetricsLike = _One | Sequence[_One] | Mapping[str, _One] | None
 # What `metrics` is asked of, see `bpx.formulas.metrics`, and whether targets are 0 and 1 alone.
 Task = tuple[str, bool]

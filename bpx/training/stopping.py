@@ -220,7 +220,7 @@ class Patience(StopRule):
         if self.mode not in {"auto", "min", "max"}:
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {self.mode!r}")
 
-    def direction(self, columns: Mapping[str, Metric]) -> str:
+    def direction(self, columns: Mapping[str, Metric]) -> Literal["min", "max"]:
         """Whether "min" or "max" is meant, where these metrics are measured."""
         if self.mode != "auto":
             return self.mode
