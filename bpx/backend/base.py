@@ -173,8 +173,12 @@ class Backend(ABC):
         return isinstance(error, MemoryError)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context to compute in: new arrays land on this backend's device."""
-        return nullcontext()
+        """A context to compute in: new arrays land on this backend's device.
+
+        NumPy reports no floating-point error in it, whatever the process has set: an exp that underflows to 0 is right,
+        and what overflows is looked for in results.
+        """
+        return np.errstate(all="ignore")
 
     def here(self) -> AbstractContextManager[Any]:
         """A context for another thread, in which its work comes after the work that this thread has given the device.

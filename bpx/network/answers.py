@@ -37,7 +37,7 @@ class Answers:
     def outputs(self, net: MLP, x: Array) -> Array:
         """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device."""
         xp, n = net.backend.xp, x.shape[0]
-        with net.backend.scope(), net.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with net.backend.scope(), net.backend.matmul_precision():
             size, tried = self._size, None
             if n <= size:
                 try:
@@ -57,7 +57,7 @@ class Answers:
 
     def activations(self, net: MLP, x: Array) -> list[Array]:
         """Every layer's outputs, for all samples at once."""
-        with net.backend.scope(), net.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with net.backend.scope(), net.backend.matmul_precision():
             return [cache.a for cache in self._propagate(net, x)]
 
     def _propagate(self, net: MLP, x: Any, first: int = 0) -> list[LayerCache]:

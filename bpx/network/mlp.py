@@ -126,7 +126,9 @@ class MLP:
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
         """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
-        inputs.check_finite(get_backend("numpy"), flat, "parameters")
+        host = get_backend("numpy")
+        with host.scope():
+            inputs.check_finite(host, flat, "parameters")
         net = object.__new__(cls)
         net._configure(**architecture)
         net._place(flat)
@@ -207,8 +209,8 @@ class MLP:
         ------
         ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         """
-        objective, batch = self._objective(X, y, loss, l2, sample_weight)
-        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision():
+            objective, batch = self._objective(X, y, loss, l2, sample_weight)
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
@@ -217,8 +219,8 @@ class MLP:
         self, X: Any, y: Any, loss: str | Loss | Callable[..., Any] = "cross_entropy", sample_weight: Any = None
     ) -> Array:
         """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
-        objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
-        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision():
+            objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
             grad = objective.input_gradient(*batch)
         return grad[..., 0, :] if np.ndim(X) == 1 else grad
 
@@ -227,12 +229,11 @@ class MLP:
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
         """The objective and the batch, everything checked before anything is computed."""
         chosen = losses.get(loss)
-        with self.backend.scope():
-            objective = Objective(self, chosen, l2)
-            x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
-            n = x.shape[0]
-            t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
-            w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
+        objective = Objective(self, chosen, l2)
+        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
+        n = x.shape[0]
+        t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters

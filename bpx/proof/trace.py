@@ -26,6 +26,12 @@ __all__ = ["LayerTrace", "StepTrace", "trace"]
 
 HostArray = np.ndarray[Any, Any]
 
+# NumPy's own print options, whatever the process has set.
+_AS_NUMPY_SHOWS: dict[str, Any] = {
+    "precision": 8, "floatmode": "maxprec", "suppress": False, "sign": "-", "linewidth": 75, "edgeitems": 3,
+    "nanstr": "nan", "infstr": "inf", "formatter": None, "legacy": False,
+}  # fmt: skip
+
 
 @final
 @dataclass(frozen=True)
@@ -192,7 +198,8 @@ class StepTrace:
 
 def _row(values: HostArray) -> str:
     """Numbers in brackets, as short as they can be told apart."""
-    return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
+    with np.printoptions(**_AS_NUMPY_SHOWS):
+        return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
 def _weights(layer: LayerTrace) -> Table:
@@ -275,8 +282,7 @@ def trace(
         shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
         slope = slope * (1.0 / batch.shape[0])
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
-        with np.errstate(over="ignore", invalid="ignore"):  # too long a step may lead anywhere
-            new_value = objective.value(batch, target, flat=after)
+        new_value = objective.value(batch, target, flat=after)
 
     def host(array: Array) -> HostArray:
         copied = np.array(backend.to_host(array))

@@ -149,7 +149,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         """Accuracy; with several labels or targets the share of samples with all of them right."""
         check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
-            return super().score(X, y, sample_weight)
+            with np.errstate(all="ignore"):
+                return super().score(X, y, sample_weight)
         return self._score(X, y, sample_weight)
 
     def _log(self, p: Any) -> Any:

@@ -79,7 +79,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def score(self, X, y, sample_weight=None):  # type: ignore[no-untyped-def]
         """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
         if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
-            return super().score(X, y, sample_weight)
+            with np.errstate(all="ignore"):
+                return super().score(X, y, sample_weight)
         return self._score(X, y, sample_weight)
 
     # ------------------------------------------------------------------ targets

@@ -189,7 +189,7 @@ class _Work:
         rows = [self.folds[task.fold] for task in tasks]
         data = self.data[key]
         net = stacked([r.network() for r in each])
-        with net.backend.scope(), np.errstate(all="ignore"):
+        with net.backend.scope():
             weighted = self._weighted(net, data, one, rows)
             n = len(rows[0].train)
             size = check_batch_size(one.batch_size, n)
@@ -227,8 +227,7 @@ class _Work:
             validation=held_out, stop=self.rules, callbacks=[lambda _: halt.is_set()], seed=self.seed,
         )  # fmt: skip
         test = self._test(net, self.keys[task.setting], fold)
-        with np.errstate(all="ignore"):
-            score = np.nan if history.diverged else self._score(net, test, r.loss)
+        score = np.nan if history.diverged else self._score(net, test, r.loss)
         return Outcome(task, score, history.epochs)
 
     def refit(self, setting: int) -> MLP:
