@@ -12,7 +12,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.errors import DeviceMismatchError
 
-__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of"]
+__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of", "writable"]
 
 
 def library_of(x: Any) -> str:
@@ -23,6 +23,14 @@ def library_of(x: Any) -> str:
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array_namespace__"):
         return "host"
     return str(x.__array_namespace__().__name__).partition(".")[0]
+
+
+def writable(x: Any) -> Any:
+    """`x`, or a copy of it where it is a NumPy array that cannot be written to, or whose memory is a file's."""
+    owner = x
+    while isinstance(owner, np.ndarray) and owner.flags.writeable and not isinstance(owner, np.memmap):
+        owner = owner.base
+    return np.array(x) if isinstance(owner, np.ndarray) else x
 
 
 def _remedy(library: str, x: Any) -> str:

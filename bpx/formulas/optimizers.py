@@ -14,6 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array, Namespace, State
+from bpx.backend.base import writable
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
@@ -138,6 +139,7 @@ class Optimizer(ABC):
             from array_api_compat import array_namespace
 
             xp = array_namespace(params)
+            params, state = writable(params), {name: writable(value) for name, value in state.items()}
         if learning_rate is None:
             learning_rate = self.learning_rate
             if isinstance(learning_rate, Schedule):

@@ -11,7 +11,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
-from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
+from bpx.errors import BackendFallbackWarning, warn_caller
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.dropout import fold
@@ -31,7 +31,7 @@ from bpx.network.architecture import (
 from bpx.network.initial import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
-from bpx.network.params import LayerParams, Layout, ParamViews
+from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
 
 __all__ = ["MLP"]
 
@@ -86,7 +86,7 @@ class MLP:
     (1,)
     """
 
-    flat: Array
+    _flat: Array
     layer_params: list[LayerParams]
 
     def __init__(
@@ -275,26 +275,24 @@ class MLP:
         ------
         KeyError, ShapeError, NonFiniteError, DeviceMismatchError
         """
-        views = self.params
-        checked = {}
-        with self.backend.scope():
-            for name, value in params.items():
-                view = views[name]
-                new = inputs.numeric(self.backend, value, name)
-                if tuple(new.shape) != tuple(view.shape):
-                    raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
-                new = inputs.cast(self.backend, new, self._xp_dtype)
-                inputs.check_finite(self.backend, new, name)
-                checked[name] = new
-            for name, new in checked.items():
-                views[name][...] = new
+        overwrite(self.backend, self.params, params)
         return self
+
+    @property
+    def flat(self) -> Array:
+        """All parameters; assigning to it overwrites them, as `set_params` does."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        if values is not self._flat:  # as after net.flat *= 2
+            overwrite(self.backend, {"flat": self._flat}, {"flat": values})
 
     def renew(self, flat: Array | None = None) -> None:
         """Take `flat` as the parameters, or a copy of them: views that were taken before are then of the old ones."""
         with self.backend.scope():
-            self.flat = self.flat * 1.0 if flat is None else flat
-            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
+            self._flat = self._flat * 1.0 if flat is None else flat
+            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
 
     # ------------------------------------------------------------------ copies
 
@@ -344,7 +342,7 @@ class MLP:
         return self._plain() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({name: value for name, value in state.items() if name not in ("backend", "flat")})
         try:
             self.backend = get_backend(state["backend"])
         except ValueError:
@@ -355,7 +353,7 @@ class MLP:
 
     def _plain(self) -> dict[str, Any]:
         """What does not depend on the backend."""
-        derived = {"backend", "flat", "layer_params", "dropout_seeds", "_answers"}
+        derived = {"backend", "_flat", "layer_params", "dropout_seeds", "_answers"}
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # ------------------------------------------------------------------ inside
@@ -385,8 +383,8 @@ class MLP:
     def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
         """Put the parameters on the backend; the network owns its copy."""
         with self.backend.scope():
-            self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
-            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
+            self._flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
+            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
         for derived in ("dropout_seeds", "_answers"):
             self.__dict__.pop(derived, None)
 

@@ -16,6 +16,7 @@ from bpx.errors import DivergenceWarning, warn_caller
 from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
+from bpx.network.params import check_writable
 from bpx.training.batches import Data, rows_between, wholes
 from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
 from bpx.training.history import History, StopReason
@@ -73,6 +74,7 @@ class Run:
         goes_on: bool = False,
         ranks: Ranks | None = None,
     ) -> None:
+        check_writable(net.flat)
         self.net = net
         self.data = data
         self.samples: int | None = data.X.shape[0] if isinstance(data, Data) else data.n
