@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from bpx.errors import is_wrong_call, wrong_call
+
 if TYPE_CHECKING:
     from bpx.network.mlp import MLP
 
@@ -179,6 +181,8 @@ def telling(attempt: Callable[[dict[str, Any]], Attempt]) -> Callable[[Callable[
             except BaseException as error:
                 if isinstance(error, ExplainedMemoryError):
                     raise
+                if is_wrong_call(error):
+                    raise wrong_call(function, error, kwargs) from None
                 given = inspect.signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
                 net = given.arguments.get("net", given.arguments.get("self"))

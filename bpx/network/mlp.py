@@ -5,29 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
-from bpx.errors import BackendFallbackWarning, warn_caller
+from bpx.errors import BackendFallbackWarning, instead_of, named, warn_caller
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.dropout import fold
 from bpx.formulas.losses import Loss
-from bpx.network import inputs
+from bpx.network import architecture, inputs
 from bpx.network.answers import Answers
-from bpx.network.architecture import (
-    check_bias,
-    check_dropout,
-    check_dtype,
-    check_seed,
-    check_sizes,
-    check_stack,
-    layer_activations,
-    per_layer,
-)
 from bpx.network.initial import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
@@ -89,6 +79,7 @@ class MLP:
     _flat: Array
     layer_params: list[LayerParams]
 
+    @named("bpx.MLP")
     def __init__(
         self,
         sizes: Sequence[int],
@@ -111,15 +102,15 @@ class MLP:
         dtype: str = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
     ) -> None:  # fmt: skip
         """Check and keep what the network is made of: everything but its parameters."""
-        self.sizes = check_sizes(sizes)
+        self.sizes = architecture.check_sizes(sizes)
         layers = len(self.sizes) - 1
-        self.hidden, self.output = layer_activations(hidden, output, self.sizes)
-        self.bias = per_layer("bias", bias, layers, check_bias)
-        self.init = per_layer("init", init, layers, initializers.get)
-        self.dropout = per_layer("dropout", dropout, layers - 1, check_dropout)
-        self.dtype = check_dtype(dtype)
-        self.stack = check_stack(stack)
-        self.seed = check_seed(seed, self.stack)
+        self.hidden, self.output = architecture.layer_activations(hidden, output, self.sizes)
+        self.bias = architecture.per_layer("bias", bias, layers, architecture.check_bias)
+        self.init = architecture.per_layer("init", init, layers, initializers.get)
+        self.dropout = architecture.per_layer("dropout", dropout, layers - 1, architecture.check_dropout)
+        self.dtype = architecture.check_dtype(dtype)
+        self.stack = architecture.check_stack(stack)
+        self.seed = architecture.check_seed(seed, self.stack)
         self.layout = Layout(self.sizes, self.bias)
         self.backend = get_backend(backend)
 
@@ -315,7 +306,7 @@ class MLP:
         other = object.__new__(MLP)
         other.__dict__.update(self._plain())
         other.backend = self.backend if backend is None else get_backend(backend)
-        other.dtype = self.dtype if dtype is None else check_dtype(dtype)
+        other.dtype = self.dtype if dtype is None else architecture.check_dtype(dtype)
         other._place(self.backend.to_host(self.flat))
         return other
 
@@ -357,6 +348,12 @@ class MLP:
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # ------------------------------------------------------------------ inside
+
+    if not TYPE_CHECKING:  # which would then take any name
+
+        def __getattr__(self, name: str) -> Any:
+            more = "" if name.startswith("_") else f"; {instead_of('net', name, dir(self))}"
+            raise AttributeError(f"a network has no attribute {name!r}{more}")
 
     def asarray(self, x: Any) -> Array:
         """`x` on the network's backend in the network's dtype."""

@@ -11,7 +11,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.errors import loss_parts
+from bpx.errors import loss_parts, named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
@@ -235,8 +235,9 @@ def _math(table: Table) -> Table:
     return typeset
 
 
+@named("bpx.trace")
 def trace(
-    net: MLP, x: Any, y: Any, loss: str | Loss | Callable[..., Any] = "squared_error", learning_rate: float = 0.5
+    net: MLP, x: Any, y: Any, loss: str | Loss | Callable[..., Any] | None = None, learning_rate: float = 0.5
 ) -> StepTrace:
     """Work out one step of gradient descent and keep every number; the network stays as it is.
 
@@ -248,8 +249,9 @@ def trace(
         Inputs.
     y : array of shape (n_out,), a number or a class label for one sample; or as for ``net.loss_and_grads``
         Targets.
-    loss : str, Loss or function
-        Mean over samples of the sum over outputs.
+    loss : str, Loss or function, optional
+        Mean over samples of the sum over outputs. None: cross_entropy for a softmax output, as in `bpx.fit`, else
+        squared_error, as in articles on back-propagation.
     learning_rate : float
         Of the step, positive.
 
@@ -269,7 +271,7 @@ def trace(
     """
     if net.stack is not None:
         raise ValueError(f"trace shows one network, got a stack of {net.stack}; trace a network without stack=")
-    backend, chosen = net.backend, losses.get(loss)
+    backend, chosen = net.backend, losses.get(losses.default_for(net.output) if loss is None else loss)
     objective = Objective(net, chosen)
     optimizer = SGD(learning_rate)
     dtype = backend.dtype(net.dtype)

@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from bpx.backend.base import library_of
+from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.labels import Labels, host_labels
@@ -60,6 +61,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
+    @named("bpx.MLPClassifier", "an estimator")
     def __init__(  # type: ignore[no-untyped-def]
         self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
         learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,

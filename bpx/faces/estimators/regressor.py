@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import column_or_1d
 
 from bpx.backend.base import library_of
+from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.callback_protocol import with_callbacks
 from bpx.faces.estimators.parameters import ATTRIBUTES, FIT, MORE, SHARED, stochastic, store
@@ -48,6 +49,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     }
     _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
 
+    @named("bpx.MLPRegressor", "an estimator")
     def __init__(  # type: ignore[no-untyped-def]
         self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
         batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200,

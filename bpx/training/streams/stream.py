@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.errors import named
 from bpx.training.streams.sources import ArrayRows, Batches, RowSource
 
 __all__ = ["BUFFER", "Stream", "is_stream", "stream"]
@@ -41,6 +42,7 @@ class Stream:
         return f"<bpx stream of {self.source.name}, buffer {self.buffer / 2**20:.6g} MB>"
 
 
+@named("bpx.stream")
 def stream(
     X: Any,
     y: Any = None,

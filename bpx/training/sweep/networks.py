@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors import DivergenceWarning
+from bpx.errors import DivergenceWarning, instead_of
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -57,7 +57,8 @@ def sweep_networks(
     """Train and score every setting; arguments as `bpx.sweep`'s."""
     unknown = [name for name in options if name not in OPTIONS and name not in COMMON]
     if unknown:
-        raise TypeError(f"sweep got unknown arguments {unknown}; known are {', '.join([*OPTIONS, *COMMON])}")
+        instead = instead_of("bpx.sweep", unknown[0], [*OPTIONS, *COMMON], options)
+        raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
     check_counts(stack=stack, workers=workers)
     ranks = join(comm)
     same_settings(ranks, settings)
