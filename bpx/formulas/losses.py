@@ -291,6 +291,8 @@ def get(loss: str | Loss | Callable[..., Any]) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
+    if isinstance(loss, type):
+        raise TypeError(f"expected a loss's name, a bpx.Loss or a function, got the class {loss.__name__}; call it")
     if callable(loss):
         return Loss(getattr(loss, "__name__", "custom"), loss)
     if not isinstance(loss, str):

@@ -238,7 +238,7 @@ def forget(error: BaseException) -> None:
 def rows_of(X: Any) -> int | None:
     """How many samples data have, as far as one can see."""
     shape = getattr(X, "shape", None)
-    if shape is not None:
+    if shape is not None and all(n == n for n in shape):  # dask has NaN for what it does not know
         return 1 if len(shape) < 2 else int(shape[-2])
     return len(X) if isinstance(X, (list, tuple)) else None
 

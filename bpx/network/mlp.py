@@ -18,6 +18,7 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.losses import Loss
 from bpx.network import architecture, inputs
 from bpx.network.answers import Answers
+from bpx.network.frames import column_names
 from bpx.network.initial import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
@@ -149,7 +150,7 @@ class MLP:
             and where memory runs out in half as many at once, which may round in another way.
         """
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        out = self._answers.outputs(self, x)
+        out = self._answers.outputs(self, x, column_names(X))
         return out[..., 0, :] if single else out
 
     __call__ = forward
@@ -158,7 +159,7 @@ class MLP:
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x)]
+        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x, column_names(X))]
 
     @cached_property
     def _answers(self) -> Answers:
