@@ -52,11 +52,11 @@ CALLS = {
     "sweep": (lambda: bpx.sweep(lambda: NET, {"l2": [0.0]}, X, Y, lr=0.1), "put it into the grid"),
     "grid": (
         lambda: bpx.sweep(lambda: bpx.MLP([2, 2]), {"lr": [0.1]}, X, Y),
-        "grid: 'lr' is no argument of bpx.fit, of Adam, or of the function that makes a network; use 'learning_rate'",
+        "unexpected keyword argument 'lr': names that are no arguments of bpx.fit and no hyperparameters of Adam are",
     ),
     "grid, passed on": (
         lambda: bpx.sweep(lambda **more: bpx.MLP([2, 2], **more), {"max_iter": [9]}, X, Y),
-        "grid: 'max_iter' is no argument of bpx.fit, of Adam, or of the function that makes a network; use 'epochs'",
+        "no hyperparameters of Adam are given to it; use 'epochs'",
     ),
 }
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array
+from bpx.backend.blas import ALONE
 from bpx.formulas import linear
 from bpx.kernels import select
 from bpx.network.dense import LayerCache
@@ -41,7 +43,9 @@ class Answers:
         `columns` are their names, for messages.
         """
         xp, n = net.backend.xp, x.shape[0]
-        with net.backend.scope(), net.backend.matmul_precision():
+        product = min(n, self._size) * net.layout.widest
+        threads = nullcontext() if product <= ALONE else net.backend.product_threads(product)
+        with net.backend.scope(), net.backend.matmul_precision(), threads:
             size, tried = self._size, None
             if n <= size:
                 try:

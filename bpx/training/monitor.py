@@ -337,7 +337,9 @@ class Run:
         """``add(part)`` for a few rows after the other, fewer where memory runs out."""
         with explaining(self.net, Attempt("in an evaluation", 1, forward_bytes)):
             for whole in wholes(data):
-                in_chunks(self.net, whole.X.shape[-2], CHUNK, partial(_give, add, whole))
+                rows = whole.X.shape[-2]
+                with self.net.backend.product_threads(min(rows, CHUNK) * self.net.layout.widest, once=True):
+                    in_chunks(self.net, rows, CHUNK, partial(_give, add, whole))
 
 
 def _give(to: Callable[[Data], None], whole: Data, start: int, stop: int) -> None:

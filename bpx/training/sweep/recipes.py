@@ -60,8 +60,9 @@ class Recipe:
             if unknown:
                 names = [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
                 raise TypeError(
-                    f"grid: {unknown[0]!r} is no argument of bpx.fit, of {type(self.optimizer).__name__}, or of the"
-                    f" function that makes a network; {instead_of('a grid', unknown[0], names, self.architecture)}"
+                    f"grid: the function that makes a network got an unexpected keyword argument {unknown[0]!r}: names"
+                    f" that are no arguments of bpx.fit and no hyperparameters of {type(self.optimizer).__name__} are"
+                    f" given to it; {instead_of('a grid', unknown[0], names, self.architecture)}"
                 ) from None
             raise TypeError(
                 f"the function that makes a network was called with {self.architecture} and raised: {error}. Names of a"
