@@ -414,3 +414,62 @@ def test_an_unknown_name_is_refused_with_the_known_ones(call, known):
 def test_bad_parameters_are_refused_together_with_the_good_ones_beside_them(lib, bad, error, words):
     net = classifier(lib)
     refuses(error, words, net, lambda: net.set_params({"0.b": np.ones(4)} | bad))
+
+
+# ---------------------------------------------------------------------- what odd input is told
+
+ROWS = np.linspace(-1.0, 1.0, 24).reshape(8, 3)
+TWO = np.arange(8) % 2
+REAL = np.linspace(0.1, 0.9, 8)
+Q3 = bpx.MLP([3, 4, 3], output="identity", backend="numpy")
+NUMBER = bpx.MLP([3, 4, 1], output="identity", backend="numpy")
+TOLD = {
+    "quantiles": (lambda net: bpx.fit(Q3, ROWS, REAL, loss=losses.quantile([0.1, 0.5, 0.9])), "repeat it, numpy."),
+    "numbers for several outputs": (
+        lambda net: bpx.fit(Q3, ROWS, REAL, loss="squared_error"), "give the network one output"
+    ),
+    "labels for several outputs": (lambda net: bpx.fit(Q3, ROWS, TWO, loss="squared_error"), "into one-hot rows"),
+    "two columns for one output": (
+        lambda net: bpx.fit(NUMBER, ROWS, np.eye(2)[TWO], loss="squared_error"), "give the network 2 outputs"
+    ),
+    "one row to predict": (lambda net: bpx.predict(net, ROWS[0]), "of one sample give X[None, :], or call net(X)"),
+    "one list to predict": (lambda net: bpx.predict(net, [1.0, 2.0, 3.0]), "of one sample give [X]"),
+    "nothing to predict": (lambda net: bpx.predict(net, ROWS[:0]), "X: expected at least one row"),
+    "three dimensions": (lambda net: bpx.predict(net, ROWS[None]), "expected 2 dimensions (samples, columns), got"),
+    "rows without targets": (lambda net: bpx.fit(net, ROWS.tolist()), "y: expected targets, got None"),
+    "one sample, many targets": (lambda net: bpx.fit(net, ROWS[0], TWO), "X is one sample"),
+    "None": (lambda net: net(None), "X: expected numbers, got a NoneType"),
+    "a generator": (lambda net: bpx.fit(net, (row for row in ROWS), TWO), "expected numbers, got a generator"),
+    "a generator of targets": (lambda net: bpx.fit(net, ROWS, (t for t in TWO)), "y: expected numbers, got a"),
+    "complex": (lambda net: net(ROWS + 0j), "got dtype complex128; take X.real"),
+    "ragged": (lambda net: net([[1, 2, 3], [1, 2]]), "numbers, got rows of different lengths"),
+    "numbers as labels": (lambda net: bpx.fit(net, ROWS, REAL), "loss='squared_error' and output='identity'"),
+    "labels as floats": (lambda net: bpx.fit(net, ROWS, TWO * 1.0), "convert them with y.astype(int)"),
+    "missing labels": (lambda net: bpx.fit(net, ROWS, np.where(TWO, np.nan, 0)), "y: expected finite numbers, got 4"),
+    "labels in a column": (lambda net: bpx.fit(net, ROWS, TWO[:, None]), "labels have one dimension, use y.ravel()"),
+    "turned": (lambda net: bpx.fit(net, ROWS, np.eye(2)[TWO].T), "rows are samples, use y.T"),
+    "huge labels": (
+        lambda net: bpx.fit(net, ROWS, np.full(8, 2**64 - 1, dtype=np.uint64)), "from 18446744073709551615 to"
+    ),
+    "balanced weights": (lambda net: bpx.fit(net, ROWS, TWO, sample_weight="balanced"), "are class_weight='balanced'"),
+    "weights of classes": (lambda net: bpx.fit(net, ROWS, TWO, sample_weight={0: 2.0}), "are class_weight={0: 2.0}"),
+    "weights in a column": (
+        lambda net: bpx.fit(net, ROWS, TWO, sample_weight=np.ones((8, 1))), "use sample_weight.ravel()"
+    ),
+    "validation without targets": (lambda net: bpx.fit(net, ROWS, TWO, validation=ROWS), "got a ndarray"),
+    "a loss's class": (lambda net: bpx.fit(net, ROWS, TWO, loss=bpx.Loss), "got the class Loss; call it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOLD)
+def test_odd_input_is_told_in_one_line_what_to_give(case):
+    call, words = TOLD[case]
+    net = classifier()
+    before = net.flat.copy()
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call(net)
+    message = str(caught.value)
+    assert words in message, message
+    assert "\n" not in message
+    assert len(message) < 210
+    np.testing.assert_array_equal(net.flat, before)

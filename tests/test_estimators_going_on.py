@@ -166,3 +166,29 @@ def test_a_loss_of_another_shape_is_refused(monkeypatch, bad, mode):
     monkeypatch.setenv("BPX_KERNELS", mode)
     with pytest.raises(bpx.ShapeError, match="one for each sample and output"):
         bpx.MLPRegressor(hidden_layer_sizes=(4,), loss=bad, max_iter=2).fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+@pytest.mark.parametrize("kernels", ["auto", "numpy", "reference"])
+@pytest.mark.parametrize("mode", ["r", "r+", "c"])
+def test_an_estimator_mapped_from_its_file_goes_on_and_leaves_the_file_as_it_is(
+    mode, kernels, solver, tmp_path, monkeypatch
+):
+    joblib = pytest.importorskip("joblib")
+    monkeypatch.setenv("BPX_KERNELS", kernels)
+    est = bpx.MLPClassifier(**SMALL, solver=solver, backend="numpy").partial_fit(X, Y, classes=[0, 1, 2])
+    path = tmp_path / "estimator.joblib"
+    joblib.dump(est, path)
+    before = path.read_bytes()
+    mapped = joblib.load(path, mmap_mode=mode)
+    np.testing.assert_array_equal(mapped.partial_fit(X, Y).coefs_[0], est.partial_fit(X, Y).coefs_[0])
+    del mapped
+    assert path.read_bytes() == before
+
+
+def test_an_estimator_unpickled_onto_read_only_buffers_goes_on():
+    est = bpx.MLPClassifier(**SMALL, backend="numpy").partial_fit(X, Y, classes=[0, 1, 2])
+    buffers = []
+    plain = pickle.dumps(est, protocol=5, buffer_callback=buffers.append)
+    other = pickle.loads(plain, buffers=[bytes(buffer.raw()) for buffer in buffers])
+    np.testing.assert_array_equal(other.partial_fit(X, Y).coefs_[0], est.partial_fit(X, Y).coefs_[0])

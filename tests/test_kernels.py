@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import logging
 import tracemalloc
@@ -21,6 +22,7 @@ from bpx.formulas.schedules import Schedule
 from bpx.kernels import numpy_in_place, recording, select
 
 numpy_fused = pytest.importorskip("bpx.kernels.numpy_fused", reason="Numba is not installed")
+compiling = pytest.importorskip("bpx.kernels.numpy_fused.compiling", reason="Numba is not installed")
 
 ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
 DTYPES = ("float32", "float64")
@@ -564,3 +566,45 @@ print("numba" in sys.modules)
 @pytest.mark.slow
 def test_numba_is_imported_by_training_alone():
     assert fresh_process(LAZY).split() == ["False", "True"]
+
+
+def kernel_in(folder):
+    """A compiled function of a module in that folder, as a new process would have it."""
+    path = folder / "module_of_a_kernel.py"
+    if not path.exists():
+        path.write_text("def twice(x):\n    return 2.0 * x\n")
+    spec = importlib.util.spec_from_file_location("module_of_a_kernel", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return compiling.compiled(module.twice)
+
+
+@pytest.mark.parametrize("ending", ["nbi", "nbc"])
+def test_a_damaged_cache_of_kernels_is_said_once_and_made_anew(ending, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(compiling, "_said", [])
+    assert kernel_in(tmp_path)(2.0) == 4.0
+    (kept,) = (tmp_path / "__pycache__").glob(f"*.{ending}")
+    kept.write_bytes(kept.read_bytes()[:-9])
+    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
+        assert kernel_in(tmp_path)(2.0) == 4.0
+        assert len(caplog.messages) == 1
+        assert "compiled anew" in caplog.text
+        assert str(tmp_path) in caplog.text
+        again = kernel_in(tmp_path)
+        assert again(2.0) == 4.0
+    assert sum(again.stats.cache_hits.values()) == 1
+    assert len(caplog.messages) == 1
+
+
+def test_kernels_are_compiled_where_the_disk_of_their_cache_is_full(tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(compiling, "_said", [])
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
+        kernel = kernel_in(tmp_path)
+        assert kernel(2.0) == 4.0
+        assert kernel(2) == 4.0
+    assert len(caplog.messages) == 1
+    assert "No space left" in caplog.text

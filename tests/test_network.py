@@ -398,3 +398,63 @@ def test_activations_and_losses_may_be_objects_and_functions(lib, close, rng, dt
     expected, usual_grads = usual.loss_and_grads(X, y, LOSSES["squared_error"])
     close(lib.to_host(loss), lib.to_host(expected), dtype)
     close(lib.to_host(grads["0.W"]), lib.to_host(usual_grads["0.W"]), dtype)
+
+
+# ---------------------------------------------------------------------- read-only arrays, and assigning all parameters
+
+
+def read_only(a):
+    """A copy that cannot be written to."""
+    a = np.array(a)
+    a.setflags(write=False)
+    return a
+
+
+@both_dtypes
+def test_read_only_and_broadcast_arrays_are_taken_everywhere(dtype, tmp_path):
+    X = np.linspace(-1.0, 1.0, 24).reshape(8, 3).astype(dtype)
+    y = np.arange(8) % 2
+    given_X, given_y = read_only(X), read_only(y)
+    one, other = (bpx.MLP([3, 4, 2], dtype=dtype, backend="numpy") for _ in range(2))
+    for net, a, b in ((one, X, y), (other, given_X, given_y)):
+        net.set_params({"0.W": a[:3, :1] * np.ones((3, 4)), "0.b": np.broadcast_to(a[0, 0], (4,))})
+        bpx.fit(net, a, b, epochs=2, batch_size=4, validation=(a, b), sample_weight=np.broadcast_to(1.0, (8,)))
+        bpx.fit(net, bpx.stream(a, b), epochs=1)
+        bpx.fit(net, a, b, epochs=2, optimizer="lbfgs")
+    np.testing.assert_array_equal(one.flat, other.flat)
+    repeated = np.broadcast_to(X[0], (5, 3))
+    np.testing.assert_array_equal(one(repeated), one(np.array(repeated)))
+    expected = one.loss_and_grads(np.array(repeated), [1] * 5)[1].flat
+    np.testing.assert_array_equal(one.loss_and_grads(repeated, np.broadcast_to(1, (5,)))[1].flat, expected)
+
+
+def test_assigning_to_flat_overwrites_the_parameters_that_are_computed_with(lib):
+    X = [[1.0, 2.0]]
+    net = bpx.MLP([2, 3, 1], output="identity", backend=lib)
+    other = bpx.MLP([2, 3, 1], output="identity", seed=1, backend=lib)
+    flat, weights = net.flat, net.params["0.W"]
+    net.flat = other.flat
+    assert net.flat is flat
+    for one, two in ((net(X), other(X)), (weights, other.params["0.W"])):
+        np.testing.assert_array_equal(lib.to_host(one), lib.to_host(two))
+    net.flat *= 0.0
+    assert float(net(X)[0, 0]) == 0.0
+    with pytest.raises(bpx.ShapeError, match="flat"):
+        net.flat = lib.to_host(net.flat)[:-1]
+    with pytest.raises(bpx.NonFiniteError, match="flat"):
+        net.flat = np.full(net.n_params, np.nan)
+    np.testing.assert_array_equal(lib.to_host(net.flat), 0.0)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_parameters_that_are_locked_are_not_changed_and_the_error_says_so(optimizer):
+    net = bpx.MLP([2, 3, 2], backend="numpy")
+    X, y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
+    net.flat.setflags(write=False)
+    before = net.flat.copy()
+    for call in (lambda: bpx.fit(net, X, y, optimizer=optimizer), lambda: net.set_params({"0.b": np.ones(3)})):
+        with pytest.raises(ValueError, match=r"read-only ones; take net\.copy\(\)"):
+            call()
+    np.testing.assert_array_equal(net.flat, before)
+    np.testing.assert_array_equal(net(X), net.copy()(X))
+    bpx.fit(net.copy(), X, y, optimizer=optimizer, epochs=1)

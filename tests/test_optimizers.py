@@ -322,3 +322,19 @@ def test_arrays_of_another_length_than_the_stack_are_refused_before_training(sta
 def test_bind_without_arrays_gives_the_optimizer_itself():
     optimizer = Adam(0.1, clip_norm=1.0)
     assert optimizer.bind(np.asarray, 4) is optimizer
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_update_copies_what_is_read_only(name):
+    def locked(a):
+        a = np.array(a)
+        a.setflags(write=False)
+        return a
+
+    optimizer, theta, gradient = OPTIMIZERS[name](), np.arange(P, dtype=np.float64), np.ones(P)
+    state = {key: value if np.isscalar(value) else locked(value) for key, value in optimizer.init(theta).items()}
+    kept = locked(theta)
+    moved, _ = optimizer.update(gradient, state, kept)
+    expected, _ = optimizer.update(gradient, optimizer.init(theta), theta.copy())
+    np.testing.assert_array_equal(moved, expected)
+    np.testing.assert_array_equal(kept, theta)

@@ -240,7 +240,7 @@ def test_labels_are_placed_apart_where_there_is_room():
 )
 def test_the_caption_says_which_numbers_are_left_out(sizes, said):
     net = bpx.MLP(sizes, seed=0, dtype="float64")
-    trace = bpx.trace(net, np.full(sizes[0], 0.3), np.zeros(sizes[-1]))
+    trace = bpx.trace(net, np.full(sizes[0], 0.3), np.zeros(sizes[-1]), "squared_error")
     caption = plotting.NetworkDisplay.from_trace(trace).caption_.get_text().replace("\n", " ")
     assert ("left out" in caption) == (said is not None)
     assert said is None or said in caption

@@ -586,3 +586,10 @@ def test_predict_says_what_to_do_with_a_sparse_matrix() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match=r"sparse matrix; use X\.toarray"):
         bpx.predict(bpx.MLP([3, 2], backend="numpy"), sparse.csr_matrix(np.eye(3)))
+
+
+def test_outputs_are_not_written_into_a_read_only_array(tmp_path):
+    np.save(tmp_path / "out.npy", np.zeros((4, 1), dtype=np.float32))
+    out = np.load(tmp_path / "out.npy", mmap_mode="r")
+    with pytest.raises(ValueError, match=r"read-only one; open the file with mode 'r\+'"):
+        bpx.predict(bpx.MLP([2, 1], output="identity", backend="numpy"), np.ones((4, 2)), out=out)

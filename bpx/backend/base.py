@@ -12,7 +12,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.errors import DeviceMismatchError, how_to_install
 
-__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of"]
+__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of", "writable"]
 
 
 def library_of(x: Any) -> str:
@@ -23,6 +23,14 @@ def library_of(x: Any) -> str:
     if isinstance(x, (np.ndarray, np.generic)) or not hasattr(x, "__array_namespace__"):
         return "host"
     return str(x.__array_namespace__().__name__).partition(".")[0]
+
+
+def writable(x: Any) -> Any:
+    """`x`, or a copy of it where it is a NumPy array that cannot be written to, or whose memory is a file's."""
+    owner = x
+    while isinstance(owner, np.ndarray) and owner.flags.writeable and not isinstance(owner, np.memmap):
+        owner = owner.base
+    return np.array(x) if isinstance(owner, np.ndarray) else x
 
 
 def _remedy(library: str, x: Any) -> str:
@@ -174,8 +182,12 @@ class Backend(ABC):
         return isinstance(error, MemoryError)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context to compute in: new arrays land on this backend's device."""
-        return nullcontext()
+        """A context to compute in: new arrays land on this backend's device.
+
+        NumPy reports no floating-point error in it, whatever the process has set: an exp that underflows to 0 is right,
+        and what overflows is looked for in results.
+        """
+        return np.errstate(all="ignore")
 
     def here(self) -> AbstractContextManager[Any]:
         """A context for another thread, in which its work comes after the work that this thread has given the device.
@@ -183,6 +195,13 @@ class Backend(ABC):
         And the other way round, as if one thread gave it all.
         """
         return self.scope()
+
+    def product_threads(self, multiplications: int, once: bool = False) -> AbstractContextManager[Any]:
+        """A context for products of so many multiplications at most, in which small ones are kept from BLAS's threads.
+
+        `once` is for products that are computed once an epoch, which may be larger.
+        """
+        return nullcontext()
 
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> AbstractContextManager[Any]:
         """A context in which products of float32 arrays are true float32, or TF32 where the device has it.

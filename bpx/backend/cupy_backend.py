@@ -136,8 +136,10 @@ class CupyBackend(Backend):
         of_cuda = type(error).__module__.partition(".")[0] in _PACKAGES
         return super().is_out_of_memory(error) or (of_cuda and _NO_MEMORY.search(str(error)) is not None)
 
-    def scope(self) -> AbstractContextManager[Any]:
-        return self._cupy.cuda.Device(self._index)  # type: ignore[no-any-return]
+    @contextmanager
+    def scope(self) -> Iterator[None]:
+        with super().scope(), self._cupy.cuda.Device(self._index):
+            yield
 
     def here(self) -> AbstractContextManager[Any]:
         with self.scope():

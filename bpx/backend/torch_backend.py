@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Any, final
 
 import numpy as np
@@ -67,9 +67,11 @@ class TorchBackend(Backend):
             isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
         )
 
-    def scope(self) -> AbstractContextManager[Any]:
+    @contextmanager
+    def scope(self) -> Iterator[None]:
         # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
-        return self._torch.no_grad()  # type: ignore[no-any-return]
+        with super().scope(), self._torch.no_grad():
+            yield
 
     @contextmanager
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> Iterator[None]:

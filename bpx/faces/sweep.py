@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from bpx.network.mlp import MLP
 from bpx.training.sweep.grid import settings
 from bpx.training.sweep.networks import sweep_networks
@@ -119,7 +121,9 @@ def sweep(
     if hasattr(model, "get_params") and not isinstance(model, type):
         from bpx.faces.estimators.sweeping import sweep_estimator
 
-        return sweep_estimator(model, listed, X, y, **common, **fit_options)
+        with np.errstate(all="ignore"):  # in scores, too
+            return sweep_estimator(model, listed, X, y, **common, **fit_options)
     if not callable(model) or (isinstance(model, type) and model is not MLP):
         raise TypeError(f"expected a function that makes a network, or a bpx estimator, got {model!r:.80}")
-    return sweep_networks(model, listed, X, y, **common, **fit_options)
+    with np.errstate(all="ignore"):
+        return sweep_networks(model, listed, X, y, **common, **fit_options)

@@ -22,7 +22,7 @@ from bpx.errors import loss_parts
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
 
-__all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
+__all__ = ["LOSSES", "Loss", "LossLike", "LossName", "default_for", "get", "huber", "quantile"]
 
 # The keys of `LOSSES`.
 LossName = Literal[
@@ -86,8 +86,9 @@ class Loss:
         if activation.outputs not in _ACCEPTS[self.outputs]:
             raise ValueError(
                 f"loss {self.name!r} needs outputs that are {_OUTPUT_WORDS[self.outputs]}, but"
-                f" output={activation.name!r} gives {_OUTPUT_WORDS[activation.outputs]}; use"
-                f" output={self.canonical!r}, or another loss"
+                f" output={activation.name!r} gives {_OUTPUT_WORDS[activation.outputs]};"
+                + ("" if self.canonical is None else f" use output={self.canonical!r}, or")
+                + f" give another loss, such as {_USUAL[activation.outputs]}"
             )
         if self.columns is not None and self.columns != n_out:
             raise ValueError(f"loss {self.name!r} is made for {self.columns} outputs, but the network has {n_out}")
@@ -102,6 +103,20 @@ _OUTPUT_WORDS = {
     "unit": "between 0 and 1",
     "distribution": "class probabilities (rows that sum to 1)",
 }
+
+
+# Losses that outputs of a kind are trained with.
+_USUAL = {
+    "real": "'squared_error'",
+    "positive": "'poisson' or 'squared_error'",
+    "unit": "'binary_cross_entropy' or 'squared_error'",
+    "distribution": "'cross_entropy'",
+}
+
+
+def default_for(activation: Activation) -> LossName:
+    """The loss of a step that is shown and names none: `bpx.fit`'s default where it is defined, else squared error."""
+    return "cross_entropy" if activation.outputs == "distribution" else "squared_error"
 
 
 def value_and_grad(
@@ -284,6 +299,8 @@ def get(loss: LossLike) -> Loss:
     """
     if isinstance(loss, Loss):
         return loss
+    if isinstance(loss, type):
+        raise TypeError(f"expected a loss's name, a bpx.Loss or a function, got the class {loss.__name__}; call it")
     if callable(loss):
         return Loss(getattr(loss, "__name__", "custom"), loss)
     if not isinstance(loss, str):

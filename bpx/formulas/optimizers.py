@@ -9,11 +9,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 
 import numpy as np
 
 from bpx._typing import Array, Namespace, State
+from bpx.backend.base import writable
+from bpx.errors import instead_of
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
@@ -41,6 +43,16 @@ class Optimizer(ABC):
 
     learning_rate: Hyper | Schedule = 0.001
     clip_norm: Hyper | None = field(default=None, kw_only=True)
+
+    if not TYPE_CHECKING:  # the arguments are those of the subclass, which a type checker sees there
+
+        def __new__(cls, *_, **kwargs):
+            known = [entry.name for entry in fields(cls)]
+            unknown = [name for name in kwargs if name not in known]
+            if unknown and cls in OPTIMIZERS.values():
+                instead = instead_of("an optimizer", unknown[0], known, kwargs)
+                raise TypeError(f"bpx.{cls.__name__} has no {unknown[0]}=; {instead}")
+            return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # NumPy's scalars would make float32 steps float64, and other libraries refuse them
@@ -141,6 +153,7 @@ class Optimizer(ABC):
             from array_api_compat import array_namespace
 
             xp = array_namespace(params)
+            params, state = writable(params), {name: writable(value) for name, value in state.items()}
         if learning_rate is None:
             learning_rate = self.learning_rate
             if isinstance(learning_rate, Schedule):

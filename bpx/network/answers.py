@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array
+from bpx.backend.blas import ALONE
 from bpx.formulas import linear
 from bpx.kernels import select
 from bpx.network.dense import LayerCache
@@ -34,14 +37,19 @@ class Answers:
         self._linear = twins.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
-    def outputs(self, net: MLP, x: Array) -> Array:
-        """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device."""
+    def outputs(self, net: MLP, x: Array, columns: Sequence[str] | None = None) -> Array:
+        """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device.
+
+        `columns` are their names, for messages.
+        """
         xp, n = net.backend.xp, x.shape[0]
-        with net.backend.scope(), net.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        product = min(n, self._size) * net.layout.widest
+        threads = nullcontext() if product <= ALONE else net.backend.product_threads(product)
+        with net.backend.scope(), net.backend.matmul_precision(), threads:
             size, tried = self._size, None
             if n <= size:
                 try:
-                    return self._propagate(net, x)[-1].a
+                    return self._propagate(net, x, columns=columns)[-1].a
                 except BaseException as error:
                     if n == 1 or not net.backend.is_out_of_memory(error):
                         raise
@@ -50,17 +58,17 @@ class Answers:
             out = xp.empty((*net.flat.shape[:-1], n, net.sizes[-1]), dtype=net.flat.dtype, device=net.flat.device)
 
             def answer(start: int, stop: int) -> None:
-                out[..., start:stop, :] = self._propagate(net, x[start:stop, ...], start)[-1].a
+                out[..., start:stop, :] = self._propagate(net, x[start:stop, ...], start, columns)[-1].a
 
             in_chunks(net, n, size, answer, tried)
         return out
 
-    def activations(self, net: MLP, x: Array) -> list[Array]:
+    def activations(self, net: MLP, x: Array, columns: Sequence[str] | None = None) -> list[Array]:
         """Every layer's outputs, for all samples at once."""
-        with net.backend.scope(), net.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
-            return [cache.a for cache in self._propagate(net, x)]
+        with net.backend.scope(), net.backend.matmul_precision():
+            return [cache.a for cache in self._propagate(net, x, columns=columns)]
 
-    def _propagate(self, net: MLP, x: Any, first: int = 0) -> list[LayerCache]:
+    def _propagate(self, net: MLP, x: Any, first: int = 0, columns: Sequence[str] | None = None) -> list[LayerCache]:
         """Forward; the first sample has that number in the user's array."""
         xp, on_host = net.backend.xp, isinstance(x, np.ndarray)
         if xp is not np or x.dtype != net.flat.dtype:
@@ -69,5 +77,5 @@ class Answers:
         # NaN or infinity in a sample makes its whole product NaN or infinite, and that is less to look at. To look at
         # device data would wait for the device.
         if on_host and not sums_to_a_number(xp, product):
-            check_finite(net.backend, x, "X", first)
+            check_finite(net.backend, x, "X", first, columns)
         return propagate(xp, x, net.layer_params, self._activations, linear=self._linear, product=product)

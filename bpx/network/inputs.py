@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,19 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
+from bpx.network.frames import column_names, plain, without_numbers
 
-__all__ = ["cast", "check_finite", "inputs", "numeric", "sample_weights", "samples", "sums_to_a_number", "targets"]
+__all__ = [
+    "cast",
+    "check_finite",
+    "check_known",
+    "inputs",
+    "numeric",
+    "sample_weights",
+    "samples",
+    "sums_to_a_number",
+    "targets",
+]
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
@@ -24,24 +36,51 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
             raise TypeError(f"{name}: expected a dense array here, got a sparse matrix; use {name}.toarray()")
         if type(x).__name__ == "MaskedArray":
             raise TypeError(f"{name}: expected plain numbers, got a masked array; fill or drop what is masked first")
+        given = x
         try:
-            x = np.asarray(x)
+            x = plain(x)
         except ValueError as error:  # rows of different lengths
-            raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+            why = "got rows of different lengths" if "inhomogeneous" in str(error) else f"got what is none ({error})"
+            raise ShapeError(f"{name}: expected a rectangular array of numbers, {why}") from None
         if x.dtype.kind not in "biuf":
-            argument = name.partition(" of ")[0]
-            remedy = (
-                "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
-                if name.startswith("y")
-                else f"convert it with {argument}.to_numpy(dtype=float) or numpy.asarray({argument}, dtype=float),"
-                " and text to one column per category first"
-            )
-            raise TypeError(f"{name}: expected numbers, got dtype {x.dtype}; {remedy}")
+            raise TypeError(f"{name}: expected {_not_numbers(name, given, x)}")
         return x
     x = backend.asarray(x)
     if not backend.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"{name}: expected real numbers, got dtype {x.dtype}")
     return x
+
+
+def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
+    """What was expected of an argument whose array is not of numbers, what came, and what to do."""
+    argument = name.partition(" of ")[0]
+    if isinstance(given, (str, dict)) and argument == "sample_weight":
+        return f"one weight for each row, got {given!r:.60}; weights of classes are class_weight={given!r:.60}"
+    if x.ndim == 0 and x.dtype.kind in "OUS":
+        return f"numbers, got a {type(given).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
+    if x.dtype.kind == "c":
+        return f"numbers, got dtype {x.dtype}; take {argument}.real, or real and imaginary parts as two columns"
+    if argument.startswith("y"):
+        remedy = "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
+    else:
+        remedy = f"convert it with numpy.asarray({argument}, dtype=float), and text to one column per category first"
+    return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
+
+
+def check_known(x: Any, name: str) -> None:
+    """Refuse a dask array that does not know its own shape, as after a selection of rows by their values.
+
+    Raises
+    ------
+    ShapeError
+    """
+    shape = getattr(x, "shape", ())
+    if type(x).__module__.startswith("dask") and any(not isinstance(n, int) and n != n for n in shape):
+        argument = name.partition(" of ")[0]
+        raise ShapeError(
+            f"{name}: expected an array that knows its shape, got {shape}; call {argument}.compute_chunk_sizes() first,"
+            f" or give {argument}.compute()"
+        )
 
 
 def cast(backend: Backend, x: Any, dtype: Any) -> Array:
@@ -57,8 +96,8 @@ def _is_integer(backend: Backend, x: Array) -> bool:
     return bool(backend.xp.isdtype(x.dtype, ("bool", "integral")))
 
 
-def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
-    """Refuse NaN and infinity, naming the first place; `first` is the number of the first row."""
+def check_finite(backend: Backend, x: Array, name: str, first: int = 0, columns: Sequence[str] | None = None) -> None:
+    """Refuse NaN and infinity, naming the first place; `first` is the first row's number, `columns` are names."""
     xp = np if isinstance(x, np.ndarray) else backend.xp
     if _is_integer(backend, x):
         return
@@ -69,10 +108,12 @@ def check_finite(backend: Backend, x: Array, name: str, first: int = 0) -> None:
     if not bool(xp.all(finite)):
         host = np.asarray(finite) if isinstance(x, np.ndarray) else backend.to_host(finite)
         place = tuple(int(i) for i in np.argwhere(~host)[0])
+        column = f" in column {columns[place[-1]]!r}" if columns is not None and len(place) > 1 else ""
         place = (place[0] + first, *place[1:])
         count = int(np.size(host) - np.count_nonzero(host))
         raise NonFiniteError(
-            f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place};"
+            f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place}"
+            f"{column};"
             " remove or impute them"
         )
 
@@ -108,7 +149,7 @@ def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") 
     """
     rows, single = samples(backend, X, n_in, name=name)
     x = cast(backend, rows, dtype)
-    check_finite(backend, x, name)
+    check_finite(backend, x, name, columns=column_names(X))
     return x, single
 
 
@@ -172,8 +213,15 @@ def targets(
     if single and not (row_given or label_given):
         t = np.reshape(t, (1, *t.shape)) if isinstance(t, np.ndarray) else backend.xp.reshape(t, (1, *t.shape))
     if t.ndim == 0 or t.shape[0] != n:
-        got = "a single number" if t.ndim == 0 else f"{t.shape[0]}"
-        raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}; give both the same rows")
+        got = (
+            "a single number"
+            if t.ndim == 0
+            else f"{t.shape[0]}"
+            if t.ndim == 1
+            else f"{t.shape[0]} (shape {tuple(t.shape)})"
+        )
+        remedy = "rows are samples, use y.T" if t.ndim == 2 and t.shape[1] == n else "give both the same rows"
+        raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}; {remedy}")
     if t.ndim == 1 and n_out > 1 and loss.targets in {"classes", "unit"}:
         labels = _labels(backend, t, n_out, name)
         if loss.targets == "classes":
@@ -182,26 +230,45 @@ def targets(
     if t.ndim == 1 and n_out == 1:
         t = t[:, None]
     if t.ndim != 2 or t.shape[1] != n_out:
-        raise ShapeError(
-            f"{name}: expected shape ({n}, {n_out}), one column per output, got {tuple(t.shape)}"
-            + ("; turn class labels into one-hot rows for this loss" if t.ndim == 1 else "")
-        )
+        remedy = _columns(backend, t, n_out, loss, single)
+        raise ShapeError(f"{name}: expected shape ({n}, {n_out}), one column per output, got {tuple(t.shape)}{remedy}")
     t = cast(backend, t, dtype)
     check_finite(backend, t, name)
     _check_values(backend, t, loss, name)
     return t
 
 
+def _columns(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool) -> str:
+    """What to do about targets that have not a column for each output."""
+    if single:
+        return "; X is one sample, of shape (n_in,), so y is its targets alone"
+    if t.ndim == 1 and loss.columns is not None:
+        return f", one for each of the loss's {loss.columns}; repeat it, numpy.repeat(y[:, None], {n_out}, axis=1)"
+    if t.ndim == 1:
+        labels = "turn class labels into one-hot rows for this loss" if _is_integer(backend, t) else ""
+        return f"; {labels or 'for one number per sample give the network one output'}"
+    if t.ndim == 2 and t.shape[1] == 1 and loss.targets in {"classes", "unit"}:
+        return "; class labels have one dimension, use y.ravel()"
+    return f"; give the network {t.shape[1]} outputs, or y the columns that it has" if t.ndim == 2 else ""
+
+
 def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
     """Class labels as integers on the backend; refuses what is not an integer in [0, n_out)."""
-    if not _is_integer(backend, labels):
-        raise TypeError(
-            f"{name}: expected integer class labels in 0..{n_out - 1}, got dtype {labels.dtype};"
-            " convert them with y.astype(int), or give one-hot rows"
-        )
     xp = backend.xp
-    labels = backend.asarray(labels, xp.int64)
-    low, high = int(xp.min(labels)), int(xp.max(labels))
+    if not _is_integer(backend, labels):
+        check_finite(backend, labels, name)
+        whole = bool((np if isinstance(labels, np.ndarray) else xp).all(labels == labels // 1))
+        remedy = (
+            "convert them with y.astype(int), or give one-hot rows" if whole
+            else "numbers that are no classes are trained with loss='squared_error' and output='identity'"
+        )  # fmt: skip
+        raise TypeError(f"{name}: expected integer class labels in 0..{n_out - 1}, got dtype {labels.dtype}; {remedy}")
+    if isinstance(labels, np.ndarray):  # as they are: 64 bits without a sign may not fit into those with one
+        low, high = int(labels.min()), int(labels.max())
+        labels = backend.asarray(labels, xp.int64)
+    else:
+        labels = backend.asarray(labels, xp.int64)
+        low, high = int(xp.min(labels)), int(xp.max(labels))
     if low < 0 or high >= n_out:
         raise ValueError(
             f"{name}: expected class labels in 0..{n_out - 1} for {n_out} outputs, got labels from {low} to {high};"
@@ -270,7 +337,8 @@ def sample_weights(
     allowed = [(n,)] + ([(stack, n)] if stack is not None else [])
     if tuple(w.shape) not in allowed:
         expected = " or ".join(str(shape) for shape in allowed)
-        raise ShapeError(f"{name}: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}")
+        raise ShapeError(f"{name}: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}"
+                         + ("; use sample_weight.ravel()" if tuple(w.shape) == (n, 1) else ""))  # fmt: skip
     w = cast(backend, w, dtype)
     check_finite(backend, w, name)
     xp = backend.xp

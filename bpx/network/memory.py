@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from bpx.errors import is_wrong_call, wrong_call
+
 if TYPE_CHECKING:
     from bpx.network.mlp import MLP
 
@@ -179,6 +181,8 @@ def telling(attempt: Callable[[dict[str, Any]], Attempt]) -> Callable[[Callable[
             except BaseException as error:
                 if isinstance(error, ExplainedMemoryError):
                     raise
+                if is_wrong_call(error):
+                    raise wrong_call(function, error, kwargs) from None
                 given = inspect.signature(function).bind(*args, **kwargs)
                 given.apply_defaults()
                 net = given.arguments.get("net", given.arguments.get("self"))
@@ -234,7 +238,7 @@ def forget(error: BaseException) -> None:
 def rows_of(X: Any) -> int | None:
     """How many samples data have, as far as one can see."""
     shape = getattr(X, "shape", None)
-    if shape is not None:
+    if shape is not None and all(n == n for n in shape):  # dask has NaN for what it does not know
         return 1 if len(shape) < 2 else int(shape[-2])
     return len(X) if isinstance(X, (list, tuple)) else None
 

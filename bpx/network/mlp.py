@@ -5,35 +5,26 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
-from bpx.errors import BackendFallbackWarning, ShapeError, warn_caller
+from bpx.errors import BackendFallbackWarning, instead_of, named, warn_caller
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.dropout import fold
 from bpx.formulas.initializers import InitializerLike
 from bpx.formulas.losses import LossLike
-from bpx.network import inputs
+from bpx.network import architecture, inputs
 from bpx.network.answers import Answers
-from bpx.network.architecture import (
-    DTypeLike,
-    check_bias,
-    check_dropout,
-    check_dtype,
-    check_seed,
-    check_sizes,
-    check_stack,
-    layer_activations,
-    per_layer,
-)
+from bpx.network.architecture import DTypeLike
+from bpx.network.frames import column_names
 from bpx.network.initial import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
-from bpx.network.params import LayerParams, Layout, ParamViews
+from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
 
 __all__ = ["MLP"]
 
@@ -88,9 +79,10 @@ class MLP:
     (1,)
     """
 
-    flat: Array
+    _flat: Array
     layer_params: list[LayerParams]
 
+    @named("bpx.MLP")
     def __init__(
         self,
         sizes: Sequence[int],
@@ -113,22 +105,24 @@ class MLP:
         dtype: DTypeLike = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
     ) -> None:  # fmt: skip
         """Check and keep what the network is made of: everything but its parameters."""
-        self.sizes = check_sizes(sizes)
+        self.sizes = architecture.check_sizes(sizes)
         layers = len(self.sizes) - 1
-        self.hidden, self.output = layer_activations(hidden, output, self.sizes)
-        self.bias = per_layer("bias", bias, layers, check_bias)
-        self.init = per_layer("init", init, layers, initializers.get)
-        self.dropout = per_layer("dropout", dropout, layers - 1, check_dropout)
-        self.dtype = check_dtype(dtype)
-        self.stack = check_stack(stack)
-        self.seed = check_seed(seed, self.stack)
+        self.hidden, self.output = architecture.layer_activations(hidden, output, self.sizes)
+        self.bias = architecture.per_layer("bias", bias, layers, architecture.check_bias)
+        self.init = architecture.per_layer("init", init, layers, initializers.get)
+        self.dropout = architecture.per_layer("dropout", dropout, layers - 1, architecture.check_dropout)
+        self.dtype = architecture.check_dtype(dtype)
+        self.stack = architecture.check_stack(stack)
+        self.seed = architecture.check_seed(seed, self.stack)
         self.layout = Layout(self.sizes, self.bias)
         self.backend = get_backend(backend)
 
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
         """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
-        inputs.check_finite(get_backend("numpy"), flat, "parameters")
+        host = get_backend("numpy")
+        with host.scope():
+            inputs.check_finite(host, flat, "parameters")
         net = object.__new__(cls)
         net._configure(**architecture)
         net._place(flat)
@@ -158,7 +152,7 @@ class MLP:
             and where memory runs out in half as many at once, which may round in another way.
         """
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        out = self._answers.outputs(self, x)
+        out = self._answers.outputs(self, x, column_names(X))
         return out[..., 0, :] if single else out
 
     __call__ = forward
@@ -167,7 +161,7 @@ class MLP:
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = inputs.samples(self.backend, X, self.sizes[0])
-        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x)]
+        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x, column_names(X))]
 
     @cached_property
     def _answers(self) -> Answers:
@@ -209,16 +203,16 @@ class MLP:
         ------
         ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
         """
-        objective, batch = self._objective(X, y, loss, l2, sample_weight)
-        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision():
+            objective, batch = self._objective(X, y, loss, l2, sample_weight)
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
     @telling(a_gradient)
     def input_gradient(self, X: Any, y: Any, loss: LossLike = "cross_entropy", sample_weight: Any = None) -> Array:
         """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
-        objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
-        with self.backend.scope(), self.backend.matmul_precision(), np.errstate(over="ignore", invalid="ignore"):
+        with self.backend.scope(), self.backend.matmul_precision():
+            objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
             grad = objective.input_gradient(*batch)
         return grad[..., 0, :] if np.ndim(X) == 1 else grad
 
@@ -227,12 +221,11 @@ class MLP:
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
         """The objective and the batch, everything checked before anything is computed."""
         chosen = losses.get(loss)
-        with self.backend.scope():
-            objective = Objective(self, chosen, l2)
-            x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
-            n = x.shape[0]
-            t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
-            w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
+        objective = Objective(self, chosen, l2)
+        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
+        n = x.shape[0]
+        t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters
@@ -274,26 +267,24 @@ class MLP:
         ------
         KeyError, ShapeError, NonFiniteError, DeviceMismatchError
         """
-        views = self.params
-        checked = {}
-        with self.backend.scope():
-            for name, value in params.items():
-                view = views[name]
-                new = inputs.numeric(self.backend, value, name)
-                if tuple(new.shape) != tuple(view.shape):
-                    raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
-                new = inputs.cast(self.backend, new, self._xp_dtype)
-                inputs.check_finite(self.backend, new, name)
-                checked[name] = new
-            for name, new in checked.items():
-                views[name][...] = new
+        overwrite(self.backend, self.params, params)
         return self
+
+    @property
+    def flat(self) -> Array:
+        """All parameters; assigning to it overwrites them, as `set_params` does."""
+        return self._flat
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        if values is not self._flat:  # as after net.flat *= 2
+            overwrite(self.backend, {"flat": self._flat}, {"flat": values})
 
     def renew(self, flat: Array | None = None) -> None:
         """Take `flat` as the parameters, or a copy of them: views that were taken before are then of the old ones."""
         with self.backend.scope():
-            self.flat = self.flat * 1.0 if flat is None else flat
-            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
+            self._flat = self._flat * 1.0 if flat is None else flat
+            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
 
     # ------------------------------------------------------------------ copies
 
@@ -316,7 +307,7 @@ class MLP:
         other = object.__new__(MLP)
         other.__dict__.update(self._plain())
         other.backend = self.backend if backend is None else get_backend(backend)
-        other.dtype = self.dtype if dtype is None else check_dtype(dtype)
+        other.dtype = self.dtype if dtype is None else architecture.check_dtype(dtype)
         other._place(self.backend.to_host(self.flat))
         return other
 
@@ -343,7 +334,7 @@ class MLP:
         return self._plain() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+        self.__dict__.update({name: value for name, value in state.items() if name not in ("backend", "flat")})
         try:
             self.backend = get_backend(state["backend"])
         except ValueError:
@@ -354,10 +345,16 @@ class MLP:
 
     def _plain(self) -> dict[str, Any]:
         """What does not depend on the backend."""
-        derived = {"backend", "flat", "layer_params", "dropout_seeds", "_answers"}
+        derived = {"backend", "_flat", "layer_params", "dropout_seeds", "_answers"}
         return {name: value for name, value in self.__dict__.items() if name not in derived}
 
     # ------------------------------------------------------------------ inside
+
+    if not TYPE_CHECKING:  # which would then take any name
+
+        def __getattr__(self, name: str) -> Any:
+            more = "" if name.startswith("_") else f"; {instead_of('net', name, dir(self))}"
+            raise AttributeError(f"a network has no attribute {name!r}{more}")
 
     def asarray(self, x: Any) -> Array:
         """`x` on the network's backend in the network's dtype."""
@@ -384,8 +381,8 @@ class MLP:
     def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
         """Put the parameters on the backend; the network owns its copy."""
         with self.backend.scope():
-            self.flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
-            self.layer_params = self.layout.layers(self.backend.xp, self.flat)
+            self._flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
+            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
         for derived in ("dropout_seeds", "_answers"):
             self.__dict__.pop(derived, None)
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple, final
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.backend.base import Backend
+from bpx.errors import ShapeError
+from bpx.network import inputs
 
-__all__ = ["LayerParams", "Layout", "ParamViews"]
+__all__ = ["LayerParams", "Layout", "ParamViews", "check_writable", "overwrite"]
 
 
 class LayerParams(NamedTuple):
@@ -59,6 +63,11 @@ class Layout:
     def n_params(self) -> int:
         """Length of the flat vector."""
         return max(stop for _, stop, _ in self.entries.values())
+
+    @cached_property
+    def widest(self) -> int:
+        """Weights of the largest layer: a row's multiplications in the largest product."""
+        return max(n_in * n_out for n_in, n_out in pairwise(self.sizes))
 
     def view(self, xp: Namespace, flat: Array, name: str, shape: Sequence[int] | None = None) -> Array:
         """The part of `flat` of that name, without copying; `shape` in place of its own."""
@@ -106,3 +115,34 @@ class ParamViews(Mapping[str, Array]):
 
     def __repr__(self) -> str:
         return "ParamViews(" + ", ".join(f"{name}: {tuple(view.shape)}" for name, view in self.items()) + ")"
+
+
+def check_writable(flat: Array) -> None:
+    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(flat, np.ndarray) and not flat.flags.writeable:
+        raise ValueError(
+            "net: expected parameters that can be changed, got read-only ones; take net.copy(), or"
+            " net.flat.setflags(write=True)"
+        )
+
+
+def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str, Any]) -> None:
+    """Write values into the views of their names, once all of them have been checked; errors as `MLP.set_params`'."""
+    checked = []
+    with backend.scope():
+        for name, value in values.items():
+            view = views[name]
+            check_writable(view)
+            new = inputs.numeric(backend, value, name)
+            if tuple(new.shape) != tuple(view.shape):
+                raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
+            new = inputs.cast(backend, new, view.dtype)
+            inputs.check_finite(backend, new, name)
+            checked.append((view, new))
+        for view, new in checked:
+            view[...] = new

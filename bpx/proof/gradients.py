@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.errors import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
 from bpx.network import inputs
@@ -96,6 +97,7 @@ class GradientReport:
         )
 
 
+@named("bpx.check_gradients")
 def check_gradients(
     net: MLP,
     X: Any,

@@ -10,7 +10,7 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, backends, get_backend
-from bpx.errors import BackendUnavailableError
+from bpx.errors import BackendUnavailableError, named
 from bpx.formulas.losses import LossLike
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
@@ -92,6 +92,7 @@ class ParityReport:
         )
 
 
+@named("bpx.check_parity")
 def check_parity(
     net: MLP,
     X: Any,

@@ -11,7 +11,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.errors import loss_parts
+from bpx.errors import loss_parts, named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss, LossLike
@@ -25,6 +25,12 @@ from bpx.proof.tables import Table
 __all__ = ["LayerTrace", "StepTrace", "trace"]
 
 HostArray = np.ndarray[Any, Any]
+
+# NumPy's own print options, whatever the process has set.
+_AS_NUMPY_SHOWS: dict[str, Any] = {
+    "precision": 8, "floatmode": "maxprec", "suppress": False, "sign": "-", "linewidth": 75, "edgeitems": 3,
+    "nanstr": "nan", "infstr": "inf", "formatter": None, "legacy": False,
+}  # fmt: skip
 
 
 @final
@@ -192,7 +198,8 @@ class StepTrace:
 
 def _row(values: HostArray) -> str:
     """Numbers in brackets, as short as they can be told apart."""
-    return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
+    with np.printoptions(**_AS_NUMPY_SHOWS):
+        return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
 def _weights(layer: LayerTrace) -> Table:
@@ -228,7 +235,8 @@ def _math(table: Table) -> Table:
     return typeset
 
 
-def trace(net: MLP, x: Any, y: Any, loss: LossLike = "squared_error", learning_rate: float = 0.5) -> StepTrace:
+@named("bpx.trace")
+def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate: float = 0.5) -> StepTrace:
     """Work out one step of gradient descent and keep every number; the network stays as it is.
 
     Parameters
@@ -239,8 +247,9 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike = "squared_error", learning_r
         Inputs.
     y : array of shape (n_out,), a number or a class label for one sample; or as for ``net.loss_and_grads``
         Targets.
-    loss : str, Loss or function
-        Mean over samples of the sum over outputs.
+    loss : str, Loss or function, optional
+        Mean over samples of the sum over outputs. None: cross_entropy for a softmax output, as in `bpx.fit`, else
+        squared_error, as in articles on back-propagation.
     learning_rate : float
         Of the step, positive.
 
@@ -260,7 +269,7 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike = "squared_error", learning_r
     """
     if net.stack is not None:
         raise ValueError(f"trace shows one network, got a stack of {net.stack}; trace a network without stack=")
-    backend, chosen = net.backend, losses.get(loss)
+    backend, chosen = net.backend, losses.get(losses.default_for(net.output) if loss is None else loss)
     objective = Objective(net, chosen)
     optimizer = SGD(learning_rate)
     dtype = backend.dtype(net.dtype)
@@ -273,8 +282,7 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike = "squared_error", learning_r
         shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
         slope = slope * (1.0 / batch.shape[0])
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
-        with np.errstate(over="ignore", invalid="ignore"):  # too long a step may lead anywhere
-            new_value = objective.value(batch, target, flat=after)
+        new_value = objective.value(batch, target, flat=after)
 
     def host(array: Array) -> HostArray:
         copied = np.array(backend.to_host(array))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from bpx._typing import Array, State
+from bpx.backend.base import writable
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import scaling
@@ -90,6 +91,8 @@ class Descent:
         """States of the optimizer and the schedule for these parameters, where there are none yet."""
         if self.state is None:
             self.state = self.optimizer.init(flat)
+        # One that comes from a pickle may be read-only, or the pickle itself, mapped into memory.
+        self.state = {name: writable(value) for name, value in self.state.items()}
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
         if self.feed_state is None:

@@ -240,7 +240,7 @@ def fit(
         saved = ranks.from_first(saved)
         ranks.begin(net)
 
-    with net.backend.scope(), np.errstate(all="ignore"), nullcontext() if ranks is None else ranks.together():
+    with net.backend.scope(), nullcontext() if ranks is None else ranks.together():
         run = Run(
             net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
             _advice(net, first_order, precision), ranks=ranks, measures=measures,

@@ -87,6 +87,10 @@ def _sparse(net: MLP, X: Any, name: str) -> SparseRows:
 def gate_validation(net: MLP, validation: Sequence[Any], loss: Loss) -> Data:
     """Check validation data, (X_val, y_val) or (X_val, y_val, sample_weight), and bring them to the backend."""
     if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-        raise TypeError(f"validation: expected (X_val, y_val) or (X_val, y_val, sample_weight), got {validation!r:.80}")
+        many = f" of {len(validation)}" if isinstance(validation, (tuple, list)) else ""
+        raise TypeError(
+            f"validation: expected (X_val, y_val) or (X_val, y_val, sample_weight), got a"
+            f" {type(validation).__name__}{many}"
+        )
     weight = validation[2] if len(validation) == 3 else None
     return gate(net, validation[0], validation[1], loss, weight, suffix="_val")

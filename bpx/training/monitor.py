@@ -15,6 +15,7 @@ from bpx.errors import DivergenceWarning, warn_caller
 from bpx.formulas.metrics import Metric
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
+from bpx.network.params import check_writable
 from bpx.training.batches import Data
 from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
 from bpx.training.callbacks.epoch_logger import EpochLogger
@@ -96,6 +97,7 @@ class Run:
         ranks: Ranks | None = None,
         measures: Measures | None = None,
     ) -> None:
+        check_writable(net.flat)
         self.net = net
         self.data = data
         self.samples: int | None = data.X.shape[0] if isinstance(data, Data) else data.n

@@ -52,7 +52,7 @@ ARTICLE = {
     "targets": [0.01, 0.99],
     "hidden": "sigmoid",
     "output": "sigmoid",
-    "loss": "squared_error",
+    "loss": None,  # squared error, for outputs that are no probabilities
     "learning_rate": 0.5,
     "weights": {
         "0.W": [[0.1, 0.3], [0.2, 0.4]], "0.b": [0.55, 0.55],
@@ -75,7 +75,8 @@ def add(sub: argparse.ArgumentParser) -> None:
     step.add_argument("--weights", metavar="JSON", help='a JSON file, or \'{"0.W": [[..]], "0.b": [..]}\'')
     step.add_argument("--hidden", metavar="NAME", help=f"activation: {', '.join(_hidden())}")
     step.add_argument("--output", metavar="NAME", dest="output_activation", help="those, softmax or exp")
-    step.add_argument("--loss", metavar="NAME", help=", ".join(sorted(losses.LOSSES)))
+    step.add_argument("--loss", metavar="NAME",
+                      help=f"{', '.join(sorted(losses.LOSSES))} (default: by the output)")  # fmt: skip
     step.add_argument("--learning-rate", metavar="R", type=parser.rate, help="of the step")
     step.add_argument("--seed", metavar="N", type=parser.whole, help="of weights that are not given (default: 0)")
     form = sub.add_mutually_exclusive_group()

@@ -80,7 +80,8 @@ class Fitted:
         check_is_fitted(self, "_net")
         if library_of(X) != "host":
             return self._validate_device(X, reset=False)
-        return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+        with np.errstate(all="ignore"):
+            return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
 
     def _as_given(self, values: Array, X: Any) -> Any:
         """Numbers in the kind of array that came in: NumPy for host data, the network's own for device arrays."""
@@ -89,7 +90,8 @@ class Fitted:
     def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
         """The metric on the host, where scikit-learn's own would not take the arrays or the outputs."""
         output = self._net.backend.to_host(self._outputs(self._checked(X)))
-        return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
+        with np.errstate(all="ignore"):
+            return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
 
     @abstractmethod
     def _task(self) -> Task:

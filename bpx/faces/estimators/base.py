@@ -88,7 +88,8 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
                     "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
                 }
         try:
-            return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+            with np.errstate(all="ignore"):  # scikit-learn's checks, too
+                return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         except BaseException:
             torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
             self.__dict__.clear()

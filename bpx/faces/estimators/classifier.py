@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
+from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.labels import Labels, host_labels
 from bpx.faces.estimators.parameters import (
@@ -80,6 +81,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
 
+    @named("bpx.MLPClassifier", "an estimator")
     def __init__(
         self,
         hidden_layer_sizes: Hidden = (100,),
@@ -210,7 +212,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         """Accuracy; with several labels or targets the share of samples with all of them right."""
         check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
-            return float(super().score(X, y, sample_weight))
+            with np.errstate(all="ignore"):
+                return float(super().score(X, y, sample_weight))
         return self._score(X, y, sample_weight)
 
     def _log(self, p: Any) -> Any:

@@ -14,6 +14,7 @@ from sklearn.utils.validation import column_or_1d
 
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
+from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.parameters import (
     ATTRIBUTES,
@@ -67,6 +68,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     }
     _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
 
+    @named("bpx.MLPRegressor", "an estimator")
     def __init__(
         self,
         loss: LossLike = "squared_error",
@@ -139,7 +141,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
         if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
-            return float(super().score(X, y, sample_weight))
+            with np.errstate(all="ignore"):
+                return float(super().score(X, y, sample_weight))
         return self._score(X, y, sample_weight)
 
     # ------------------------------------------------------------------ targets

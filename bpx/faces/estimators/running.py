@@ -129,7 +129,7 @@ def train(
         raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
     minimize = None if solver is None else solvers.check(net, solver)
     ticker.begin(X, *shown)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if solver is None:
             reason, run, epoch_end = descend(

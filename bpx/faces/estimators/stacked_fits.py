@@ -78,9 +78,8 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
     feed = ArrayFeed(net.backend, data, size, _order(lead, fits, size))
     descent = Descent(bound, schedule, feed, by_rows=True, precision=lead.precision)
     stop = as_callback(lambda _: halt.is_set())
-    with np.errstate(all="ignore"):
-        run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
-        history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+    run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
+    history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
     if history.stop_reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     losses = np.asarray(history.loss)

@@ -92,7 +92,7 @@ def overlap(a: HostArray, b: HostArray) -> HostArray:
 def _inside(boxes: HostArray, starts: HostArray, ends: HostArray) -> HostArray:
     """Length of lines within boxes (Liang and Barsky's clipping); `boxes` has an axis for the lines."""
     way = ends - starts
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
         low = (boxes[..., :2] - starts) / way
         high = (boxes[..., 2:] - starts) / way
     # Of a line along an axis: inside for all of its length, or never.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
@@ -130,7 +131,7 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
     """
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}; of several subplots pass one")
-    with style():
+    with np.errstate(all="ignore"), style():
         if ax is None:
             from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from typing import Any, final
 
 import numba
 import numpy as np
@@ -20,6 +21,50 @@ _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 _REORDERED: dict[str, Any] = _EXACT | {"fastmath": {"reassoc"}}
 
 
+@final
+class _Kept:
+    """Numba's cache of one function; where it cannot be read or written, the function is compiled and training goes on.
+
+    Parameters
+    ----------
+    cache : numba.core.caching.FunctionCache
+        Raises what pickle raises where a file is damaged, and OSError where a disk is full.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cache, name)
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """The compiled function; None where there is none, or a damaged one, which is then forgotten."""
+        try:
+            return self._cache.load_overload(*arguments)
+        except Exception as error:  # a pickle cut short may raise anything
+            _say_once(f"{type(error).__name__}: {error}", str(self._cache.cache_path))
+        with suppress(Exception):
+            self._cache.flush()  # so that a sound one can be kept in its place
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep it for the next process, where that can be done."""
+        try:
+            self._cache.save_overload(*arguments)
+        except Exception as error:
+            _say_once(f"{type(error).__name__}: {error}", str(self._cache.cache_path))
+
+
+_said: list[str] = []
+
+
+def _say_once(reason: str, path: str) -> None:
+    """Log what is wrong with the compiler's cache, at the first of its files."""
+    if not _said:
+        _said.append(reason)
+        logger.warning("the cache of compiled kernels in %s cannot be used, they are compiled anew: %s", path, reason)
+
+
 def compiled(function: Callable[..., Any], options: dict[str, Any] = _EXACT) -> Callable[..., Any]:
     """The function, compiled at its first call with arrays of a dtype and kept on disk."""
     try:
@@ -27,6 +72,8 @@ def compiled(function: Callable[..., Any], options: dict[str, Any] = _EXACT) -> 
     except RuntimeError as error:  # neither the package's folder nor the user's cache can be written
         logger.info("compiled kernels are not kept on disk: %s", error)
         kernel = numba.njit(**options)(function)
+    else:
+        kernel._cache = _Kept(kernel._cache)  # type: ignore[attr-defined]
     return kernel
 
 

@@ -30,7 +30,9 @@ def bytes_per_row(data: Data, dtype: str) -> int:
 def peek(source: RowSource | Batches, gate: Gate) -> tuple[Part, Data]:
     """The first rows, as they are given and as they come through the gate; bad ones are refused before training."""
     if isinstance(source, RowSource):
-        part = source.read(0, min(source.n, 1))
+        if source.n == 0:
+            raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
+        part = source.read(0, 1)
         data = gate(part, "the first row")
         source.forget()
         return part, data

@@ -44,7 +44,10 @@ def read_whole(stream: Stream) -> Part:
     edges = source.edges if source.edges is not None else np.array([0, source.n])
     parts = [source.read(int(a), int(b)) for a, b in pairwise(edges)]
     source.forget()
-    X, y, weight = (None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True))
+    X, y, weight = (
+        column[0] if column[0] is None or len(column) == 1 else np.concatenate(column)
+        for column in zip(*parts, strict=True)
+    )
     return X, y, weight
 
 

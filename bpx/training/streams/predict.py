@@ -102,6 +102,9 @@ def _is_one(X: Any) -> bool:
 
 def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
     """Refuse an array that has no room for what comes next."""
+    if isinstance(out, np.ndarray) and not out.flags.writeable:
+        raise ValueError("out: expected an array that can be written, got a read-only one; open the file with mode"
+                         " 'r+', or create it with 'w+'")  # fmt: skip
     shape = tuple(getattr(out, "shape", ()))
     if np.dtype(getattr(out, "dtype", np.float64)).kind != "f":
         raise TypeError(f"out: expected an array of floating-point numbers, got dtype {out.dtype}")

@@ -11,6 +11,8 @@ import numpy as np
 from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.errors import ShapeError
+from bpx.network.frames import is_frame, plain, rows_between
+from bpx.network.inputs import check_known
 
 __all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
 
@@ -74,7 +76,7 @@ class RowSource(ABC):
 def _projected(row: Any) -> float:
     """Other for other numbers, and little to keep."""
     host = row if library_of(row) == "host" else backend_of(row).to_host(row)
-    numbers = np.ravel(np.asarray(host)).astype(np.float64)
+    numbers = np.ravel(plain(host)).astype(np.float64)
     with np.errstate(all="ignore"):
         return float(numbers @ np.cos(np.arange(1, len(numbers) + 1)))
 
@@ -97,13 +99,13 @@ class ArrayRows(RowSource):
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
         self._arrays = (X, y, weight)
+        for name, part in (("X", X), ("y", y), ("sample_weight", weight)):
+            check_known(part, name)
         shape = tuple(X.shape)
         self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
         if len(shape) != 2:
-            raise ShapeError(f"X: expected 2 dimensions (samples, columns) in a stream, got shape {shape}")
-        if not float(shape[0]).is_integer():
-            raise ShapeError("X: expected an array that knows its number of rows, got unknown ones; call its"
-                             " compute_chunk_sizes() first")  # fmt: skip
+            one = "; of one sample give X[None, :], or call net(X)" if len(shape) == 1 else ""
+            raise ShapeError(f"X: expected 2 dimensions (samples, columns), got shape {shape}{one}")
         self.n = int(shape[0])
         for name, part in (("y", y), ("sample_weight", weight)):
             if part is not None and (not hasattr(part, "shape") or not part.shape or part.shape[0] != self.n):
@@ -120,15 +122,19 @@ class ArrayRows(RowSource):
 
 def _rows(a: Any, start: int, stop: int) -> Any:
     """Some rows, on the host; those of a device array stay there."""
-    part = a[start:stop]
+    part = rows_between(a, start, stop)
+    if is_frame(part):  # the gate knows their columns' names
+        return part
     on_device = library_of(part) != "host" and not str(getattr(part, "device", "cpu")).startswith("cpu")
     return part if on_device else np.asarray(part)
 
 
 def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
     """Where the chunks of a chunked array begin and end along its rows."""
+    if isinstance(X, np.ndarray) or is_frame(X):  # whose columns may have such names
+        return None
     rows = getattr(X, "shards", None) or getattr(X, "chunks", None)
-    if not rows or isinstance(X, np.ndarray):
+    if not rows:
         return None
     if isinstance(rows[0], tuple):  # dask gives the size of every chunk
         return np.concatenate([[0], np.cumsum(rows[0])]).astype(np.int64)
@@ -171,10 +177,21 @@ class Batches:
         for number, batch in enumerate(self._given):
             parts = batch if isinstance(batch, (tuple, list)) and not self._is_rows(batch) else (batch,)
             least = 2 if self._targets else 1
+            if self._targets and isinstance(batch, list) and not any(np.ndim(part) for part in batch):
+                raise TypeError("y: expected targets, got None; X alone is taken for batches (X, y)")
             if not least <= len(parts) <= 3:
                 raise TypeError(
                     f"batch {number}: expected {'(X, y) or (X, y, sample_weight)' if self._targets else 'X'}, got"
                     f" {type(batch).__name__}{f' of {len(batch)}' if hasattr(batch, '__len__') else ''}"
+                )
+            if (
+                not isinstance(parts[0], (str, dict))
+                and np.ndim(parts[0]) == 0
+                and isinstance(self._given, (list, tuple))
+            ):
+                raise ShapeError(
+                    "X: expected rows, or batches of rows, got a list of single values; "
+                    + ("y has the targets where X is one array" if self._targets else "of one sample give [X]")
                 )
             X, y, weight = (*(on_host(part) for part in parts), None, None)[:3]
             yield X, y if self._targets else None, weight if self._targets else None

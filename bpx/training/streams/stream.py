@@ -8,6 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.errors import named
+from bpx.network.frames import is_frame
 from bpx.training.streams.sources import ArrayRows, Batches, RowSource
 
 __all__ = ["BUFFER", "Stream", "is_stream", "stream"]
@@ -41,6 +43,7 @@ class Stream:
         return f"<bpx stream of {self.source.name}, buffer {self.buffer / 2**20:.6g} MB>"
 
 
+@named("bpx.stream")
 def stream(
     X: Any,
     y: Any = None,
@@ -119,7 +122,7 @@ def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:
     """What reads X."""
     if isinstance(X, Batches):
         return X
-    if isinstance(X, (str, os.PathLike)) or _library(X) == "pyarrow":
+    if isinstance(X, (str, os.PathLike)) or (_library(X) == "pyarrow" and not is_frame(X)):
         from bpx.training.streams.parquet import ParquetRows
 
         return ParquetRows(X, y, weight, columns)
@@ -137,7 +140,7 @@ def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:
 
 def is_stream(X: Any, y: Any) -> bool:
     """Whether data given to `bpx.fit` are read in pieces and not as arrays."""
-    if isinstance(X, (Stream, np.memmap, str, os.PathLike)) or _library(X) in _READ_IN_PIECES:
+    if isinstance(X, (Stream, np.memmap, str, os.PathLike)) or (_library(X) in _READ_IN_PIECES and not is_frame(X)):
         return True
     return y is None and not hasattr(X, "__array__") and not isinstance(X, bytes)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors import DivergenceWarning
+from bpx.errors import DivergenceWarning, instead_of
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -58,7 +58,8 @@ def sweep_networks(
     """Train and score every setting; arguments as `bpx.sweep`'s."""
     unknown = [name for name in options if name not in OPTIONS and name not in COMMON]
     if unknown:
-        raise TypeError(f"sweep got unknown arguments {unknown}; known are {', '.join([*OPTIONS, *COMMON])}")
+        instead = instead_of("bpx.sweep", unknown[0], [*OPTIONS, *COMMON], options)
+        raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
     check_counts(stack=stack, workers=workers)
     ranks = join(comm)
     same_settings(ranks, settings)
@@ -200,7 +201,7 @@ class _Work:
         rows = [self.folds[task.fold] for task in tasks]
         data = self.data[key]
         net = stacked([r.network() for r in each])
-        with net.backend.scope(), np.errstate(all="ignore"):
+        with net.backend.scope():
             weighted = self._weighted(net, data, one, rows)
             n = len(rows[0].train)
             size = check_batch_size(one.batch_size, n)
@@ -239,8 +240,7 @@ class _Work:
             validation=held_out, stop=self.rules, callbacks=[lambda _: halt.is_set()], seed=self.seed,
         )  # fmt: skip
         test = self._test(net, self.keys[task.setting], fold)
-        with np.errstate(all="ignore"):
-            score = np.nan if history.diverged else self._scores[self.keys[task.setting]](net, test, r.loss)
+        score = np.nan if history.diverged else self._scores[self.keys[task.setting]](net, test, r.loss)
         return Outcome(task, score, history.epochs)
 
     def refit(self, setting: int) -> MLP:

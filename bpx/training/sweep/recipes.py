@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bpx.errors import instead_of, is_wrong_call
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
@@ -54,6 +55,16 @@ class Recipe:
         try:
             net = self.make(**self.architecture)
         except TypeError as error:
+            # The function's own arguments, or those of bpx.MLP, which it passed them on to.
+            words = str(error) if is_wrong_call(error) or str(error).startswith("bpx.MLP has no") else ""
+            unknown = [name for name in self.architecture if f"{name!r}" in words or f" {name}=;" in words]
+            if unknown:
+                names = [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
+                raise TypeError(
+                    f"grid: the function that makes a network got an unexpected keyword argument {unknown[0]!r}: names"
+                    f" that are no arguments of bpx.fit and no hyperparameters of {type(self.optimizer).__name__} are"
+                    f" given to it; {instead_of('a grid', unknown[0], names, self.architecture)}"
+                ) from None
             raise TypeError(
                 f"the function that makes a network was called with {self.architecture} and raised: {error}. Names of a"
                 f" grid that are no arguments of fit ({', '.join(OPTIONS)}) and no hyperparameters of"

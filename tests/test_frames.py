@@ -1,0 +1,150 @@
+"""Data frames of pandas (nullable, too), polars and pyarrow are taken as arrays are; dask arrays say what they lack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import bpx
+
+RNG = np.random.default_rng(0)
+NUMBERS = {"age": RNG.integers(0, 90, 40), "length": RNG.normal(size=40).round(3), "member": RNG.integers(0, 2, 40) > 0}
+X = np.column_stack([NUMBERS["age"], NUMBERS["length"], NUMBERS["member"]]).astype(np.float64)
+Y = RNG.integers(0, 2, 40)
+WEIGHT = RNG.integers(1, 4, 40)
+
+
+def pandas(name="pandas"):
+    return pytest.importorskip(name)
+
+
+FRAMES = {
+    "pandas": lambda: pandas().DataFrame(NUMBERS),
+    "pandas, nullable": lambda: pandas().DataFrame(NUMBERS).convert_dtypes(),
+    "pandas, of arrow": lambda: pandas().DataFrame(NUMBERS).convert_dtypes(dtype_backend=pandas("pyarrow").__name__),
+    "pandas, index of floats": lambda: pandas().DataFrame(NUMBERS, index=np.linspace(5.0, 0.0, 40)).convert_dtypes(),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(NUMBERS),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table(NUMBERS),
+}  # fmt: skip
+COLUMNS = {
+    "pandas": lambda a: pandas().Series(a),
+    "pandas, nullable": lambda a: pandas().Series(a).convert_dtypes(),
+    "pandas, of arrow": lambda a: pandas().Series(a).convert_dtypes(dtype_backend=pandas("pyarrow").__name__),
+    "polars": lambda a: pytest.importorskip("polars").Series(a),
+    "pyarrow": lambda a: pytest.importorskip("pyarrow").array(a),
+}
+
+
+def net(**options):
+    return bpx.MLP([3, 4, 2], backend="numpy", dtype="float64", **options)
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_frame_gives_the_numbers_of_its_array(kind):
+    frame = FRAMES[kind]()
+    one, other = net(), net()
+    for network, data in ((one, X), (other, frame)):
+        bpx.fit(network, data, Y, epochs=2, batch_size=16, validation=(data, Y))
+    np.testing.assert_array_equal(one.flat, other.flat)
+    np.testing.assert_array_equal(one(frame), one(X))
+    np.testing.assert_array_equal(bpx.predict(one, frame), bpx.predict(one, X))
+    gradients = [one.loss_and_grads(data, Y)[1].flat for data in (X, frame)]  # a frame's columns may lie together
+    np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-12)
+    np.testing.assert_array_equal(one.activations(frame)[0], one.activations(X)[0])
+    scores = [bpx.sweep(net, {"l2": [0.0, 0.1]}, data, Y, epochs=1, cv=2).best_score for data in (X, frame)]
+    assert scores[0] == scores[1]
+
+
+@pytest.mark.parametrize("kind", FRAMES)
+def test_a_frame_can_be_streamed(kind):
+    frame, one, other = FRAMES[kind](), net(), net()
+    for network, data in ((one, X), (other, frame)):
+        bpx.fit(network, bpx.stream(data, Y), epochs=2, batch_size=16)
+        bpx.fit(network, bpx.stream(data, Y, buffer=2000), epochs=1, batch_size=8, sampling="sequential")
+    np.testing.assert_array_equal(one.flat, other.flat)
+
+
+@pytest.mark.parametrize("kind", COLUMNS)
+def test_columns_are_taken_as_targets_and_weights(kind):
+    column, one, other = COLUMNS[kind], net(), net()
+    bpx.fit(one, X, Y, sample_weight=WEIGHT, epochs=2)
+    bpx.fit(other, X, column(Y), sample_weight=column(WEIGHT), epochs=2)
+    np.testing.assert_array_equal(one.flat, other.flat)
+    bpx.fit(other, X, column(Y > 0), epochs=1)
+
+
+@pytest.mark.parametrize("kind", ["pandas, nullable", "pandas, of arrow", "polars", "pyarrow"])
+def test_a_missing_value_is_refused_with_its_columns_name(kind):
+    values = {"age": [1, 2, 3], "length": [0.5, None, 1.0], "member": [True, False, True]}
+    library = pytest.importorskip({"polars": "polars", "pyarrow": "pyarrow"}.get(kind, "pandas"))
+    frame = library.table(values) if kind == "pyarrow" else library.DataFrame(values)
+    if kind.startswith("pandas"):
+        frame = frame.convert_dtypes(dtype_backend="pyarrow" if kind.endswith("arrow") else "numpy_nullable")
+    network = net()
+    for call in (
+        lambda: bpx.fit(network, frame, [0, 1, 0]),
+        lambda: network(frame),
+        lambda: bpx.predict(network, frame),
+        lambda: network.activations(frame),
+        lambda: bpx.fit(network, X, Y, validation=(frame, [0, 1, 0])),
+    ):
+        with pytest.raises(bpx.NonFiniteError, match=r"index \(1, 1\) in column 'length'; remove or impute"):
+            call()
+
+
+def test_a_missing_target_is_no_class():
+    y = pandas().Series(Y).convert_dtypes()
+    y[3] = pandas().NA
+    with pytest.raises(bpx.NonFiniteError, match=r"^y: .*first at index \(3,\)"):
+        bpx.fit(net(), X, y)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_a_column_without_numbers_is_named(library):
+    module = pytest.importorskip(library)
+    values = {"age": [1, 2], "colour": ["red", "blue"], "member": [True, False]}
+    frame = module.table(values) if library == "pyarrow" else module.DataFrame(values)
+    with pytest.raises(
+        TypeError, match=r"^X: expected numbers, got dtype object in column 'colour' \((object|str|Str)"
+    ):
+        bpx.fit(net(), frame, [0, 1])
+
+
+def test_a_column_may_have_the_name_of_an_attribute():
+    frame = pandas().DataFrame(X, columns=["chunks", "shape", "tocsr"])
+    np.testing.assert_array_equal(bpx.predict(net(), frame.rename(columns={"shape": "a", "tocsr": "b"})), net()(X))
+
+
+def test_an_estimator_refuses_other_columns_than_it_was_trained_on():
+    pytest.importorskip("sklearn")
+    frame = FRAMES["pandas, nullable"]()
+    est = bpx.MLPClassifier((3,), tol=1.0, max_iter=500, random_state=0, backend="numpy").fit(frame, Y)
+    plain = bpx.MLPClassifier((3,), tol=1.0, max_iter=500, random_state=0, backend="numpy").fit(X, Y)
+    np.testing.assert_array_equal(est.predict_proba(frame), plain.predict_proba(X))
+    for other in (frame[["member", "age", "length"]], frame.rename(columns={"age": "years"})):
+        with pytest.raises(ValueError, match="feature names should match"):
+            est.predict(other)
+
+
+# ---------------------------------------------------------------------- dask
+
+
+def test_a_dask_array_of_unknown_length_says_compute_chunk_sizes():
+    da = pytest.importorskip("dask.array")
+    known, y = da.from_array(X, chunks=(10, 3)), da.from_array(Y, chunks=10)
+    few, few_y = known[known[:, 1] > 0], y[known[:, 1] > 0]
+    for name, call in (
+        ("X", lambda: bpx.fit(net(), few, few_y)),
+        ("X", lambda: bpx.predict(net(), few)),
+        ("X", lambda: bpx.stream(few, few_y)),
+        ("X", lambda: bpx.fit(net(), X, Y, validation=(few, few_y))),
+        ("y", lambda: bpx.fit(net(), known, few_y)),
+        ("sample_weight", lambda: bpx.fit(net(), known, y, sample_weight=few_y)),
+    ):
+        words = rf"^{name}: .* got \(nan.*; call {name}\.compute_chunk_sizes\(\) first, or give {name}\.compute\(\)"
+        with pytest.raises(bpx.ShapeError, match=words):
+            call()
+    one, other = net(), net()
+    bpx.fit(one, few.compute(), few_y.compute(), epochs=1)
+    bpx.fit(other, few.compute_chunk_sizes(), few_y.compute_chunk_sizes(), epochs=1)
+    np.testing.assert_array_equal(one.flat, other.flat)

@@ -1,0 +1,157 @@
+"""A name that bpx does not have, such as another library's, is refused in one line that says what to write."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+
+import numpy as np
+import pytest
+
+import bpx
+from bpx.formulas.activations import ACTIVATIONS
+from bpx.formulas.optimizers import OPTIMIZERS
+
+X, Y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
+NET = bpx.MLP([2, 3, 2], backend="numpy")
+
+FIT = [
+    ({"learning_rate": 0.1}, "bpx.fit has no learning_rate=; give optimizer=bpx.Adam(0.1)"),
+    ({"lr": 0.1, "optimizer": "sgd"}, "bpx.fit has no lr=; give optimizer=bpx.SGD(0.1)"),
+    ({"lr": 0.1, "optimizer": bpx.RMSprop()}, "give optimizer=bpx.RMSprop(0.1)"),
+    ({"max_iter": 7}, "bpx.fit has no max_iter=; give epochs=7"),
+    ({"n_epochs": 7}, "give epochs=7"),
+    ({"verbose": True}, "give progress=True"),
+    ({"validation_data": (X, Y)}, "give validation=(X_val, y_val)"),
+    ({"validation_split": 0.2}, "give validation=0.2"),
+    ({"early_stopping": True}, "give stop=bpx.stop.Patience(patience=10), with validation="),
+    ({"patience": 3}, "give stop=bpx.stop.Patience("),
+    ({"weight_decay": 0.1}, "give optimizer=bpx.AdamW(weight_decay=0.1), or l2="),
+    ({"momentum": 0.9}, "give optimizer=bpx.SGD(learning_rate=0.01, momentum=0.9)"),
+    ({"dropout": 0.2}, "bpx.MLP(sizes, dropout=0.2)"),
+    ({"device": "cupy"}, "bpx.MLP(sizes, backend='cupy')"),
+    ({"epoch": 3}, "bpx.fit has no epoch=; did you mean epochs?"),
+    ({"wholly_other": 3}, "bpx.fit has no wholly_other=; there are net, X, y, loss, optimizer"),
+]
+
+CALLS = {
+    "no data": (lambda: bpx.fit(NET), "bpx.fit(net, X, ...) missing 1 required positional argument: 'X'"),
+    "forward": (lambda: NET(X, Y), "net.forward(X, ...) takes 2 positional arguments but 3 were given"),
+    "predict": (lambda: bpx.predict(NET, X, batch_size=9), "bpx.predict has no batch_size=; rows are read in blocks"),
+    "loss_and_grads": (lambda: NET.loss_and_grads(X, Y, weights=Y), "net.loss_and_grads has no weights="),
+    "trace": (lambda: bpx.trace(NET, X, Y, lr=0.1), "bpx.trace has no lr=; give learning_rate=0.1"),
+    "check_gradients": (lambda: bpx.check_gradients(NET, X, Y, eps=1.0), "did you mean epsilon?"),
+    "check_parity": (lambda: bpx.check_parity(NET, X, Y, backend="numpy"), "did you mean backends?"),
+    "stream": (lambda: bpx.stream(X, weight=Y), "bpx.stream has no weight="),
+    "MLP, sizes": (lambda: bpx.MLP(hidden_layer_sizes=(9,)), "has no hidden_layer_sizes=; give sizes=[inputs,"),
+    "MLP, activation": (lambda: bpx.MLP([2, 2], activation="relu"), "has no activation=; give hidden='relu'"),
+    "MLP, rate": (lambda: bpx.MLP([2, 2], lr=0.1), "it belongs to training, bpx.fit(net, X, y, ...)"),
+    "Adam": (lambda: bpx.Adam(lr=0.1), "bpx.Adam has no lr=; give learning_rate=0.1"),
+    "Adam, decay": (lambda: bpx.Adam(weight_decay=0.1), "use bpx.AdamW(weight_decay=0.1)"),
+    "SGD": (lambda: bpx.SGD(0.1, mometum=0.9), "bpx.SGD has no mometum=; did you mean momentum?"),
+    "sweep": (lambda: bpx.sweep(lambda: NET, {"l2": [0.0]}, X, Y, lr=0.1), "put it into the grid"),
+    "grid": (
+        lambda: bpx.sweep(lambda: bpx.MLP([2, 2]), {"lr": [0.1]}, X, Y),
+        "unexpected keyword argument 'lr': names that are no arguments of bpx.fit and no hyperparameters of Adam are",
+    ),
+    "grid, passed on": (
+        lambda: bpx.sweep(lambda **more: bpx.MLP([2, 2], **more), {"max_iter": [9]}, X, Y),
+        "no hyperparameters of Adam are given to it; use 'epochs'",
+    ),
+}
+
+
+def one_line(error, call, words, frames=3):
+    """`call` raises the error with these words in one line, with no other error behind it, from few frames."""
+    with pytest.raises(error) as caught:
+        call()
+    told = caught.value
+    assert type(told) is error
+    assert words in str(told)
+    assert "\n" not in str(told)
+    assert told.__suppress_context__ or told.__context__ is None
+    assert len(traceback.extract_tb(told.__traceback__)) - 2 <= frames  # this one and the test's
+    return told
+
+
+@pytest.mark.parametrize(("given", "words"), FIT, ids=[" ".join(given) for given, _ in FIT])
+def test_fit_says_what_to_write_for_the_names_of_other_libraries(given, words):
+    before = NET.flat.copy()
+    one_line(TypeError, lambda: bpx.fit(NET, X, Y, **given), words)
+    np.testing.assert_array_equal(NET.flat, before)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_wrong_call_is_refused_in_one_line(name):
+    call, words = CALLS[name]
+    one_line(TypeError, call, words, frames=9 if name.startswith("grid") else 3)
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_an_estimator_says_what_to_write_for_the_names_of_others(name):
+    pytest.importorskip("sklearn")
+    cls = getattr(bpx, name)
+    one_line(TypeError, lambda: cls(lr=0.1), f"bpx.{name} has no lr=; give learning_rate_init=0.1")
+    one_line(TypeError, lambda: cls(epochs=9), "give max_iter=9")
+    one_line(TypeError, lambda: cls(max_iterations=9), "did you mean max_iter?")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("fit", "use bpx.fit(net, X, y)"),
+        ("train", "use bpx.fit(net, X, y)"),
+        ("compile", "give loss= and optimizer= to bpx.fit"),
+        ("predict", "use net(X), or bpx.predict(net, X)"),
+        ("predict_proba", "bpx.predict(net, X)"),
+        ("score", "bpx.predict(net, X)"),
+        ("state_dict", "use net.params"),
+        ("pramas", "did you mean params?"),
+    ],
+)
+def test_a_network_says_what_to_write_for_the_methods_of_others(name, words):
+    one_line(AttributeError, lambda: getattr(NET, name), words)
+    assert not hasattr(NET, name)
+
+
+def test_an_error_inside_a_call_is_not_taken_for_a_wrong_call():
+    def loss(xp, output, target):
+        raise TypeError("loss() got an unexpected keyword argument 'lr'")
+
+    with pytest.raises(TypeError, match=r"^loss"):
+        bpx.fit(NET, X, np.eye(2), loss=loss)
+    with pytest.raises(TypeError, match=r"^expected a loss's name"):
+        bpx.trace(NET, X[0], [0.0, 1.0], loss=3)
+
+
+def test_what_a_hint_tells_to_write_is_there():
+    for cls in OPTIMIZERS.values():
+        assert getattr(bpx, cls.__name__) is cls
+    history = bpx.fit(
+        bpx.MLP([2, 3, 2], dropout=0.2, hidden="relu", backend="numpy"), X, Y,
+        optimizer=bpx.AdamW(weight_decay=0.1), epochs=2, stop=bpx.stop.Patience(patience=10), validation=(X, Y),
+    )  # fmt: skip
+    assert history.epochs == 2
+    bpx.Adam(bpx.schedules.Cosine(0.001, length=20))
+
+
+# ---------------------------------------------------------------------- the loss where none is named
+
+
+def test_the_default_loss_is_the_same_everywhere():
+    takes = [bpx.fit, bpx.check_gradients, bpx.check_parity, bpx.MLP.loss_and_grads, bpx.MLP.input_gradient]
+    assert {inspect.signature(one).parameters["loss"].default for one in takes} == {"cross_entropy"}
+
+
+@pytest.mark.parametrize("output", sorted(ACTIVATIONS.keys() - {"step"}))
+def test_a_step_is_traced_with_fits_loss_where_it_is_defined_and_else_with_squared_error(output):
+    net = bpx.MLP([2, 3, 2], output=output, dtype="float64", backend="numpy")
+    x, y = [0.3, -0.2], [0.25, 0.75]
+    step = bpx.trace(net, x, y)
+    assert step.loss_name == ("cross_entropy" if output == "softmax" else "squared_error")
+    assert step.loss == pytest.approx(float(net.loss_and_grads(x, y, step.loss_name)[0]), rel=1e-12)
+    if output == "softmax":
+        assert step.loss == float(net.loss_and_grads(x, y)[0])
+    else:
+        with pytest.raises(ValueError, match="or give another loss, such as"):
+            bpx.fit(net, [x], [y])
