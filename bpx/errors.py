@@ -1,10 +1,16 @@
-"""Every error and warning that bpx raises on purpose. A message says what was expected, what came and what to do."""
+"""Every error and warning that bpx raises on purpose. A message says what was expected, what came and what to do.
+
+Words that are not errors (progress, log records, warnings) never end what they speak of: a stream that is closed, full
+or gone takes none of them, and work goes on.
+"""
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
-from typing import Any
+from contextlib import suppress
+from typing import Any, final
 
 __all__ = [
     "BackendFallbackWarning",
@@ -12,12 +18,14 @@ __all__ = [
     "DeviceMismatchError",
     "DivergenceWarning",
     "FileFormatError",
+    "Log",
     "NonFiniteError",
     "NotDifferentiableError",
     "RankFailedError",
     "ShapeError",
     "check_activation_shape",
     "loss_parts",
+    "say",
     "warn_caller",
 ]
 
@@ -109,4 +117,39 @@ def warn_caller(message: str, category: type[Warning]) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "bpx":
         frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, stacklevel=level)
+    try:
+        warnings.warn(message, category, stacklevel=level)
+    except Warning:  # whoever made warnings errors
+        raise
+    except (OSError, ValueError):  # standard error is closed, or takes nothing
+        pass
+
+
+def say(line: str, stream: Any) -> None:
+    """A line on standard output or standard error, where that takes it; nothing of it stays in a buffer.
+
+    What stayed there would fail once more when the process ends, and give it another exit code.
+    """
+    raw = getattr(getattr(stream, "buffer", None), "raw", None)
+    with suppress(Exception):
+        if raw is None:
+            stream.write(line + "\n")
+            stream.flush()
+            return
+        stream.flush()
+        rest = (line + "\n").encode(stream.encoding, stream.errors)
+        while rest:
+            rest = rest[raw.write(rest) or len(rest) :]
+
+
+@final
+class Log(logging.LoggerAdapter[logging.Logger]):
+    """A logger of bpx's: a handler that raises loses a record, and nothing else."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(logging.getLogger(name))
+
+    def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
+        """As a logger's, from the caller's line."""
+        with suppress(Exception):
+            super().log(level, msg, *args, **{"stacklevel": 2} | more)

@@ -65,13 +65,11 @@ def run(args: argparse.Namespace, output: Output) -> int:
         dropout=args.dropout, dtype=args.dtype, seed=args.seed, backend=backend,
     )  # fmt: skip
     history = _train(args, output, net, recipe, X, y, training, rng)
-    scored = {"training": scores.score(recipe, recipe.answers(net, X[training]), y[training])}
-    if len(held_out):
-        scored["held out"] = scores.score(recipe, recipe.answers(net, X[held_out]), y[held_out])
-    facts = _facts(recipe, net, history, scored, y, training, held_out)
-    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
-    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
-    net.save(args.out, metadata=recipe.to_metadata())
+    facts = _facts(recipe, net, history, y, training, held_out)
+    _save(args, output, net, recipe, facts, "without its scores")  # before anything else can fail
+    rows = {"training": training, "held out": held_out}
+    facts["scores"] = {name: scores.of_rows(recipe, net, X, y, part) for name, part in rows.items() if len(part)}
+    _save(args, output, net, recipe, facts)
     output.result(
         _in_words(args, recipe, net, history, facts),
         {"model": args.out, **facts, "loss": history.loss, "validation loss": history.val_loss, "notes": output.notes},
@@ -194,9 +192,17 @@ def _train(
             raise
 
 
-def _facts(
-    recipe: Recipe, net: MLP, history: History, scored: dict[str, Any], y: Any, training: Any, held_out: Any
-) -> dict[str, Any]:
+def _save(
+    args: argparse.Namespace, output: Output, net: MLP, recipe: Recipe, facts: dict[str, Any], lacks: str = ""
+) -> None:
+    """Write the model, or write it anew; whatever ends the command after that says that it is there."""
+    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
+    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
+    net.save(args.out, metadata=recipe.to_metadata())
+    output.written = f"the model is written to {args.out}" + (f", {lacks}" if lacks else "")
+
+
+def _facts(recipe: Recipe, net: MLP, history: History, y: Any, training: Any, held_out: Any) -> dict[str, Any]:
     """What was done, for the model file and ``--json``."""
     facts: dict[str, Any] = {
         "task": recipe.target.task,
@@ -210,7 +216,6 @@ def _facts(
         "seconds": history.seconds,
         "stopped": history.stop_reason.value,
         "best epoch": history.best_epoch,
-        "scores": scored,
     }
     if recipe.target.task == target.CLASSIFY:
         common = int(np.argmax(np.bincount(y[training])))

@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend
+from bpx.errors import warn_caller
 from bpx.faces.estimators.answers import Fitted, to_host
 from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
@@ -87,7 +88,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
                     "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
                 }
         try:
-            return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+            told = self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         except BaseException:
             torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
             self.__dict__.clear()
@@ -95,20 +96,24 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             if net is not None:
                 net.flat[...] = kept
             raise
+        for message, category in told:
+            warn_caller(message, category)
+        return self
 
     def _train(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> BaseMLP:
+    ) -> list[tuple[str, type[Warning]]]:
         """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
         ready = self._prepare(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         self._training = True
         try:
             shown = ready.y, ready.sample_weight
             with self._net.backend.scope():
-                train(self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown)
+                return train(
+                    self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown
+                )
         finally:
             del self._training
-        return self
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, X_val: Any = None, y_val: Any = None,

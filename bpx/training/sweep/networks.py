@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors import DivergenceWarning
+from bpx.errors import DivergenceWarning, warn_caller
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -101,11 +101,10 @@ def complete(
     table.seconds = time.perf_counter() - started
     lost = [settings[i] for i in np.flatnonzero(np.any(np.isnan(scores), axis=1)).tolist()]
     if lost:
-        warnings.warn(
+        warn_caller(
             f"{len(lost)} of {len(settings)} settings diverged, or have no finite score: their score is NaN and they"
             f" are last in the table. The first is {lost[0]}",
             DivergenceWarning,
-            stacklevel=4,
         )
     return table
 
