@@ -78,7 +78,9 @@ class Output:
                 sys.stdout.write(text)
             else:
                 sys.stdout.flush()
-                raw.write(text.encode("utf-8"))
+                rest = memoryview(text.encode("utf-8"))
+                while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
+                    rest = rest[raw.write(rest) or 0 :]
             sys.stdout.flush()
         except OSError as error:
             error.filename = STDOUT

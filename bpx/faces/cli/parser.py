@@ -14,8 +14,8 @@ from bpx._version import __version__
 from bpx.errors import say
 
 __all__ = [
-    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty", "rate",
-    "share", "sizes", "whole",
+    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty",
+    "rate", "share", "sizes", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -62,6 +62,12 @@ class Parser(argparse.ArgumentParser):
         """As argparse's; the words are kept for `error`."""
         self._words = list(args or ())
         return super().parse_known_args(args, namespace, **more)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse's, which says nothing where --help or --version could not be written."""
+        if message and file is not None:
+            file.write(message)
+            file.flush()
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""

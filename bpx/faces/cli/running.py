@@ -51,8 +51,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     try:
         args = build(argv).parse_args(argv)
-    except SystemExit as ending:  # --help, --version or a mistake, which argparse has written about
-        return _flushed(ending.code if isinstance(ending.code, int) else OK)
+    except SystemExit as ending:  # --help, --version or a mistake, which the parser has written about
+        return ending.code if isinstance(ending.code, int) else OK
+    except OSError as error:  # of --help or --version
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):
+            return LEFT
+        say(f"bpx: error: {STDOUT}: {error.strerror}", sys.stderr)
+        return MISTAKE
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.simplefilter("always", BackendFallbackWarning)
@@ -96,20 +102,6 @@ def _hold_standard_files() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free, which is this one
-
-
-def _flushed(code: int) -> int:
-    """The code, where what argparse has written could be written."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except (OSError, ValueError) as error:
-        _drop_stdout()
-        if isinstance(error, BrokenPipeError):
-            return code or LEFT
-        say(f"bpx: error: {STDOUT}: {error}", sys.stderr)
-        return code or MISTAKE
-    return code
 
 
 def _drop_stdout() -> None:
