@@ -348,7 +348,10 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
     without = bpx.load(tmp_path / "m.npz", backend="numpy").flat
     assert run(*_model(tmp_path)) == 0
     assert np.array_equal(bpx.load(tmp_path / "m.npz", backend="numpy").flat, without)
-    assert read_header(tmp_path / "m.npz")["metadata"]["bpx table"]["about"]["scores"].keys() == {"training", "held out"}
+    assert read_header(tmp_path / "m.npz")["metadata"]["bpx table"]["about"]["scores"].keys() == {
+        "training",
+        "held out",
+    }
 
 
 @pytest.mark.parametrize("y", [{"y": [i % 3 for i in range(40)]}, {"y": [i * 1.5 for i in range(40)]}])
