@@ -123,9 +123,12 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        self.__dict__.pop("_on_device", None)
+        if library_of(X) != "host":
+            self._on_device = True  # so that weights come back there
         first = not hasattr(self, "_net") or (not self.warm_start and not incremental)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental:
+            self._check_incremental()
         backend = self._choose_backend(X)
         X, y = self._validate_training(X, y, reset=first)
         if sample_weight is not None:
@@ -154,6 +157,16 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
                 take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
         return Ready(X, target, weight, held_out, random, y, sample_weight, parts)
+
+    def _check_incremental(self) -> None:
+        """Refuse what needs all data, where partial_fit sees a part of them."""
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.monitor is not None:
+            raise ValueError(
+                f"partial_fit does not support monitor={self.monitor!r}: one part's loss does not tell which weights"
+                " are best; give monitor=None, and keep what is best yourself"
+            )
 
     def _take_changes(self, backend: Backend) -> None:
         """Before training goes on: what parameters ask for now that they did not when the network was made."""

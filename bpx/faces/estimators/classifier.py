@@ -193,6 +193,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         host = host_labels(y_val)
         self._labels.check_known(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host, warm_start=False)
 
+    def _check_incremental(self) -> None:
+        super()._check_incremental()
+        several = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]
+        if any(isinstance(one, str) for one in several):
+            raise ValueError(
+                "partial_fit does not support class_weight='balanced', whose weights are of all samples and not of a"
+                " part of them: give them as a dict, class_weight=dict(zip(classes,"
+                " sklearn.utils.class_weight.compute_class_weight('balanced', classes=classes, y=y))), with y all"
+                " labels or a large sample of them"
+            )
+
     def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:
             return sample_weight

@@ -77,6 +77,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "best_validation_score_": _or_none(_number),
     "losses_of_restarts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f",
     "history_": lambda v: isinstance(v, History),
+    "_on_device": lambda v: v is True,
 }
 REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
 
