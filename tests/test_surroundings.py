@@ -1,7 +1,8 @@
 """The whole public surface gives the same numbers, bit for bit, whatever surrounds it.
 
 Surroundings are NumPy's floating-point errors raised, warnings that are errors, print options, and standard streams
-that are closed, full or gone. As a script (``python tests/test_surroundings.py FILE STREAMS``) it writes what the calls give.
+that are closed, full or gone. As a script (``python tests/test_surroundings.py FILE STREAMS``) it writes what the calls
+give.
 """
 
 from __future__ import annotations
