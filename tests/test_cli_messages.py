@@ -367,3 +367,34 @@ def test_rows_are_scored_in_blocks(y, tmp_path, capsys, monkeypatch):
     at_once = as_json(capsys, *_model(tmp_path, **y))["scores"]
     for part, scores in blocks.items():
         assert scores == pytest.approx(at_once[part], rel=1e-5)
+
+
+def test_a_model_that_its_disk_does_not_take_any_more_is_kept_elsewhere(tmp_path, capsys, monkeypatch):
+    (tmp_path / "spare").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spare"))
+    write = atomic.write
+
+    def full(path, data):
+        if str(path) == str(tmp_path / "m.npz"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write", full)
+        assert run(*_model(tmp_path)) == 2
+    message = capsys.readouterr().err
+    (kept,) = (tmp_path / "spare").glob("bpx-*/m.npz")
+    assert f"{tmp_path / 'm.npz'}: No space left on device" in message
+    assert message.endswith(f"; the model is written to {kept}, without its scores\n")
+    assert run("predict", kept, tmp_path / "t.csv", "--quiet") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write", lambda path, data: full(tmp_path / "m.npz", data))
+        assert run(*_model(tmp_path)) == 2
+    assert "written" not in capsys.readouterr().err
+    assert len(list((tmp_path / "spare").iterdir())) == 1
+
+
+def test_rows_from_a_closed_standard_input_are_a_mistake(tmp_path, capsys, monkeypatch):
+    assert run(*_model(tmp_path)) == 0
+    monkeypatch.setattr("sys.stdin", None)
+    assert "stdin is closed; give a file in place of -" in refused(capsys, "predict", tmp_path / "m.npz", "-")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 import warnings
 from typing import Any
 
@@ -198,8 +200,26 @@ def _save(
     """Write the model, or write it anew; whatever ends the command after that says that it is there."""
     # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
     recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
-    net.save(args.out, metadata=recipe.to_metadata())
-    output.written = f"the model is written to {args.out}" + (f", {lacks}" if lacks else "")
+    metadata, lacking = recipe.to_metadata(), f", {lacks}" if lacks else ""
+    try:
+        net.save(args.out, metadata=metadata)
+    except OSError:  # a disk that is full by now
+        if output.written is None:
+            output.written = _spared(args.out, net, metadata, lacking)
+        raise
+    output.written = f"the model is written to {args.out}{lacking}"
+
+
+def _spared(out: str, net: MLP, metadata: dict[str, Any], lacking: str) -> str | None:
+    """Keep what was trained among the system's temporary files; what to say of it, None where that fails, too."""
+    folder = tempfile.mkdtemp(prefix="bpx-")
+    spare = os.path.join(folder, os.path.basename(out))
+    try:
+        net.save(spare, metadata=metadata)
+    except OSError:
+        os.rmdir(folder)
+        return None
+    return f"the model is written to {spare}{lacking}"
 
 
 def _facts(recipe: Recipe, net: MLP, history: History, y: Any, training: Any, held_out: Any) -> dict[str, Any]:

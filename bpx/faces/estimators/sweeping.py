@@ -26,7 +26,7 @@ from bpx.training.callbacks.base import as_callback
 from bpx.training.parallel import agreeing, join, place
 from bpx.training.sweep.folds import folds
 from bpx.training.sweep.grid import Setting, identity
-from bpx.training.sweep.networks import complete
+from bpx.training.sweep.networks import complete, warn_of_refit
 from bpx.training.sweep.stacks import (
     Halt,
     Outcome,
@@ -79,11 +79,13 @@ def sweep_estimator(
             ConvergenceWarning,
         )
     if refit and np.isfinite(table.best_score):
-        table.best_estimator = work.clone_with(table.best)
         more = {} if sample_weight is None else {"sample_weight": sample_weight}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            table.best_estimator.fit(X, y, **more)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                table.best_estimator = work.clone_with(table.best).fit(X, y, **more)
+        except MemoryError as error:
+            warn_of_refit(error, "best_estimator")
     return table
 
 

@@ -85,8 +85,19 @@ def sweep_networks(
     table = complete(settings, len(work.folds), outcomes, work.scoring_name, started)
     if refit and np.isfinite(table.best_score):
         best = table.cv_results_["params"].index(table.best)
-        table.best_net = work.refit(best)
+        try:
+            table.best_net = work.refit(best)
+        except MemoryError as error:
+            warn_of_refit(error, "best_net")
     return table
+
+
+def warn_of_refit(error: MemoryError, name: str) -> None:
+    """Say that the table is whole, but not what was to be trained at its end."""
+    warn_caller(
+        f"the best setting could not be trained on all rows: {error}; the table is complete, its {name} is None",
+        RuntimeWarning,
+    )
 
 
 def complete(
