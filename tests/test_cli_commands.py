@@ -256,16 +256,17 @@ def test_a_session_in_processes_keeps_stdout_for_results(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_reader_that_has_enough_is_no_error(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_enough_ends_predict_in_silence_as_a_signal_would(unbuffered, tmp_path):
     data, model = passengers(tmp_path, note=["x" * 2000] * 900), tmp_path / "m.npz"
     assert process("train", data, "--target", "survived", "--epochs", 1, "--out", model, "--quiet").returncode == 0
-    environment = os.environ | {"BPX_KERNELS": "numpy", "BPX_BACKEND": "numpy"}
+    environment = os.environ | {"BPX_KERNELS": "numpy", "BPX_BACKEND": "numpy", "PYTHONUNBUFFERED": unbuffered}
     command = [sys.executable, "-m", "bpx", "predict", model, data, "--keep", "note", "--quiet"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
         assert child.stdout.readline() == b"note,prediction\n"
         child.stdout.close()
         told = child.stderr.read()
-    assert (child.returncode, told) == (0, b"")
+    assert (child.returncode, told) == (141, b"")
 
 
 @pytest.mark.slow

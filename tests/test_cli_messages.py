@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import errno
+import io
+import json
 import os
 import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import as_json, refused, run, write_csv
+from commands import as_json, passengers, refused, run, write_csv
 
 import bpx
 from bpx.faces.cli import train
@@ -106,13 +109,17 @@ def test_a_variable_that_names_nothing_is_a_mistake_said_before_anything_else(va
 def as_process(tmp_path, shell, **more):
     """The command started by a shell, `bpx` in it being this one."""
     folder = Path(bpx.__file__).parents[1]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | more
     return subprocess.run(
-        ["sh", "-c", shell.replace("bpx ", f"{shlex.quote(sys.executable)} -m bpx ")], capture_output=True, text=True,
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(folder)}, timeout=60, **more,
+        ["sh", "-c", shell.replace("bpx ", f"{shlex.quote(sys.executable)} -m bpx ")], text=True, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(folder)}, timeout=60, check=False, **streams,
     )  # fmt: skip
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a system's /dev/full")
+FULL = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a system's /dev/full")
+
+
+@FULL
 def test_closed_and_full_standard_output(tmp_path):
     closed = as_process(tmp_path, "bpx trace >&-")
     assert (closed.returncode, closed.stderr) == (0, "")
@@ -123,6 +130,55 @@ def test_closed_and_full_standard_output(tmp_path):
     )
     silent = as_process(tmp_path, "bpx trace --hidden nonsense 2>&-")
     assert (silent.returncode, silent.stdout) == (2, "")
+    no_help = as_process(tmp_path, "bpx train --help >/dev/full")
+    assert (no_help.returncode, no_help.stderr) == (2, "bpx: error: standard output: No space left on device\n")
+    mistake = as_process(tmp_path, "bpx nonsense 2>/dev/full")  # not 120, for what stayed in a buffer
+    assert (mistake.returncode, mistake.stdout) == (2, "")
+
+
+TRAIN = "bpx train passengers.csv --target survived --drop name --epochs 12 --backend numpy"
+SURROUNDINGS = {
+    "stderr gone": ("", 0),
+    "stdout gone": ("", 141),
+    "both gone": ("", 141),
+    "stderr closed": ("--json 2>&-", 0),
+    "stderr full": ("2>/dev/full", 0),
+    "stdout closed": (">&-", 0),
+    "stdout full": (">/dev/full", 2),
+    "both full": (">/dev/full 2>/dev/full", 2),
+    "all closed": ("<&- >&- 2>&-", 0),
+}
+
+
+@FULL
+@pytest.mark.parametrize("name", SURROUNDINGS)
+def test_training_goes_on_where_nobody_listens_and_the_code_is_true(name, tmp_path):
+    data, (where, code) = passengers(tmp_path), SURROUNDINGS[name]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        gone = {stream: writer for stream in ("stdout", "stderr") if name in (f"{stream[:6]} gone", "both gone")}
+        done = as_process(tmp_path, f"{TRAIN} --out m.npz {where}", **gone)
+    finally:
+        os.close(writer)
+    assert done.returncode == code, done
+    assert run("train", data, *TRAIN.split()[3:], "--out", tmp_path / "own.npz", "--quiet") == 0
+    found, own = (bpx.load(tmp_path / name, backend="numpy") for name in ("m.npz", "own.npz"))
+    assert np.array_equal(found.flat, own.flat)
+    if "--json" in where:  # and nothing else
+        assert json.loads(done.stdout)["epochs"] == 12
+    if where == ">/dev/full":
+        assert done.stderr.endswith("; the model is written to m.npz\n")
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
+    script = (
+        "import os, sys; from bpx.faces.cli import main; main(['--version']);"
+        "f = os.open('t.txt', os.O_CREAT | os.O_RDWR); sys.exit(f)"
+    )
+    done = as_process(tmp_path, f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} {closed}")
+    assert done.returncode > 2
 
 
 @pytest.mark.parametrize(
@@ -251,3 +307,104 @@ def test_one_is_counted_as_one(tmp_path, capsys):
     message = refused(capsys, *words)
     assert "('a' in its only row)" in message
     assert "1 rows" not in message
+
+
+def test_a_result_that_is_taken_in_parts_is_written_whole(tmp_path, monkeypatch):
+    class Part(io.RawIOBase):
+        """Takes three bytes at once, as an unbuffered stream may take less than all."""
+
+        taken = b""
+
+        def writable(self):
+            return True
+
+        def write(self, data):
+            self.taken += bytes(data[:3])
+            return len(data[:3])
+
+    part = Part()
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=part, flush=lambda: None))
+    assert run("trace", "--json") == 0
+    assert json.loads(part.taken)
+
+
+# ---------------------------------------------------------------------- after training
+
+
+def _model(tmp_path, **more):
+    data = write_csv(tmp_path / "t.csv", {"x": range(40), "y": [i % 3 for i in range(40)]} | more)
+    return ["train", data, "--target", "y", "--epochs", 2, "--quiet", "--out", tmp_path / "m.npz"]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (MemoryError("no room"), 2, "not enough memory (no room)"), (KeyboardInterrupt(), 130, "interrupted"),
+        (RuntimeError("oh"), 3, "unexpected RuntimeError: oh"),
+    ],
+)  # fmt: skip
+def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path, capsys, monkeypatch):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bpx.faces.cli.scores.of_rows", fail)
+        assert run(*_model(tmp_path)) == code
+    message = capsys.readouterr().err
+    assert message.startswith(f"bpx train: error: {told}")
+    assert message.endswith(f"; the model is written to {tmp_path / 'm.npz'}, without its scores\n")
+    assert "nothing was written" not in message
+    assert run("predict", tmp_path / "m.npz", tmp_path / "t.csv", "--quiet") == 0
+    without = bpx.load(tmp_path / "m.npz", backend="numpy").flat
+    assert run(*_model(tmp_path)) == 0
+    assert np.array_equal(bpx.load(tmp_path / "m.npz", backend="numpy").flat, without)
+    assert read_header(tmp_path / "m.npz")["metadata"]["bpx table"]["about"]["scores"].keys() == {
+        "training",
+        "held out",
+    }
+
+
+@pytest.mark.parametrize("y", [{"y": [i % 3 for i in range(40)]}, {"y": [i * 1.5 for i in range(40)]}])
+def test_rows_are_scored_in_blocks(y, tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr("bpx.faces.cli.scores.BLOCK", 7)
+    whole = Recipe.answers
+    monkeypatch.setattr(Recipe, "answers", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
+    blocks = as_json(capsys, *_model(tmp_path, **y))["scores"]
+    assert max(seen) == 7
+    assert sum(seen) == 40
+    monkeypatch.setattr("bpx.faces.cli.scores.BLOCK", 1000)
+    at_once = as_json(capsys, *_model(tmp_path, **y))["scores"]
+    for part, scores in blocks.items():
+        assert scores == pytest.approx(at_once[part], rel=1e-5)
+
+
+def test_a_model_that_its_disk_does_not_take_any_more_is_kept_elsewhere(tmp_path, capsys, monkeypatch):
+    (tmp_path / "spare").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spare"))
+    write = atomic.write
+
+    def full(path, data):
+        if str(path) == str(tmp_path / "m.npz"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        write(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write", full)
+        assert run(*_model(tmp_path)) == 2
+    message = capsys.readouterr().err
+    (kept,) = (tmp_path / "spare").glob("bpx-*/m.npz")
+    assert f"{tmp_path / 'm.npz'}: No space left on device" in message
+    assert message.endswith(f"; the model is written to {kept}, without its scores\n")
+    assert run("predict", kept, tmp_path / "t.csv", "--quiet") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(atomic, "write", lambda path, data: full(tmp_path / "m.npz", data))
+        assert run(*_model(tmp_path)) == 2
+    assert "written" not in capsys.readouterr().err
+    assert len(list((tmp_path / "spare").iterdir())) == 1
+
+
+def test_rows_from_a_closed_standard_input_are_a_mistake(tmp_path, capsys, monkeypatch):
+    assert run(*_model(tmp_path)) == 0
+    monkeypatch.setattr("sys.stdin", None)
+    assert "stdin is closed; give a file in place of -" in refused(capsys, "predict", tmp_path / "m.npz", "-")

@@ -285,6 +285,72 @@ def test_arrays_of_a_library_and_device_stay_there(
         assert stays(lib, est.coefs_[0]).shape == (FEATURES, 6)
 
 
+def on_host(value: Any) -> bool:
+    """Whether a value, and whatever is in it, is Python's or NumPy's."""
+    if isinstance(value, dict):
+        return all(map(on_host, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(on_host, value))
+    if isinstance(value, bpx.History):
+        return on_host(vars(value))
+    return value is None or isinstance(value, (str, int, float, np.ndarray, np.generic, bpx.StopReason))
+
+
+HOST_FITS = {
+    "plain": {}, "early stopping": {"early_stopping": True}, "monitor": {"monitor": "validation_score"},
+    "own monitor": {"monitor": lambda run: -run.loss}, "lbfgs": {"solver": "lbfgs"}, "restarts": {"n_init": 3},
+    "float32": {"dtype": "float32", "dropout": 0.2},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("params", HOST_FITS.values(), ids=HOST_FITS)
+@pytest.mark.parametrize(("estimator", "y"), [(classifier, LABELS), (classifier, BITS), (regressor, TWO)])
+def test_host_data_have_answers_and_attributes_on_the_host(
+    lib: bpx.Backend, estimator: Any, y: Any, params: dict[str, Any]
+) -> None:
+    est = estimator(backend=lib, **params).fit(X, y, X_val=X[:9], y_val=y[:9])
+    if not params.get("solver"):
+        est.set_params(early_stopping=False, monitor=None).partial_fit(X, y)
+    assert est.backend_ == lib.name
+    public = [name for name in dir(est) if name.endswith("_") and not name.startswith("_")]
+    assert {"coefs_", "intercepts_", "history_", "loss_curve_"} <= {*public, "loss_curve_"}
+    for name in public:
+        assert on_host(getattr(est, name)), name
+    assert all(type(part) is np.ndarray for part in (*est.coefs_, *est.intercepts_))
+    same(np.concatenate([np.ravel(p) for pair in zip(est.coefs_, est.intercepts_, strict=True) for p in pair]),
+         flat(est))  # fmt: skip
+    for answer in ("predict", "predict_proba", "predict_log_proba", "hidden_activations"):
+        assert on_host(getattr(est, answer)(X) if hasattr(est, answer) else None), answer
+    assert on_host(est.input_gradient(X, y))
+    assert on_host(est.score(X, y))
+
+
+def test_weights_on_the_host_are_replaced_and_not_written_into(lib: bpx.Backend) -> None:
+    est = regressor(backend=lib).fit(X, NUMBERS)
+    before = est.predict(X)
+    kept = est.coefs_[0]
+    if lib.name != "numpy":
+        with pytest.raises(ValueError, match="read-only"):
+            est.coefs_[0][...] = 0.0
+    same(est.predict(X), before)
+    est.coefs_[0] = 2.0 * est.coefs_[0]
+    same(est.coefs_[0], 2.0 * kept)
+    assert np.max(np.abs(est.predict(X) - before)) > 1e-3
+    est.coefs_ = [kept, *est.coefs_[1:]]
+    same(est.predict(X), before)
+
+
+def test_weights_lie_where_the_data_of_the_last_fit_did(lib: bpx.Backend, tmp_path: Any) -> None:
+    est = regressor(backend=lib).fit(on(lib, X), on(lib, NUMBERS))
+    same(stays(lib, est.coefs_[0]), stays(lib, est._net.params["0.W"]))
+    if lib.package in ("numpy", "torch", "cupy"):  # whose names a file holds
+        est.save(tmp_path / "m.npz")
+        stays(lib, bpx.MLPRegressor.load(tmp_path / "m.npz").coefs_[0])
+    est.partial_fit(X, NUMBERS)
+    assert type(est.coefs_[0]) is np.ndarray
+    stays(lib, est.partial_fit(on(lib, X), on(lib, NUMBERS)).coefs_[0])
+
+
 @pytest.mark.parametrize("estimator", [classifier, regressor])
 def test_validation_arrays_lie_there_too(lib: bpx.Backend, estimator: Any) -> None:
     y = CODES if estimator is classifier else NUMBERS

@@ -14,7 +14,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
-from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import bpx
 from bpx import losses, optimizers, schedules
@@ -264,6 +264,54 @@ def test_class_weight_is_sample_weight(y: Any, class_weight: Any, own: Any, solv
     same(given, classifier(solver=solver).fit(X, y, factor if own is None else factor * own))
     if not np.allclose(factor, factor[0]):
         different(given, classifier(solver=solver).fit(X, y, own))
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", ["balanced", {0: 1.0, 1: 1.0, 2: 1.0}]])
+def test_partial_fit_refuses_balanced_weights_which_need_all_samples(class_weight: Any) -> None:
+    y, classes = (LABELS, np.unique(LABELS)) if isinstance(class_weight, str) else (SEVERAL, [[5, 6], [0, 1, 2]])
+    est = classifier(class_weight=class_weight)
+    with pytest.raises(ValueError, match=r"class_weight='balanced'.*compute_class_weight\('balanced'"):
+        est.partial_fit(X, y, classes=classes)
+    assert not hasattr(est, "coefs_")
+    est.fit(X, y)
+    before = est.coefs_[0].copy()
+    with pytest.raises(ValueError, match="of all samples and not of a part"):
+        est.partial_fit(X, y)
+    np.testing.assert_array_equal(est.coefs_[0], before)
+
+
+def test_the_remedy_for_balanced_weights_works() -> None:
+    classes = np.unique(LABELS)
+    balanced = dict(zip(classes, compute_class_weight("balanced", classes=classes, y=LABELS), strict=True))
+    whole = classifier(max_iter=1, batch_size=N, shuffle=False, class_weight="balanced").fit(X, LABELS)
+    part = classifier(batch_size=N, shuffle=False, class_weight=balanced).partial_fit(X, LABELS, classes=classes)
+    same(part, whole)
+
+
+@pytest.mark.parametrize("class_weight", [{"ash": 3.0, "cedar": 0.5}, {"ash": 3.0}, {"birch": 2.0, "cedar": 4.0}])
+def test_class_weights_do_not_depend_on_the_classes_of_a_part(class_weight: dict[str, float]) -> None:
+    """One batch of every two classes and of each one."""
+    given, own = (classifier(**({"class_weight": class_weight} if weighted else {})) for weighted in (True, False))
+    classes = np.unique(LABELS)
+    for there in (["ash"], ["birch", "cedar"], ["ash", "birch"], ["cedar"], ["birch"]):
+        rows = np.isin(LABELS, there)
+        given.partial_fit(X[rows], LABELS[rows], classes=classes)
+        factor = np.array([class_weight.get(label, 1.0) for label in LABELS[rows]])
+        own.partial_fit(X[rows], LABELS[rows], sample_weight=factor, classes=classes)
+    same(given, own)
+
+
+def test_a_misspelt_class_among_weights_is_refused_and_one_that_a_fold_lacks_is_not() -> None:
+    with pytest.raises(ValueError, match=r"got \['birches'\] besides; \['birch'\] have no weight"):
+        classifier(class_weight={"ash": 1.0, "birches": 2.0, "cedar": 1.0}).fit(X, LABELS)
+    rows = LABELS != "birch"
+    classifier(class_weight={"ash": 1.0, "birch": 2.0, "cedar": 3.0}).fit(X[rows], LABELS[rows])
+
+
+@pytest.mark.parametrize("monitor", ["loss", "validation_loss", lambda run: -run.loss])
+def test_partial_fit_refuses_a_monitor_which_would_undo_what_a_part_teaches(monitor: Any) -> None:
+    with pytest.raises(ValueError, match="partial_fit does not support monitor="):
+        regressor(monitor=monitor).partial_fit(X, NUMBERS)
 
 
 # ---------------------------------------------------------------------- solvers, schedules, clipping

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import bpx
@@ -252,3 +254,21 @@ def test_partial_fit_after_restarts_goes_on_with_the_best() -> None:
     assert est.loss_ < before
     same(classifier(n_init=3).partial_fit(X, LABELS, classes=np.unique(LABELS)),
          classifier().partial_fit(X, LABELS, classes=np.unique(LABELS)))  # fmt: skip
+
+
+# ---------------------------------------------------------------------- after training
+
+
+@pytest.mark.parametrize("params", [{}, {"solver": "lbfgs"}, {"n_init": 2}])
+def test_who_makes_warnings_errors_keeps_what_was_learnt(params: dict[str, Any]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quiet = classifier(max_iter=2, tol=0.0, **params).fit(X, LABELS)
+    loud = classifier(max_iter=2, tol=0.0, **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConvergenceWarning):
+            loud.fit(X, LABELS)
+    same(loud, quiet)
+    assert loud.n_iter_ == quiet.n_iter_
+    assert np.array_equal(loud.history_.loss, quiet.history_.loss)

@@ -134,6 +134,41 @@ def test_what_scikit_learn_cannot_represent_is_refused_by_layer(given, message):
         bpx.to_sklearn(bpx.MLP([4, 5, 5, 3], **given, backend="numpy"))
 
 
+BITS = (X[:, :3] > 0).astype(int)
+OTHERWISE = {
+    "three sigmoids of one label": (bpx.MLPClassifier, CODES, "sigmoid", "takes for multilabel labels"),
+    "softmax of several labels": (bpx.MLPClassifier, BITS, "softmax", "takes for multiclass labels"),
+    "numbers for a label": (bpx.MLPClassifier, CODES > 0, "identity", "takes for numbers; .* of binary labels"),
+    "a sigmoid's number": (bpx.MLPRegressor, X[:, 0] > 0, "sigmoid", "takes for binary labels; .* of numbers"),
+    "several sigmoids' numbers": (bpx.MLPRegressor, BITS, "sigmoid", "takes for multilabel labels"),
+}
+
+
+@pytest.mark.parametrize(("kind", "y", "output", "message"), OTHERWISE.values(), ids=OTHERWISE)
+def test_outputs_that_scikit_learn_would_take_for_something_else_are_refused(kind, y, output, message):
+    options = {"hidden_layer_sizes": (4,), "max_iter": 1, "random_state": 0, "backend": "numpy"}
+    est = kind(output_activation=output, loss="squared_error", **options).fit(X, y)
+    with pytest.raises(ValueError, match=rf"layer 1 \(output\) uses '{output}', which scikit-learn {message}"):
+        bpx.to_sklearn(est)
+
+
+def test_names_of_features_go_along():
+    frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
+    est = bpx.MLPClassifier((4,), max_iter=1, random_state=0, backend="numpy").fit(frame, NAMES)
+    twin = bpx.to_sklearn(est)
+    assert np.array_equal(twin.predict(frame), est.predict(frame))
+    with pytest.raises(ValueError, match="feature names"):
+        twin.predict(frame[list("dcba")])
+
+
+def test_weights_of_two_dtypes_lose_no_digits():
+    twin = neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(
+        X.astype(np.float32), X[:, 0]
+    )
+    twin.coefs_[1] = twin.coefs_[1].astype(np.float64) + 1e-12
+    assert bpx.from_sklearn(twin, backend="numpy").dtype == "float64"
+
+
 def test_several_targets_are_refused():
     several = np.stack([CODES, X[:, 3] > 0], axis=1)
     est = bpx.MLPClassifier((6,), max_iter=1, backend="numpy").fit(X, several)

@@ -17,6 +17,7 @@ else:
     torch = pytest.importorskip("torch")
 
 nn = torch.nn
+prune = pytest.importorskip("torch.nn.utils.prune")
 
 # Largest difference, relative to the largest value where that is above 1.
 SAME = {"float32": 1e-6, "float64": 1e-12}
@@ -183,3 +184,169 @@ def test_other_things_than_a_torch_sequential_are_refused():
     shared = nn.utils.parametrizations.weight_norm(L(4, 2))
     with pytest.raises(ValueError, match="got ParametrizedLinear"):
         bpx.from_torch(nn.Sequential(shared))
+
+
+# ---------------------------------------------------------------------- used twice
+
+
+def test_a_module_that_is_used_twice_is_converted_twice():
+    torch.manual_seed(0)
+    act, drop, inner = nn.Tanh(), nn.Dropout(0.3), nn.Sequential(nn.SiLU(), nn.Identity())
+    module = nn.Sequential(L(4, 6), act, drop, L(6, 6), act, drop, L(6, 5), inner, L(5, 5), inner, L(5, 3)).eval()
+    net = bpx.from_torch(module, backend="numpy")
+    assert [a.name for a in net.hidden] == ["tanh", "tanh", "silu", "silu"]
+    assert net.dropout == (0.3, 0.3, 0.0, 0.0)
+    same(net(X), outputs(module, "float32"), "float32")
+
+
+@pytest.mark.parametrize("tied", ["layer", "block", "weight", "transposed"])
+def test_layers_that_share_weights_get_a_copy_each_and_it_is_said(tied):
+    torch.manual_seed(0)
+    one = L(4, 4)
+    module = nn.Sequential(one, nn.ReLU(), L(4, 4), nn.ReLU(), L(4, 2))
+    if tied == "layer":
+        module[2] = one
+    elif tied == "block":
+        module = nn.Sequential(block := nn.Sequential(one, nn.ReLU()), block, L(4, 2))
+    elif tied == "weight":
+        module[2].weight = one.weight
+    else:
+        module[2].weight.data = one.weight.data.T
+    with pytest.warns(UserWarning, match=r"modules 0(\.0)? and (2|1\.0) share weights"):
+        net = bpx.from_torch(module, backend="numpy")
+    same(net(X), outputs(module, "float32"), "float32")
+    assert len(net.hidden) == 2
+
+
+def test_weights_of_one_buffer_are_not_shared():
+    flat, module = torch.randn(4 * 3 + 3 * 2), nn.Sequential(L(4, 3, bias=False), L(3, 2, bias=False))
+    module[0].weight.data, module[1].weight.data = flat[:12].view(3, 4), flat[12:].view(2, 3)
+    same(bpx.from_torch(module, backend="numpy")(X), outputs(module, "float32"), "float32")
+
+
+def test_a_frozen_layer_among_others_is_said():
+    module = nn.Sequential(L(4, 3), nn.ReLU(), L(3, 2))
+    module[0].requires_grad_(False)
+    with pytest.warns(UserWarning, match="module 0 has frozen parameters"):
+        bpx.from_torch(module, backend="numpy")
+    bpx.from_torch(module.requires_grad_(False), backend="numpy")  # one that only predicts
+
+
+def _random_module(draw: np.random.Generator) -> Any:
+    """Any Sequential that bpx knows, with modules used again and Sequentials inside."""
+    acts = [nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.3), nn.ELU(0.7), nn.SiLU(),
+            nn.GELU(approximate="tanh"), nn.Softplus(threshold=40), None]  # fmt: skip
+    drop, parts, width = nn.Dropout(0.25, inplace=bool(draw.integers(2))), [], 4
+    for _ in range(draw.integers(1, 5)):
+        block, n = [], int(draw.integers(1, 7))
+        block.append(L(width, n, bias=bool(draw.integers(2))))
+        act = acts[draw.integers(len(acts))]
+        block += [act] * (act is not None) + [drop] * int(draw.integers(2)) + [nn.Identity()] * int(draw.integers(2))
+        parts += [nn.Sequential(*block)] if draw.integers(2) else block
+        width = n
+    last = [L(width, 3), *[[], [nn.Sigmoid()], [nn.Softmax(dim=-1)], [acts[1]]][draw.integers(4)]]
+    return nn.Sequential(*parts, *last)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_modules_give_their_outputs(seed):
+    draw = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    dtype = ["float32", "float64"][seed % 2]
+    module = _random_module(draw).to(getattr(torch, dtype)).train(bool(draw.integers(2)))
+    net = bpx.from_torch(module, backend="numpy")
+    same(net(X), outputs(module.eval(), dtype), dtype)
+    same(outputs(bpx.to_torch(net), dtype), net(X), dtype)
+
+
+# ---------------------------------------------------------------------- what a class does not tell
+
+
+def _hooked(method: str, place: int | None) -> Any:
+    def scale(*_: Any) -> None:
+        """A hook."""
+
+    module = nn.Sequential(L(4, 5), nn.ReLU(), nn.Sequential(L(5, 5)), nn.Linear(5, 2))
+    getattr(module if place is None else module[place], method)(scale)
+    return module
+
+
+def _own_forward() -> Any:
+    module = nn.Sequential(L(4, 5), nn.ReLU(), L(5, 2))
+    module[1].forward = lambda x: 2.0 * x
+    return module
+
+
+class _Residual(nn.Sequential):
+    def forward(self, x: Any) -> Any:
+        return x + super().forward(x)
+
+
+class _Doubled(nn.Linear):
+    def forward(self, x: Any) -> Any:
+        return 2.0 * super().forward(x)
+
+
+def _with_hook_on(name: str, register: str) -> Any:
+    module = nn.Sequential(L(4, 5), nn.ReLU(), L(5, 2))
+    getattr(getattr(module[2], name), register)(lambda *_: None)
+    return module
+
+
+HIDDEN_IN_A_MODULE = {
+    "forward hook": (lambda: _hooked("register_forward_hook", 1), r"module 1, ReLU, has a forward hook \(scale\)"),
+    "pre-hook": (lambda: _hooked("register_forward_pre_hook", 3), "module 3, Linear, has a forward pre-hook"),
+    "backward hook": (lambda: _hooked("register_full_backward_hook", 0), "module 0, Linear, has a backward hook"),
+    "backward pre-hook": (lambda: _hooked("register_full_backward_pre_hook", 0), "has a backward pre-hook"),
+    "of a block": (lambda: _hooked("register_forward_hook", 2), "module 2, Sequential, has a forward hook"),
+    "of all": (lambda: _hooked("register_forward_hook", None), "the Sequential has a forward hook"),
+    "of a weight": (lambda: _with_hook_on("weight", "register_hook"), "module 2, Linear, has a hook on its weight"),
+    "of a gradient": (
+        lambda: _with_hook_on("bias", "register_post_accumulate_grad_hook"), "has a hook on the gradient of its bias",
+    ),
+    "own forward": (_own_forward, "module 1, ReLU, has a forward pass of its own"),
+    "residual block": (lambda: nn.Sequential(L(4, 4), _Residual(L(4, 4)), L(4, 2)), "module 1 is _Residual"),
+    "subclass": (lambda: nn.Sequential(L(4, 4), _Doubled(4, 2)), "module 1 is _Doubled"),
+    "weight norm": (
+        lambda: nn.Sequential(L(4, 5), nn.utils.parametrizations.weight_norm(L(5, 2))),
+        r"module 1 is ParametrizedLinear.*remove_parametrizations",
+    ),
+    "spectral norm": (
+        lambda: nn.Sequential(L(4, 5), nn.utils.parametrizations.spectral_norm(L(5, 2))), "remove_parametrizations",
+    ),
+    "pruned": (
+        lambda: nn.Sequential(L(4, 5), prune.l1_unstructured(L(5, 2), "weight", amount=3)),
+        r"module 1, Linear, has a forward pre-hook.*prune\.remove",
+    ),
+    "lazy": (lambda: nn.Sequential(L(4, 5), nn.LazyLinear(2)), "module 1 is LazyLinear.*give it a batch"),
+    "meta": (lambda: nn.Sequential(L(4, 2, device="meta")), "module 0 is on the meta device and has no values"),
+    "bias of another dtype": (lambda: _double_bias(), "expected weights of float32 or of float64, got float32, "),
+    "complex": (lambda: nn.Sequential(L(4, 2, dtype=torch.complex64)), "got complex64"),
+}  # fmt: skip
+
+
+def _double_bias() -> Any:
+    module = nn.Sequential(L(4, 2))
+    module[0].bias = nn.Parameter(module[0].bias.double())
+    return module
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize(("make", "message"), HIDDEN_IN_A_MODULE.values(), ids=HIDDEN_IN_A_MODULE)
+def test_a_torch_module_that_does_more_than_its_class_says_is_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        bpx.from_torch(make(), backend="numpy")
+
+
+def test_a_sequential_with_a_forward_pass_of_its_own_is_refused():
+    with pytest.raises(TypeError, match="got a _Residual with a forward pass of its own"):
+        bpx.from_torch(_Residual(L(4, 4)))
+    plain = type("Named", (nn.Sequential,), {})(L(4, 3), nn.ReLU(), L(3, 2))
+    same(bpx.from_torch(plain, backend="numpy")(X), outputs(plain, "float32"), "float32")
+
+
+def test_a_weight_of_another_shape_than_its_layer_was_made_with():
+    module = nn.Sequential(L(4, 5), nn.ReLU(), L(5, 2))
+    module[0].weight, module[0].bias = nn.Parameter(torch.randn(3, 4)), nn.Parameter(torch.randn(3))
+    module[2].weight = nn.Parameter(torch.randn(2, 3))
+    same(bpx.from_torch(module, backend="numpy")(X), outputs(module, "float32"), "float32")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import re
+import subprocess
 import sys
-from contextlib import redirect_stderr
+import warnings
+from contextlib import redirect_stderr, redirect_stdout, suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -274,3 +278,130 @@ def test_nobody_listens_and_nothing_is_logged(capsys: Any) -> None:
     assert not logging.getLogger("bpx.training").handlers
     fit(progress=False)
     assert capsys.readouterr() == ("", "")
+
+
+# ---------------------------------------------------------------------- nobody listens
+
+
+class Failing(Terminal):
+    """A stream that takes nothing, a terminal or none."""
+
+    def __init__(self, error: Exception, terminal: bool) -> None:
+        super().__init__()
+        self._error, self._terminal = error, terminal
+
+    def isatty(self) -> bool:
+        return self._terminal
+
+    def write(self, text: str) -> int:
+        raise type(self._error)(*self._error.args)  # anew: a traceback would keep what is drawn alive
+
+    def flush(self) -> None:
+        self.write("")
+
+
+def deaf(kind: str) -> Any:
+    """Standard error as it may become."""
+    if kind == "none":
+        return None
+    if kind == "closed":
+        stream = io.StringIO()
+        stream.close()
+        return stream
+    error = {"gone": BrokenPipeError(), "full": OSError(28, "No space left on device"), "hung up": OSError(5, "I/O")}
+    return Failing(error[kind.removeprefix("terminal ")], kind.startswith("terminal"))
+
+
+DEAF = ["none", "closed", "gone", "full", "terminal gone", "terminal full", "terminal hung up"]
+
+
+@pytest.mark.parametrize("kind", DEAF)
+def test_training_goes_on_where_standard_error_takes_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(module, "REFRESH", -1.0)
+    nets = [bpx.MLP([3, 4, 2], seed=1, backend="numpy") for _ in range(3)]
+    options = {"epochs": 5, "batch_size": 20}
+    quiet = bpx.fit(nets[0], X, Y, **options)
+    with redirect_stderr(deaf(kind)):
+        loud = bpx.fit(nets[1], X, Y, progress=True, **options)
+        lines = bpx.fit(nets[2], X, Y, progress=1, stop=[bpx.stop.TargetLoss(1e9)], **options)
+        grid = {"learning_rate": [0.1, 0.2]}
+        table = bpx.sweep(lambda: bpx.MLP([3, 2], backend="numpy"), grid, X, Y, cv=2, epochs=1, progress=True)
+    assert loud.loss == quiet.loss
+    assert np.array_equal(nets[0].flat, nets[1].flat)
+    assert lines.epochs == 1
+    assert np.isfinite(table.best_score)
+    assert bars_left() == 0
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DEAF if "terminal" not in kind])
+def test_warnings_and_logs_that_nobody_can_read_end_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def show(message: Any, *_: Any, **__: Any) -> None:
+        """As Python's own, which pytest has replaced."""
+        told.append(message)
+        with suppress(OSError):
+            if sys.stderr is not None:
+                sys.stderr.write(str(message))
+
+    told: list[Any] = []
+    stream = deaf(kind)
+    logger = logging.getLogger("bpx")
+    handler = logging.StreamHandler(stream or io.StringIO())
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.DEBUG)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(stream):
+            warnings.simplefilter("always")
+            monkeypatch.setattr(warnings, "_showwarnmsg_impl", lambda m: show(m.message))
+            history = fit(epochs=30, optimizer=bpx.optimizers.SGD(1e30), progress=False)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+    assert history.diverged
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("kind", [kind for kind in DEAF if "terminal" not in kind])
+def test_an_estimators_lines_end_nothing(kind: str) -> None:
+    pytest.importorskip("sklearn")
+    options = {"max_iter": 3, "random_state": 0, "backend": "numpy", "early_stopping": True, "n_iter_no_change": 1,
+               "tol": 10.0}  # fmt: skip
+    quiet = bpx.MLPClassifier((4,), **options).fit(X, Y)
+    with redirect_stdout(deaf(kind)), redirect_stderr(deaf(kind)):
+        loud = bpx.MLPClassifier((4,), **options, verbose=True, progress=True).fit(X, Y)
+    assert loud.loss_curve_ == quiet.loss_curve_
+    assert np.array_equal(loud.coefs_[0], quiet.coefs_[0])
+
+
+def test_an_estimators_lines_are_scikit_learns(capsys: Any) -> None:
+    neural_network = pytest.importorskip("sklearn.neural_network")
+    options = {"max_iter": 20, "random_state": 0, "verbose": True, "early_stopping": True, "n_iter_no_change": 1,
+               "tol": 10.0}  # fmt: skip
+    neural_network.MLPClassifier((4,), **options).fit(X, Y)
+    theirs = capsys.readouterr().out
+    bpx.MLPClassifier((4,), **options, backend="numpy").fit(X, Y)
+    assert capsys.readouterr().out == theirs
+
+
+def test_a_process_whose_standard_error_is_gone_ends_well(tmp_path: Any) -> None:
+    script = (
+        "import numpy as np, bpx, sys\n"
+        "X = np.random.default_rng(0).normal(size=(60, 3)); y = (X[:, 0] > 0).astype(int)\n"
+        "print(bpx.fit(bpx.MLP([3, 2], backend='numpy'), X, y, epochs=12, progress=True).epochs)\n"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        environment = os.environ | {"PYTHONPATH": str(Path(bpx.__file__).parents[1]), "PYTHONUNBUFFERED": ""}
+        done = subprocess.run([sys.executable, "-c", script], stderr=writer, stdout=subprocess.PIPE, text=True,
+                              check=False, timeout=60, cwd=tmp_path, env=environment)  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stdout) == (0, "12\n")
+
+
+def test_log_records_name_the_line_that_wrote_them(caplog: Any) -> None:
+    with caplog.at_level(logging.DEBUG, "bpx.training"):
+        fit(progress=False)
+    assert {record.filename for record in caplog.records if record.name == "bpx.training"} == {"log.py"}

@@ -298,12 +298,13 @@ def test_a_folder_that_is_not_there_is_said_before_training(tmp_path):
             run("numpy", path, epochs=1)
 
 
-def test_a_disk_that_is_full_leaves_both_checkpoints_and_training_goes_on(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MemoryError("No space left in memory")])
+def test_a_checkpoint_that_cannot_be_written_leaves_both_and_training_goes_on(error, tmp_path, monkeypatch):
     path, write, wholes = tmp_path / "run.ckpt", checkpoint.write, []
 
     def fills_up(to, tree):
         if len(wholes) == 2:
-            raise OSError(28, "No space left on device")
+            raise error
         write(to, tree)
         wholes.append(tree["descent"]["epoch"])
 

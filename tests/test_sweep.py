@@ -415,3 +415,16 @@ def test_grids_may_be_lists_of_grids_and_hold_numpys_numbers(data: Any) -> None:
     ]  # fmt: skip
     assert all(type(row.get("learning_rate", 0.1)) is float for row in table.rows)
     assert table.cv_results_["param_seed"] == [None, None, 0, 1]
+
+
+def test_a_table_is_kept_where_memory_runs_out_in_the_last_training(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bpx.training.sweep import networks
+
+    def full(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(networks._Work, "refit", full)
+    with pytest.warns(RuntimeWarning, match=r"on all rows: no room; the table is complete, its best_net is None"):
+        table = bpx.sweep(maker(), {"seed": [0, 1]}, *data, cv=CV, epochs=1)
+    assert table.best_net is None
+    assert np.isfinite(table.best_score)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
 import threading
@@ -14,11 +13,11 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
-from bpx.errors import how_to_install
+from bpx.errors import Log, how_to_install
 
 __all__ = ["CupyBackend", "compute_type", "free_memory", "probe", "uses_tf32"]
 
-logger = logging.getLogger("bpx.backend")
+logger = Log("bpx.backend")
 
 # CuPy's own error is a MemoryError. Those of CUDA (cudaErrorMemoryAllocation, CUDA_ERROR_OUT_OF_MEMORY) and of cuBLAS
 # and its like (CUBLAS_STATUS_ALLOC_FAILED; nvmath: ALLOC_FAILED) are classes of their packages.

@@ -5,7 +5,6 @@ Nothing is probed at import. A probe runs when a backend is first asked for, onc
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -22,7 +21,7 @@ from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
-from bpx.errors import BackendFallbackWarning, BackendUnavailableError, warn_caller
+from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
 
 __all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
 
@@ -34,7 +33,7 @@ KNOWN = ("auto", "numpy", "cupy", "cupy:1", "torch", "torch:cuda")
 _CUPY = re.compile(r"cupy(?::(\d+))?")
 _TORCH = re.compile(r"torch(?::([a-z]+(?::\d+)?))?")
 
-_log = logging.getLogger("bpx")
+_log = Log("bpx")
 _numpy = NumpyBackend()
 _lock = threading.Lock()
 _probed: dict[str, Probe] = {}

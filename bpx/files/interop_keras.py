@@ -48,6 +48,9 @@ def from_keras_weights(
 
     Notes
     -----
+    Arrays do not tell whether a Dense layer is used twice (its arrays come once), nor whether the vector behind
+    a kernel is a bias or another layer's (PReLU, LayerNormalization with one of its two): compare outputs once.
+
     Keras's ``leaky_relu`` has slope 0.2 (0.3 as a layer of Keras 2), so give ``bpx.activations.leaky_relu(0.2)``; its
     ``gelu`` is the exact one unless ``approximate=True``, which is bpx's; ``exponential`` is ``"exp"``.
     """

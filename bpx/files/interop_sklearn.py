@@ -69,8 +69,8 @@ def from_sklearn(mlp: Any, *, backend: BackendLike = None) -> MLP:
             f" knows {', '.join(HIDDEN)} and {', '.join(OUTPUT)} of scikit-learn"
         )
     sizes = [mlp.coefs_[0].shape[0], *(W.shape[1] for W in mlp.coefs_)]
-    dtype = "float32" if mlp.coefs_[0].dtype == np.float32 else "float64"
     parts = [part for pair in zip(mlp.coefs_, mlp.intercepts_, strict=True) for part in pair]
+    dtype = "float32" if all(part.dtype == np.float32 for part in parts) else "float64"
     flat = np.concatenate([np.asarray(part, dtype=dtype).ravel() for part in parts])
     hidden, output = HIDDEN[mlp.activation], OUTPUT[mlp.out_activation_]
     return MLP.with_parameters(flat, sizes=sizes, hidden=hidden, output=output, dtype=dtype, backend=backend)
@@ -84,13 +84,15 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     model : MLP, MLPClassifier or MLPRegressor
         All hidden layers use one of identity, sigmoid, tanh and relu, and every layer has a bias. The output says what
         it becomes: identity or exp a regressor, softmax or one sigmoid a classifier, several sigmoids a multilabel one.
+        An estimator whose outputs mean something else (``output_activation=``, several multiclass targets) is refused.
     classes : array of shape (n_classes,), optional
         Sorted labels for a network's outputs (two for one sigmoid); None is 0, 1, .... An estimator has its own.
 
     Returns
     -------
     sklearn.neural_network.MLPClassifier or MLPRegressor
-        Fitted, with copies of the weights. Dropout, which acts in training only, is left out.
+        Fitted, with copies of the weights and the names of features. Dropout, which acts in training only, is left out,
+        and parameters of training are scikit-learn's own.
 
     Raises
     ------
@@ -106,6 +108,7 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     if kind is not None and classes is not None:
         raise ValueError("to_sklearn: expected no classes with a classifier, which has its own")
     activation = _checked(net)
+    _check_meaning(model, net, kind)
     labelled = net.output.name == "softmax" or (net.output.name == "sigmoid" and net.sizes[-1] == 1)
     if classes is not None and not labelled:
         raise ValueError(f"to_sklearn: expected no classes with {net.sizes[-1]} outputs of {net.output.name!r}")
@@ -134,7 +137,23 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     twin.intercepts_ = [host[f"{layer}.b"].copy() for layer in layers]
     twin.loss_curve_, twin.n_iter_, twin.t_, twin.best_loss_ = [], 0, 0, np.inf
     del twin._optimizer
+    if hasattr(model, "feature_names_in_"):
+        twin.feature_names_in_ = model.feature_names_in_.copy()
     return twin
+
+
+def _check_meaning(model: Any, net: MLP, kind: str | None) -> None:
+    """Refuse an estimator whose outputs scikit-learn would take for something else."""
+    if isinstance(model, MLP):
+        return
+    labels = {"identity": "numbers", "exp": "numbers", "softmax": "multiclass labels"}
+    sigmoids = "binary labels" if net.sizes[-1] == 1 else "multilabel labels"
+    meant, taken = "numbers" if kind is None else f"{kind} labels", labels.get(net.output.name, sigmoids)
+    if meant != taken:
+        problem = (
+            f"uses {net.output.name!r}, which scikit-learn takes for {taken}; the estimator's outputs are of {meant}"
+        )
+        refuse("to_sklearn", net, len(net.sizes) - 2, problem)
 
 
 def _checked(net: MLP) -> str:

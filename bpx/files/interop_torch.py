@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx.backend.select import BackendLike
+from bpx.errors import warn_caller
 from bpx.files import describe
 from bpx.files.exporting import network_and_labels, refuse
 from bpx.formulas import activations
@@ -37,8 +38,9 @@ def from_torch(
     Parameters
     ----------
     sequential : torch.nn.Sequential
-        On any device; may hold Sequentials. Known are Identity, Sigmoid, Tanh, ReLU, LeakyReLU, ELU, Softplus, SiLU,
-        GELU(approximate="tanh"), and Softmax over the last dimension; Dropout after a hidden layer's activation.
+        On any device; may hold Sequentials, and a module more than once. Known are Identity, Sigmoid, Tanh, ReLU,
+        LeakyReLU, ELU, Softplus, SiLU, GELU(approximate="tanh"), and Softmax over the last dimension; Dropout after a
+        hidden layer's activation.
     output : str or Activation, optional
         The output activation of a network that ends in a Linear layer, such as "softmax" for one that was trained with
         ``CrossEntropyLoss``. None: identity.
@@ -53,18 +55,32 @@ def from_torch(
     Raises
     ------
     ValueError, NonFiniteError
-        For a module that bpx cannot represent; the message names it and its place.
+        For a module that bpx cannot represent, or one with hooks, a parametrization or a forward pass of its own; the
+        message names it and its place.
     TypeError
         For anything but a Sequential.
     ImportError
         If PyTorch is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If layers share their weights, or some of them are frozen: the outputs are the same, but bpx would train each
+        layer on its own.
     """
     nn = _torch().nn
     if not isinstance(sequential, nn.Sequential):
         raise TypeError(f"from_torch: expected a torch.nn.Sequential, got {type(sequential).__name__}")
+    if type(sequential).forward is not nn.Sequential.forward:
+        raise TypeError(
+            f"from_torch: expected a torch.nn.Sequential, got a {type(sequential).__name__} with a forward pass of its"
+            " own"
+        )
     known = _modules(nn)
     layers: list[_Layer] = []
     for place, module in _flattened(nn, sequential, ""):
+        if type(module) in (nn.Identity, nn.Linear, nn.Dropout, *known):
+            _check_plain(module, place)
         if type(module) is nn.Identity:
             continue
         if type(module) is nn.Linear:
@@ -80,8 +96,8 @@ def from_torch(
             layers[-1].apply(known[type(module)], module, place)
         else:
             raise ValueError(
-                f"from_torch: module {place} is {type(module).__name__}, which bpx cannot represent; known are"
-                f" Linear, Dropout, {', '.join(kind.__name__ for kind in known)}"
+                f"from_torch: module {place} is {type(module).__name__}, which bpx cannot represent; {_remedy(module)}"
+                f"known are Linear, Dropout, {', '.join(kind.__name__ for kind in known)}"
             )
     return _assembled(layers, output, backend)
 
@@ -93,6 +109,11 @@ class _Layer:
         self.place, self.linear = place, linear
         self.activation: Any = None
         self.dropout = 0.0
+
+    @property
+    def tensors(self) -> list[Any]:
+        """The weight of shape (n_out, n_in), and the bias where there is one."""
+        return [tensor for tensor in (self.linear.weight, self.linear.bias) if tensor is not None]
 
     def apply(self, convert: Callable[[Any], Any], module: Any, place: str) -> None:
         """The layer's activation, once."""
@@ -108,12 +129,50 @@ class _Layer:
 
 
 def _flattened(nn: Any, sequential: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Modules and their places, inner Sequentials opened."""
-    for name, module in sequential.named_children():
-        if type(module) is nn.Sequential:
+    """Modules and their places, inner Sequentials opened; a module that is used twice comes twice."""
+    _check_plain(sequential, prefix[:-1])
+    for name, module in sequential.named_modules(remove_duplicate=False):
+        if not name or "." in name:  # itself, or inside one of its modules
+            continue
+        if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward:
             yield from _flattened(nn, module, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", module
+
+
+# Where PyTorch keeps what runs beside a module's own forward pass and its derivative.
+HOOKS = {
+    "_forward_pre_hooks": "forward pre-hook", "_forward_hooks": "forward hook",
+    "_backward_pre_hooks": "backward pre-hook", "_backward_hooks": "backward hook",
+}  # fmt: skip
+
+
+def _check_plain(module: Any, place: str) -> None:
+    """Refuse a module that computes something else than its class says."""
+    what = f"module {place}, {type(module).__name__}," if place else "the Sequential"
+    if "forward" in vars(module):
+        raise ValueError(f"from_torch: {what} has a forward pass of its own, which bpx cannot represent")
+    hooked = {kind: getattr(module, name, None) for name, kind in HOOKS.items()}
+    for own, parameter in module.named_parameters(recurse=False):
+        hooked[f"hook on its {own}"] = getattr(parameter, "_backward_hooks", None)
+        hooked[f"hook on the gradient of its {own}"] = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    for kind, hooks in hooked.items():
+        if hooks:
+            hook = next(iter(hooks.values()))
+            raise ValueError(
+                f"from_torch: {what} has a {kind} ({getattr(hook, '__name__', type(hook).__name__)}), which bpx cannot"
+                " represent; remove it (of a normalised or pruned layer with torch.nn.utils.remove_weight_norm,"
+                " remove_spectral_norm or prune.remove)"
+            )
+
+
+def _remedy(module: Any) -> str:
+    """What to do with a module that is nearly a known one; empty for any other."""
+    if hasattr(module, "parametrizations"):
+        return "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') makes it a plain one; "
+    if type(module).__name__.startswith("Lazy"):
+        return "give it a batch, which makes its weights; "
+    return ""
 
 
 def _dropout(layer: _Layer, module: Any, place: str) -> float:
@@ -136,20 +195,21 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
         raise ValueError(
             f"from_torch: output={output!r} is for a Sequential that ends in a Linear layer; this does not"
         )
-    dtypes = {str(layer.linear.weight.dtype).removeprefix("torch.") for layer in layers}
+    tensors = [(layer.place, tensor) for layer in layers for tensor in layer.tensors]
+    for place, tensor in tensors:
+        if tensor.is_meta:
+            raise ValueError(f"from_torch: module {place} is on the meta device and has no values; load its weights")
+    dtypes = {str(tensor.dtype).removeprefix("torch.") for _, tensor in tensors}
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
         raise ValueError(f"from_torch: expected weights of float32 or of float64, got {', '.join(sorted(dtypes))}")
     (dtype,) = dtypes
-    sizes, parts = [layers[0].linear.in_features], []
+    sizes, parts = [layers[0].linear.weight.shape[1]], []
     for layer in layers:
-        if layer.linear.in_features != sizes[-1]:
-            raise ValueError(
-                f"from_torch: module {layer.place} takes {layer.linear.in_features} inputs behind {sizes[-1]} outputs"
-            )
-        sizes.append(layer.linear.out_features)
-        parts.append(layer.linear.weight.detach().cpu().numpy().T.ravel())
-        if layer.linear.bias is not None:
-            parts.append(layer.linear.bias.detach().cpu().numpy())
+        n_out, n_in = layer.linear.weight.shape
+        if n_in != sizes[-1]:
+            raise ValueError(f"from_torch: module {layer.place} takes {n_in} inputs behind {sizes[-1]} outputs")
+        sizes.append(n_out)
+        parts += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
     softplus = [layer for layer in layers if isinstance(layer.activation, float)]
     for layer in softplus:  # a threshold
         if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
@@ -158,11 +218,33 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
                 f" float64 is not bpx's softplus; use Softplus(threshold={EXACT_SOFTPLUS:g})"
             )
         layer.activation = "softplus"
+    _warn_of_training(tensors)
     return MLP.with_parameters(
         np.concatenate(parts), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
         output=output or last.activation or "identity", bias=[layer.linear.bias is not None for layer in layers],
         dropout=[layer.dropout for layer in layers[:-1]], dtype=dtype, backend=backend,
     )  # fmt: skip
+
+
+def _warn_of_training(tensors: list[tuple[str, Any]]) -> None:
+    """Say what the network computes alike, but would train otherwise."""
+    places: dict[int, list[str]] = {}
+    for place, tensor in tensors:
+        places.setdefault(tensor.data_ptr(), []).append(place)
+    shared = sorted({" and ".join(those) for those in places.values() if len(those) > 1})
+    if shared:
+        warn_caller(
+            f"from_torch: modules {', '.join(shared)} share weights, of which the network has a copy for each: its"
+            " outputs are the same, but training it further makes the copies differ",
+            UserWarning,
+        )
+    frozen = [place for place, tensor in tensors if not tensor.requires_grad]
+    if frozen and len(frozen) < len(tensors):
+        warn_caller(
+            f"from_torch: module {frozen[0]} has frozen parameters (requires_grad=False), which bpx has not: training"
+            " the network further changes all of them",
+            UserWarning,
+        )
 
 
 def to_torch(model: Any) -> Any:

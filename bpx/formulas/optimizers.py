@@ -15,10 +15,10 @@ import numpy as np
 
 from bpx._typing import Array, Namespace, State
 from bpx.backend.base import writable
-from bpx.errors import instead_of
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
+from bpx.wrong_calls import instead_of
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]
 

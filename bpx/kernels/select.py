@@ -6,7 +6,6 @@ do, and then the next one does it, in the end the formula.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import cache, wraps
@@ -16,11 +15,12 @@ from typing import Any, TypeVar, final
 import numpy as np
 
 from bpx.backend.base import Backend
+from bpx.errors import Log
 from bpx.kernels.recording import NotRecordableError, is_recording
 
 __all__ = ["Twins", "for_backend", "in_place", "wanted"]
 
-logger = logging.getLogger("bpx.kernels")
+logger = Log("bpx.kernels")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import logging
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
-from bpx.errors import is_wrong_call, wrong_call
+from bpx.errors import Log
+from bpx.wrong_calls import is_wrong_call, wrong_call
 
 if TYPE_CHECKING:
     from bpx.network.mlp import MLP
@@ -28,7 +28,7 @@ __all__ = [
     "forward_bytes", "in_chunks", "in_words", "plainly", "rows_of", "step", "step_bytes", "telling",
 ]  # fmt: skip
 
-logger = logging.getLogger("bpx")
+logger = Log("bpx")
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
-from bpx.errors import BackendFallbackWarning, instead_of, named, warn_caller
+from bpx.errors import BackendFallbackWarning, warn_caller
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.dropout import fold
@@ -25,6 +25,7 @@ from bpx.network.initial import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
 from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
+from bpx.wrong_calls import instead_of, named
 
 __all__ = ["MLP"]
 

@@ -8,13 +8,13 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.errors import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
 from bpx.network import inputs
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.proof.tables import Table
+from bpx.wrong_calls import named
 
 __all__ = ["GradientReport", "check_gradients"]
 

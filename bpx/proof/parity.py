@@ -10,12 +10,13 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, backends, get_backend
-from bpx.errors import BackendUnavailableError, named
+from bpx.errors import BackendUnavailableError
 from bpx.formulas.losses import LossLike
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.proof.tables import Table
 from bpx.training.fit import fit
+from bpx.wrong_calls import named
 
 __all__ = ["ParityReport", "check_parity"]
 

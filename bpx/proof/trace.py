@@ -11,7 +11,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.errors import loss_parts, named
+from bpx.errors import loss_parts
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss, LossLike
@@ -21,6 +21,7 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective, propagate
 from bpx.network.params import ParamViews
 from bpx.proof.tables import Table
+from bpx.wrong_calls import named
 
 __all__ = ["LayerTrace", "StepTrace", "trace"]
 

@@ -171,7 +171,7 @@ class Keeper:
             checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
             self._keep_previous()  # not before the new one is safe: a full disk must leave both that were there
             atomic.replace(self._path + ".next", self._path)
-        except OSError as error:  # hours of training are not thrown away for a full disk
+        except (OSError, MemoryError) as error:  # hours of training are not thrown away for a full disk
             warn_caller(
                 f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"
                 f" ({error}); training goes on, and the last one that was written stays",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, final
 
+from bpx.errors import Log
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import last_metrics, short
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["log_lines"]
 
-logger = logging.getLogger("bpx.training")
+logger = Log("bpx.training")
 
 
 def log_lines() -> list[Callback]:

@@ -6,12 +6,14 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
+from bpx.errors import say
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
 
@@ -54,8 +56,7 @@ def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callba
 def _tqdm() -> Any:
     """The kind of tqdm that can be seen here; None where lines are better, or it is not installed."""
     notebook = _in_notebook()
-    terminal = getattr(sys.stderr, "isatty", bool)() and os.environ.get("TERM") != "dumb"
-    if not (notebook or terminal) or find_spec("tqdm") is None:
+    if not (notebook or _in_terminal()) or find_spec("tqdm") is None:
         return None
     # tqdm.auto would do, but warns where ipywidgets is missing.
     if notebook and find_spec("ipywidgets") is not None:
@@ -63,6 +64,14 @@ def _tqdm() -> Any:
     else:
         from tqdm.std import tqdm
     return type("tqdm", (tqdm,), {"monitor_interval": 0})  # a bar that is told when to move needs no thread
+
+
+def _in_terminal() -> bool:
+    """Whether standard error is a terminal that can move its cursor."""
+    try:
+        return bool(sys.stderr.isatty()) and os.environ.get("TERM") != "dumb"
+    except (AttributeError, ValueError):  # there is none, or it is closed
+        return False
 
 
 def _in_notebook() -> bool:
@@ -172,14 +181,14 @@ class _Lines(Callback):
         if self._printed < run.epoch:
             self._print(run, True)
         if reason is not StopReason.EPOCHS:
-            print(f"stopped after epoch {run.epoch}: {reason.value}", file=sys.stderr)
+            say(f"stopped after epoch {run.epoch}: {reason.value}", sys.stderr)
 
     def _print(self, run: Run, last: bool) -> None:
         """One line."""
         self._meter.look()
         counted = f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
         when = f"{run.seconds:.1f} s" if last else self._meter.left
-        print("  ".join([counted, *_figures(run, self._score, 6), self._meter.speed, when]), file=sys.stderr)
+        say("  ".join([counted, *_figures(run, self._score, 6), self._meter.speed, when]), sys.stderr)
         self._printed = run.epoch
 
 
@@ -196,7 +205,18 @@ class _Bar(Closing):
         self._figures: list[str] = []
         self._due = 0.0
         form = self._form(run, run.epoch + 1, ["?:?? left"])
-        self._bar = self._tqdm(total=run.epochs, initial=run.epoch, dynamic_ncols=True, bar_format=form)
+        with self._drawing():
+            self._bar = self._tqdm(total=run.epochs, initial=run.epoch, dynamic_ncols=True, bar_format=form)
+
+    @contextmanager
+    def _drawing(self) -> Iterator[None]:
+        """A terminal or front end that goes away ends the bar, and nothing else."""
+        try:
+            yield
+        except Exception:
+            if self._bar is not None:
+                self._bar.disable = True  # its own end would draw once more
+            self._bar = None
 
     def on_step_end(self, run: Run) -> None:
         now = time.perf_counter()
@@ -228,21 +248,27 @@ class _Bar(Closing):
     def _as_success(self, run: Run) -> None:
         """A bar of a notebook turns red where it is not full, also after a run that stopped early on purpose."""
         if hasattr(self._bar, "container") and run.epoch > 0:
-            self._bar.total = self._bar.container.children[1].max = run.epoch
+            with self._drawing():
+                self._bar.total = self._bar.container.children[1].max = run.epoch
 
     def _end(self, run: Run, ended: str) -> None:
         """Draw the bar for the last time, and leave it there."""
         meter = self._meter or _Meter(run)
         meter.look()
         self._show(run, run.epoch, [meter.speed, f"{run.seconds:.1f} s{ended}"])
-        self._bar.close()
+        if self._bar is not None:
+            with self._drawing():
+                self._bar.close()
         self._bar = None
 
     def _show(self, run: Run, epoch: int, pace: list[str]) -> None:
-        """Draw the bar."""
-        self._bar.n = done(run)
-        self._bar.bar_format = self._form(run, epoch, pace)
-        self._bar.refresh()
+        """Draw the bar, where there still is one."""
+        if self._bar is None:
+            return
+        form, n = self._form(run, epoch, pace), done(run)
+        with self._drawing():
+            self._bar.n, self._bar.bar_format = n, form
+            self._bar.refresh()
 
     def _form(self, run: Run, epoch: int, pace: list[str]) -> str:
         """The bar's form with its texts in it; in a narrow terminal the samples per second go first, then metrics."""

@@ -39,6 +39,8 @@ def read(
 ) -> Table:  # fmt: skip
     """The table that the arguments name, with at least one row; `markers` and `usual` are a model's."""
     more, spelled = spellings(args)
+    if args.data == STDIN and sys.stdin is None:
+        raise MistakeError("stdin is closed; give a file in place of -")
     content = sys.stdin.buffer.read() if args.data == STDIN else None
     table = reading.read(
         "stdin" if content is not None else args.data,

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-__all__ = ["MistakeError", "Output", "aligned", "counted", "finite", "say"]
+from bpx.errors import say
+
+__all__ = ["STDOUT", "MistakeError", "Output", "aligned", "counted", "finite"]
+
+# What the system's errors are of, where a result could not be written.
+STDOUT = "standard output"
 
 
 class MistakeError(Exception):
@@ -29,6 +35,8 @@ class Output:
         self.json: bool = args.json
         self.quiet: bool = args.quiet
         self.notes: list[str] = []
+        # The file that is written, for whoever reads of an error after that.
+        self.written: str | None = None
         self._held: list[str] = []
 
     def note(self, text: str) -> None:
@@ -45,13 +53,13 @@ class Output:
         """Say what was kept; an error before that is the only line on standard error."""
         held, self._held = self._held, []
         for line in held:
-            say(line)
+            say(line, sys.stderr)
 
     def progress(self, text: str) -> None:
         """Say on standard error what is being done."""
         self.release()
         if not self.quiet:
-            say(text)
+            say(text, sys.stderr)
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The result: the text, or with ``--json`` the data."""
@@ -63,24 +71,22 @@ class Output:
         """Text to standard output, as UTF-8 and with Unix line ends wherever that goes."""
         self.release()
         if sys.stdout is None:  # closed by who started bpx: nobody reads
-            raise BrokenPipeError
+            return
         raw = getattr(sys.stdout, "buffer", None)
         try:
             if raw is None:
                 sys.stdout.write(text)
             else:
                 sys.stdout.flush()
-                raw.write(text.encode("utf-8"))
+                rest = memoryview(text.encode("utf-8"))
+                while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
+                    rest = rest[raw.write(rest) or 0 :]
             sys.stdout.flush()
         except OSError as error:
-            error.filename = "standard output"
+            error.filename = STDOUT
             raise
-
-
-def say(line: str) -> None:
-    """A line on standard error, where there is one."""
-    if sys.stderr is not None:
-        print(line, file=sys.stderr, flush=True)
+        except ValueError as error:  # closed in this process
+            raise OSError(errno.EBADF, "closed", STDOUT) from error
 
 
 def finite(data: Any) -> Any:

@@ -12,16 +12,17 @@ from itertools import pairwise
 from typing import Any, NoReturn, TypeVar, final
 
 from bpx._version import __version__
+from bpx.errors import say
 from bpx.formulas.metrics import METRICS
 
 __all__ = [
-    "FAILED", "INTERNAL", "INTERRUPTED", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty", "rate",
-    "share", "sizes", "whole",
+    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty",
+    "rate", "share", "sizes", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
 
-OK, FAILED, MISTAKE, INTERNAL, INTERRUPTED = 0, 1, 2, 3, 130
+OK, FAILED, MISTAKE, INTERNAL, INTERRUPTED, LEFT = 0, 1, 2, 3, 130, 141
 COMMANDS = {
     "info": "backends, devices, versions of this machine",
     "train": "train a network on a table",
@@ -37,6 +38,7 @@ exit codes:
   2    a mistake in the arguments or the data; one line on stderr says what
   3    an unexpected error in bpx itself; --traceback shows where
   130  interrupted from the keyboard
+  141  who read stdout went away, as with | head
 
 Results go to stdout, everything else to stderr."""
 EXAMPLES = """\
@@ -74,13 +76,20 @@ class Parser(argparse.ArgumentParser):
                 found.append(word)
         return found
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """As argparse's, which says nothing where --help or --version could not be written."""
+        if message and file is not None:
+            file.write(message)
+            file.flush()
+
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
         option = message.removeprefix("argument ").partition(": expected one argument")[0]
         for word, value in pairwise(self._words):
             if word == option and value.startswith("-"):  # which argparse takes for another option
                 message += f"; where {value} is what you mean, write {word}={value}"
-        self.exit(MISTAKE, f"{self.prog}: error: {message}; {self.prog} --help shows what there is\n")
+        say(f"{self.prog}: error: {message}; {self.prog} --help shows what there is", sys.stderr)
+        self.exit(MISTAKE)
 
 
 def build(argv: Sequence[str]) -> argparse.ArgumentParser:

@@ -158,6 +158,7 @@ def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], ro
     facts |= {} if scored is None else {"scores": scored}
     if args.out != STDOUT:
         writing.write(args.out, columns)
+        output.written = f"the predictions are written to {args.out}"
         written = counted(rows, "row") + (
             f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
         )

@@ -10,9 +10,9 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
-from bpx.errors import BackendFallbackWarning, BackendUnavailableError, FileFormatError, NonFiniteError
-from bpx.faces.cli.output import MistakeError, Output, say
-from bpx.faces.cli.parser import FAILED, INTERNAL, INTERRUPTED, MISTAKE, OK, build
+from bpx.errors import BackendFallbackWarning, BackendUnavailableError, FileFormatError, NonFiniteError, say
+from bpx.faces.cli.output import STDOUT, MistakeError, Output
+from bpx.faces.cli.parser import FAILED, INTERNAL, INTERRUPTED, LEFT, MISTAKE, OK, build
 
 __all__ = ["main"]
 
@@ -45,13 +45,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         The exit code: 0 done, 1 a check failed, 2 a mistake in arguments or data, 3 an error of bpx's own,
-        130 interrupted from the keyboard.
+        130 interrupted from the keyboard, 141 the reader of standard output went away.
     """
+    _hold_standard_files()
     argv = sys.argv[1:] if argv is None else argv
     try:
         args = build(argv).parse_args(argv)
-    except SystemExit as ending:  # --help, --version or a mistake, which argparse has written about
+    except SystemExit as ending:  # --help, --version or a mistake, which the parser has written about
         return ending.code if isinstance(ending.code, int) else OK
+    except OSError as error:  # of --help or --version
+        _drop_stdout()
+        if isinstance(error, BrokenPipeError):
+            return LEFT
+        say(f"bpx: error: {STDOUT}: {error.strerror}", sys.stderr)
+        return MISTAKE
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.simplefilter("always", BackendFallbackWarning)
@@ -66,27 +73,35 @@ def _run(args: argparse.Namespace, output: Output) -> int:
         passed = args.run(args, output)
         output.release()
         return OK if passed is None or passed is True else FAILED if passed is False else int(passed)
-    except BrokenPipeError:  # as with `| head`: who reads has enough
-        _drop_stdout()
-        return OK
     except KeyboardInterrupt:
-        return _say(args, "interrupted; nothing was written", INTERRUPTED)
-    except (MistakeError, FileFormatError, BackendUnavailableError, NonFiniteError) as error:
-        return _say(args, str(error), MISTAKE)
-    except ImportError as error:
-        if "pip install" not in str(error):
-            return _internal(args, error)
-        return _say(args, str(error), MISTAKE)
+        return _failed(args, "interrupted", output.written or "nothing was written", INTERRUPTED)
     except OSError as error:
-        if error.filename == "standard output":
+        if error.filename == STDOUT:
             _drop_stdout()
-        return _say(args, _of_the_system(error), MISTAKE)
-    except MemoryError as error:
-        if str(error).startswith("out of memory"):  # bpx has said what to do
-            return _say(args, str(error), MISTAKE)
-        return _say(args, f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE)
+            if isinstance(error, BrokenPipeError):  # as with `| head`, whose reader has enough
+                return LEFT
+        return _failed(args, _of_the_system(error), output.written, MISTAKE)
     except Exception as error:
-        return _internal(args, error)
+        message, code = _of_an_error(error, args)
+        return _failed(args, message, output.written, code)
+
+
+def _failed(args: argparse.Namespace, message: str, written: str | None, code: int) -> int:
+    """The message, and what is written all the same, in one line on standard error; the code."""
+    if args.traceback:
+        say(traceback.format_exc().rstrip(), sys.stderr)
+    line = "; ".join([" ".join(message.split()), *([written] if written else [])])
+    say(f"bpx {args.command}: error: {line}", sys.stderr)
+    return code
+
+
+def _hold_standard_files() -> None:
+    """Where who started bpx has closed stdin, stdout or stderr, keep a file of the user's from getting that number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free, which is this one
 
 
 def _drop_stdout() -> None:
@@ -94,18 +109,18 @@ def _drop_stdout() -> None:
     sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
 
 
-def _say(args: argparse.Namespace, message: str, code: int) -> int:
-    """The message in one line on standard error; the code."""
-    if args.traceback and sys.exc_info()[1] is not None:
-        traceback.print_exc()
-    say(f"bpx {args.command}: error: {' '.join(message.split())}")
-    return code
-
-
-def _internal(args: argparse.Namespace, error: Exception) -> int:
-    """What is no user's mistake."""
+def _of_an_error(error: Exception, args: argparse.Namespace) -> tuple[str, int]:
+    """What is said of an error, and its exit code."""
+    if isinstance(error, (MistakeError, FileFormatError, BackendUnavailableError, NonFiniteError)):
+        return str(error), MISTAKE
+    if isinstance(error, ImportError) and "pip install" in str(error):
+        return str(error), MISTAKE
+    if isinstance(error, MemoryError):
+        if str(error).startswith("out of memory"):  # bpx has said what to do
+            return str(error), MISTAKE
+        return f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE
     hint = "" if args.traceback else "; run again with --traceback and report what it shows"
-    return _say(args, f"unexpected {type(error).__name__}: {error}; this is an error in bpx{hint}", INTERNAL)
+    return f"unexpected {type(error).__name__}: {error}; this is an error in bpx{hint}", INTERNAL
 
 
 def _of_the_system(error: OSError) -> str:

@@ -12,10 +12,14 @@ from bpx.faces.cli.output import MistakeError
 from bpx.faces.cli.recipe import Recipe
 from bpx.faces.cli.target import CLASSIFY, Target
 from bpx.formulas.metrics import METRICS, Metric
+from bpx.network.mlp import MLP
 
-__all__ = ["check", "in_training", "in_words", "score"]
+__all__ = ["check", "in_training", "in_words", "of_rows", "score"]
 
 HostArray = np.ndarray[Any, Any]
+
+# Rows that are answered at once.
+BLOCK = 8192
 
 # What is said in any case.
 USUAL = {True: ("accuracy",), False: ("r2", "rmse", "mae")}
@@ -51,6 +55,14 @@ def score(recipe: Recipe, answers: HostArray, y: HostArray, names: Sequence[str]
     elif recipe.outputs == 1:
         answers, y = answers[:, 1:], y[:, None] == 1
     return {name: METRICS[name].function(y, answers) for name in wanted}
+
+
+def of_rows(
+    recipe: Recipe, net: MLP, X: HostArray, y: HostArray, rows: HostArray, names: Sequence[str] = ()
+) -> dict[str, float]:
+    """The scores on some rows, answered a block at a time: a copy of all of them may not fit into memory."""
+    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+    return score(recipe, np.concatenate([recipe.answers(net, X[block]) for block in blocks]), y[rows], names)
 
 
 def in_words(scores: dict[str, float]) -> str:

@@ -100,6 +100,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
             step.animate(page, args.language)
         except ValueError as error:  # too large to be watched
             raise MistakeError(str(error)) from error
+        output.written = f"the page is written to {page}"
         output.result(f"written  {page}", {"out": page, **step.to_dict()})
     else:
         text = step.to_markdown() if args.markdown else step.to_latex() if args.latex else str(step)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import tempfile
 import warnings
 from typing import Any
 
@@ -66,14 +68,13 @@ def run(args: argparse.Namespace, output: Output) -> int:
         dropout=args.dropout, dtype=args.dtype, seed=args.seed, backend=backend,
     )  # fmt: skip
     history = _train(args, output, net, recipe, X, y, training, rng)
-    scored = {"training": scores.score(recipe, recipe.answers(net, X[training]), y[training], _metrics(args))}
-    if len(held_out):
-        answers = recipe.answers(net, X[held_out])
-        scored["held out"] = scores.score(recipe, answers, y[held_out], _metrics(args))
-    facts = _facts(recipe, net, history, scored, y, training, held_out)
-    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
-    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
-    net.save(args.out, metadata=recipe.to_metadata())
+    facts = _facts(recipe, net, history, y, training, held_out)
+    _save(args, output, net, recipe, facts, "without its scores")  # before anything else can fail
+    rows = {"training": training, "held out": held_out}
+    facts["scores"] = {
+        name: scores.of_rows(recipe, net, X, y, part, _metrics(args)) for name, part in rows.items() if len(part)
+    }
+    _save(args, output, net, recipe, facts)
     curves: dict[str, Any] = {"loss": history.loss, "validation loss": history.val_loss}
     if history.metrics:
         curves["metrics"] = history.metrics
@@ -208,9 +209,35 @@ def _train(
             raise
 
 
-def _facts(
-    recipe: Recipe, net: MLP, history: History, scored: dict[str, Any], y: Any, training: Any, held_out: Any
-) -> dict[str, Any]:
+def _save(
+    args: argparse.Namespace, output: Output, net: MLP, recipe: Recipe, facts: dict[str, Any], lacks: str = ""
+) -> None:
+    """Write the model, or write it anew; whatever ends the command after that says that it is there."""
+    # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
+    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
+    metadata, lacking = recipe.to_metadata(), f", {lacks}" if lacks else ""
+    try:
+        net.save(args.out, metadata=metadata)
+    except OSError:  # a disk that is full by now
+        if output.written is None:
+            output.written = _spared(args.out, net, metadata, lacking)
+        raise
+    output.written = f"the model is written to {args.out}{lacking}"
+
+
+def _spared(out: str, net: MLP, metadata: dict[str, Any], lacking: str) -> str | None:
+    """Keep what was trained among the system's temporary files; what to say of it, None where that fails, too."""
+    folder = tempfile.mkdtemp(prefix="bpx-")
+    spare = os.path.join(folder, os.path.basename(out))
+    try:
+        net.save(spare, metadata=metadata)
+    except OSError:
+        os.rmdir(folder)
+        return None
+    return f"the model is written to {spare}{lacking}"
+
+
+def _facts(recipe: Recipe, net: MLP, history: History, y: Any, training: Any, held_out: Any) -> dict[str, Any]:
     """What was done, for the model file and ``--json``."""
     facts: dict[str, Any] = {
         "task": recipe.target.task,
@@ -224,7 +251,6 @@ def _facts(
         "seconds": history.seconds,
         "stopped": history.stop_reason.value,
         "best epoch": history.best_epoch,
-        "scores": scored,
     }
     if recipe.target.task == target.CLASSIFY:
         common = int(np.argmax(np.bincount(y[training])))

@@ -117,21 +117,31 @@ class Fitted:
 
     @property
     def coefs_(self) -> LayerArrays:
-        """Every layer's weights of shape (n_in, n_out): writing into one, or replacing one, changes the model."""
-        return LayerArrays(self._fitted_net(), "W", "_training" in vars(self))
+        """Every layer's weights of shape (n_in, n_out): replacing one changes the model, and so does writing into one.
+
+        After a fit on host data that another library computed, these are copies on the host, which cannot be written.
+        """
+        return self._layer_arrays("W")
 
     @coefs_.setter
     def coefs_(self, values: Iterable[Any]) -> None:
-        LayerArrays(self._fitted_net(), "W", "_training" in vars(self)).replace(values)
+        self._layer_arrays("W").replace(values)
 
     @property
     def intercepts_(self) -> LayerArrays:
-        """Every layer's biases of shape (n_out,): writing into one, or replacing one, changes the model."""
-        return LayerArrays(self._fitted_net(), "b", "_training" in vars(self))
+        """Every layer's biases of shape (n_out,): as `coefs_`."""
+        return self._layer_arrays("b")
 
     @intercepts_.setter
     def intercepts_(self, values: Iterable[Any]) -> None:
-        LayerArrays(self._fitted_net(), "b", "_training" in vars(self)).replace(values)
+        self._layer_arrays("b").replace(values)
+
+    def _layer_arrays(self, letter: str) -> LayerArrays:
+        """Every layer's weights or biases; on the host, unless the data of the last fit were on a device."""
+        net = self._fitted_net()
+        own = vars(self)
+        copies = "_on_device" not in own and net.backend.xp is not np
+        return LayerArrays(net, letter, in_place="_training" in own, copies=copies)
 
     def _fitted_net(self) -> MLP:
         """The network; an AttributeError before fit, as for any fitted attribute."""

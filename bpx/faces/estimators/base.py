@@ -16,6 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend
+from bpx.errors import warn_caller
 from bpx.faces.estimators.answers import Fitted, to_host
 from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.faces.estimators.running import scipy, scores, train
@@ -89,7 +90,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
                 }
         try:
             with np.errstate(all="ignore"):  # scikit-learn's checks, too
-                return self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+                told = self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         except BaseException:
             torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
             self.__dict__.clear()
@@ -97,20 +98,24 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             if net is not None:
                 net.flat[...] = kept
             raise
+        for message, category in told:
+            warn_caller(message, category)
+        return self
 
     def _train(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
-    ) -> Self:
+    ) -> list[tuple[str, type[Warning]]]:
         """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
         ready = self._prepare(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
         self._training = True
         try:
             shown = ready.y, ready.sample_weight
             with self._net.backend.scope():
-                train(self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown)
+                return train(
+                    self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown
+                )
         finally:
             del self._training
-        return self
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, X_val: Any = None, y_val: Any = None,
@@ -120,9 +125,12 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        self.__dict__.pop("_on_device", None)
+        if library_of(X) != "host":
+            self._on_device = True  # so that weights come back there
         first = not hasattr(self, "_net") or (not self.warm_start and not incremental)
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
+        if incremental:
+            self._check_incremental()
         backend = self._choose_backend(X)
         X, y = self._validate_training(X, y, reset=first)
         if sample_weight is not None:
@@ -151,6 +159,16 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
                 take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
         return Ready(X, target, weight, held_out, random, y, sample_weight, parts)
+
+    def _check_incremental(self) -> None:
+        """Refuse what needs all data, where partial_fit sees a part of them."""
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if self.monitor is not None:
+            raise ValueError(
+                f"partial_fit does not support monitor={self.monitor!r}: one part's loss does not tell which weights"
+                " are best; give monitor=None, and keep what is best yourself"
+            )
 
     def _take_changes(self, backend: Backend) -> None:
         """Before training goes on: what parameters ask for now that they did not when the network was made."""

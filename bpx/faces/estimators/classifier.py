@@ -14,7 +14,6 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
-from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.labels import Labels, host_labels
 from bpx.faces.estimators.parameters import (
@@ -40,6 +39,7 @@ from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
 from bpx.network.architecture import DType
 from bpx.training.metrics import MetricsLike, Task
+from bpx.wrong_calls import named
 
 __all__ = ["MLPClassifier"]
 
@@ -256,6 +256,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     def _check_validation_targets(self, y_val: Any) -> None:
         host = host_labels(y_val)
         self._labels.check_known(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host, warm_start=False)
+
+    def _check_incremental(self) -> None:
+        super()._check_incremental()
+        several = self.class_weight if isinstance(self.class_weight, list) else [self.class_weight]
+        if any(isinstance(one, str) for one in several):
+            raise ValueError(
+                "partial_fit does not support class_weight='balanced', whose weights are of all samples and not of a"
+                " part of them: give them as a dict, class_weight=dict(zip(classes,"
+                " sklearn.utils.class_weight.compute_class_weight('balanced', classes=classes, y=y))), with y all"
+                " labels or a large sample of them"
+            )
 
     def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
         if self.class_weight is None:

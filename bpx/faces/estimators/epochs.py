@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from bpx._typing import State
+from bpx.errors import say
 from bpx.formulas.schedules import Clock, Schedule
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
@@ -112,7 +114,7 @@ class EpochEnd(StopRule):
         est.loss_ = float(np.fmin.reduce(np.atleast_1d(run.loss)))
         est.loss_curve_ = [*est.loss_curve_, est.loss_]
         if est.verbose:
-            print(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}")
+            say(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}", sys.stdout)
         self._judge(run)
         if self._hopeless(run):
             return state, np.ones_like(self.done)
@@ -123,9 +125,10 @@ class EpochEnd(StopRule):
             return state, self.done
         stops, said = (tired, "Stopping.") if self.rate is None else self.rate.out_of_patience(tired)
         if est.verbose:
-            print(
+            say(
                 f"{self._watched()} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive"
-                f" epochs. {said}"
+                f" epochs. {said}",
+                sys.stdout,
             )
         self.waited = np.where(tired & ~stops, 0, self.waited)
         self.done = self.done | stops
@@ -171,7 +174,7 @@ class EpochEnd(StopRule):
         est.validation_scores_ = [*est.validation_scores_, score]
         est.best_validation_score_ = max(est.best_validation_score_, float(np.max(self.best)))
         if est.verbose:
-            print(f"Validation score: {score:f}")
+            say(f"Validation score: {score:f}", sys.stdout)
 
     def finish(self, state: State, run: Run) -> None:
         if self._final_params is not None:

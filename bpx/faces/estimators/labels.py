@@ -172,7 +172,33 @@ class Labels:
         return labels if hasattr(labels, "tocsr") else np.asarray(labels)
 
     def weights(self, y: HostArray, class_weight: Any) -> HostArray:
-        """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target)."""
+        """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target).
+
+        A class without a factor has 1, whichever classes these samples have.
+
+        Raises
+        ------
+        ValueError
+            For a dict that names other classes, and not all of these: a misspelt one would have 1.
+        """
         from sklearn.utils.class_weight import compute_sample_weight
 
+        targets = [self.classes] if isinstance(class_weight, dict) else self.classes
+        several = [class_weight] if isinstance(class_weight, dict) else class_weight
+        if isinstance(several, list) and self.kind != "multilabel" and len(several) == len(targets):
+            columns = np.asarray(y).reshape(len(y), -1).T
+            several = [_of_these(*each) for each in zip(several, targets, columns, strict=True)]
+            class_weight = several[0] if isinstance(class_weight, dict) else several
         return np.asarray(compute_sample_weight(class_weight, y))
+
+
+def _of_these(class_weight: Any, classes: HostArray, y: HostArray) -> Any:
+    """A target's factors without those of classes that no sample here has."""
+    if not isinstance(class_weight, dict):
+        return class_weight
+    known = classes.tolist()
+    unknown, missing = [c for c in class_weight if c not in known], [c for c in known if c not in class_weight]
+    if unknown and missing:
+        raise ValueError(f"class_weight: expected the classes {known}, got {unknown} besides; {missing} have no weight")
+    here = set(np.unique(y).tolist())
+    return {label: factor for label, factor in class_weight.items() if label in here}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, final
 
+import numpy as np
+
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
 
@@ -13,7 +15,7 @@ __all__ = ["LayerArrays"]
 
 @final
 class LayerArrays(list[Any]):
-    """Views of every layer's weights (or biases); assigning an item copies it into the network.
+    """Every layer's weights (or biases), as views; assigning an item copies it into the network.
 
     Arrays that were taken before an assignment keep their numbers, so that they can be put back.
 
@@ -23,15 +25,23 @@ class LayerArrays(list[Any]):
     letter : {"W", "b"}
     in_place : bool
         Whether an assignment writes into the parameters that are there, as it must while they are trained.
+    copies : bool
+        Whether these are NumPy copies in place of views, read-only because writing into them would change nothing.
     """
 
-    def __init__(self, net: MLP, letter: str, in_place: bool = False) -> None:
-        self._net, self._letter, self._in_place = net, letter, in_place
+    def __init__(self, net: MLP, letter: str, in_place: bool = False, copies: bool = False) -> None:
+        self._net, self._letter, self._in_place, self._copies = net, letter, in_place, copies
         super().__init__(self._views())
 
     def _views(self) -> list[Any]:
         """Every layer's, of the parameters that the network has now."""
-        return [self._net.params[f"{layer}.{self._letter}"] for layer in range(len(self._net.sizes) - 1)]
+        views = [self._net.params[f"{layer}.{self._letter}"] for layer in range(len(self._net.sizes) - 1)]
+        if not self._copies:
+            return views
+        copies = [np.array(self._net.backend.to_host(view)) for view in views]
+        for array in copies:
+            array.flags.writeable = False
+        return copies
 
     def __setitem__(self, layer: Any, value: Any) -> None:
         layers = range(len(self))[layer]

@@ -149,7 +149,8 @@ ATTRIBUTES = """
     Attributes
     ----------
     coefs_, intercepts_ : lists of arrays of shape (n_in, n_out) and (n_out,)
-        Views of the weights: writing into one, or replacing one, changes the model.
+        Views of the weights: writing into one, or replacing one, changes the model. Host data have NumPy arrays
+        here: after a fit on another library or device they are read-only copies, and replacing one changes the model.
     loss_, best_loss_, loss_curve_, n_iter_, t_ : float, float, list, int, int
         As in scikit-learn.
     validation_scores_, best_validation_score_ : list and float, or None

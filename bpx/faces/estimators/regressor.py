@@ -14,7 +14,6 @@ from sklearn.utils.validation import column_or_1d
 
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
-from bpx.errors import named
 from bpx.faces.estimators.base import BaseMLP
 from bpx.faces.estimators.parameters import (
     ATTRIBUTES,
@@ -38,6 +37,7 @@ from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
 from bpx.network.architecture import DType
 from bpx.training.metrics import MetricsLike, Task
+from bpx.wrong_calls import named
 
 __all__ = ["MLPRegressor"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
-from bpx.errors import DivergenceWarning
+from bpx.errors import DivergenceWarning, warn_caller
 from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.callback_protocol import Ticker
 from bpx.faces.estimators.epochs import EpochEnd, EpochRate
@@ -100,17 +100,19 @@ def batch_size(est: Any, n: int) -> int:
     if est.batch_size == "auto":
         return min(200, n)
     if est.batch_size > n:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=2
-        )
+        warn_caller("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
     return int(np.clip(est.batch_size, 1, n))
 
 
 def train(
     est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
     shown: tuple[Any, Any],
-) -> None:  # fmt: skip
-    """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights."""
+) -> list[tuple[str, type[Warning]]]:  # fmt: skip
+    """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights.
+
+    Gives the warnings that there are: whoever makes them errors keeps what was learnt, so they come after it is kept.
+    """
+    told: list[tuple[str, type[Warning]]] = []
     net, loss, solver = est._net, est._loss(), scipy(est)
     check_precision(net, est.precision, solver is None)
     data = gate(est._net, X, target, loss, weight)
@@ -154,16 +156,12 @@ def train(
             " preprocessed."
         )
     if solver is not None:
-        finish_scipy(est, run)
+        told += finish_scipy(est, run)
     elif reason is StopReason.EPOCHS and not incremental:
-        warnings.warn(
-            f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
-            " converged yet.",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+        late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
+        told.append((f"{late} converged yet.", ConvergenceWarning))
     if reason is StopReason.INTERRUPTED:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
+        told.append(("Training interrupted by user.", UserWarning))
     est.history_ = run.history
     if run.history.val_loss:
         est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
@@ -171,6 +169,7 @@ def train(
     if net.stack is not None:
         keep_best(est, run, epoch_end)
     ticker.end()
+    return told
 
 
 def descend(
@@ -285,21 +284,21 @@ def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
     return [est._metric(to_host(y), one, weight) for one in output]
 
 
-def finish_scipy(est: Any, run: Run) -> None:
-    """scikit-learn's attributes and warning after a SciPy method."""
+def finish_scipy(est: Any, run: Run) -> list[tuple[str, type[Warning]]]:
+    """scikit-learn's attributes after a SciPy method, and its warning."""
     result = run.solution
     est.n_iter_ = run.epoch if result is None else min(int(result.nit), est.max_iter)
     est.loss_ = float(run.loss if result is None else result.fun)
-    if result is not None and not result.success:
-        more = f"Increase the number of iterations to improve the convergence (max_iter={est.max_iter}).\n"
-        more = more if est.n_iter_ == est.max_iter else ""
-        warnings.warn(
-            f"{est.solver} failed to converge after {est.n_iter_} iteration(s) (status={result.status}):\n"
-            f"{result.message}\n\n{more}You might also want to scale the data as shown in:\n"
-            "    https://scikit-learn.org/stable/modules/preprocessing.html",
-            ConvergenceWarning,
-            stacklevel=2,
-        )
+    if result is None or result.success:
+        return []
+    more = f"Increase the number of iterations to improve the convergence (max_iter={est.max_iter}).\n"
+    more = more if est.n_iter_ == est.max_iter else ""
+    failed = (
+        f"{est.solver} failed to converge after {est.n_iter_} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n\n{more}You might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html"
+    )
+    return [(failed, ConvergenceWarning)]
 
 
 def keep_metrics(est: Any, run: Run, before: int) -> None:

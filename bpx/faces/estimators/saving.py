@@ -78,6 +78,7 @@ FITTED: dict[str, Callable[[Any], bool]] = {
     "losses_of_restarts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f",
     "history_": lambda v: isinstance(v, History),
     "metrics_": lambda v: isinstance(v, dict) and all(type(n) is str and _curve(curve) for n, curve in v.items()),
+    "_on_device": lambda v: v is True,
 }
 REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
 

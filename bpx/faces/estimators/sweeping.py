@@ -16,7 +16,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_sample_weight, _num_samples, indexable
 
 from bpx.backend.base import library_of
-from bpx.errors import DivergenceWarning
+from bpx.errors import DivergenceWarning, warn_caller
 from bpx.faces.estimators.answers import to_host
 from bpx.faces.estimators.base import BaseMLP, take_rows
 from bpx.faces.estimators.running import measured, scipy
@@ -26,7 +26,7 @@ from bpx.training.callbacks.base import as_callback
 from bpx.training.parallel import agreeing, join, place
 from bpx.training.sweep.folds import folds
 from bpx.training.sweep.grid import Setting, identity
-from bpx.training.sweep.networks import complete
+from bpx.training.sweep.networks import complete, warn_of_refit
 from bpx.training.sweep.stacks import (
     Halt,
     Outcome,
@@ -80,17 +80,18 @@ def sweep_estimator(
     table = complete(settings, len(work.folds), outcomes, work.scoring_name, started)
     late = sum(outcome.epochs == work.limit(outcome.task.setting) for outcome in outcomes)
     if late:
-        warnings.warn(
+        warn_caller(
             f"{late} of {len(outcomes)} fits reached their max_iter, and the optimization hasn't converged yet.",
             ConvergenceWarning,
-            stacklevel=3,
         )
     if refit and np.isfinite(table.best_score):
-        table.best_estimator = work.clone_with(table.best)
         more = {} if sample_weight is None else {"sample_weight": sample_weight}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            table.best_estimator.fit(X, y, **more)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ConvergenceWarning)
+                table.best_estimator = work.clone_with(table.best).fit(X, y, **more)
+        except MemoryError as error:
+            warn_of_refit(error, "best_estimator")
     return table
 
 

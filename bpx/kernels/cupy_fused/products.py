@@ -5,7 +5,6 @@ Where nvmath-python is missing, CuPy computes the products, and a step is launch
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from collections import deque
@@ -16,12 +15,13 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.backend.cupy_backend import compute_type, uses_tf32
+from bpx.errors import Log
 from bpx.kernels.cupy_fused.compiling import ALONE, is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["can_be_captured", "product"]
 
-logger = logging.getLogger("bpx.kernels")
+logger = Log("bpx.kernels")
 
 # cudaDataType of each dtype; bfloat16 is ml_dtypes'.
 _TYPES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 14}

@@ -7,7 +7,6 @@ activation or loss), or whose products cannot be captured, is launched kernel by
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,12 +16,13 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
+from bpx.errors import Log
 from bpx.kernels.cupy_fused.compiling import ALONE, cover, enqueue
 from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]
 
-logger = logging.getLogger("bpx.kernels")
+logger = Log("bpx.kernels")
 
 _local = threading.local()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, final
@@ -10,9 +9,11 @@ from typing import Any, final
 import numba
 import numpy as np
 
+from bpx.errors import Log
+
 __all__ = ["compiled", "compiled_sum", "is_number", "is_plain", "smoke_test"]
 
-logger = logging.getLogger("bpx.kernels")
+logger = Log("bpx.kernels")
 
 # No liberties with arithmetic: what is computed element by element then equals the formula to the last bit.
 _EXACT: dict[str, Any] = {"nogil": True, "error_model": "numpy"}

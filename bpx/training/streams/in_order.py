@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING, final
 
+from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["InOrder"]
 
-logger = logging.getLogger("bpx")
+logger = Log("bpx")
 
 
 @final

@@ -8,9 +8,9 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.errors import named
 from bpx.network.frames import is_frame
 from bpx.training.streams.sources import ArrayRows, Batches, RowSource
+from bpx.wrong_calls import named
 
 __all__ = ["BUFFER", "Stream", "is_stream", "stream"]
 

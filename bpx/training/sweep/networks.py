@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors import DivergenceWarning, instead_of
+from bpx.errors import DivergenceWarning, warn_caller
 from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
@@ -44,6 +44,7 @@ from bpx.training.sweep.stacks import (
 )
 from bpx.training.sweep.table import SweepTable
 from bpx.training.weighting import class_weights
+from bpx.wrong_calls import instead_of
 
 __all__ = ["complete", "sweep_networks"]
 
@@ -87,8 +88,19 @@ def sweep_networks(
     table = complete(settings, len(work.folds), outcomes, work.scoring_name, started)
     if refit and np.isfinite(table.best_score):
         best = table.cv_results_["params"].index(table.best)
-        table.best_net = work.refit(best)
+        try:
+            table.best_net = work.refit(best)
+        except MemoryError as error:
+            warn_of_refit(error, "best_net")
     return table
+
+
+def warn_of_refit(error: MemoryError, name: str) -> None:
+    """Say that the table is whole, but not what was to be trained at its end."""
+    warn_caller(
+        f"the best setting could not be trained on all rows: {error}; the table is complete, its {name} is None",
+        RuntimeWarning,
+    )
 
 
 def complete(
@@ -103,11 +115,10 @@ def complete(
     table.seconds = time.perf_counter() - started
     lost = [settings[i] for i in np.flatnonzero(np.any(np.isnan(scores), axis=1)).tolist()]
     if lost:
-        warnings.warn(
+        warn_caller(
             f"{len(lost)} of {len(settings)} settings diverged, or have no finite score: their score is NaN and they"
             f" are last in the table. The first is {lost[0]}",
             DivergenceWarning,
-            stacklevel=4,
         )
     return table
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors import instead_of, is_wrong_call
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
@@ -19,6 +18,7 @@ from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 from bpx.training.sweep.grid import Setting, identity
+from bpx.wrong_calls import instead_of, is_wrong_call
 
 __all__ = ["OPTIONS", "Recipe", "recipe", "stacked", "stacked_optimizer"]
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._version import __version__
+from bpx.errors import say
 from bpx.network.memory import plainly, step_bytes
 from bpx.training.parallel import Ranks, place
 
@@ -123,7 +124,7 @@ def carry_out(
         with lock:
             done += 1
             if progress and rank == 0:
-                print(f"sweep: {done} of {len(own)} stacks", file=sys.stderr)
+                say(f"sweep: {done} of {len(own)} stacks", sys.stderr)
         return outcomes
 
     def all_of_them() -> list[Outcome]:
