@@ -71,6 +71,24 @@ def test_style_holds_inside_its_context_only():
     assert figure.dpi == 100
 
 
+def test_interactive_mode_is_what_the_user_made_it():
+    draw = plotting.LossCurveDisplay(loss=[2.0, 1.0]).plot
+    _, ax = plt.subplots()
+    with plt.ion():
+        draw()
+        draw(ax)
+        assert plt.isinteractive()
+        with plotting.style():
+            plt.ioff()
+        assert not plt.isinteractive()
+        with pytest.raises(KeyError), plotting.style():
+            plt.ion()
+            raise KeyError
+        assert plt.isinteractive()
+    draw()
+    assert not plt.isinteractive()
+
+
 def test_an_error_while_drawing_leaves_no_figure_behind():
     display = plotting.LossCurveDisplay(loss=[1.0, 2.0])
     with pytest.raises(AttributeError):

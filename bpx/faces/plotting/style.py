@@ -101,8 +101,17 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of bpx's pictures for a while, such as a figure of several axes; figures are 8 x 5 inches."""
-    with mpl.rc_context(STYLE):
-        yield
+    interactive = mpl.is_interactive()
+    try:
+        with mpl.rc_context(STYLE):
+            try:
+                yield
+            finally:
+                interactive = mpl.is_interactive()
+    finally:
+        # The first figure of a notebook chooses where pictures go and switches interactive mode on. That is no style:
+        # taken back, no later picture of anybody's would be shown.
+        mpl.interactive(interactive)
 
 
 @contextmanager
@@ -116,19 +125,23 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
     """
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}; of several subplots pass one")
-    with style():
-        if ax is None:
-            from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
-
-            figure = pyplot.figure(figsize=(8.0, height), layout=layout)
-            try:
-                yield figure, figure.subplots()
-            except BaseException:
-                pyplot.close(figure)
-                raise
-        else:
+    if ax is not None:
+        with style():
             # Ticks are made when they are first drawn, perhaps outside this style.
             yield ax.get_figure(root=True), ax
+        return
+    from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
+
+    # The first figure of a process loads pyplot's backend, which may set rcParams of its own: before the style, whose
+    # end takes back what was set since its beginning.
+    figure = pyplot.figure(figsize=(8.0, height), dpi=STYLE["figure.dpi"], facecolor=STYLE["figure.facecolor"])
+    try:
+        with style():
+            figure.set_layout_engine(layout)
+            yield figure, figure.subplots()
+    except BaseException:
+        pyplot.close(figure)
+        raise
 
 
 def grid(ax: Axes) -> None:
