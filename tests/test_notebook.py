@@ -72,7 +72,7 @@ CELLS = [
     "display = plotting.ImageGridDisplay.from_images(X)",
     "sklearn.metrics.ConfusionMatrixDisplay.from_predictions(y, 1 - y);",
     "import matplotlib.pyplot as plt\nplt.plot([1, 2, 1]);",
-    "fig, axes = plt.subplots(1, 2)\nplotting.LossCurveDisplay.from_history(history, ax=axes[0])\naxes[1].plot([1, 2]);",
+    "_, axes = plt.subplots(1, 2)\nplotting.LossCurveDisplay.from_history(history, ax=axes[0])\naxes[1].plot([1, 2]);",
     STYLED,
     "plt.hist(X[:, 0]);",
 ]

@@ -81,10 +81,6 @@ def test_interactive_mode_is_what_the_user_made_it():
         with plotting.style():
             plt.ioff()
         assert not plt.isinteractive()
-        with pytest.raises(KeyError), plotting.style():
-            plt.ion()
-            raise KeyError
-        assert plt.isinteractive()
     draw()
     assert not plt.isinteractive()
 
