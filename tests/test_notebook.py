@@ -76,6 +76,15 @@ CELLS = [
     STYLED,
     "plt.hist(X[:, 0]);",
 ]
+# Shown as HTML, with a text for those who cannot show that.
+RICH = [
+    ("bpx.trace(net, X[0], 1).animate()", "<iframe srcdoc=", "bpx-step-"),
+    (
+        "bpx.sweep(lambda w: bpx.MLP([4, w, 2], backend='numpy'), {'w': [2, 3]}, X, y, epochs=1)",
+        "<table>",
+        "SweepTable",
+    ),
+]
 END = """
 import matplotlib.pyplot as plt
 after = state()
@@ -93,9 +102,12 @@ print(json.dumps([plt.isinteractive(), plt.get_backend(), {n: after[n] for n in 
     ids=["as it starts", "%matplotlib inline", "begun by the style"],
 )
 def test_each_cell_of_a_notebook_shows_its_own_picture_bpxs_or_anybodys(begin: str, cells: list[str]) -> None:
-    first, *shown, last = executed([begin, *cells, END])
+    first, *shown, last = executed([begin, *cells, *(cell for cell, _, _ in RICH), END])
     assert pictures(first) == 0
-    assert [pictures(outputs) for outputs in shown] == [1] * len(cells)
+    assert [pictures(outputs) for outputs in shown] == [1] * len(cells) + [0] * len(RICH)
+    for (_, beginning, text), (output,) in zip(RICH, shown[len(cells) :], strict=True):
+        assert output.data["text/html"].startswith(beginning)
+        assert text in output.data["text/plain"]
     interactive, backend, changed = json.loads(words(last))
     assert interactive
     assert backend in ("inline", "module://matplotlib_inline.backend_inline")

@@ -46,10 +46,9 @@ class Page(_Path):
             return None
         if MARK not in page:  # of a path that was made from this one
             return None
-        return (
-            f'<iframe srcdoc="{markup.escape(page)}" sandbox="allow-scripts" title="{markup.escape(self.name)}" loading="lazy"'
-            f' style="width: 100%; height: {HEIGHT}px; border: 1px solid #c3ccd5; border-radius: 6px"></iframe>'
-        )
+        look = f"display: block; box-sizing: border-box; width: 100%; height: {HEIGHT}px; border: 1px solid #c3ccd5"
+        name = markup.escape(self.name)
+        return f'<iframe srcdoc="{markup.escape(page)}" sandbox="allow-scripts" title="{name}" style="{look}"></iframe>'
 
 
 def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language: str = "en") -> Page:
