@@ -448,6 +448,32 @@ def test_the_drawing_fits_into_the_window_and_can_be_read_and_zoomed(opened: Any
     assert page.stage == page.stages - 1
 
 
+def test_a_notebook_shows_the_page_apart_from_its_own_styles(chromium: Any, tmp_path: Path) -> None:  # noqa: F811
+    path = CASES["3-4-3-2"]().animate(tmp_path / "step.html")
+    notebook = tmp_path / "notebook.html"
+    style = "<style>* { color: red !important; font-size: 40px !important } svg { display: none }</style>"
+    script = "<script>window.D = 1; document.onkeydown = () => { window.pressed = true }</script>"
+    notebook.write_text(f"<!doctype html><meta charset=utf-8>{style}{script}{path._repr_html_()}", encoding="utf-8")
+    page = Page(chromium, notebook, 1000, 900)
+    assert page.js("return document.documentElement.scrollWidth") <= 1000
+    page.driver.switch_to.frame(0)
+    try:
+        assert page.js("return getComputedStyle(document.getElementById('words')).color") == "rgb(22, 32, 42)"
+        seen = page.js(FITTING)
+        assert seen["page"] <= 1000
+        assert seen["across"] < 1
+        assert seen["down"] < 1
+        assert seen["letters"] > 9
+        page.click("#next")
+        page.press("\ue014")  # the right arrow
+        assert page.stage == 2
+    finally:
+        page.driver.switch_to.default_content()
+    assert page.js("return window.pressed ?? null") is None
+    assert page.complaints() == []
+    assert {url for url in page.requests() if not url.startswith(("data:", "about:"))} == {page.url}
+
+
 CONTRAST = """
 const rgb = (name) => getComputedStyle(document.body).getPropertyValue(name).trim().match(/[0-9a-f]{2}/g)
   .map((h) => parseInt(h, 16) / 255).map((c) => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);

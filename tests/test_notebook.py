@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("nbclient", reason="no notebook: nbclient is not installed; 
 pytest.importorskip("ipykernel", reason="no notebook: ipykernel is not installed; pip install 'bpx-nn[test]'")
 
 
-def executed(cells: list[str]) -> list[Any]:
+def executed(cells: list[str], folder: Path) -> list[Any]:
     """The outputs of each cell, run in a kernel of this interpreter; an error in a cell is an error here."""
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -31,7 +32,7 @@ def executed(cells: list[str]) -> list[Any]:
 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     environment = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "PYTHONWARNINGS")}
-    NotebookClient(notebook, timeout=120, kernel_manager_class=Here).execute(env=environment)
+    NotebookClient(notebook, timeout=120, kernel_manager_class=Here).execute(env=environment | {"TMPDIR": str(folder)})
     return [cell.outputs for cell in notebook.cells]
 
 
@@ -78,7 +79,7 @@ CELLS = [
 ]
 # Shown as HTML, with a text for those who cannot show that.
 RICH = [
-    ("bpx.trace(net, X[0], 1).animate()", "<iframe srcdoc=", "bpx-step-"),
+    ("bpx.trace(net, X[0], 1, 'cross_entropy').animate()", "<iframe srcdoc=", "bpx-step-"),
     (
         "bpx.sweep(lambda w: bpx.MLP([4, w, 2], backend='numpy'), {'w': [2, 3]}, X, y, epochs=1)",
         "<table>",
@@ -101,8 +102,10 @@ print(json.dumps([plt.isinteractive(), plt.get_backend(), {n: after[n] for n in 
     ],
     ids=["as it starts", "%matplotlib inline", "begun by the style"],
 )
-def test_each_cell_of_a_notebook_shows_its_own_picture_bpxs_or_anybodys(begin: str, cells: list[str]) -> None:
-    first, *shown, last = executed([begin, *cells, *(cell for cell, _, _ in RICH), END])
+def test_each_cell_of_a_notebook_shows_its_own_picture_bpxs_or_anybodys(
+    begin: str, cells: list[str], tmp_path: Path
+) -> None:
+    first, *shown, last = executed([begin, *cells, *(cell for cell, _, _ in RICH), END], tmp_path)
     assert pictures(first) == 0
     assert [pictures(outputs) for outputs in shown] == [1] * len(cells) + [0] * len(RICH)
     for (_, beginning, text), (output,) in zip(RICH, shown[len(cells) :], strict=True):
