@@ -490,6 +490,12 @@ def test_regions_of_twenty_classes_have_their_own_colours_and_names():
     assert len(display.names_) == 20
 
 
+def test_a_matrix_of_very_many_classes_has_no_numbers_in_its_cells():
+    texts = plotting.ConfusionMatrixDisplay.from_predictions(range(80), range(80)).text_
+    assert texts.shape == (80, 80)
+    assert {text.get_text() for text in texts.flat} == {""}
+
+
 def test_only_fonts_that_are_installed_are_asked_for():
     installed = set(matplotlib.font_manager.get_font_names())
     first, *others, last = plotting.STYLE["font.family"]
