@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -488,6 +489,22 @@ def test_regions_of_twenty_classes_have_their_own_colours_and_names():
         column, row = (int(np.abs(axis - at).argmin()) for at in text.get_position())
         assert text.get_text() == f"class {response[row, column].argmax()}"
     assert len(display.names_) == 20
+
+
+def test_a_font_of_one_weight_is_asked_for_in_both_without_a_word(caplog, monkeypatch):
+    style = sys.modules["bpx.faces.plotting.style"]
+    fonts = matplotlib.font_manager.fontManager
+    (regular,) = [face for face in fonts.ttflist if face.name == "DejaVu Sans Display"]
+    monkeypatch.setattr(fonts, "ttflist", [*fonts.ttflist, replace(regular, name="SimHei", weight=500)])
+    monkeypatch.setattr(style, "CJK", ("SimHei", "No Such Font"))
+    families = style._families()
+    assert families == ["DejaVu Sans", "SimHei (bpx)", "sans-serif"]
+    with caplog.at_level("WARNING"), matplotlib.rc_context({"font.family": families}):
+        for weight in ("normal", "bold"):
+            plt.figure().text(0, 0, "a", weight=weight).get_window_extent()
+    assert caplog.messages == []
+    assert style._families() == families  # entered once
+    assert sum(face.name == "SimHei (bpx)" for face in fonts.ttflist) == 2
 
 
 def test_a_matrix_of_very_many_classes_has_no_numbers_in_its_cells():

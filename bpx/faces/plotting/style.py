@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -50,8 +51,26 @@ CJK = (
 
 def _families() -> list[str]:
     """Fonts to look for a sign in, in turn; only installed ones, as matplotlib warns of others."""
-    installed = set(font_manager.get_font_names())
-    return ["DejaVu Sans", *[name for name in CJK if name in installed], "sans-serif"]
+    found = [family for name in CJK if (family := _in_both_weights(name))]
+    return ["DejaVu Sans", *found, "sans-serif"]
+
+
+def _in_both_weights(name: str) -> str | None:
+    """The family as it can be asked for in normal and bold; None where it is not installed.
+
+    Matplotlib looks for each family in each weight, and logs a warning for one that lacks it, whether or not a sign of
+    it is needed. A family of one weight is entered under a name of our own, which stands for its nearest face.
+    """
+    faces = [face for face in font_manager.fontManager.ttflist if face.name == name and face.style == "normal"]
+    weights = [font_manager.weight_dict.get(face.weight, face.weight) for face in faces]
+    if not faces or {400, 700} <= set(weights):
+        return name if faces else None
+    alias = f"{name} (bpx)"
+    if alias not in font_manager.get_font_names():
+        for wanted in (400, 700):
+            nearest = min(range(len(faces)), key=lambda i: abs(int(weights[i]) - wanted))
+            font_manager.fontManager.ttflist.append(replace(faces[nearest], name=alias, weight=wanted))
+    return alias
 
 
 STYLE: dict[str, Any] = {
