@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import pickle
 import re
 import tomllib
 from fnmatch import fnmatch
@@ -54,6 +56,23 @@ def test_without_a_path_each_page_is_a_new_temporary_file(tmp_path: Path, monkey
     assert first != second
     assert {first, second} == set(tmp_path.iterdir())
     assert first.suffix == ".html"
+
+
+def test_what_is_returned_is_a_path_that_a_notebook_shows_as_the_page(tmp_path: Path) -> None:
+    path = traced().animate(tmp_path / "step.html")
+    plain = tmp_path / "step.html"
+    assert isinstance(path, Path)
+    assert (path, hash(path), repr(path), str(path)) == (plain, hash(plain), repr(plain), str(plain))
+    assert pickle.loads(pickle.dumps(path)) == path
+    shown = path._repr_html_()
+    (page_,) = re.findall(r'^<iframe srcdoc="([^"]*)" sandbox="allow-scripts" title="step.html" style=', shown)
+    assert html.unescape(page_) == plain.read_text(encoding="utf-8")
+    # Neither paths made from it nor a page that is gone are taken for one.
+    (tmp_path / "other.html").write_text("<p>of somebody else</p>")
+    for other in (path.parent, path.with_name("other.html"), path / "no"):
+        assert getattr(other, "_repr_html_", lambda: None)() is None
+    path.unlink()
+    assert path._repr_html_() is None
 
 
 def test_a_file_that_is_there_is_replaced_and_kept_where_that_fails(tmp_path: Path) -> None:

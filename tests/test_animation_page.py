@@ -370,6 +370,16 @@ for (let i = 0; i < boxes.length; i++) for (let j = i + 1; j < boxes.length; j++
   if (x > 1 && y > 4) found.push(boxes[i][0] + " | " + boxes[j][0]);  // lines of text are taller than their letters
 }
 return [document.documentElement.scrollWidth, found]"""
+
+
+def resize(page: Page, width: int, height: int) -> None:
+    """The window's new size, and the drawing's, which follows by the next frame but one."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    frame = "requestAnimationFrame"
+    page.driver.execute_async_script(f"const done = arguments[0]; {frame}(() => {frame}(() => {frame}(done)))")
+
+
 SCREENS = [(360, 740), (800, 600), (1280, 800), (1920, 1080)]
 
 
@@ -384,13 +394,86 @@ def test_nothing_in_the_drawing_overlaps_and_the_page_is_never_wider_than_the_sc
     page = opened(t, language)
     last = page.stages - 1
     for width, height in SCREENS:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        resize(page, width, height)
         for number in (0, last // 2, last):
             page.choose("#slider", str(number))
             widest, overlaps = page.js(OVERLAPS)
             assert widest <= width
             assert overlaps == [], (width, number)
+
+
+FITTING = """
+const box = document.getElementById("scroll").getBoundingClientRect();
+const drawing = document.getElementById("network").getBoundingClientRect();
+const nodes = [...document.querySelectorAll("#network .node :is(circle, rect), #network .bias rect")]
+    .map((e) => e.getBoundingClientRect());
+let closest = Infinity;  // between two nodes
+for (let i = 0; i < nodes.length; i++) for (let j = i + 1; j < nodes.length; j++) {
+  const [p, q] = [nodes[i], nodes[j]];
+  const x = Math.max(p.left, q.left) - Math.min(p.right, q.right);
+  const y = Math.max(p.top, q.top) - Math.min(p.bottom, q.bottom);
+  closest = Math.min(closest, Math.max(x, y));
+}
+const scale = drawing.width / document.getElementById("network").viewBox.baseVal.width;
+return {page: document.documentElement.scrollWidth, across: drawing.width - box.width,
+  down: drawing.height - box.height, closest, letters: 13 * scale}"""
+
+
+@pytest.mark.parametrize("sizes", [[2, 2, 2], [4, 8, 6, 3], [10, 20, 10, 5]], ids=str)
+def test_the_drawing_fits_into_the_window_and_can_be_read_and_zoomed(opened: Any, sizes: list[int]) -> None:
+    x = np.random.default_rng(0).normal(size=sizes[0])
+    page = opened(traced(sizes, "sigmoid", "softmax", "cross_entropy", 0, x=x))
+    for width, height in ((600, 800), (1200, 800), (1920, 1080), (800, 640), (1200, 800)):
+        resize(page, width, height)
+        seen = page.js(FITTING)
+        assert seen["page"] <= width
+        assert seen["across"] < 1
+        assert seen["closest"] > 4
+        assert seen["letters"] > 8
+        if width >= 1200:
+            assert seen["down"] < 1
+        for number in (3, page.stages - 1):
+            page.choose("#slider", str(number))
+            assert page.js(OVERLAPS)[1] == [], (width, number)
+    whole = page.js(FITTING)
+    page.click("#closer")
+    page.press("+")
+    closer = page.js(FITTING)
+    assert closer["letters"] == pytest.approx(1.25**2 * whole["letters"], rel=0.01)
+    assert closer["page"] <= 1200
+    page.press("-")
+    page.click("#farther")
+    assert page.js(FITTING) == pytest.approx(whole)
+    page.click("#farther")
+    page.click("#whole")
+    assert page.js(FITTING) == whole
+    assert page.stage == page.stages - 1
+
+
+def test_a_notebook_shows_the_page_apart_from_its_own_styles(chromium: Any, tmp_path: Path) -> None:  # noqa: F811
+    path = CASES["3-4-3-2"]().animate(tmp_path / "step.html")
+    notebook = tmp_path / "notebook.html"
+    style = "<style>* { color: red !important; font-size: 40px !important } svg { display: none }</style>"
+    script = "<script>window.D = 1; document.onkeydown = () => { window.pressed = true }</script>"
+    notebook.write_text(f"<!doctype html><meta charset=utf-8>{style}{script}{path._repr_html_()}", encoding="utf-8")
+    page = Page(chromium, notebook, 1000, 900)
+    assert page.js("return document.documentElement.scrollWidth") <= 1000
+    page.driver.switch_to.frame(0)
+    try:
+        assert page.js("return getComputedStyle(document.getElementById('words')).color") == "rgb(22, 32, 42)"
+        seen = page.js(FITTING)
+        assert seen["page"] <= 1000
+        assert seen["across"] < 1
+        assert seen["down"] < 1
+        assert seen["letters"] > 9
+        page.click("#next")
+        page.press("\ue014")  # the right arrow
+        assert page.stage == 2
+    finally:
+        page.driver.switch_to.default_content()
+    assert page.js("return window.pressed ?? null") is None
+    assert page.complaints() == []
+    assert {url for url in page.requests() if not url.startswith(("data:", "about:"))} == {page.url}
 
 
 CONTRAST = """

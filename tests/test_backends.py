@@ -358,6 +358,7 @@ def test_backends_gives_the_status_of_each_and_prints_as_a_table(no_cupy):
     assert how_to_install("cuda12", "cupy-cuda12x") in cupy.reason
     for status in table:
         assert status.available == (status.reason == "") == (status.device != "")
+    assert repr(table) == str(table)  # as a notebook and a prompt show it
     head, *rows = str(table).splitlines()
     assert head.split() == ["backend", "works", "device", "version", "reason"]
     assert len(rows) == 4

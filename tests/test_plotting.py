@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
 from bpx import plotting  # noqa: E402
-from bpx.faces.plotting.style import CJK, _families, contrasting  # noqa: E402
+from bpx.faces.plotting.style import contrasting  # noqa: E402
 
 rng = np.random.default_rng(0)
 
@@ -71,6 +71,20 @@ def test_style_holds_inside_its_context_only():
         assert matplotlib.rcParams["axes.titlesize"] == plotting.STYLE["axes.titlesize"]
         figure, _ = plt.subplots()
     assert figure.dpi == 100
+
+
+def test_interactive_mode_is_what_the_user_made_it():
+    draw = plotting.LossCurveDisplay(loss=[2.0, 1.0]).plot
+    _, ax = plt.subplots()
+    with plt.ion():
+        draw()
+        draw(ax)
+        assert plt.isinteractive()
+        with plotting.style():
+            plt.ioff()
+        assert not plt.isinteractive()
+    draw()
+    assert not plt.isinteractive()
 
 
 def test_an_error_while_drawing_leaves_no_figure_behind():
@@ -480,17 +494,26 @@ def test_regions_of_twenty_classes_have_their_own_colours_and_names():
     assert len(display.names_) == 20
 
 
-def test_a_chinese_font_of_one_weight_is_taken_without_a_word(monkeypatch, caplog):
-    """WenQuanYi Zen Hei is there in weight 500 alone, and matplotlib warns of each text that is normal or bold."""
-    manager = matplotlib.font_manager.fontManager
-    dejavu = next(font for font in manager.ttflist if font.name == "DejaVu Sans" and font.weight == 400)
-    name = CJK[-1]
-    others = [font for font in manager.ttflist if font.name != name]
-    monkeypatch.setattr(manager, "ttflist", [*others, replace(dejavu, name=name, weight=500)])
-    assert name in _families()
-    for weight in ("normal", "bold"):
-        assert manager.findfont(matplotlib.font_manager.FontProperties(name, weight=weight)) == dejavu.fname
+def test_a_font_of_one_weight_is_asked_for_in_both_without_a_word(caplog, monkeypatch):
+    style = sys.modules["bpx.faces.plotting.style"]
+    fonts = matplotlib.font_manager.fontManager
+    (regular,) = [face for face in fonts.ttflist if face.name == "DejaVu Sans Display"]
+    monkeypatch.setattr(fonts, "ttflist", [*fonts.ttflist, replace(regular, name="SimHei", weight=500)])
+    monkeypatch.setattr(style, "CJK", ("SimHei", "No Such Font"))
+    families = style._families()
+    assert families == ["DejaVu Sans", "SimHei (bpx)", "sans-serif"]
+    with caplog.at_level("WARNING"), matplotlib.rc_context({"font.family": families}):
+        for weight in ("normal", "bold"):
+            plt.figure().text(0, 0, "a", weight=weight).get_window_extent()
     assert caplog.messages == []
+    assert style._families() == families  # entered once
+    assert sum(face.name == "SimHei (bpx)" for face in fonts.ttflist) == 2
+
+
+def test_a_matrix_of_very_many_classes_has_no_numbers_in_its_cells():
+    texts = plotting.ConfusionMatrixDisplay.from_predictions(range(80), range(80)).text_
+    assert texts.shape == (80, 80)
+    assert {text.get_text() for text in texts.flat} == {""}
 
 
 def test_only_fonts_that_are_installed_are_asked_for():

@@ -19,6 +19,7 @@ from bpx import plotting as p  # noqa: E402
 X, y = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 2
 NET, WIDE, STACK = bpx.MLP([2, 3, 2]), bpx.MLP([3, 3, 2]), bpx.MLP([4, 3, 2], stack=3)
 ROWS = [{"a": 1, "b": 2, "score": 0.5}, {"a": 2, "b": 2, "score": 0.6}]
+XX = np.ones((3, 3))
 TRACE = bpx.trace(bpx.MLP([2, 1], output="sigmoid"), X[:3], y[:3])
 
 CASES = {
@@ -141,6 +142,105 @@ CASES = {
         bpx.ShapeError,
         "each of the 3 images",
     ),
+    "labels of other images, by place": (
+        lambda: p.ImageGridDisplay.from_images(np.ones((300, 4)), np.arange(200)),
+        bpx.ShapeError,
+        r"4 pixels, got ndarray of shape \(200,\); labels and predictions go by name",
+    ),
+    "labels and predictions by place": (
+        lambda: p.ImageGridDisplay.from_images(np.ones((300, 4)), np.arange(300), np.arange(300)),
+        bpx.ShapeError,
+        r"from_images\(X, labels=y, predictions=p\)",
+    ),
+    "one-hot labels": (
+        lambda: p.ImageGridDisplay.from_images(np.ones((300, 4)), np.eye(300)),
+        bpx.ShapeError,
+        r"labels.argmax\(axis=1\)",
+    ),
+    "an image's shape that is one number": (
+        lambda: p.ImageGridDisplay.from_images(np.ones((3, 4)), 2),
+        bpx.ShapeError,
+        r"expected \(height, width\) of an image of 4 pixels, got 2;",
+    ),
+    "half an image to a row": (
+        lambda: p.ImageGridDisplay.from_images(np.ones((3, 4)), columns=1.5),
+        TypeError,
+        "whole",
+    ),
+    "data as the shape of weights": (
+        lambda: p.HiddenWeightsDisplay.from_network(bpx.MLP([4, 2, 2]), 0, np.ones((300, 4))),
+        bpx.ShapeError,
+        r"into a unit, got ndarray of shape \(300, 4\)",
+    ),
+    "a shape as the layer": (
+        lambda: p.HiddenWeightsDisplay.from_network(bpx.MLP([4, 2, 2]), (2, 2)),
+        TypeError,
+        r"layer: expected a layer's number, got \(2, 2\); the shape of an image is shape=",
+    ),
+    "an estimator where only networks are drawn": (
+        lambda: p.NetworkDisplay.from_network(SimpleNamespace(get_params=0)),
+        TypeError,
+        r"NetworkDisplay\(weights=e.coefs_",
+    ),
+    "an unfitted estimator as a history": (
+        lambda: p.LossCurveDisplay.from_history(SimpleNamespace(get_params=0, loss="log_loss")),
+        TypeError,
+        "use from_estimator",
+    ),
+    "a history as an estimator": (lambda: p.LossCurveDisplay.from_estimator(History()), TypeError, "use from_history"),
+    "data as features": (
+        lambda: p.DecisionBoundaryDisplay.from_network(NET, X, features=X),
+        ValueError,
+        r"two different columns in 0..1, got ndarray of shape \(9, 2\)",
+    ),
+    "one feature as features": (
+        lambda: p.DecisionBoundaryDisplay.from_network(NET, X, features=1),
+        ValueError,
+        "got 1$",
+    ),
+    "data as targets": (
+        lambda: p.DecisionBoundaryDisplay.from_network(NET, X, X),
+        ValueError,
+        "one-hot rows, got a table with numbers outside of 0..1",
+    ),
+    "targets that are NaN": (
+        lambda: p.DecisionBoundaryDisplay.from_network(NET, X, y * np.nan),
+        ValueError,
+        "got NaN or infinity",
+    ),
+    "text as values": (
+        lambda: p.DecisionBoundaryDisplay(xx0=XX, xx1=XX, response=XX, by_class=False, X=X, y=["a"] * 9),
+        TypeError,
+        "y: expected numbers, got list",
+    ),
+    "numbers of a regression as classes": (
+        lambda: p.ConfusionMatrixDisplay.from_predictions(y, X[:, 0]),
+        ValueError,
+        "y_pred: expected class labels, got numbers with fractions",
+    ),
+    "a table of classes": (
+        lambda: p.ConfusionMatrixDisplay.from_predictions(y, y, labels=X),
+        bpx.ShapeError,
+        r"labels: expected a list of classes, got ndarray of shape \(9, 2\)",
+    ),
+    "a network as labels": (
+        lambda: p.ConfusionMatrixDisplay.from_predictions(NET, X),
+        bpx.ShapeError,
+        "y_true: expected one label per sample, shape .n,., got <MLP 2-3-2",
+    ),
+    "a sample that is no number": (lambda: p.NetworkDisplay.from_trace(TRACE, sample="a"), ValueError, "got 'a'"),
+    "data as numbers": (lambda: p.NetworkDisplay.from_network(NET, numbers=X), ValueError, "got ndarray of shape"),
+    "scores that are tables": (
+        lambda: p.SweepDisplay.from_sweep([{"a": 1, "score": np.ones((300, 300))}]),
+        TypeError,
+        r"expected numbers, got ndarray of shape \(300, 300\)",
+    ),
+    "data as a parameter's name": (lambda: p.SweepDisplay.from_sweep(ROWS, X), TypeError, "the name of a parameter"),
+    "no such column of many": (
+        lambda: p.SweepDisplay.from_sweep([{f"p{i}": i for i in range(500)}], x="q"),
+        KeyError,
+        "'p19' and 480 more",
+    ),
     "no column": (lambda: p.ImageGridDisplay.from_images(np.ones((3, 4)), columns=0), ValueError, "at least 1, got 0"),
     "no trace": (lambda: p.NetworkDisplay.from_trace(NET), TypeError, "use from_network"),
     "no such sample": (lambda: p.NetworkDisplay.from_trace(TRACE, sample=3), ValueError, "3 samples, from 0, got 3"),
@@ -236,8 +336,10 @@ CASES = {
 
 @pytest.mark.parametrize(("draw", "error", "message"), CASES.values(), ids=CASES)
 def test_what_cannot_be_drawn_is_a_clear_error_and_leaves_no_figure(draw, error, message):
-    with pytest.raises(error, match=message):
+    with pytest.raises(error, match=message) as caught:
         draw()
+    assert len(str(caught.value)) < 250
+    assert "\n" not in str(caught.value)
     assert plt.get_fignums() == []
 
 
@@ -261,5 +363,45 @@ def test_pictures_of_networks_and_data_on_any_library(lib):
         diagram = p.NetworkDisplay.from_trace(bpx.trace(net, on_host[0], [0.0, 1.0]))
         assert len(diagram.edge_text_[0]) == 12
         assert len(p.NetworkDisplay.from_network(net).edges_[1]) == 6
+    finally:
+        plt.close("all")
+
+
+@pytest.mark.parametrize("kind", [np.asarray, list, "Series", "DataFrame", "column", "text"])
+def test_labels_may_follow_the_images(kind):
+    images, column = np.random.default_rng(0).normal(size=(6, 4)), np.arange(6) % 3
+    if kind in ("Series", "DataFrame"):
+        column = getattr(pytest.importorskip("pandas"), kind)(column)
+    elif isinstance(kind, str):
+        column = column[:, None] if kind == "column" else np.array(["a", "b", "c"])[column]
+    else:
+        column = kind(column)
+    try:
+        by_place = p.ImageGridDisplay.from_images(images, column, predictions=np.arange(6) % 2)
+        by_name = p.ImageGridDisplay.from_images(images.tolist(), labels=column, predictions=np.arange(6) % 2)
+        assert by_place.labels.tolist() == by_name.labels.tolist() == np.ravel(column).tolist()
+        np.testing.assert_array_equal(by_place.images, images.reshape(6, 2, 2))
+        # Two numbers that are an image's shape are one.
+        assert p.ImageGridDisplay.from_images(images[:2], [1, 4]).images.shape == (2, 1, 4)
+        assert p.ImageGridDisplay.from_images(images[:2], [1, 3]).labels.tolist() == [1, 3]
+    finally:
+        plt.close("all")
+
+
+def test_colours_in_whole_numbers_reach_to_255_in_lists_too():
+    colours = np.full((2, 3, 3, 3), 51)
+    try:
+        for given in (colours, colours.tolist(), list(colours)):
+            np.testing.assert_array_equal(p.ImageGridDisplay.from_images(given).images, 0.2)
+    finally:
+        plt.close("all")
+
+
+def test_a_sweep_may_be_a_data_frame():
+    rows = pytest.importorskip("pandas").DataFrame(ROWS)
+    try:
+        assert p.SweepDisplay.from_sweep(rows).values.tolist() == [0.5, 0.6]
+        polars = pytest.importorskip("polars")
+        assert p.SweepDisplay.from_sweep(polars.DataFrame(ROWS)).values.tolist() == [0.5, 0.6]
     finally:
         plt.close("all")

@@ -324,6 +324,16 @@ def test_ranks_and_rows_are_those_of_a_grid_search() -> None:
     assert len(table) == len(list(table)) == 5
 
 
+def test_a_notebook_shows_a_table_as_text_that_is_never_markup() -> None:
+    settings = [{"<b>": f"<script>{i}", "rate": 0.1} for i in range(30)]
+    shown = SweepTable(settings, np.arange(30.0)[:, None] / 64, np.ones((30, 1)), "accuracy")._repr_html_()
+    assert shown.count("<tr>") == 21
+    assert "<th>&lt;b&gt;</th>" in shown
+    assert "<td>1</td><td>&lt;script&gt;29</td><td>0.1</td><td>0.453125</td>" in shown
+    assert "30 settings, score: accuracy; 10 more" in shown
+    assert "<script" not in shown
+
+
 def test_a_table_prints_aligned_and_becomes_a_data_frame() -> None:
     import pandas as pd
 

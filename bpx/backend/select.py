@@ -209,6 +209,8 @@ class BackendTable(tuple[BackendStatus, ...]):
         widths = [max(len(row[i]) for row in rows) for i in range(4)]
         return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
 
+    __repr__ = __str__
+
 
 def backends() -> BackendTable:
     """Probe every backend that bpx knows by name and say which work here.

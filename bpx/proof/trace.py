@@ -158,7 +158,8 @@ class StepTrace:
         Returns
         -------
         Path
-            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it.
+            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it. At the end of a notebook's cell the page
+            itself is shown.
 
         Raises
         ------

@@ -179,13 +179,45 @@ function showDrawing(stage, arrived) {
 
 const plainSymbol = (n) => symbol(n).replace(/[_^]\{([^}]*)\}/g, " $1").replaceAll("\\", "");
 
+// The whole drawing fits into the window, as long as its numbers can be read; `state.zoom` is the reader's own factor.
+const SMALLEST = 0.62, LARGEST = 1.5;
+
 function fit() {
   const box = element("scroll");
-  const wide = matchMedia("(min-width: 900px)").matches;
-  const room = [box.clientWidth / SIZE.width, (wide ? box.clientHeight : 0.52 * innerHeight) / SIZE.height];
-  const scale = Math.max(0.84, Math.min(...room, 1.5));
+  // With scroll bars, so that their coming and going changes nothing here.
+  const beside = matchMedia("(min-width: 760px)").matches;
+  const visible = beside ? box.offsetHeight : 0.52 * innerHeight;
+  const height = beside ? visible : Math.max(visible, 0.72 * SIZE.height); // in a small window it is scrolled
+  let width = box.offsetWidth;
+  const gap = gapFor(width, height);
+  if (gap !== GAP || nodes.length === 0) {
+    GAP = gap;
+    drawAnew();
+  }
+  const fitting = () => Math.max(SMALLEST, Math.min(width / SIZE.width, height / SIZE.height, LARGEST));
+  if (fitting() * SIZE.height > visible) width -= 16;
+  const scale = state.zoom * fitting();
   svg.setAttribute("width", Math.floor(SIZE.width * scale));
   svg.setAttribute("height", Math.floor(SIZE.height * scale));
+  // A scroll bar takes room, for which the other one comes: none where none is needed.
+  box.classList.toggle("whole", SIZE.height * scale <= visible && SIZE.width * scale <= box.offsetWidth);
+}
+
+function drawAnew() {
+  hideTip();
+  buildNetwork();
+  for (const owner of owners()) listen(owner);
+  show();
+}
+
+// What is in the middle of the box stays there.
+function zoom(factor) {
+  const box = element("scroll");
+  const middle = [(box.scrollLeft + box.clientWidth / 2) / box.scrollWidth, (box.scrollTop + box.clientHeight / 2) / box.scrollHeight];
+  state.zoom = factor === 0 ? 1 : Math.max(0.5, Math.min(state.zoom * factor, 4));
+  fit();
+  box.scrollTo(middle[0] * box.scrollWidth - box.clientWidth / 2, middle[1] * box.scrollHeight - box.clientHeight / 2);
+  hideTip();
 }
 
 function bringIntoView(stage) {
@@ -273,8 +305,10 @@ function byHand(stage) {
 
 function onKey(event) {
   if (event.ctrlKey || event.altKey || event.metaKey || event.target.closest("select, input")) return;
+  const zooms = { "+": 1.25, "=": 1.25, "-": 0.8, 0: 0 };
   const moves = { ArrowLeft: state.stage - 1, ArrowRight: state.stage + 1, Home: 0, End: STAGES.length - 1 };
   if (event.key in moves) byHand(moves[event.key]);
+  else if (event.key in zooms) zoom(zooms[event.key]);
   else if (event.key === " " && !event.target.closest("button")) play(!state.playing);
   else if (event.key === "Escape") hideTip();
   else return;
@@ -286,6 +320,9 @@ function connect() {
   element("previous").onclick = () => byHand(state.stage - 1);
   element("next").onclick = () => byHand(state.stage + 1);
   element("last").onclick = () => byHand(STAGES.length - 1);
+  element("closer").onclick = () => zoom(1.25);
+  element("farther").onclick = () => zoom(0.8);
+  element("whole").onclick = () => zoom(0);
   element("play").onclick = () => play(!state.playing);
   element("slider").max = String(STAGES.length - 1);
   element("slider").oninput = (event) => byHand(Number(event.target.value));
@@ -308,8 +345,5 @@ function connect() {
   new ResizeObserver(fit).observe(element("scroll"));
 }
 
-buildNetwork();
-for (const owner of owners()) listen(owner);
 connect();
 fit();
-show();

@@ -1,9 +1,12 @@
 // The drawing: neurons in columns, edges between them, and the numbers of the current stage on both.
 
 const svg = document.getElementById("network");
-const RADIUS = 35;
-const GAP = 210; // between columns
 const BOX = { width: 104, height: 56 };
+const TOP = 52; // for the columns' titles
+const MARGIN = 150; // left of the first column's middle and right of the last one's
+// Between columns: the least, the least with room for numbers on the edges, the most.
+const CLOSE = 128, LABELLED = 172, FAR = 260;
+let GAP = 210;
 
 // An element of the drawing; the namespace is the parent's.
 function draw(parent, tag, attributes = {}) {
@@ -19,20 +22,28 @@ const neuronRows = (l) => D.drawn[l].length + (hidden(l) > 0 ? 1 : 0);
 // Below a layer's neurons stands the bias unit of the next one; below the outputs' losses their total.
 const rows = (l) => neuronRows(l) + (l === L || D.layers[l].b ? 1 : 0);
 const MOST = Math.max(...D.sizes.map((_, l) => rows(l)));
-const ROW = MOST <= 5 ? 100 : 88;
-const SIZE = { width: GAP * L + GAP + 150, height: MOST * ROW + 64 };
+const [ROW, RADIUS, CHORD] = MOST <= 5 ? [100, 35, 56] : [82, 32, 54]; // the chord is a circle's at its number's lower edge
+const SIZE = { get width() { return GAP * (L + 1) + MARGIN; }, height: MOST * ROW + TOP };
 const columnX = (l) => 62 + l * GAP + (l > L ? 14 : 0);
 const spacing = (l) => Math.min((MOST * ROW) / rows(l), ROW * 1.35);
-const rowY = (l, row) => 64 + (MOST * ROW) / 2 + (row - (rows(l) - 1) / 2) * spacing(l);
+const rowY = (l, row) => TOP + (MOST * ROW) / 2 + (row - (rows(l) - 1) / 2) * spacing(l);
 const neuronRow = (l, j) => (hidden(l) > 0 && j === D.drawn[l].length - 1 ? j + 1 : j);
 const neuronY = (l, j) => rowY(l, neuronRow(l, j));
 const lastRowY = (l) => rowY(l, rows(l) - 1);
+
+// How far apart the columns stand in a window, in steps of 4 so that a resized one is seldom drawn anew.
+function gapFor(width, height) {
+  const scale = Math.max(SMALLEST, Math.min(height / SIZE.height, LARGEST));
+  const wanted = (width / scale - MARGIN) / (L + 1);
+  const readable = width / (LABELLED * (L + 1) + MARGIN) >= 0.8;
+  return 4 * Math.floor(Math.max(readable ? LABELLED : CLOSE, Math.min(wanted, FAR)) / 4);
+}
 
 // Where between two columns a layer's labels stand so that no two touch; null where there is no such place.
 function labelColumn(l) {
   const mine = edges.filter((e) => e.l === l);
   let [best, column] = [0, null];
-  for (let x = columnX(l - 1) + RADIUS + 44; x <= columnX(l) - RADIUS - 44; x += 2) {
+  for (let x = columnX(l - 1) + RADIUS + 36; x <= columnX(l) - RADIUS - 36; x += 2) {
     const sorted = mine.map((e) => labelY(e, x)).sort((p, q) => p - q);
     const gap = Math.min(...sorted.slice(1).map((y, k) => y - sorted[k]), 40);
     if (gap > best + 0.5) [best, column] = [gap, x];
@@ -48,6 +59,8 @@ const nodes = []; // {l, j, kind, group, ...}
 const edges = []; // {l, i, j} or, of a bias, {l, j}; {group, y1, y2, ...}
 
 function buildNetwork() {
+  svg.replaceChildren();
+  nodes.length = edges.length = 0;
   svg.setAttribute("viewBox", `0 0 ${SIZE.width} ${SIZE.height}`);
   const [below, above] = [draw(svg, "g"), draw(svg, "g")];
   const labels = draw(svg, "g");
@@ -79,7 +92,7 @@ function buildColumn(parent, l) {
     draw(group, "circle", { r: RADIUS });
     draw(group, "text", { class: "name", y: -9 });
     draw(group, "text", { class: "value", y: 9 });
-    draw(group, "text", { class: "error", y: RADIUS + 15 });
+    draw(group, "text", { class: "error", y: RADIUS + 13 });
     nodes.push({ kind: "neuron", l, j, group });
   }
   if (hidden(l) > 0) {
@@ -126,7 +139,10 @@ function addLabel(parent, edge, column) {
 // ------------------------------------------------------------------ numbers on them
 
 const lowered = (number) => String(number).replace(/\d/g, (digit) => "₀₁₂₃₄₅₆₇₈₉"[digit]);
-const clipped = (name) => (name.length > 20 ? name.slice(0, 19) + "…" : name);
+function clipped(name) {
+  const most = Math.min(20, Math.floor(GAP / 7.6));
+  return name.length > most ? name.slice(0, most - 1) + "…" : name;
+}
 
 // The numbers that a neuron, a box or an edge has.
 function numbersOf({ kind, l, i, j }) {
@@ -145,8 +161,6 @@ function put(element, n, prefix = "") {
 }
 
 // Squeezes a neuron's number into its circle where the reader's font is broad.
-const CHORD = 56; // of the circle, at the number's lower edge
-
 function squeeze(element) {
   element.removeAttribute("textLength");
   if (!element.textContent || element.getComputedTextLength() <= CHORD) return;

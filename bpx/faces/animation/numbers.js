@@ -12,7 +12,7 @@ for (const layer of D.layers) {
   for (const key of Object.keys(layer)) if (key !== "activation") layer[key] = plain(layer[key]);
 }
 
-const state = { stage: 0, sample: 0, digits: 6, speed: 1, playing: false, language: D.language };
+const state = { stage: 0, sample: 0, digits: 6, speed: 1, zoom: 1, playing: false, language: D.language };
 
 const EDGE = { w: "W", grad_w: "grad_W", new_w: "new_W" };
 const BIAS = { b: "b", grad_b: "grad_b", new_b: "new_b" };

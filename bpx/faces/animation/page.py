@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html as markup
 import json
 import os
 import re
@@ -14,17 +15,43 @@ from bpx.faces.animation.data import count, page_data
 from bpx.files import atomic
 
 if TYPE_CHECKING:
-    from bpx.proof.trace import StepTrace
+    from pathlib import Path as _Path
 
-__all__ = ["LANGUAGES", "LARGEST", "html", "write"]
+    from bpx.proof.trace import StepTrace
+else:
+    _Path = type(Path())  # before Python 3.12 only the kind of path that this system has can be a base class
+
+__all__ = ["LANGUAGES", "LARGEST", "Page", "html", "write"]
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # the language tag that a browser reads aloud by
 LARGEST = 300_000  # bytes of a page
 SCRIPTS = ("formulas.js", "numbers.js", "stages.js", "network.js", "app.js")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
+# The page in a notebook: so high that the drawing and its formulas stand side by side without scrolling.
+HEIGHT = 680
+MARK = '<meta name="generator" content="bpx">'
 
 
-def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
+class Page(_Path):
+    """The path of a page, which a notebook shows as the page itself."""
+
+    def __repr__(self) -> str:
+        return repr(Path(self))
+
+    def _repr_html_(self) -> str | None:
+        """The page in a frame of its own, apart from the notebook's styles and scripts; None where it is no more."""
+        try:
+            page = self.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            return None
+        if MARK not in page:  # of a path that was made from this one
+            return None
+        look = f"display: block; box-sizing: border-box; width: 100%; height: {HEIGHT}px; border: 1px solid #c3ccd5"
+        name = markup.escape(self.name)
+        return f'<iframe srcdoc="{markup.escape(page)}" sandbox="allow-scripts" title="{name}" style="{look}"></iframe>'
+
+
+def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Page:
     """Write a trace's page, whole or not at all.
 
     Parameters
@@ -38,8 +65,8 @@ def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language
 
     Returns
     -------
-    Path
-        Of the file.
+    Page
+        The file's path.
 
     Raises
     ------
@@ -53,7 +80,7 @@ def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language
         handle, path = tempfile.mkstemp(prefix="bpx-step-", suffix=".html")
         os.close(handle)
     atomic.write(path, page)
-    return Path(path)
+    return Page(path)
 
 
 def html(trace: StepTrace, language: str = "en") -> str:

@@ -51,6 +51,11 @@ def name_ticks(ax: Axes, columns: list[str], rows: list[str]) -> None:
 def write_cells(ax: Axes, image: Any, texts: list[list[str]], look: dict[str, Any] | None = None) -> HostArray:
     """A text in every cell, as large as all have room for; an empty one where it could not be read."""
     written = np.empty((len(texts), len(texts[0])), dtype=object)
+    box, points = ax.get_window_extent(), 72 / ax.get_figure(root=True).dpi
+    height, width = box.height * points / written.shape[0], box.width * points / written.shape[1]
+    if "fontsize" not in (look or {}) and (height < SMALLEST or width < 0.5 * SMALLEST):
+        # Not even a digit could be read, and thousands of texts are slow to lay out.
+        texts = [[""] * written.shape[1]] * written.shape[0]
     colours = image.cmap(image.norm(image.get_array()))
     for at in np.ndindex(*written.shape):
         masked = np.ma.is_masked(image.get_array()[at])

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import HostArray, labels, network, numbers
+from bpx.faces.plotting.arrays import HostArray, got, labels, network, numbers
 from bpx.faces.plotting.cells import draw_cells, name_ticks, write_cells
 from bpx.faces.plotting.frame import colour_bar
 from bpx.faces.plotting.frame import title as heading
@@ -103,7 +103,7 @@ class ConfusionMatrixDisplay:
         at = [(position.get(t), position.get(g)) for t, g in zip(truth.tolist(), guess.tolist(), strict=True)]
         kept = np.array([None not in pair for pair in at], dtype=np.bool_)
         if not np.any(kept):
-            raise ValueError(f"labels: expected classes that occur in both y_true and y_pred, got {classes}")
+            raise ValueError(f"labels: expected classes that occur in both y_true and y_pred, got {got(classes)}")
         rows = np.array([pair for pair in at if None not in pair], dtype=np.int64)
         matrix: HostArray
         if sample_weight is None:
@@ -280,15 +280,21 @@ def _pair(y_true: Any, y_pred: Any) -> tuple[HostArray, HostArray]:
         )
     if not len(truth):
         raise ValueError("y_true: expected at least one label, got none")
+    for name, column in (("y_true", truth), ("y_pred", guess)):
+        if column.dtype.kind == "f" and np.any(column != np.round(column)):
+            raise ValueError(f"{name}: expected class labels, got numbers with fractions, as of a regression")
     return truth, guess
 
 
 def _classes(truth: HostArray, guess: HostArray, wanted: Sequence[Any] | None) -> list[Any]:
     """The classes in order."""
     if wanted is not None:
-        classes = np.asarray(wanted).tolist()
+        try:
+            classes = labels(wanted, "labels").tolist()
+        except ShapeError as error:
+            raise ShapeError(f"labels: expected a list of classes, got {got(wanted)}") from error
         if len(set(classes)) != len(classes) or not classes:
-            raise ValueError(f"labels: expected at least one class, each once, got {classes}")
+            raise ValueError(f"labels: expected at least one class, each once, got {got(classes)}")
         return list(classes)
     found = {*truth.tolist(), *guess.tolist()}
     try:

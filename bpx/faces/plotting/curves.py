@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import HostArray, numbers
+from bpx.faces.plotting.arrays import HostArray, got, numbers
 from bpx.faces.plotting.frame import legend as write_legend
 from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.style import COLOURS, MARKERS, canvas, grid
@@ -101,8 +101,9 @@ class LossCurveDisplay:
         TypeError, ValueError, ShapeError
             If it has no losses, or none of one shape.
         """
-        if not hasattr(history, "loss"):
-            hint = "; use from_estimator" if hasattr(history, "loss_curve_") else ""
+        fitted = hasattr(history, "loss_curve_") or hasattr(history, "get_params")  # whose loss is a name
+        if fitted or not hasattr(history, "loss"):
+            hint = "; use from_estimator" if fitted else ""
             raise TypeError(f"history: expected what bpx.fit returns, got {type(history).__name__}{hint}")
         best = getattr(history, "best_epoch", None)
         if metric is None:
@@ -140,9 +141,13 @@ class LossCurveDisplay:
         TypeError, ValueError, ShapeError
         """
         if not hasattr(estimator, "loss_curve_"):
+            hint = (
+                "use from_history"
+                if hasattr(estimator, "stop_reason")
+                else "fit it first, with solver='adam' or 'sgd' (the last step of a pipeline is pipeline[-1])"
+            )
             raise TypeError(
-                f"estimator: expected a fitted one with loss_curve_, got {type(estimator).__name__}; fit it first, with"
-                " solver='adam' or 'sgd' (the last step of a pipeline is pipeline[-1])"
+                f"estimator: expected a fitted one with loss_curve_, got {type(estimator).__name__}; {hint}"
             )
         if metric is not None:
             return cls(**_metric(getattr(estimator, "metrics_", {}), metric, name)).plot(ax=ax, **kwargs)
@@ -177,8 +182,8 @@ class LossCurveDisplay:
         LossCurveDisplay
             This display.
         """
-        if yscale not in ("auto", "linear", "log", "symlog"):
-            raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {yscale!r}")
+        if not isinstance(yscale, str) or yscale not in ("auto", "linear", "log", "symlog"):
+            raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {got(yscale)}")
         with canvas(ax) as (self.figure_, self.ax_):
             self.lines_: list[Any] = []
             self.val_lines_: list[Any] = []

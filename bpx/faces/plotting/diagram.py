@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import network, numbers
+from bpx.faces.plotting.arrays import got, network, numbers, whole
 from bpx.faces.plotting.layout import Layout, elided
 from bpx.faces.plotting.placement import overlap, place
 from bpx.faces.plotting.style import COLOURS, INK, canvas, tint
@@ -71,8 +71,8 @@ class NetworkDisplay:
         self.trace, self.sample = trace, sample
         if trace is not None:
             count = 1 if np.ndim(trace.x) == 1 else len(trace.x)
-            if not 0 <= sample < count:
-                raise ValueError(f"sample: expected one of the trace's {count} samples, from 0, got {sample}")
+            if not isinstance(sample, (int, np.integer)) or not 0 <= sample < count:
+                raise ValueError(f"sample: expected one of the trace's {count} samples, from 0, got {got(sample)}")
 
     @classmethod
     def from_trace(cls, trace: Any, *, sample: int = 0, ax: Axes | None = None, **kwargs: Any) -> NetworkDisplay:
@@ -131,7 +131,7 @@ class NetworkDisplay:
         ------
         TypeError, ValueError
         """
-        net = network(net)
+        net = network(net, "NetworkDisplay(weights=e.coefs_, biases=e.intercepts_).plot() draws an estimator e")
         if member is not None:
             net = net.member(member)
         if net.stack is not None:
@@ -169,9 +169,9 @@ class NetworkDisplay:
         NetworkDisplay
             This display.
         """
-        if numbers not in (True, False, "auto"):
-            raise ValueError(f"numbers: expected True, False or 'auto', got {numbers!r}")
-        if max_units < 3:
+        if not isinstance(numbers, (bool, np.bool_, str)) or numbers not in (True, False, "auto"):
+            raise ValueError(f"numbers: expected True, False or 'auto', got {got(numbers)}")
+        if whole(max_units, "max_units", 1) < 3:
             raise ValueError(f"max_units: expected at least 3, the first two and the last, got {max_units}")
         self.shown = [elided(size, max_units) for size in self.sizes]
         layout = Layout(self.sizes, self.shown, traced=self.trace is not None)

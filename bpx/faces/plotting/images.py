@@ -11,17 +11,15 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import HostArray, host, network, numbers
+from bpx.faces.plotting.arrays import HostArray, got, host, network, numbers, whole
 from bpx.faces.plotting.frame import colour_bar
-from bpx.faces.plotting.frame import title as heading
-from bpx.faces.plotting.style import DIVERGING, INK, canvas, wide
+from bpx.faces.plotting.style import DIVERGING, canvas
+from bpx.faces.plotting.tiles import WRONG, Tiles
 from bpx.network.mlp import MLP
 
 __all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
 
-# Between images, as a share of an image's longer side; above one with a label; the smallest text that is drawn.
-GAP, LABEL, SMALLEST = 0.08, 0.3, 6.0
-WRONG, RIGHT = "#D55E00", "#0072B2"
+RIGHT = "#0072B2"
 
 
 class HiddenWeightsDisplay:
@@ -83,18 +81,21 @@ class HiddenWeightsDisplay:
         ------
         TypeError, ValueError, ShapeError
         """
-        net = network(net)
+        net = network(net, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
         if member is not None:
             net = net.member(member)
         if net.stack is not None:
             raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
         layers = len(net.sizes) - 1
+        if not isinstance(layer, (int, np.integer)):
+            hint = "; the shape of an image is shape=" if isinstance(layer, tuple) else ""
+            raise TypeError(f"layer: expected a layer's number, got {got(layer)}{hint}")
         if not -layers <= layer < layers:
             raise ValueError(f"layer: expected 0..{layers - 1}, got {layer}")
         layer %= layers
         W = net.backend.to_host(net.params[f"{layer}.W"])
         images = W.T.reshape(W.shape[1], *_image_shape(W.shape[0], shape, "weights into a unit"))
-        count = min(max_units, len(images))
+        count = min(whole(max_units, "max_units", 1), len(images))
         of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
         kind = "output" if layer == layers - 1 else "hidden"
         where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
@@ -130,7 +131,7 @@ class HiddenWeightsDisplay:
         finite = np.abs(self.weights[np.isfinite(self.weights)])
         largest = limit if limit is not None else (float(finite.max()) if finite.size else 0.0)
         norm = Normalize(-(largest or 1.0), largest or 1.0)
-        tiles = _Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
+        tiles = Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
         with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
             self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
             tiles.title(self.ax_, self.title if title is None else title)
@@ -180,7 +181,7 @@ class ImageGridDisplay:
 
     @classmethod
     def from_images(
-        cls, X: Any, shape: tuple[int, ...] | None = None, labels: Any = None, predictions: Any = None, *,
+        cls, X: Any, shape: Any = None, labels: Any = None, predictions: Any = None, *,
         max_images: int = 100, title: str = "", ax: Axes | None = None, **kwargs: Any,
     ) -> ImageGridDisplay:  # fmt: skip
         """Draw rows of `X` as images.
@@ -190,7 +191,7 @@ class ImageGridDisplay:
         X : array of shape (n, n_pixels), (n, height, width) or (n, height, width, 3)
             On the host or any device. Colours are in [0, 1], or integers to 255.
         shape : (int, int) or (int, int, 3), optional
-            Of an image, for flat rows; None for a square number of pixels.
+            Of an image, for flat rows; None for a square number of pixels. ``from_images(X, y)`` means ``labels=y``.
         labels, predictions : sequences of n, optional
             Labels stand above the images; a prediction that is wrong stands in orange with the right label.
         max_images : int
@@ -210,21 +211,26 @@ class ImageGridDisplay:
         ------
         TypeError, ValueError, ShapeError
         """
-        given = host(X)
-        whole = np.asarray(given).dtype.kind in "iu" if not isinstance(given, (list, tuple)) else False
-        rows = numbers(given, "X")
+        rows = numbers(X, "X")
         if rows.ndim < 2 or not rows.size:
-            raise ShapeError(f"X: expected images of shape (n, n_pixels), got {rows.shape}; of one image pass X[None]")
+            hint = "; of one image pass X[None]" if rows.size else ""
+            raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
+        if shape is not None and not _is_shape(shape, rows):
+            if labels is not None or np.shape(host(shape))[:1] != rows.shape[:1]:
+                raise ShapeError(
+                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels, got"
+                    f" {got(shape)}; labels and predictions go by name, as in from_images(X, labels=y, predictions=p)"
+                )
+            shape, labels = None, shape
         if rows.ndim == 2:
             rows = rows.reshape(len(rows), *_image_shape(rows.shape[1], shape, "pixels of an image"))
         elif shape is not None and tuple(shape) != rows.shape[1:]:
             raise ShapeError(f"shape: expected {rows.shape[1:]}, that of X's images, got {tuple(shape)}")
-        if rows.ndim == 4 and whole:
+        if rows.ndim == 4 and _integers(X):
             rows = rows / 255.0
-        for name, column in (("labels", labels), ("predictions", predictions)):
-            _column(column, name, rows)
-        count = min(max_images, len(rows))
-        labels, predictions = (None if c is None else np.asarray(host(c))[:count] for c in (labels, predictions))
+        count = min(whole(max_images, "max_images", 1), len(rows))
+        named = (("labels", labels), ("predictions", predictions))
+        labels, predictions = (None if c is None else c[:count] for c in (_column(c, name, rows) for name, c in named))
         if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
@@ -251,7 +257,7 @@ class ImageGridDisplay:
             This display.
         """
         labelled = self.labels is not None or self.predictions is not None
-        tiles = _Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
+        tiles = Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
         look: dict[str, Any] = {}
         if self.images.ndim == 3:
             finite = self.images[np.isfinite(self.images)]
@@ -285,71 +291,6 @@ class ImageGridDisplay:
         )
 
 
-class _Tiles:
-    """Where images stand: in rows, in units of an image's longer side, from the top left."""
-
-    def __init__(self, count: int, shape: tuple[int, ...], columns: int | None, *, labelled: bool, own: bool) -> None:
-        if columns is not None and columns < 1:
-            raise ValueError(f"columns: expected at least 1, got {columns}")
-        self.own, longer = own, max(shape)
-        self.high, self.width = shape[0] / longer, shape[1] / longer
-        self.above = LABEL * max(self.high, 0.4) if labelled else 0.0
-        cell_width, cell_height = self.width + GAP, self.high + GAP + self.above
-        # Rather broad than high, as the page is.
-        self.columns = columns or _columns(count, math.sqrt(1.5 * count * cell_height / cell_width))
-        self.rows = math.ceil(count / self.columns)
-        self.across, self.down = self.columns * cell_width, self.rows * cell_height
-        self.figure_height = min(7.6, max(2.2, 0.6 + min(6.6 * self.down / self.across, 1.9 * self.rows)))
-
-    def corner(self, k: int) -> tuple[float, float]:
-        """Left and top of image `k`; downwards is positive."""
-        row, column = divmod(k, self.columns)
-        return column * (self.width + GAP), row * (self.high + GAP + self.above) + self.above
-
-    def draw(self, ax: Axes, images: HostArray, look: dict[str, Any]) -> list[Any]:
-        """The images, each with its own pixels."""
-        drawn = []
-        for k, image in enumerate(images):
-            left, top = self.corner(k)
-            extent = (left, left + self.width, top + self.high, top)
-            drawn.append(ax.imshow(image, extent=extent, interpolation="nearest", **look))
-        ax.set(xlim=(-GAP, self.across), ylim=(self.down, -GAP / 2))
-        ax.set_aspect("equal")
-        ax.set_axis_off()
-        return drawn
-
-    def title(self, ax: Axes, text: str) -> None:
-        """The title: in the middle where it is broader than the images."""
-        ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how broad
-        heading(ax, text, own=self.own, loc="left" if not self.own or wide(ax) > 7.2 * len(text) else "center")
-
-    def label(self, ax: Axes, texts: list[str], colours: list[str] | None = None) -> list[Any]:
-        """Texts above the images, as large as there is room for; none where that could not be read."""
-        figure = ax.get_figure(root=True)
-        figure.draw_without_rendering()  # lays out, which tells how large an image is
-        unit = wide(ax) / (self.across + GAP)
-        longest = max((len(text) for text in texts), default=1)
-        size = min(11.0, 0.78 * self.above * unit, (self.width + 0.6 * GAP) * unit / (0.62 * longest))
-        if size < SMALLEST:
-            return []
-        labels = []
-        for k, text in enumerate(texts):
-            left, top = self.corner(k)
-            colour = colours[k] if colours else INK
-            weight = "bold" if colour == WRONG else "normal"
-            labels.append(
-                ax.text(left + self.width / 2, top - 0.03, text, ha="center", va="bottom", fontsize=size, color=colour,
-                        fontweight=weight)
-            )  # fmt: skip
-        return labels
-
-
-def _columns(count: int, wanted: float) -> int:
-    """About as many columns as wanted, so that the last row is as full as can be."""
-    choices = range(max(1, round(0.7 * wanted)), max(1, min(count, round(1.35 * wanted))) + 1)
-    return min(choices, key=lambda columns: (-count % columns, abs(columns - wanted)))
-
-
 def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
     """The shape of an image of so many numbers."""
     if shape is None:
@@ -360,17 +301,43 @@ def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[i
                 f"shape: the {size} {what} make no square; give height and width, such as shape=({low}, {size // low})"
             )
         return side, side
-    shape = tuple(shape)
-    if len(shape) not in (2, 3) or math.prod(shape) != size:
+    if not _whole_numbers(shape):
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {got(shape)}")
+    shape = tuple(int(side) for side in shape)
+    if math.prod(shape) != size:
         raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {shape}: {math.prod(shape)}")
     return shape
 
 
+def _whole_numbers(shape: Any) -> bool:
+    """Whether it is two or three whole numbers."""
+    if not isinstance(shape, (tuple, list, np.ndarray)) or len(shape) not in (2, 3):
+        return False
+    return all(isinstance(side, (int, np.integer)) for side in shape)
+
+
+def _is_shape(shape: Any, rows: HostArray) -> bool:
+    """Whether it is meant as an image's shape: a tuple is, a list or an array where it fits."""
+    return _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
+
+
+def _integers(X: Any) -> bool:
+    """Whether the images are given in whole numbers."""
+    given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
+    return np.asarray(given).dtype.kind in "iu"
+
+
 def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
-    """One label per image."""
+    """One label per image, shape (n,); a column of shape (n, 1) is one, too."""
     if values is None:
         return None
-    column = np.asarray(host(values))
+    try:
+        column = np.asarray(host(values))
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got {got(values)}") from error
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
     if column.shape != (len(images),):
-        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}")
+        hint = f"; of one-hot rows take {name}.argmax(axis=1)" if column.ndim == 2 else ""
+        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}{hint}")
     return column

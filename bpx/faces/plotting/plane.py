@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import ShapeError
-from bpx.faces.plotting.arrays import HostArray, numbers
+from bpx.faces.plotting.arrays import HostArray, got, numbers, whole
 
 __all__ = ["Plane", "columns", "numbered", "targets"]
 
@@ -38,11 +38,16 @@ class Plane:
                     else "choose two with features=(0, 1), which holds the others at their median, or train on two"
                 )
             )
-        chosen = (0, 1) if features is None else tuple(features)
-        if len(chosen) != 2 or chosen[0] == chosen[1] or not all(0 <= f < width for f in chosen):
-            raise ValueError(f"features: expected two different columns in 0..{width - 1}, got {features}")
-        if resolution < 2:
-            raise ValueError(f"grid_resolution: expected at least 2, got {resolution}")
+        chosen = (0, 1) if features is None else features
+        if (
+            not isinstance(chosen, (tuple, list, np.ndarray)) or len(chosen) != 2
+            or not all(isinstance(f, (int, np.integer)) and 0 <= f < width for f in chosen) or chosen[0] == chosen[1]
+        ):  # fmt: skip
+            raise ValueError(
+                f"features: expected the numbers of two different columns in 0..{width - 1}, got {got(features)}"
+            )
+        chosen = (int(chosen[0]), int(chosen[1]))
+        resolution = whole(resolution, "grid_resolution", 2)
         self.points = points[:, chosen]
         low, high = self.points.min(axis=0), self.points.max(axis=0)
         pad = np.where(high > low, MARGIN * (high - low), 1.0)
@@ -79,11 +84,15 @@ def targets(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> H
     if targets.ndim == 2 and targets.shape[1] > 1:
         if targets.shape[1] != n_out:
             raise ShapeError(f"y: expected shape ({n},) or ({n}, {n_out}), got {targets.shape}")
+        if by_class and not np.all((targets >= 0) & (targets <= 1)):
+            raise ValueError("y: expected class numbers or one-hot rows, got a table with numbers outside of 0..1")
         return targets.argmax(axis=1) if by_class else targets[:, output or 0]
     targets = targets.reshape(n)
     if not by_class:
         return targets if n_out == 1 else np.asarray(targets == (output or 0), dtype=np.float64)
     allowed = max(n_out, 2)
+    if not np.all(np.isfinite(targets)):
+        raise ValueError("y: expected class numbers, got NaN or infinity; drop these samples")
     if not np.all(np.isin(targets, np.arange(allowed))):
         raise ValueError(f"y: expected class numbers in 0..{allowed - 1}, got values from {targets.min():g} to"
                          f" {targets.max():g}; with other labels, numpy.unique(y, return_inverse=True)")  # fmt: skip
@@ -95,5 +104,6 @@ def numbered(targets: HostArray, classes: HostArray) -> HostArray:
     positions = {label: i for i, label in enumerate(classes.tolist())}
     unknown = sorted({str(label) for label in targets.tolist() if label not in positions})
     if unknown:
-        raise ValueError(f"y: expected the classes {list(positions)}, got {unknown[:5]} too")
+        few = [name if len(name) <= 20 else f"{name[:19]}…" for name in unknown[:5]]
+        raise ValueError(f"y: expected the classes {got(list(positions))}, got {few} too")
     return np.array([positions[label] for label in targets.tolist()])

@@ -52,21 +52,26 @@ CJK = (
 
 def _families() -> list[str]:
     """Fonts to look for a sign in, in turn; only installed ones, as matplotlib warns of others."""
-    installed = set(font_manager.get_font_names())
-    there = [name for name in CJK if name in installed]
-    _all_weights(there)
-    return ["DejaVu Sans", *there, "sans-serif"]
+    found = [family for name in CJK if (family := _in_both_weights(name))]
+    return ["DejaVu Sans", *found, "sans-serif"]
 
 
-def _all_weights(names: list[str]) -> None:
-    """Let fonts of one weight stand in for normal and bold, too: matplotlib would warn of each text in another."""
-    fonts = font_manager.fontManager.ttflist
-    for name in names:
-        weights = {font.weight: font for font in fonts if font.name == name and font.style == "normal"}
-        numbers = {font_manager.weight_dict.get(weight, weight) for weight in weights}
-        if weights and len(numbers) == 1:
-            font = next(iter(weights.values()))
-            fonts += [replace(font, weight=weight) for weight in (400, 700) if weight not in numbers]
+def _in_both_weights(name: str) -> str | None:
+    """The family as it can be asked for in normal and bold; None where it is not installed.
+
+    Matplotlib looks for each family in each weight, and logs a warning for one that lacks it, whether or not a sign of
+    it is needed. A family of one weight is entered under a name of our own, which stands for its nearest face.
+    """
+    faces = [face for face in font_manager.fontManager.ttflist if face.name == name and face.style == "normal"]
+    weights = [font_manager.weight_dict.get(face.weight, face.weight) for face in faces]
+    if not faces or {400, 700} <= set(weights):
+        return name if faces else None
+    alias = f"{name} (bpx)"
+    if alias not in font_manager.get_font_names():
+        for wanted in (400, 700):
+            nearest = min(range(len(faces)), key=lambda i: abs(int(weights[i]) - wanted))
+            font_manager.fontManager.ttflist.append(replace(faces[nearest], name=alias, weight=wanted))
+    return alias
 
 
 STYLE: dict[str, Any] = {
@@ -116,8 +121,17 @@ STYLE: dict[str, Any] = {
 @contextmanager
 def style() -> Iterator[None]:
     """Draw in the style of bpx's pictures for a while, such as a figure of several axes; figures are 8 x 5 inches."""
-    with mpl.rc_context(STYLE):
-        yield
+    interactive = mpl.is_interactive()
+    try:
+        with mpl.rc_context(STYLE):
+            try:
+                yield
+            finally:
+                interactive = mpl.is_interactive()
+    finally:
+        # The first figure of a notebook chooses where pictures go and switches interactive mode on. That is no style:
+        # taken back, no later picture of anybody's would be shown.
+        mpl.interactive(interactive)
 
 
 @contextmanager
@@ -131,19 +145,23 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
     """
     if ax is not None and not isinstance(ax, Axes):
         raise TypeError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}; of several subplots pass one")
-    with np.errstate(all="ignore"), style():
-        if ax is None:
-            from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
-
-            figure = pyplot.figure(figsize=(8.0, height), layout=layout)
-            try:
-                yield figure, figure.subplots()
-            except BaseException:
-                pyplot.close(figure)
-                raise
-        else:
+    if ax is not None:
+        with np.errstate(all="ignore"), style():
             # Ticks are made when they are first drawn, perhaps outside this style.
             yield ax.get_figure(root=True), ax
+        return
+    from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
+
+    # The first figure of a process loads pyplot's backend, which may set rcParams of its own: before the style, whose
+    # end takes back what was set since its beginning.
+    figure = pyplot.figure(figsize=(8.0, height), dpi=STYLE["figure.dpi"], facecolor=STYLE["figure.facecolor"])
+    try:
+        with np.errstate(all="ignore"), style():
+            figure.set_layout_engine(layout)
+            yield figure, figure.subplots()
+    except BaseException:
+        pyplot.close(figure)
+        raise
 
 
 def grid(ax: Axes) -> None:

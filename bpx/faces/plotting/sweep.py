@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bpx.faces.plotting.arrays import HostArray, host
+from bpx.faces.plotting.arrays import HostArray, got, host
 from bpx.faces.plotting.cells import draw_cells, name_ticks, write_cells
 from bpx.faces.plotting.frame import colour_bar
 from bpx.faces.plotting.frame import legend as write_legend
@@ -70,13 +70,19 @@ class SweepDisplay:
             raise ValueError(f"reduce: expected 'best' or 'mean', got {reduce!r}")
         if not rows:
             raise ValueError("rows: expected at least one setting, got none")
+        for axis, name in (("x", x), ("y", y)):
+            if hasattr(name, "shape"):
+                raise TypeError(f"{axis}: expected the name of a parameter, got {got(name)}")
         if x == y:
             raise ValueError(f"x and y: expected two parameters, got {x!r} twice; leave y out for a line")
         wanted = (x, *(() if y is None else (y,)), value)
         columns = list(dict.fromkeys(name for row in rows for name in row))
         for name in wanted:
             if name not in columns:
-                raise KeyError(f"{name!r} is no column of the sweep; it has {', '.join(map(repr, columns))}")
+                few = ", ".join(map(repr, columns[:20])) + (
+                    f" and {len(columns) - 20} more" if len(columns) > 20 else ""
+                )
+                raise KeyError(f"{got(name)} is no column of the sweep; it has {few}")
         # Of several grids one may lack a parameter.
         rows = [row for row in rows if all(name in row for name in wanted)]
         if not rows:
@@ -123,6 +129,8 @@ class SweepDisplay:
         ------
         TypeError, ValueError, KeyError
         """
+        if hasattr(table, "to_dict") and hasattr(table, "columns"):  # a data frame
+            table = table.to_dict("records") if hasattr(table, "iloc") else table.to_dicts()
         given = getattr(table, "rows", table)
         if callable(given) or isinstance(given, (str, Mapping)) or not np.iterable(given):
             raise TypeError(f"table: expected what bpx.sweep returns or a list of dicts, got {type(table).__name__}")
@@ -326,7 +334,7 @@ def _score(value: Any, name: str) -> float:
     try:
         found = float(host(value))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected numbers, got {value!r}") from error
+        raise TypeError(f"{name}: expected numbers, got {got(value)}") from error
     return found if math.isfinite(found) else math.nan
 
 

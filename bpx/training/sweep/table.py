@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator, Sequence
 from typing import Any, final
 
@@ -95,6 +96,16 @@ class SweepTable:
         if len(shown) < len(self.rows):
             text.append(f"... {len(self.rows) - len(shown)} more")
         return "\n".join(text)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first 20 rows."""
+        names = ["rank", *self.names, "score", "std"]
+        rows = [[html.escape(_cell(row.get(name, ""))) for name in names] for row in self.rows[:20]]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        more = f"; {len(self.rows) - 20} more" if len(self.rows) > 20 else ""
+        end = f"<p>{len(self.rows)} settings, score: {html.escape(self.scoring)}{more}</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{end}"
 
     def __str__(self) -> str:
         return self.to_text(20)
