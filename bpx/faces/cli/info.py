@@ -94,8 +94,8 @@ def _beginning(facts: dict[str, Any]) -> str:
     }
     if facts["another bpx"]:
         rows["another bpx"] = (
-            f"bpx {facts['another bpx']} is Battery Parameter eXchange, imported by the same name; pip uninstall bpx, or"
-            " keep the two in environments of their own"
+            f"bpx {facts['another bpx']} is Battery Parameter eXchange, imported by the same name; pip uninstall bpx,"
+            " or keep the two in environments of their own"
         )
     if facts["environment"]:
         rows["environment"] = _wrapped([f"{name}={value}" for name, value in facts["environment"].items()])
