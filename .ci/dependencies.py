@@ -40,8 +40,8 @@ def lowest(requirement: str) -> str:
 
 
 def pinned(lines: list[str]) -> dict[str, str]:
-    """Versions by name, as indexes compare names."""
-    found = (re.fullmatch(r"([\w.-]+)==(\S+)", line.strip()) for line in lines)
+    """Versions by name, as indexes compare names; one machine's own build (2.13.0+cpu) is none that others can have."""
+    found = (re.fullmatch(r"([\w.-]+)==([^+\s]+)(?:\+\S+)?", line.strip()) for line in lines)
     return {re.sub(r"[-_.]+", "-", match[1]).lower(): match[2] for match in found if match}
 
 

@@ -72,6 +72,16 @@ def test_info_says_what_there_is_and_why_the_rest_is_not(capsys):
     assert "in force" in shown
 
 
+def test_info_says_where_the_other_project_of_that_import_name_is_installed(capsys, tmp_path, monkeypatch):
+    assert as_json(capsys, "info")["another bpx"] is None
+    (tmp_path / "bpx-1.2.0.dist-info").mkdir()
+    (tmp_path / "bpx-1.2.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: bpx\nVersion: 1.2.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert as_json(capsys, "info")["another bpx"] == "1.2.0"
+    assert run("info") == 0
+    assert "bpx 1.2.0 is Battery Parameter eXchange" in capsys.readouterr().out
+
+
 # ---------------------------------------------------------------------- check
 
 

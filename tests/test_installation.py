@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import shlex
 import shutil
@@ -118,6 +119,13 @@ def test_another_projects_pyproject_beside_a_copy_is_not_taken_for_a_clone(tmp_p
     folder = elsewhere(tmp_path)
     (folder / "pyproject.toml").write_text('[project]\nname = "thesis"\n', encoding="utf-8")
     assert said(folder, "io", "safetensors") == "pip install safetensors"
+
+
+def test_no_metadata_is_read_before_somebody_reads_a_message():
+    # CuPy is looked for, and its absence only logged.
+    script = "import sys, bpx; bpx.MLP([2, 2]); assert 'importlib.metadata' not in sys.modules"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("BPX_")}
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60, env=environment)
 
 
 def test_nothing_in_the_package_names_bpx_nn_to_pip():

@@ -471,7 +471,7 @@ def test_a_hundred_steps_make_no_array_of_a_batch(monkeypatch, mode, options):
     (before, _), (after, peak) = marks
     assert after - before < 10_000
     # The smallest array of a batch's size has one number for each output; NumPy's casts use a buffer of 64 kB.
-    assert peak - before < (batch * 10 * 8 if mode == "auto" else 70_000)
+    assert peak - before < batch * 10 * 8 + (0 if mode == "auto" else 65_536)
 
 
 def test_bpx_kernels_reference_leaves_the_formulas(monkeypatch):

@@ -15,7 +15,9 @@ from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 from bpx.errors import Log, how_to_install
 
-__all__ = ["CupyBackend", "compute_type", "free_memory", "probe", "uses_tf32"]
+__all__ = ["NOT_INSTALLED", "CupyBackend", "compute_type", "free_memory", "probe", "remedy", "uses_tf32"]
+
+NOT_INSTALLED = "CuPy is not installed"
 
 logger = Log("bpx.backend")
 
@@ -206,6 +208,12 @@ def free_memory() -> int:
     return given_back
 
 
+def remedy() -> str:
+    """How CuPy is installed."""
+    twelve, thirteen = how_to_install("cuda12", "cupy-cuda12x"), how_to_install("cuda13", "cupy-cuda13x")
+    return f"{twelve}, or where your NVIDIA driver is for CUDA 13: {thirteen}"
+
+
 def probe(index: int) -> tuple[Backend | None, str, str]:
     """Try CuPy on one GPU: compile one kernel and run one product.
 
@@ -219,8 +227,7 @@ def probe(index: int) -> tuple[Backend | None, str, str]:
     except ImportError as error:
         if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
             return None, "", f"CuPy is installed but does not import ({error})"
-        twelve, thirteen = how_to_install("cuda12", "cupy-cuda12x"), how_to_install("cuda13", "cupy-cuda13x")
-        return None, "", f"CuPy is not installed; {twelve}, or where your NVIDIA driver is for CUDA 13: {thirteen}"
+        return None, "", NOT_INSTALLED
     except Exception as error:  # a broken toolkit may raise anything at import
         return None, "", f"CuPy is installed but does not import ({type(error).__name__}: {error})"
     version = str(cupy.__version__)

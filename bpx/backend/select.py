@@ -223,7 +223,8 @@ def backends() -> BackendTable:
     table = []
     for name in ("numpy", "cupy", "torch", "torch:cuda"):
         backend, version, reason = _probe(name)
-        table.append(BackendStatus(name, backend is not None, str(backend.device) if backend else "", version, reason))
+        device, why = str(backend.device) if backend else "", _with_remedy(reason)
+        table.append(BackendStatus(name, backend is not None, device, version, why))
     return BackendTable(table)
 
 
@@ -255,10 +256,16 @@ def _resolve(name: str, strict: bool) -> Backend:
     backend, _, reason = _probe(name)
     if backend is not None:
         return backend
+    reason = _with_remedy(reason)
     if strict:
         raise BackendUnavailableError(f"backend {name!r} cannot be used: {reason}")
     warn_caller(f"backend {name!r} cannot be used, NumPy takes its place: {reason}", BackendFallbackWarning)
     return _numpy
+
+
+def _with_remedy(reason: str) -> str:
+    """Why a backend does not work, and how CuPy is installed: looked up when it is read, which takes milliseconds."""
+    return f"{reason}; {cupy_backend.remedy()}" if reason == cupy_backend.NOT_INSTALLED else reason
 
 
 def _resolve_auto() -> Backend:

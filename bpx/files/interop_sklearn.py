@@ -118,8 +118,9 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     if net.output.name in ("identity", "exp"):
         y = np.zeros((2, outputs) if outputs > 1 else 2)
         if net.output.name == "exp":
-            if not hasattr(perceptrons.MLPRegressor(), "loss"):
-                refuse("to_sklearn", net, len(net.sizes) - 2, "uses 'exp', which scikit-learn has since version 1.7")
+            if "loss" not in perceptrons.MLPRegressor().get_params():
+                why = "uses 'exp', which scikit-learn has since version 1.7; install that or a later one"
+                refuse("to_sklearn", net, len(net.sizes) - 2, why)
             shape["loss"] = "poisson"
         twin = perceptrons.MLPRegressor(**shape).partial_fit(X, y)
     elif net.output.name == "sigmoid" and outputs > 1:

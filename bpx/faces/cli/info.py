@@ -57,6 +57,8 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {_cores()} cores",
         "packages": {name: _version(name) for name in PACKAGES},
+        # Not this project, whose distribution is bpx-nn; the two write into the same folder.
+        "another bpx": _version("bpx"),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
     if not output.json:  # at once: what comes next may load PyTorch
@@ -90,6 +92,11 @@ def _beginning(facts: dict[str, Any]) -> str:
         "packages": _wrapped([f"{name} {found}" for name, found in there.items()]),
         "not installed": _wrapped(lacking) or "nothing",
     }
+    if facts["another bpx"]:
+        rows["another bpx"] = (
+            f"bpx {facts['another bpx']} is Battery Parameter eXchange, imported by the same name; pip uninstall bpx,"
+            " or keep the two in environments of their own"
+        )
     if facts["environment"]:
         rows["environment"] = _wrapped([f"{name}={value}" for name, value in facts["environment"].items()])
     return aligned(rows)
