@@ -143,6 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         given = item.callspec.params if hasattr(item, "callspec") else {}
         names = [name for fixture, name in given.items() if fixture.endswith("lib") and isinstance(name, str)]
+        if "gpu" in getattr(item, "fixturenames", ()) and "gpu" not in given:
+            names.append("cupy")  # whose backend the fixture of that name is
         reason = next(filter(None, map(missing, names)), None)
         if reason is None:
             kept.append(item)

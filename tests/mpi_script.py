@@ -79,22 +79,26 @@ def signalled(rank, folder):
     from mpi4py import MPI
 
     class Batches:
-        passes = 0
+        passes, timer = 0, None
 
         def __iter__(self):
             self.passes += 1
             if self.passes == 3:  # the first only looks at the first batch
-                threading.Timer(0.05 * rng.random(), os.kill, (os.getpid(), signal.SIGINT)).start()
+                self.timer = threading.Timer(0.05 * rng.random(), os.kill, (os.getpid(), signal.SIGINT))
+                self.timer.start()
             for start in range(0, 203, 29):
                 yield X[start : start + 29], y[start : start + 29]
 
     for turn in range(8):
         MPI.COMM_WORLD.Barrier()
-        stream, path = bpx.stream(Batches(), sharded=True), folder / "run.ckpt" if turn % 2 else None
+        batches, path = Batches(), folder / "run.ckpt" if turn % 2 else None
+        stream = bpx.stream(batches, sharded=True)
         with contextlib.suppress(KeyboardInterrupt, bpx.errors.RankFailedError):
             train(data=(stream,), epochs=10_000, checkpoint=path)
-        with contextlib.suppress(KeyboardInterrupt):  # one that came after the other rank's
-            time.sleep(0.1)
+        with contextlib.suppress(KeyboardInterrupt):  # one that comes after the other rank's
+            if batches.timer is not None:
+                batches.timer.join()
+            time.sleep(0.01)
     (folder / f"{rank}.txt").write_text("done")
 
 

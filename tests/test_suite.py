@@ -15,11 +15,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def pytest_in(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A session of its own in that folder, with this project's settings and without its plugins' workers."""
+    """A session of its own in that folder, with this project's settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "BPX_"))}
-    kept |= {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+    kept |= {"PYTHONPATH": str(ROOT)} | environment
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:xdist", "-p", "no:cacheprovider", *arguments],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
         cwd=folder, env=kept, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False,
     )  # fmt: skip
 
@@ -70,7 +70,7 @@ def planted(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_a_warning_that_bpx_causes_fails_and_a_deprecation_elsewhere_is_shown(planted: Path) -> None:
-    done = pytest_in(planted, "tests/test_planted.py", "-rA")
+    done = pytest_in(planted, "-p", "no:xdist", "tests/test_planted.py", "-rA")
     outcomes = sorted(
         line.split(" - ")[0] for line in done.stdout.splitlines() if line.startswith(("PASSED", "FAILED"))
     )
@@ -104,6 +104,25 @@ def test_absent_packages_skip_the_files_that_need_them_and_stop_nothing(tmp_path
         assert any(line.startswith(f"tests/{needs_numpy_alone}.py::") for line in collected), needs_numpy_alone
     assert not any(line.startswith("tests/test_onnx.py::") for line in collected)
     assert any(line.startswith("SKIPPED") and line.endswith(": onnx is not installed") for line in collected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [(), ("-p", "xdist", "-n", "2")], ids=["alone", "workers"])
+def test_cases_of_a_missing_library_are_left_out_and_counted_unless_it_is_required(
+    tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    (tmp_path / "without.py").write_text("import sys\nsys.modules |= dict.fromkeys(['torch', 'cupy'])\n")
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    name = "tests/test_gradients.py::test_gradients_are_checked_on_the_networks_own_library"
+    given = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = pytest_in(ROOT, "-p", "without", *workers, name, **given)
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith(("LEFT OUT", "SKIPPED"))]
+    assert len(told) == 2
+    assert all(line.startswith("LEFT OUT 1: backend ") for line in told)
+    if not workers:
+        done = pytest_in(ROOT, "-p", "without", name, **given, BPX_REQUIRE_TORCH="1")
+        assert "BPX_REQUIRE_TORCH=1, but backend 'torch' cannot be used" in done.stdout
 
 
 def test_hypothesis_keeps_no_examples_where_the_folder_may_be_read_only_and_has_no_deadline() -> None:
