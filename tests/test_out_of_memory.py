@@ -173,6 +173,7 @@ def test_memory_that_runs_out_in_the_middle_of_training_leaves_the_parameters_of
     np.testing.assert_array_equal(net.flat, seen[-1])
 
 
+@pytest.mark.filterwarnings("ignore:.*the checkpoint of epoch 2.*could not be written:RuntimeWarning")
 def test_a_checkpoint_made_before_stays_valid(tmp_path):
     path = tmp_path / "run.ckpt"
     whole = network()
