@@ -18,6 +18,8 @@ def is_frame(x: Any) -> bool:
 
 def column_names(x: Any) -> list[str] | None:
     """Of a frame's columns; None for anything else."""
+    if type(x) is np.ndarray:  # what most are, and one row is answered in 20 microseconds
+        return None
     if not is_frame(x) or getattr(x, "ndim", 2) == 1:
         return None
     names = x.column_names if hasattr(x, "column_names") else getattr(x, "columns", None)
