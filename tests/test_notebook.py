@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 pytest.importorskip("matplotlib")
-nbformat = pytest.importorskip("nbformat", reason="no notebook: nbclient is not installed; pip install 'bpx-nn[test]'")
-pytest.importorskip("nbclient", reason="no notebook: nbclient is not installed; pip install 'bpx-nn[test]'")
-pytest.importorskip("ipykernel", reason="no notebook: ipykernel is not installed; pip install 'bpx-nn[test]'")
+nbformat = pytest.importorskip("nbformat", reason="no notebook: nbclient is not installed")
+pytest.importorskip("nbclient", reason="no notebook: nbclient is not installed")
+pytest.importorskip("ipykernel", reason="no notebook: ipykernel is not installed")
 
 
 def executed(cells: list[str], folder: Path) -> list[Any]:

@@ -222,7 +222,6 @@ def test_type_checkers_are_told_the_names_that_there_are():
         (architecture.DType, {"float32", "float64"}),
         (schedules.Unit, set(schedules.Clock._fields)),
     ],
-    ids=str,
 )
 def test_a_literal_type_has_the_names_of_its_registry(type_, names):
     assert set(get_args(type_)) == names

@@ -55,6 +55,8 @@ class Run:
         Whether a loss that is not finite is recorded like any other.
     ranks : Ranks, optional
         The processes that train together.
+    measures : Measures, optional
+        The metrics of ``columns``, as they are measured.
 
     Attributes
     ----------
