@@ -207,6 +207,7 @@ RESTARTS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", RESTARTS)
 @pytest.mark.parametrize(("y", "n_out"), [(LABELS, 3), (NUMBERS, 1)])
+@pytest.mark.slow
 def test_restarts_are_so_many_fits_and_the_best_is_kept(name: str, y: Any, n_out: int) -> None:
     params = RESTARTS[name]
     estimator = classifier if n_out == 3 else regressor
