@@ -51,6 +51,13 @@ def fitted(one: Any, *data: Any, **options: Any) -> Any:
     return one.flat, history.loss, history.val_loss, history.learning_rate, history.stop_reason, history.best_epoch
 
 
+def measured() -> Any:
+    one, metrics = net(), ["accuracy", "balanced_accuracy", "auc", "log_loss"]
+    history = bpx.fit(one, X, LABELS, epochs=3, validation=0.2, metrics=metrics, stop=stop.Patience("val_auc"))
+    line = bpx.fit(net((3, 4, 2)), SMALL, X[:, :2], loss="squared_error", epochs=3, metrics=["r2", "mae", "rmse"])
+    return one.flat, history.metrics, history.validation_rows, history.best_epoch, line.metrics
+
+
 def classifier(**options: Any) -> Any:
     return bpx.MLPClassifier(**{"hidden_layer_sizes": (5,), "random_state": 0, "backend": "numpy", "tol": 1e9,
                                 "n_iter_no_change": 2, "max_iter": 50} | options)  # fmt: skip
@@ -186,6 +193,7 @@ CALLS: dict[str, Callable[[], Any]] = {
         net(dropout=0.3), validation=(X, LABELS), l2=1e-300, class_weight="balanced", sample_weight=WEIGHTS,
         stop=[stop.Patience("val_loss", 2), stop.TimeLimit(1e6)], epochs=6, callbacks=[lambda run: None],
     ),
+    "fit with metrics": measured,
     "fit with progress": lambda: fitted(net(), progress=True),
     "fit with lines": lambda: fitted(net(), progress=1),
     "fit in a stack": lambda: fitted(net(stack=3), optimizer=optimizers.SGD([0.1, 0.2, 0.3])),
@@ -241,7 +249,8 @@ CALLS: dict[str, Callable[[], Any]] = {
 OTHERS = {
     "Activation", "Backend", "Callback", "History", "Loss", "SciPy", "StopReason", "backends", "free_memory",
     "get_backend", "set_backend", "use_backend", "from_torch", "to_torch", "losses", "activations", "optimizers",
-    "SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "errors", "stop",
+    "SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "errors", "stop", "BackendStatus", "GradientReport", "LayerTrace",
+    "ParityReport", "Run", "StepTrace", "Stream", "SweepTable",
 }  # fmt: skip
 
 

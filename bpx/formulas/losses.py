@@ -22,7 +22,7 @@ from bpx.errors import loss_parts
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
 
-__all__ = ["LOSSES", "Loss", "LossLike", "LossName", "default_for", "get", "huber", "quantile"]
+__all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
 
 # The keys of `LOSSES`.
 LossName = Literal[
