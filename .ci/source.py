@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bpx"
-LONGEST = 400  # lines of a module
+LONGEST, LONGEST_EXAMPLE = 400, 59  # lines of a module, and of a script in examples/
 # Where a device library may be named: the backends, the kernels' own room, and what translates PyTorch's modules.
 DEVICE_LIBRARIES, MAY_NAME_THEM = {"cupy", "torch"}, ("backend/", "kernels/", "files/interop_torch.py")
 # numpydoc's checks for each public name: its docstring gives its parameters and what it returns.
@@ -27,13 +27,16 @@ def modules() -> Iterator[tuple[str, str]]:
 
 
 def lengths() -> list[str]:
-    """A module says what it is and fits in one sitting."""
+    """A module says what it is and fits in one sitting; an example fits on a screen or two."""
     bad = []
     for name, text in modules():
         if not ast.get_docstring(ast.parse(text)):
             bad.append(f"bpx/{name}: no docstring")
         if len(text.splitlines()) > LONGEST:
             bad.append(f"bpx/{name}: {len(text.splitlines())} lines, at most {LONGEST} are allowed")
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_EXAMPLE:
+            bad.append(f"examples/{path.name}: {lines} lines, at most {LONGEST_EXAMPLE} are allowed")
     return bad
 
 
@@ -83,9 +86,8 @@ def main() -> int:
         "import contract": ["lint-imports"],
         "mypy": ["mypy"],
         "numpydoc lint": ["numpydoc", "lint", "--config", ".", *tracked()],
+        "mypy and pyright over users' scripts": [sys.executable, str(ROOT / ".ci" / "type_checkers.py")],
     }
-    if (checkers := ROOT / ".ci" / "type_checkers.py").exists():  # users' scripts under mypy and pyright
-        commands["type checkers"] = [sys.executable, str(checkers)]
     failed = []
     for name, command in commands.items():
         print(f"--- {name}", flush=True)
