@@ -34,9 +34,11 @@ def lengths() -> list[str]:
             bad.append(f"bpx/{name}: no docstring")
         if len(text.splitlines()) > LONGEST:
             bad.append(f"bpx/{name}: {len(text.splitlines())} lines, at most {LONGEST} are allowed")
-    for path in sorted((ROOT / "examples").glob("*.py")):
-        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_EXAMPLE:
-            bad.append(f"examples/{path.name}: {lines} lines, at most {LONGEST_EXAMPLE} are allowed")
+    bad += [
+        f"examples/{path.name}: {lines} lines, at most {LONGEST_EXAMPLE} are allowed"
+        for path in sorted((ROOT / "examples").glob("*.py"))
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > LONGEST_EXAMPLE
+    ]
     return bad
 
 
