@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -213,9 +214,12 @@ class _Bar(Closing):
         """A terminal or front end that goes away ends the bar, and nothing else."""
         try:
             yield
-        except Exception:
+        except Exception as error:
             if self._bar is not None:
                 self._bar.disable = True  # its own end would draw once more
+            clear_frames(
+                error.__traceback__
+            )  # they hold a bar that could not be drawn, beside which others would stand
             self._bar = None
 
     def on_step_end(self, run: Run) -> None:
