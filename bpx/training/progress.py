@@ -219,7 +219,7 @@ class _Bar(Closing):
                 self._bar.disable = True  # its own end would draw once more
             clear_frames(
                 error.__traceback__
-            )  # they hold a bar that could not be drawn, beside which others would stand
+            )  # they hold a bar that was never drawn, and others make room for it
             self._bar = None
 
     def on_step_end(self, run: Run) -> None:
