@@ -1,5 +1,9 @@
 """The main job: handwritten digits. Run: python examples/digits.py [--backend cupy]"""
 
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # so small products only wait for a second thread on a busy machine
+
 # %% Data: 1 797 images of 8 x 8 pixels; every fifth, in a fixed random order, is held out
 import argparse
 from pathlib import Path

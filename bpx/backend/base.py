@@ -196,13 +196,6 @@ class Backend(ABC):
         """
         return self.scope()
 
-    def product_threads(self, multiplications: int, once: bool = False) -> AbstractContextManager[Any]:
-        """A context for products of so many multiplications at most, in which small ones are kept from BLAS's threads.
-
-        `once` is for products that are computed once an epoch, which may be larger.
-        """
-        return nullcontext()
-
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> AbstractContextManager[Any]:
         """A context in which products of float32 arrays are true float32, or TF32 where the device has it.
 

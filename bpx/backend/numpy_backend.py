@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import Any, final
 
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend import blas
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 from bpx.backend.host_memory import host_memory
 
@@ -37,9 +35,6 @@ class NumpyBackend(Backend):
 
     def synchronize(self) -> None:
         return None
-
-    def product_threads(self, multiplications: int, once: bool = False) -> AbstractContextManager[Any]:
-        return blas.threads_for(multiplications, 8 * blas.SMALL if once else blas.SMALL)
 
     def memory(self) -> tuple[int, int] | None:
         return host_memory()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend.blas import ALONE
 from bpx.formulas import linear
 from bpx.kernels import select
 from bpx.network.dense import LayerCache
@@ -43,9 +41,7 @@ class Answers:
         `columns` are their names, for messages.
         """
         xp, n = net.backend.xp, x.shape[0]
-        product = min(n, self._size) * net.layout.widest
-        threads = nullcontext() if product <= ALONE else net.backend.product_threads(product)
-        with net.backend.scope(), net.backend.matmul_precision(), threads:
+        with net.backend.scope(), net.backend.matmul_precision():
             size, tried = self._size, None
             if n <= size:
                 try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -63,11 +62,6 @@ class Layout:
     def n_params(self) -> int:
         """Length of the flat vector."""
         return max(stop for _, stop, _ in self.entries.values())
-
-    @cached_property
-    def widest(self) -> int:
-        """Weights of the largest layer: a row's multiplications in the largest product."""
-        return max(n_in * n_out for n_in, n_out in pairwise(self.sizes))
 
     def view(self, xp: Namespace, flat: Array, name: str, shape: Sequence[int] | None = None) -> Array:
         """The part of `flat` of that name, without copying; `shape` in place of its own."""

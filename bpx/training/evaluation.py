@@ -80,9 +80,7 @@ class Evaluation:
         """``add(part)`` for a few rows after the other, fewer where memory runs out."""
         with explaining(self._net, Attempt("in an evaluation", 1, forward_bytes)):
             for whole in wholes(data):
-                rows = whole.X.shape[-2]
-                with self._net.backend.product_threads(min(rows, CHUNK) * self._net.layout.widest, once=True):
-                    in_chunks(self._net, rows, CHUNK, partial(_give, add, whole))
+                in_chunks(self._net, whole.X.shape[-2], CHUNK, partial(_give, add, whole))
 
 
 class Answered(NamedTuple):

@@ -217,9 +217,7 @@ class _Bar(Closing):
         except Exception as error:
             if self._bar is not None:
                 self._bar.disable = True  # its own end would draw once more
-            clear_frames(
-                error.__traceback__
-            )  # they hold a bar that was never drawn, and others make room for it
+            clear_frames(error.__traceback__)  # they hold a bar that was never drawn, and others make room for it
             self._bar = None
 
     def on_step_end(self, run: Run) -> None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 from bpx._typing import Array, Namespace, State
-from bpx.backend.blas import ALONE
 from bpx.formulas import linear, updates
 from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
@@ -93,7 +92,6 @@ class Step:
         self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
-        self._widest = net.layout.widest
         self._drops, self._run_seed = any(net.dropout), fold(seed)
         self._by_rows = by_rows or sources[0].weight is None
         self._records = twins.records
@@ -149,12 +147,7 @@ class Step:
         done : int
             Updates made before this one.
         """
-        multiplications = batch.n * self._widest
-        if multiplications <= ALONE:
-            self._do(batch, rate, done)
-        else:
-            with self._net.backend.product_threads(multiplications):
-                self._do(batch, rate, done)
+        self._do(batch, rate, done)
         self._rows_done += batch.n if self._ranks is None else self._ranks.rows
 
     def _do(self, batch: Batch, rate: Any, done: int) -> None:
