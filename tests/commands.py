@@ -8,7 +8,9 @@ import runpy
 from pathlib import Path
 from typing import Any
 
+import bpx
 from bpx.faces.cli import main
+from bpx.files.model import network_in
 
 TABLES = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "tables.py"))
 
@@ -33,6 +35,11 @@ def houses(folder: Path, **more: Any) -> Path:
 def run(*argv: Any) -> int:
     """The exit code."""
     return main([str(word) for word in argv])
+
+
+def network_of(path: Path) -> bpx.MLP:
+    """The network of a table's model, as `bpx.load` gives it with a warning."""
+    return network_in(path, "numpy")[0]
 
 
 def as_json(capsys: Any, *argv: Any) -> Any:

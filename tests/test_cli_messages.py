@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from commands import as_json, passengers, refused, run, write_csv
+from commands import as_json, network_of, passengers, refused, run, write_csv
 
 import bpx
 from bpx.faces.cli import train
@@ -163,7 +163,7 @@ def test_training_goes_on_where_nobody_listens_and_the_code_is_true(name, tmp_pa
         os.close(writer)
     assert done.returncode == code, done
     assert run("train", data, *TRAIN.split()[3:], "--out", tmp_path / "own.npz", "--quiet") == 0
-    found, own = (bpx.load(tmp_path / name, backend="numpy") for name in ("m.npz", "own.npz"))
+    found, own = (network_of(tmp_path / name) for name in ("m.npz", "own.npz"))
     assert np.array_equal(found.flat, own.flat)
     if "--json" in where:  # and nothing else
         assert json.loads(done.stdout)["epochs"] == 12
@@ -355,9 +355,9 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
     assert message.endswith(f"; the model is written to {tmp_path / 'm.npz'}, without its scores\n")
     assert "nothing was written" not in message
     assert run("predict", tmp_path / "m.npz", tmp_path / "t.csv", "--quiet") == 0
-    without = bpx.load(tmp_path / "m.npz", backend="numpy").flat
+    without = network_of(tmp_path / "m.npz").flat
     assert run(*_model(tmp_path)) == 0
-    assert np.array_equal(bpx.load(tmp_path / "m.npz", backend="numpy").flat, without)
+    assert np.array_equal(network_of(tmp_path / "m.npz").flat, without)
     assert read_header(tmp_path / "m.npz")["metadata"]["bpx table"]["about"]["scores"].keys() == {
         "training",
         "held out",

@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from commands import as_json, houses, passengers, run, write_csv
+from commands import as_json, houses, network_of, passengers, run, write_csv
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_diabetes, load_wine
 from sklearn.exceptions import ConvergenceWarning
@@ -125,7 +125,7 @@ def test_predictions_are_exactly_the_librarys_on_the_encoded_table(survival, pri
     for folder, goal in ((survival, "survived"), (prices, "price")):
         header = bpx.read_header(folder / "model.npz")
         recipe = Recipe.of(header, "model.npz")
-        net = bpx.load(folder / "model.npz", backend="numpy")
+        net = network_of(folder / "model.npz")
         data = next(folder.glob("*s.csv"))
         table = reading.read(data, as_text=recipe.encoding.as_text)
         X, _ = recipe.encoding.encode(table.rows(np.arange(300)), net.dtype)
@@ -277,7 +277,7 @@ def test_held_out_rows_have_every_classs_share():
 def test_rows_held_out_change_nothing_in_the_model(more, tmp_path, capsys):
     path = houses(tmp_path)
     trained(capsys, path, "price", *more)
-    before = bpx.load(tmp_path / "model.npz", backend="numpy").flat, bpx.read_header(tmp_path / "model.npz")
+    before = network_of(tmp_path / "model.npz").flat, bpx.read_header(tmp_path / "model.npz")
     frame = pd.read_csv(path)
     _, test = splitting.split(len(frame), 0.2, np.random.default_rng(0))
     for name in ("area", "age", "price"):
@@ -286,7 +286,7 @@ def test_rows_held_out_change_nothing_in_the_model(more, tmp_path, capsys):
     frame.to_csv(path, index=False)
     facts = trained(capsys, path, "price", *more)
     assert facts["scores"]["held out"]["rmse"] > 1e6
-    np.testing.assert_array_equal(bpx.load(tmp_path / "model.npz", backend="numpy").flat, before[0])
+    np.testing.assert_array_equal(network_of(tmp_path / "model.npz").flat, before[0])
     header = bpx.read_header(tmp_path / "model.npz")
     assert Recipe.of(header, "").encoding.to_json() == Recipe.of(before[1], "").encoding.to_json()
 
@@ -357,7 +357,7 @@ def test_every_option_of_the_network_and_of_training_arrives(tmp_path, capsys):
         "float64", "--backend", "numpy", "--batch-size", "32", "--learning-rate", "0.01", "--optimizer", "sgd", "--l2",
         "0.1", "--class-weight", "balanced", "--seed", "5", "--test-size", "0.1", "--epochs", "3",
     )  # fmt: skip
-    net = bpx.load(tmp_path / "model.npz", backend="numpy")
+    net = network_of(tmp_path / "model.npz")
     assert net.sizes[1:] == (7, 5, 1)
     assert [one.name for one in (*net.hidden, net.output)] == ["tanh", "tanh", "sigmoid"]
     assert (net.dropout, net.dtype, net.seed) == ((0.1, 0.1), "float64", 5)
@@ -393,7 +393,7 @@ def test_a_resumed_run_is_that_of_one_that_never_stopped(tmp_path, capsys):
             trained(
                 capsys, path, "price", "--epochs", epochs, "--checkpoint", tmp_path / f"{len(parts)}.ckpt", "--resume"
             )
-        flats.append(bpx.load(tmp_path / "model.npz", backend="numpy").flat)
+        flats.append(network_of(tmp_path / "model.npz").flat)
     np.testing.assert_array_equal(*flats)
 
 
@@ -420,3 +420,12 @@ def test_ctrl_c_ends_training_and_keeps_the_network(tmp_path, capsys, monkeypatc
     assert run("train", path, "--target", "price", "--quiet", "--out", tmp_path / "m.npz") == 130
     assert "interrupted from the keyboard" in capsys.readouterr().out
     assert len(predictions(capsys, tmp_path / "m.npz", path)) == 2000
+
+
+def test_the_network_alone_of_a_table_is_loaded_with_a_warning(tmp_path):
+    """Given columns as they are in the table it would answer wrongly without a word."""
+    model = tmp_path / "model.npz"
+    assert run("train", passengers(tmp_path), "--target", "survived", "--epochs", 1, "--out", model, "--quiet") == 0
+    with pytest.warns(UserWarning, match=r"of `bpx train`.*as they were encoded.*`bpx predict MODEL DATA`"):
+        net = bpx.load(model, backend="numpy")
+    assert np.array_equal(net.flat, network_of(model).flat)

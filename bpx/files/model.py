@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 from bpx.backend.select import BackendLike, get_backend
+from bpx.errors import warn_caller
 from bpx.files import atomic, container, header, networks
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
-__all__ = ["load", "read_header", "save", "write_model"]
+__all__ = ["TABLE", "load", "network_in", "read_header", "save", "write_model"]
+
+# The entry of the metadata in which ``bpx train`` keeps the encoding of a table's columns.
+TABLE = "bpx table"
 
 
 def save(net: MLP, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
@@ -58,7 +63,7 @@ def write_model(
 
 
 def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
-    """Read a network from a file that ``net.save`` wrote, or the network of an estimator's file.
+    """Read a network from a file that ``net.save`` wrote, or the network of an estimator's or a trained table's file.
 
     Parameters
     ----------
@@ -86,6 +91,11 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     OSError
         If there is no such file, or it cannot be read.
 
+    Warns
+    -----
+    UserWarning
+        If the file is one of ``bpx train``: the network takes encoded columns, and the encoding stays in the file.
+
     Examples
     --------
     >>> import os, tempfile
@@ -100,11 +110,26 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     >>> bool((again.flat == net.flat).all())
     True
     """
+    net, document = network_in(path, backend, activations)
+    if TABLE in document["metadata"]:
+        warn_caller(
+            f"{os.fspath(path)!r} is of `bpx train`: its network takes the table's columns as they were encoded (numbers"
+            " scaled, one input per category), not as they are, and would answer others wrongly; `bpx predict MODEL DATA`"
+            f" encodes them, and bpx.read_header(path)['metadata']['{TABLE}'] says how",
+            UserWarning,
+        )
+    return net
+
+
+def network_in(
+    path: atomic.Path, backend: BackendLike = None, activations: Mapping[str, Activation] | None = None
+) -> tuple[MLP, dict[str, Any]]:
+    """The network of a file, and what the file says of it; as `load`, without a warning."""
     own = _own(activations)
     chosen = get_backend(backend)
     document, arrays = container.read(path, networks.check)
     with container.named(path):
-        return networks.network(document["network"], arrays, chosen, own)
+        return networks.network(document["network"], arrays, chosen, own), document
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if args.proba and recipe.target.task != target.CLASSIFY:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {recipe.target.name!r}")
     backend = chosen.backend(args.backend)
-    net = model.load(args.model, backend)
+    net, _ = model.network_in(args.model, backend)
     goal = recipe.target.name
     table = data.read(args, {*recipe.encoding.as_text, *args.keep, goal}, markers=recipe.markers, usual=recipe.usual)
     kept = [(name, table[name]) for name in args.keep]

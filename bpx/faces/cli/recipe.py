@@ -11,14 +11,14 @@ import numpy as np
 from bpx.errors import FileFormatError
 from bpx.faces.cli.target import CLASSIFY, REGRESS, Target
 from bpx.files.header import exactly, shown
+from bpx.files.model import TABLE
 from bpx.files.tables.encoding import Encoding
 from bpx.formulas.losses import LossName
 from bpx.network.mlp import MLP
 
-__all__ = ["KEY", "Recipe"]
+__all__ = ["Recipe"]
 
-# Its entry in a model file's metadata.
-KEY = "bpx table"
+# Of the form that it has in a model file.
 VERSION = 1
 
 
@@ -90,7 +90,7 @@ class Recipe:
     def to_metadata(self) -> dict[str, Any]:
         """As plain JSON."""
         return {
-            KEY: {
+            TABLE: {
                 "version": VERSION,
                 "task": self.target.task,
                 "target": self.target.name,
@@ -113,7 +113,7 @@ class Recipe:
         FileFormatError
             If there is none, or it makes no sense.
         """
-        entry = header["metadata"].get(KEY)
+        entry = header["metadata"].get(TABLE)
         if entry is None:
             kind = "a network" if header["kind"] == "network" else f"a {header['kind']}"
             raise FileFormatError(
@@ -126,7 +126,7 @@ class Recipe:
             entry = {"usual": True} | entry  # the first files had no other
         try:
             exactly(
-                entry, KEY, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
+                entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
                 labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
                 usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
             )  # fmt: skip
