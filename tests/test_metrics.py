@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import pickle
 import re
 import warnings
 from typing import Any
@@ -137,6 +139,16 @@ def test_a_target_that_varies_only_in_rows_without_weight_is_constant() -> None:
     assert ask("r2", y, y + 1.0, w) == scikit.r2_score(y, y + 1.0, sample_weight=w) == 0.0
     y, w = np.array([[0.1]] * 3 + [[7.0]]), np.array([1.0] * 3 + [0.0])
     assert ask("r2", y, y + 1.0, w) == 0.0
+
+
+@pytest.mark.parametrize("scale", [1e-310, 1e-200, 1e200, 1e307])
+@pytest.mark.parametrize("name", list(METRICS))
+def test_weights_may_be_of_any_size(rng: np.random.Generator, name: str, scale: float) -> None:
+    y, p = (np.arange(60) % 2)[:, None].astype(float), rng.uniform(size=(60, 1))
+    weight = rng.integers(1, 4, 60).astype(float)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        np.testing.assert_allclose(ask(name, y, p, weight * scale), ask(name, y, p, weight), rtol=1e-12)
 
 
 def test_what_cannot_be_said_of_the_targets_is_nan() -> None:
@@ -294,6 +306,95 @@ def test_labels_that_only_validation_rows_have_together_are_labels_in_both(data:
     assert history.metrics["accuracy"][-1] == scikit.accuracy_score(rows, net(X) > 0.5)
 
 
+@pytest.mark.parametrize("validation_streamed", [False, True])
+@pytest.mark.parametrize("training_streamed", [False, True])
+@pytest.mark.parametrize("several_in", ["training", "validation"])
+def test_labels_are_labels_wherever_the_rows_that_say_so_are_read_from(
+    data: Any, several_in: str, training_streamed: bool, validation_streamed: bool
+) -> None:
+    X, y = data
+    single, several = np.eye(K)[y], np.eye(K)[y]
+    several[-1] = 1.0  # the last row alone
+    Y, Y_val = (several, single) if several_in == "training" else (single, several)
+    held, rows = [(X[:45], Y_val[:45]), (X[45:], Y_val[45:])], [(X[:45], Y[:45]), (X[45:], Y[45:])]
+    net = bpx.MLP([4, K], output="sigmoid", dtype="float64", backend="numpy", seed=0)
+    _, history = trained(
+        rows if training_streamed else X,
+        None if training_streamed else Y,
+        net=net,
+        loss="binary_cross_entropy",
+        metrics="accuracy",
+        validation=bpx.stream(held) if validation_streamed else (X, Y_val),
+    )
+    expected = scikit.accuracy_score(Y_val, net(X) > 0.5)
+    assert expected != np.mean(np.argmax(net(X), axis=1) == np.argmax(Y_val, axis=1))
+    assert history.metrics["val_accuracy"][-1] == expected
+
+
+def test_rows_of_a_stream_with_a_single_one_each_are_classes_as_in_memory(data: Any) -> None:
+    X, y = data
+    net = bpx.MLP([4, K], output="sigmoid", dtype="float64", backend="numpy", seed=0)
+    options = {"loss": "binary_cross_entropy", "metrics": "accuracy", "validation": (X, np.eye(K)[y])}
+    _, history = trained([(X, np.eye(K)[y])], None, net=net, **options)
+    assert history.metrics["val_accuracy"][-1] == np.mean(np.argmax(net(X), axis=1) == y)
+
+
+def test_numbers_that_are_zero_and_one_in_validation_alone_are_numbers(data: Any) -> None:
+    X, y = data
+    net = bpx.MLP([4, 1], output="identity", dtype="float64", backend="numpy")
+    with pytest.raises(ValueError, match=r"'accuracy' is for .*, and the targets are numbers"):
+        trained(
+            [(X, X[:, :1])], None, net=net, loss="squared_error", metrics="accuracy", validation=(X, y[:, None] > 0)
+        )
+
+
+def test_streams_are_read_for_the_task_only_as_far_as_it_is_open(data: Any) -> None:
+    X, y = data
+
+    class Rows:
+        read = 0
+
+        def __iter__(self) -> Any:
+            for _ in range(100):
+                type(self).read += 1
+                yield X[:10], np.ones((10, K))
+
+    def count(**options: Any) -> int:
+        Rows.read = 0
+        net = bpx.MLP([4, K], output="sigmoid", dtype="float64", backend="numpy", seed=0)
+        trained(bpx.stream(Rows(), buffer=40_000), None, net=net, loss="binary_cross_entropy", epochs=1, **options)
+        return Rows.read
+
+    plain = count(metrics=None, validation=(X, np.eye(K)[y]))
+    settled = count(metrics="accuracy", validation=(X, np.ones((N, K))))
+    assert settled == plain
+    own = count(metrics={"own": lambda y_true, y_pred: 0.0}, validation=(X, np.eye(K)[y]))
+    assert own == plain
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "binary_cross_entropy"])
+def test_smoothed_targets_of_sigmoid_outputs_have_an_accuracy(data: Any, loss: str) -> None:
+    X, y = data
+    net = bpx.MLP([4, 1], output="sigmoid", dtype="float64", backend="numpy", seed=0)
+    _, history = trained(X, np.where(y > 0, 0.9, 0.1), net=net, loss=loss, metrics="accuracy")
+    assert history.metrics["accuracy"][-1] == np.mean((net(X)[:, 0] > 0.5) == (y > 0))
+    for output in ("sigmoid", "softmax"):
+        net = bpx.MLP([4, K], output=output, dtype="float64", backend="numpy", seed=0)
+        _, history = trained(X, 0.85 * np.eye(K)[y] + 0.05, net=net, loss=loss, metrics="accuracy")
+        assert history.metrics["accuracy"][-1] == np.mean(np.argmax(net(X), axis=1) == y)
+    with pytest.raises(ValueError, match="'auc' needs targets that are 0 or 1"):
+        trained(X, 0.85 * np.eye(K)[y] + 0.05, net=net, loss=loss, metrics="auc")
+
+
+@pytest.mark.parametrize("output", ["tanh", "identity"])
+def test_targets_of_outputs_that_are_no_probabilities_are_numbers(data: Any, output: str) -> None:
+    X, y = data
+    net = bpx.MLP([4, 1], output=output, backend="numpy")
+    for targets in (np.where(y > 0, 1.0, -1.0), np.where(y > 0, 0.9, 0.1)):
+        with pytest.raises(ValueError, match=r"'accuracy' is for .*, and the targets are numbers"):
+            trained(X, targets, net=net, loss="squared_error", metrics="accuracy")
+
+
 REFUSED = [
     ({"metrics": ["acuracy"]}, ValueError, "unknown metric 'acuracy'; known are accuracy, balanced_accuracy, auc"),
     ({"metrics": [3]}, TypeError, "expected names .* or functions"),
@@ -305,6 +406,8 @@ REFUSED = [
     ({"metrics": {"a,b": max}}, ValueError, "expected letters, digits"),
     ({"metrics": {3: max}}, TypeError, "name as text"),
     ({"metrics": {"auc": max}}, ValueError, "bpx's own metric"),
+    ({"metrics": {"auc": "accuracy"}}, ValueError, "'auc' is the name of bpx's own metric; give what you measure"),
+    ({"metrics": {"r2": METRICS["auc"]}}, ValueError, "'r2' is the name of bpx's own metric"),
     ({"metrics": ["r2"]}, ValueError, "'r2' is for numbers, and the targets are classes; use accuracy, balanced"),
     ({"validation": 1.5}, ValueError, r"validation: expected a share of the rows in \(0, 1\)"),
     ({"validation": 5}, ValueError, r"validation: expected a share of the rows in \(0, 1\)"),
@@ -428,6 +531,17 @@ def test_a_function_cannot_change_the_targets(data: Any) -> None:
 
     with pytest.raises(RuntimeError, match=r"'spoils' failed .* read-only"):
         trained(*data, metrics=[spoils])
+
+
+@pytest.mark.parametrize("stack", [None, 2])
+@pytest.mark.parametrize("name", ["y_pred", "sample_weight"])
+def test_a_function_cannot_change_what_the_next_ones_are_given(data: Any, name: str, stack: int | None) -> None:
+    def spoils(y_true: Any, y_pred: Any, sample_weight: Any) -> float:
+        {"y_pred": y_pred, "sample_weight": sample_weight}[name][...] = 0.0
+        return 0.0
+
+    with pytest.raises(RuntimeError, match=r"'spoils' failed .* read-only"):
+        trained(*data, net=network(stack=stack), metrics=[spoils, "auc"], sample_weight=np.ones(N))
 
 
 # ---------------------------------------------------------------------- data of every kind
@@ -824,6 +938,21 @@ def test_a_history_becomes_a_table(data: Any, monkeypatch: Any) -> None:
         history.to_frame()
 
 
+@pytest.mark.parametrize("stack", [None, 2])
+def test_histories_are_compared_by_what_they_hold(data: Any, stack: int | None) -> None:
+    _, history = trained(*data, net=network(stack=stack), validation=0.2)
+    history.metrics["own"] = [float("nan")] * 3
+    same, other = pickle.loads(pickle.dumps(history)), copy.deepcopy(history)
+    assert history == same
+    other.validation_rows[0] += 1
+    assert history != other
+    other = copy.deepcopy(history)
+    other.metrics["auc"][1] = other.metrics["auc"][1] + 1.0
+    assert history != other
+    assert history != bpx.History()
+    assert history != history.loss
+
+
 def test_without_metrics_nothing_is_forwarded_besides(data: Any, monkeypatch: Any) -> None:
     from bpx.training import evaluation
 
@@ -858,6 +987,50 @@ def test_a_sweep_refuses_a_metric_that_does_not_fit(data: Any) -> None:
     make = lambda seed: bpx.MLP([4, K], seed=seed, backend="numpy")  # noqa: E731
     with pytest.raises(ValueError, match="scoring: 'rmse' is for numbers, and the targets are classes"):
         bpx.sweep(make, {"seed": [0]}, *data, epochs=1, scoring="rmse")
+
+
+def test_a_sweep_that_refuses_a_metric_says_what_its_own_function_is_given(data: Any) -> None:
+    make = lambda seed: bpx.MLP([4, K], seed=seed, backend="numpy")  # noqa: E731
+    with pytest.raises(ValueError, match=r"or a function f\(net, X, y\)"):
+        bpx.sweep(make, {"seed": [0]}, *data, epochs=1, scoring="rmse")
+
+
+@pytest.mark.parametrize("spoilt", ["X", "y"])
+def test_a_function_that_scores_a_sweep_cannot_change_the_rows(data: Any, spoilt: str) -> None:
+    def score(net: Any, X: Any, y: Any) -> float:
+        {"X": X, "y": y}[spoilt][...] = 0
+        return 0.0
+
+    make = lambda seed: bpx.MLP([4, K], seed=seed, dtype="float64", backend="numpy")  # noqa: E731
+    before = [a.copy() for a in data]
+    with pytest.raises(ValueError, match="read-only"):
+        bpx.sweep(make, {"seed": [0]}, *data, validation=data, epochs=1, scoring=score, refit=False)
+    for a, b in zip(data, before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_sweep_scores_smoothed_targets(data: Any) -> None:
+    X, y = data
+    smooth = np.where(y > 0, 0.9, 0.1)[:, None]
+    make = lambda seed: bpx.MLP([4, 1], output="sigmoid", seed=seed, dtype="float64", backend="numpy")  # noqa: E731
+    options = {"loss": "squared_error", "epochs": 2}
+    table = bpx.sweep(
+        make, {"seed": [0]}, X, smooth, validation=(X, smooth), scoring="accuracy", refit=False, **options
+    )
+    net = make(0)
+    bpx.fit(net, X, smooth, **options)
+    assert table.best_score == np.mean((net(X)[:, 0] > 0.5) == (y > 0))
+
+
+def test_a_sweep_scores_labels_that_only_its_validation_rows_have_together(data: Any) -> None:
+    X, y = data
+    rows, labels = np.eye(K)[y], (X[:, :K] > 0).astype(float)
+    make = lambda seed: bpx.MLP([4, K], output="sigmoid", seed=seed, dtype="float64", backend="numpy")  # noqa: E731
+    options = {"loss": "binary_cross_entropy", "epochs": 2}
+    table = bpx.sweep(make, {"seed": [0]}, X, rows, validation=(X, labels), refit=False, **options)
+    net = make(0)
+    bpx.fit(net, X, rows, **options)
+    assert table.best_score == scikit.accuracy_score(labels, net(X) > 0.5)
 
 
 def test_rules_of_a_sweep_watch_no_metrics(data: Any) -> None:

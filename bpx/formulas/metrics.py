@@ -239,6 +239,7 @@ def _checked(y_true: Any, y_pred: Any, sample_weight: Any) -> tuple[HostArray, H
     w = np.asarray(sample_weight, dtype=np.float64)
     if w.shape != (len(p),):
         raise ShapeError(f"sample_weight: expected shape ({len(p)},), one weight for each row, got {w.shape}")
+    w = np.ldexp(w, -np.frexp(np.max(w))[1])  # a power of two, exact: sums and their products stay in range
     if not np.sum(w) > 0.0:
         raise ValueError("sample_weight: expected at least one weight > 0, got only zeros")
     return y, p, w

@@ -35,7 +35,7 @@ _AS_NUMPY_SHOWS: dict[str, Any] = {
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LayerTrace:
     """Every number of one layer, on the host; for a single sample without the sample axis.
 
@@ -72,7 +72,7 @@ class LayerTrace:
 
 
 @final
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class StepTrace:
     """One step of gradient descent; ``str``, `to_markdown`, `to_latex`, `to_dict` and `animate` show it.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,8 @@ class Given(NamedTuple):
         Of training and validation, as far as they are in memory, of all ranks.
     held_out : host array of shape (m,), or None
         The rows that a share of them holds out.
+    streams : list of Stream
+        Of validation and training, those whose targets are not in memory.
     """
 
     feed: Feed
@@ -42,6 +45,7 @@ class Given(NamedTuple):
     unweighted: Data | None
     targets: list[Any]
     held_out: Any = None
+    streams: Sequence[Stream] = ()
 
 
 def given_data(
@@ -70,7 +74,8 @@ def given_data(
             read = feed_of_stream(net, source, loss, class_weight, batch_size, sampling, seed, ranks)
             judging = _validation(net, validation, loss, ranks)
             known = [judging.y] if isinstance(judging, Data) else []
-            return Given(read, read.size, _share_of(judging, ranks), None, known)
+            streams = [*_streamed(validation), source]
+            return Given(read, read.size, _share_of(judging, ranks), None, known, streams=streams)
         X, y, sample_weight = read_whole(source)
     if y is None:
         raise TypeError("y: expected targets, got None; only a stream of batches (X, y) has its own")
@@ -90,7 +95,7 @@ def given_data(
     size = check_batch_size(batch_size, data.X.shape[0])
     feed = ArrayFeed(net.backend, trained, size, Sampler(sampling, data.X.shape[0], size, seed), ranks)
     targets = [part.y for part in (data, judging) if isinstance(part, Data)]
-    return Given(feed, size, _share_of(judging, ranks), data, targets, rows)
+    return Given(feed, size, _share_of(judging, ranks), data, targets, rows, _streamed(validation))
 
 
 def _share(validation: Any) -> float | None:
@@ -121,12 +126,19 @@ def _validation(net: MLP, validation: Any, loss: Loss, ranks: Ranks | None) -> A
     """Validation data of all ranks, or of a stream this rank's share."""
     if validation is None:
         return None
-    pair = isinstance(validation, (tuple, list)) and len(validation) in (2, 3)
-    if isinstance(validation, Stream) or (pair and is_stream(validation[0], validation[1])):
+    for streamed in _streamed(validation):
         from bpx.training.streams.feed import in_order
 
-        return in_order(validation if isinstance(validation, Stream) else stream(*validation), net, loss, ranks)
+        return in_order(streamed, net, loss, ranks)
     return gate_validation(net, validation, loss)
+
+
+def _streamed(validation: Any) -> list[Stream]:
+    """Validation data that are a stream, and nothing for others."""
+    pair = isinstance(validation, (tuple, list)) and len(validation) in (2, 3)
+    if isinstance(validation, Stream):
+        return [validation]
+    return [stream(*validation)] if pair and is_stream(validation[0], validation[1]) else []
 
 
 def _share_of(data: Any, ranks: Ranks | None) -> Any:

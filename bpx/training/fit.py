@@ -178,9 +178,11 @@ def fit(
     after each epoch, about a third of the epoch, and are left out where the data are a stream; those of validation data
     are measured wherever they come from, with all outputs in the host's memory. Targets tell what is meant: several 0/1
     outputs with a single 1 in each row are classes (the largest output), others are labels of their own (above 0.5;
-    accuracy is the share of rows with all of them right). One's own function is given y_true as training has it,
-    integer labels (n,) or (n, n_out), and y_pred as `bpx.predict` gives it, (n, n_out); ``sample_weight``, of shape
-    (n,) or None, where it has an argument of that name. In a stack it is asked for each network.
+    accuracy is the share of rows with all of them right). A stream's targets are read for that before training, as far
+    as they can change the answer: give integer labels where they are classes. One's own function is given y_true as
+    training has it, integer labels (n,) or (n, n_out), and y_pred as `bpx.predict` gives it, (n, n_out);
+    ``sample_weight``, of shape (n,) or None, where it has an argument of that name. In a stack it is asked for each
+    network.
 
     A lower `precision` trades accuracy of a step for speed and memory on a GPU; on a processor "tf32" is float32, and
     the other two give the same numbers as on a GPU (to rounding), slowly. ``val_loss``, `predict` and everything else
@@ -222,7 +224,8 @@ def fit(
             net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks, validation
         )  # fmt: skip
         feed, size, held_out = data.feed, data.size, data.validation
-        measures = measures_of(net, asked, chosen, data.unweighted, held_out, data.targets, ranks)
+        measures = measures_of(net, asked, chosen, data.unweighted, held_out, data.targets, ranks,
+                               streams=data.streams)  # fmt: skip
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
         how = solver or first_order

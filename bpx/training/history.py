@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
 from importlib import import_module
 from typing import Any
@@ -89,6 +89,12 @@ class History:
 
     __repr__ = __str__
 
+    def __eq__(self, other: object) -> bool:
+        """Whether all fields are the same; NaN is the same as NaN."""
+        if not isinstance(other, History):
+            return NotImplemented
+        return all(_same(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
+
     def to_frame(self) -> Any:
         """The epochs as a pandas table: epoch, loss, val_loss, learning_rate, and each metric.
 
@@ -124,6 +130,17 @@ class History:
 def last_metrics(history: History, epoch: int) -> dict[str, Any]:
     """An epoch's metrics by name, of the last epoch that has ended."""
     return {name: values[-1] for name, values in history.metrics.items() if len(values) == epoch > 0}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two fields of histories are equal: numbers, arrays, lists or dicts of them."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    if isinstance(one, (float, np.ndarray)) and isinstance(other, (float, np.ndarray)):
+        return np.array_equal(one, other, equal_nan=True)
+    return type(one) is type(other) and bool(one == other)
 
 
 def short(value: Any, digits: int = 6) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, final
 
@@ -20,6 +21,7 @@ from bpx.training.evaluation import Answered, Evaluation, Outputs
 
 if TYPE_CHECKING:
     from bpx.training.parallel import Ranks
+    from bpx.training.streams.stream import Stream
 
 __all__ = [
     "Measures",
@@ -43,6 +45,8 @@ MetricsLike = _One | Sequence[_One] | Mapping[str, _One] | None
 # What `metrics` is asked of, see `bpx.formulas.metrics`, and whether targets are 0 and 1 alone.
 Task = tuple[str, bool]
 
+# What outputs are that lie between 0 and 1.
+PROBABILITIES = ("unit", "distribution")
 WORDS = {
     "binary": "two classes", "classes": "classes", "labels": "several yes/no labels", "numbers": "numbers",
     "targets": "several class targets at once",
@@ -95,7 +99,9 @@ def _metric(given: Any, name: Any = None) -> Metric:
     """One metric, under its own name or another."""
     if isinstance(given, (str, Metric)):
         found = metrics.get(given) if isinstance(given, str) else given
-        return found if name is None else replace(found, name=_named(name))
+        if name is None or name == found.name:
+            return found
+        return replace(found, name=_not_bpxs(_named(name)))
     if isinstance(given, type) or not callable(given):
         raise TypeError(
             f"metrics: expected names ({', '.join(METRICS)}) or functions f(y_true, y_pred) -> float, got {given!r:.80}"
@@ -104,10 +110,7 @@ def _metric(given: Any, name: Any = None) -> Metric:
         name = getattr(given, "__name__", None)
         if name is None or name == "<lambda>":
             raise ValueError(f"metrics: {given!r:.80} has no name for its column; give {{'a name': function}}")
-    name = _named(name)
-    if name in METRICS:
-        raise ValueError(f"metrics: {name!r} is the name of bpx's own metric; give your function another one")
-    return Metric(name, given)
+    return Metric(_not_bpxs(_named(name)), given)
 
 
 def _named(name: Any) -> str:
@@ -118,10 +121,18 @@ def _named(name: Any) -> str:
         raise type(error)(f"metrics: {error}") from None
 
 
+def _not_bpxs(name: str) -> str:
+    """A name under which nobody expects a metric of bpx's."""
+    if name in METRICS:
+        raise ValueError(f"metrics: {name!r} is the name of bpx's own metric; give what you measure another one")
+    return name
+
+
 def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
     """What a metric is asked of, by the targets on the host (of training and validation) and what is trained for them.
 
-    Rows of several 0/1 outputs are "classes" where each has a single 1, else "labels".
+    Rows of several outputs are "classes" where each has a single 1 (or value above 0.5), else "labels". Targets between
+    0 and 1 are numbers, unless the outputs (of sigmoid or softmax) or the loss lie between them, too.
     """
     n_out, kind = net.sizes[-1], loss.targets
     if any(y.ndim == 1 for y in targets) and n_out > 1:
@@ -129,11 +140,12 @@ def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
     hard = all(bool(np.all((y == 0.0) | (y == 1.0))) for y in targets)
     if kind == "classes":
         return "classes", hard
-    if not hard and kind != "unit":
+    inside = net.output.outputs in PROBABILITIES and all(bool(np.all((y >= 0.0) & (y <= 1.0))) for y in targets)
+    if not hard and kind != "unit" and not inside:
         return "numbers", False
     if n_out == 1:
         return "binary", hard
-    single = hard and all(bool(np.all(np.sum(y, axis=1) == 1.0)) for y in targets)
+    single = all(bool(np.all(np.sum(y > 0.5, axis=1) == 1)) for y in targets)
     return ("classes" if single or net.output.outputs == "distribution" else "labels"), hard
 
 
@@ -149,7 +161,8 @@ def fitting(given: Sequence[Metric], task: Task, loss: Loss, net: MLP, what: str
     for metric in given:
         if reason := _unfit(metric, task, loss, net):
             known = f"use {', '.join(fit)}, or" if fit else "give"
-            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function f(y_true, y_pred)")
+            own = "f(net, X, y)" if what == "scoring" else "f(y_true, y_pred)"
+            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function {own}")
     if task[0] != "labels":
         return tuple(given)
     return tuple(replace(metric, function=OF_LABELS.get(metric.function, metric.function)) for metric in given)
@@ -168,19 +181,19 @@ def _unfit(metric: Metric, task: Task, loss: Loss, net: MLP) -> str:
         return f"is for {fits}, and the targets are {WORDS[kind]}"
     if metric.hard and not hard:
         return "needs targets that are 0 or 1, and some lie between"
-    if metric.function is metrics.log_loss and net.output.outputs not in {"unit", "distribution"}:
+    if metric.function is metrics.log_loss and net.output.outputs not in PROBABILITIES:
         return f"needs outputs that are probabilities, and output={net.output.name!r} gives others"
     return ""
 
 
 def measures_of(
     net: MLP, given: Sequence[Metric], loss: Loss, training: Data | None, validation: Any, targets: Sequence[Any],
-    ranks: Ranks | None = None, task: Task | None = None,
+    ranks: Ranks | None = None, task: Task | None = None, streams: Sequence[Stream] = (),
 ) -> Measures | None:  # fmt: skip
     """What measures these metrics; None where there is nothing to do.
 
     Training data are those in memory, with sample weights alone, None for a stream; validation data are this rank's
-    share. Targets are those in memory; where there are none, the validation stream is read once to know what is asked,
+    share. Targets are those in memory; where they leave open what is asked, `streams` are read once, validation first,
     unless the task is given.
 
     Raises
@@ -194,12 +207,55 @@ def measures_of(
         raise ValueError(
             "metrics: training data that are read from a stream are not measured; give validation=, on which they are"
         )
-    if task is None:
-        seen = [np.asarray(net.backend.to_host(y)) for y in targets]
-        task = task_of(seen or [np.array(net.backend.to_host(part.y)) for part in validation.parts()], loss, net)
+    if not all(metric.own for metric in given):
+        given = fitting(
+            given, _asked(net, loss, targets, streams, training is None) if task is None else task, loss, net
+        )
     if ranks is not None and training is not None:
         training = some_rows(training, ranks.share(training.X.shape[0]))
-    return Measures(net, fitting(given, task, loss, net), training, validation, ranks)
+    return Measures(net, given, training, validation, ranks)
+
+
+def _asked(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Stream], streamed: bool) -> Task:
+    """The task of all targets: those in memory, then those of streams for as long as they can change it.
+
+    Where training is `streamed` it is the last stream, and not measured.
+    """
+    from bpx.training.streams.feed import in_order
+
+    to_host = net.backend.to_host
+    seen = [np.asarray(to_host(y)) for y in targets]
+    task = task_of(seen, loss, net) if seen else None
+    for i, stream in enumerate(streams):
+        measured = not (streamed and i == len(streams) - 1)
+        if task is not None and _settled(task, loss, net, measured):
+            continue
+        with closing(in_order(stream, net, loss).parts()) as parts:
+            for part in parts:
+                y = np.asarray(to_host(part.y))
+                one = task_of([y], loss, net)
+                task = one if task is None else _both(task, one)
+                if (y.ndim == 1 and net.sizes[-1] > 1) or _settled(task, loss, net, measured):
+                    break
+    assert task is not None
+    return task
+
+
+def _both(one: Task, other: Task) -> Task:
+    """The task of targets some of which are of one, some of another."""
+    kinds = one[0], other[0]
+    kind = next((kind for kind in ("numbers", "labels") if kind in kinds), one[0])
+    return kind, one[1] and other[1]
+
+
+def _settled(task: Task, loss: Loss, net: MLP, measured: bool) -> bool:
+    """Whether more targets, whatever they are, would change nothing; of those not measured only the kind counts."""
+    kind, hard = task
+    if hard and measured:
+        return False
+    if kind == "numbers" or loss.targets == "classes":
+        return True
+    return loss.targets == "unit" and (kind != "classes" or net.output.outputs == "distribution")
 
 
 # ---------------------------------------------------------------------- in training
@@ -263,7 +319,9 @@ class Measures:
 
     def _call(self, metric: Metric, y: Any, output: Any, weight: Any, where: str) -> float:
         """Ask the function, whose mistakes are told with its name."""
-        y.setflags(write=False)
+        for given in (y, output, weight):  # what one function writes, the next ones would read
+            if given is not None:
+                given.setflags(write=False)
         more = {"sample_weight": weight} if self._weighs[metric.name] else {}
         try:
             value = metric.function(y, output, **more)

@@ -169,7 +169,8 @@ class _Work:
         self._scores: dict[Any, Scoring] = {}
         for key, r, net in zip(self.keys, self.recipes, nets, strict=True):
             if key not in self._scores:
-                self.scoring_name, self._scores[key] = scoring_of(scoring, net, self.data[key], r.loss)
+                used = [part.y for part in (self.data[key], self.external.get(key)) if part is not None]
+                self.scoring_name, self._scores[key] = scoring_of(scoring, net, used, r.loss)
         self._check_rules()
 
     def _known(self, data: Data) -> Data:

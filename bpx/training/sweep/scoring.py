@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,8 +31,8 @@ def default_scoring(loss: Loss) -> str:
     return "accuracy" if loss.targets in {"classes", "unit"} else "neg_loss"
 
 
-def scoring_of(scoring: Any, net: MLP, data: Data, loss: Loss) -> tuple[str, Scoring]:
-    """The scoring of that name for networks, data and a loss like these, or one's own.
+def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tuple[str, Scoring]:
+    """The scoring of that name for networks, a loss, and targets (of all rows that are used) like these, or one's own.
 
     Raises
     ------
@@ -40,16 +40,33 @@ def scoring_of(scoring: Any, net: MLP, data: Data, loss: Loss) -> tuple[str, Sco
         For an unknown name, or a metric that is not for these targets.
     """
     if callable(scoring):
-        return getattr(scoring, "__name__", "score"), lambda net, data, _: float(scoring(net, data.X, data.y))
+        return getattr(scoring, "__name__", "score"), _scored_by_own(scoring)
     if not isinstance(scoring, str):
         raise TypeError(f"scoring: expected a name or a function f(net, X, y), got {scoring!r}")
     if scoring not in SCORINGS:
         raise ValueError(f"unknown scoring {scoring!r}; known are {', '.join(SCORINGS)}, or a function f(net, X, y)")
     if scoring == "neg_loss":
         return scoring, neg_loss
-    task = task_of([np.asarray(net.backend.to_host(data.y))], loss, net)
+    task = task_of([np.asarray(net.backend.to_host(y)) for y in targets], loss, net)
     (metric,) = fitting([METRICS[scoring]], task, loss, net, "scoring")
     return scoring if metric.larger else f"neg_{scoring}", _scored_by(metric)
+
+
+def _scored_by_own(scoring: Callable[[MLP, Any, Any], Any]) -> Scoring:
+    """One's own function, which must not write into rows that other settings are scored on."""
+
+    def score(net: MLP, data: Data, _: Loss) -> float:
+        return float(scoring(net, _unwritable(data.X), _unwritable(data.y)))
+
+    return score
+
+
+def _unwritable(rows: Any) -> Any:
+    """A read-only view, where the library has such."""
+    if isinstance(rows, np.ndarray):
+        rows = rows.view()
+        rows.setflags(write=False)
+    return rows
 
 
 def _scored_by(metric: Metric) -> Scoring:
