@@ -1124,6 +1124,21 @@ def test_a_metric_decides_when_an_estimator_stops(data: Any, name: str, n_init: 
         assert est.history_.best_epoch == 1 + best < est.n_iter_ < 40
 
 
+def test_a_function_is_given_class_numbers_by_estimators_as_by_fit() -> None:
+    X, y = np.random.default_rng(1).normal(size=(60, 4)), np.arange(60) % 3
+    seen: list[Any] = []
+
+    def right(y_true: Any, y_pred: Any, sample_weight: Any = None) -> float:
+        seen.append(y_true.copy())
+        return float(np.average(y_true == y_pred.argmax(axis=1), weights=sample_weight))
+
+    weight = np.linspace(0.5, 2.0, 60)
+    est = bpx.MLPClassifier((5,), metrics=[right, "accuracy"], max_iter=3, tol=1e9, backend="numpy", random_state=0)
+    est.fit(X, np.array(["a", "b", "c"])[y], weight)
+    assert np.array_equal(seen[0], y)
+    assert est.metrics_["right"] == est.metrics_["accuracy"]
+
+
 def test_an_estimator_goes_on_with_its_metrics(data: Any) -> None:
     X, y = data
     whole = classifier(metrics=["accuracy"])

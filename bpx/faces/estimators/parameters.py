@@ -142,8 +142,9 @@ SHARED = """
         Of training's steps on a GPU, for ``dtype="float32"`` and first-order solvers, as in `bpx.fit`; None is the
         dtype's own.
     metrics : list of str and functions, dict of name to either, or None, default=None
-        Measured after each epoch, as in `bpx.fit`. A function ``f(y_true, y_pred)`` is given what the network is
-        trained on, 0 and 1 for each class, and its outputs.
+        Measured after each epoch, as in `bpx.fit`. A function ``f(y_true, y_pred)`` is given the network's targets and
+        its outputs: numbers of classes, as ``classes_`` has them, and probabilities of shape (n, classes); columns of 0
+        and 1 for two classes and several labels; columns of numbers in regression.
 """
 ATTRIBUTES = """
     Attributes

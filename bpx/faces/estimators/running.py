@@ -5,7 +5,8 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from copy import copy
-from functools import partial
+from dataclasses import replace
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ __all__ = [
 ]  # fmt: skip
 
 STOCHASTIC = ("sgd", "adam")
+BUILT_IN = [metric.function for metric in METRICS.values()]
 
 
 def scipy(est: Any) -> SciPy | None:
@@ -238,7 +240,20 @@ def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, l
         return None
     dtype = net.backend.dtype(net.dtype)
     weight = inputs.sample_weights(net.backend, dtype, to_host(sample_weight), data.X.shape[0], net.stack)
-    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=est._task())
+    task = est._task()
+    if task[0] == "classes":
+        asked = tuple(metric if metric.function in BUILT_IN else _of_class_numbers(metric) for metric in asked)
+    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=task)
+
+
+def _of_class_numbers(metric: Metric) -> Metric:
+    """A function of one's own, given class numbers as by `bpx.fit`: estimators train on one-hot rows."""
+
+    @wraps(metric.function)
+    def function(y_true: Any, y_pred: Any, **more: Any) -> Any:
+        return metric.function(np.argmax(y_true, axis=1), y_pred, **more)
+
+    return replace(metric, function=function)
 
 
 def _numbers(net: MLP, scaling: Any) -> dict[str, float] | None:
