@@ -89,6 +89,9 @@ class History:
 
     __repr__ = __str__
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(vars(History()) | state)  # a pickle may be of a version that had fewer fields
+
     def to_frame(self) -> Any:
         """The epochs as a pandas table: epoch, loss, val_loss, learning_rate, and each metric.
 
