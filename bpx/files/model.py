@@ -9,6 +9,7 @@ from bpx.backend.select import BackendLike, get_backend
 from bpx.files import atomic, container, header, networks
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
+from bpx.wrong_calls import named
 
 __all__ = ["load", "read_header", "save", "write_model"]
 
@@ -57,6 +58,7 @@ def write_model(
     container.write(path, document, arrays | dict(more_arrays or {}))
 
 
+@named("bpx.load")
 def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
     """Read a network from a file that ``net.save`` wrote, or the network of an estimator's file.
 
