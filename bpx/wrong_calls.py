@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-__all__ = ["instead_of", "is_wrong_call", "named", "wrong_call"]
+__all__ = ["explained", "instead_of", "is_wrong_call", "named", "wrong_call"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+C = TypeVar("C", bound=type)
 
 _RATE = "give optimizer=bpx.{optimizer}({value})"
 _EPOCHS = "give epochs={value}"
@@ -83,6 +85,27 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "alpha": "give rho={value} to bpx.RMSprop",
         "params": "bpx.fit gives it the parameters",
     },
+    "a schedule": {
+        **dict.fromkeys(("lr", "learning_rate", "learning_rate_init", "base_lr"), "give initial={value}"),
+        **dict.fromkeys(("T_max", "decay_steps", "total_steps", "epochs"), "give length={value}"),
+        **dict.fromkeys(("eta_min", "min_lr", "end_learning_rate"), "give minimum={value}"),
+        "step_size": "give every={value}",
+        **dict.fromkeys(("gamma", "decay_rate"), "give factor={value}"),
+    },
+    "a stopping rule": {
+        "metric": "give monitor={value}",
+        **dict.fromkeys(("n_iter_no_change", "epochs"), "give patience={value}"),
+        "tol": "give min_delta={value}",
+        "restore_best_weights": "give restore_best={value}",
+    },
+    "an estimator's fit": {
+        **dict.fromkeys(("validation", "validation_data", "val_data", "eval_set"), "give X_val= and y_val="),
+        **dict.fromkeys(
+            ("epochs", "max_iter"), "the estimator has it, est.set_params(max_iter={value})"
+        ),
+        "batch_size": "the estimator has it, est.set_params(batch_size={value})",
+        **dict.fromkeys(("verbose", "progress", "callbacks"), "the estimator has it, est.set_params({name}=...)"),
+    },
     "bpx.predict": {
         "batch_size": "rows are read in blocks, give buffer= in bytes",
     },
@@ -141,6 +164,8 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "device": "use net.backend.device",
     },
 }  # fmt: skip
+# Owners whose hints are of several classes, which do not all have what is told to give.
+_OF_SOME = ("an optimizer", "a schedule", "a stopping rule")
 _OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
 
 
@@ -160,6 +185,8 @@ def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | Non
     """
     given, known = given or {}, [one for one in known if not one.startswith("_")]
     hint = _INSTEAD.get(owner, {}).get(name)
+    if hint is not None and owner in _OF_SOME and (told := re.match(r"give (\w+)=(?!.* to )", hint)):
+        hint = hint if told[1] in known else None
     if hint is not None:
         optimizer = given.get("optimizer", "adam")
         optimizer = _OPTIMIZERS.get(optimizer, "Adam") if isinstance(optimizer, str) else type(optimizer).__name__
@@ -222,5 +249,15 @@ def named(name: str, owner: str = "") -> Callable[[Callable[P, R]], Callable[P, 
             raise told
 
         return call
+
+    return decorate
+
+
+def explained(name: str, owner: str = "") -> Callable[[C], C]:
+    """A public class that explains wrong calls; arguments as `wrong_call`'s."""
+
+    def decorate(cls: C) -> C:
+        cls.__init__ = named(name, owner)(cls.__init__)  # type: ignore[misc]
+        return cls
 
     return decorate

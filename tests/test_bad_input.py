@@ -434,6 +434,7 @@ TOLD = {
     ),
     "one row to predict": (lambda net: bpx.predict(net, ROWS[0]), "of one sample give X[None, :], or call net(X)"),
     "one list to predict": (lambda net: bpx.predict(net, [1.0, 2.0, 3.0]), "of one sample give [X]"),
+    "one tuple to predict": (lambda net: bpx.predict(net, (1.0, 2.0, 3.0)), "of one sample give [X]"),
     "nothing to predict": (lambda net: bpx.predict(net, ROWS[:0]), "X: expected at least one row"),
     "three dimensions": (lambda net: bpx.predict(net, ROWS[None]), "expected 2 dimensions (samples, columns), got"),
     "rows without targets": (lambda net: bpx.fit(net, ROWS.tolist()), "y: expected targets, got None"),

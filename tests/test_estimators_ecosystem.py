@@ -100,6 +100,29 @@ def test_clone_gives_an_unfitted_equal(lib: bpx.Backend) -> None:
 # ---------------------------------------------------------------------- pickles
 
 
+@pytest.mark.parametrize("through", [pickle, joblib])
+def test_a_pickle_of_a_version_with_fewer_parameters_has_their_defaults(through: Any, tmp_path: Any) -> None:
+    est = bpx.MLPClassifier(max_iter=2, backend="numpy", random_state=0, tol=0.5)
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        est.fit(X, LABELS)
+    expected = est.predict_proba(X)
+    del est.metrics, est.history_.metrics
+    with open(tmp_path / "est", "wb") as file:
+        through.dump(est, file)
+    with open(tmp_path / "est", "rb") as file:
+        loaded = through.load(file)
+    assert loaded.metrics is None
+    assert loaded.tol == 0.5
+    assert loaded.history_.metrics == {}
+    assert "epochs" in str(loaded.history_)
+    assert len(loaded.history_.to_frame()) == 2
+    assert "MLPClassifier" in repr(loaded)
+    assert clone(loaded).get_params() == loaded.get_params()
+    np.testing.assert_array_equal(loaded.predict_proba(X), expected)
+    loaded.partial_fit(X, LABELS)
+    loaded.save(tmp_path / "est.npz")
+
+
 @pytest.mark.parametrize("solver", ["adam", "lbfgs", bpx.RMSprop(0.01)])
 @pytest.mark.parametrize("through", ["pickle", "joblib"])
 def test_a_pickled_estimator_predicts_and_goes_on(lib: bpx.Backend, solver: Any, through: str) -> None:

@@ -308,6 +308,53 @@ def test_a_misspelt_class_among_weights_is_refused_and_one_that_a_fold_lacks_is_
     classifier(class_weight={"ash": 1.0, "birch": 2.0, "cedar": 3.0}).fit(X[rows], LABELS[rows])
 
 
+@pytest.mark.parametrize(
+    ("y", "class_weight", "words"),
+    [
+        (
+            BINARY,
+            [{"yes": 2.0, "no": 1.0}, {"yes": 1.0}],
+            "expected a dict .*, got a list, which is for several targets",
+        ),
+        (LABELS, [{"ash": 3.0}], "expected a dict .*, got a list, which is for several targets"),
+        (SEVERAL, {5: 1.0, 6: 2.0}, "expected a list of 2 dicts, one for each target, .*, got one dict"),
+        (SEVERAL, [{5: 1.0}], "expected a list of 2 dicts, one for each target, .*, got a list of 1"),
+        (SEVERAL, [{5: 1.0}, 3.0], "expected a dict with a weight for each class of a target, .*, got 3.0"),
+        ((SEVERAL > 0) * 1, {0: 1.0, 1: 2.0}, "expected a list of 2 dicts, one for each target, .*, got one dict"),
+    ],
+)
+def test_class_weights_of_another_form_than_the_targets_are_refused(y: Any, class_weight: Any, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match="^class_weight: " + words):
+        classifier(class_weight=class_weight).fit(X, y)
+
+
+def own_monitor(run: Any) -> float:
+    return -float(run.loss)
+
+
+@pytest.mark.parametrize("monitor", ["loss", own_monitor])
+def test_partial_fit_takes_a_monitor_that_restores_nothing(monitor: Any) -> None:
+    watched, plain = regressor(monitor=monitor, restore_best=False), regressor()
+    for start in range(0, N, 20):
+        for est in (watched, plain):
+            est.partial_fit(X[start : start + 20], NUMBERS[start : start + 20])
+    same(watched, plain)
+
+
+def test_partial_fit_goes_on_after_a_fit_with_a_monitor() -> None:
+    est = regressor(monitor="loss", max_iter=3).fit(X, NUMBERS)
+    with pytest.raises(ValueError, match=r"restore_best=True: .* give restore_best=False"):
+        est.partial_fit(X, NUMBERS)
+    before = est.coefs_[0].copy()
+    est.set_params(restore_best=False).partial_fit(X, NUMBERS)
+    assert np.any(est.coefs_[0] != before)
+
+
+def test_partial_fit_refuses_what_is_watched_on_validation_data() -> None:
+    with pytest.raises(ValueError, match="monitor='validation_loss': it has no validation data"):
+        regressor(monitor="validation_loss", restore_best=False).partial_fit(X, NUMBERS)
+
+
 @pytest.mark.parametrize("monitor", ["loss", "validation_loss", lambda run: -run.loss])
 def test_partial_fit_refuses_a_monitor_which_would_undo_what_a_part_teaches(monitor: Any) -> None:
     with pytest.raises(ValueError, match="partial_fit does not support monitor="):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, time, timedelta
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ NUMBERS = {"age": RNG.integers(0, 90, 40), "length": RNG.normal(size=40).round(3
 X = np.column_stack([NUMBERS["age"], NUMBERS["length"], NUMBERS["member"]]).astype(np.float64)
 Y = RNG.integers(0, 2, 40)
 WEIGHT = RNG.integers(1, 4, 40)
+DAYS = [date(2020, 1, 1), date(2020, 1, 2)]
 
 
 def pandas(name="pandas"):
@@ -148,3 +151,63 @@ def test_a_dask_array_of_unknown_length_says_compute_chunk_sizes():
     bpx.fit(one, few.compute(), few_y.compute(), epochs=1)
     bpx.fit(other, few.compute_chunk_sizes(), few_y.compute_chunk_sizes(), epochs=1)
     np.testing.assert_array_equal(one.flat, other.flat)
+
+
+DATED = {
+    "polars, date": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": DAYS}),
+    "polars, date beside integers": lambda: pytest.importorskip("polars").DataFrame({"a": [1, 2], "when": DAYS}),
+    "polars, duration": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": [timedelta(1)] * 2}),
+    "polars, time": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": [time(3)] * 2}),
+    "pyarrow, date": lambda: pytest.importorskip("pyarrow").table({"a": [1.0, 2.0], "when": DAYS}),
+    "pyarrow, timestamp": lambda: pytest.importorskip("pyarrow").table(
+        {"a": [1.0, 2.0], "when": [datetime(2020, 1, 1)] * 2}
+    ),
+    "pyarrow, duration": lambda: pytest.importorskip("pyarrow").table({"a": [1.0, 2.0], "when": [timedelta(1)] * 2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", DATED)
+def test_a_column_of_dates_or_times_is_refused_with_its_name(kind):
+    frame, network = DATED[kind](), bpx.MLP([2, 3, 2], backend="numpy")
+    for call in (
+        lambda: bpx.fit(network, frame, [0, 1]),
+        lambda: network(frame),
+        lambda: bpx.predict(network, frame),
+        lambda: bpx.fit(network, bpx.stream(frame, Y[:2]), epochs=1),
+    ):
+        with pytest.raises(TypeError, match=r"^X.*: expected numbers, got dtype object in column 'when' \("):
+            call()
+
+
+@pytest.mark.parametrize("kind", DATED)
+def test_an_estimator_refuses_a_column_of_dates_or_times(kind):
+    pytest.importorskip("sklearn")
+    frame = DATED[kind]()
+    est = bpx.MLPClassifier(max_iter=1, backend="numpy")
+    with pytest.raises(TypeError, match=r"^X: expected numbers, got dates or times in column 'when'"):
+        est.fit(frame, [0, 1])
+    with pytest.warns(UserWarning, match="Maximum iterations"):
+        est.fit([[1.0, 2.0], [2.0, 3.0]], [0, 1])
+    with pytest.raises(TypeError, match=r"^X: expected numbers, got dates or times in column 'when'"):
+        est.predict(frame)
+
+
+@pytest.mark.parametrize("library", ["polars", "pyarrow"])
+def test_a_missing_boolean_is_a_missing_value(library):
+    module, values = pytest.importorskip(library), {"a": [1.0, 2.0], "member": [True, None]}
+    frame = module.table(values) if library == "pyarrow" else module.DataFrame(values)
+    with pytest.raises(bpx.NonFiniteError, match=r"index \(1, 1\) in column 'member'; remove or impute"):
+        bpx.MLP([2, 3, 2], backend="numpy")(frame)
+    target = module.array([True, None]) if library == "pyarrow" else module.Series([True, None])
+    with pytest.raises(bpx.NonFiniteError, match=r"^y: .*first at index \(1,\)"):
+        bpx.fit(bpx.MLP([2, 3, 2], backend="numpy"), [[0.0, 1.0], [1.0, 0.0]], target)
+
+
+@pytest.mark.parametrize("other", ["Float32", "float64", "category"])
+def test_a_category_of_numbers_is_those_numbers_whatever_is_beside_it(other):
+    frame = pandas().DataFrame({"a": pandas().Series([1, 2]).astype(other), "b": pandas().Categorical([6, 5])})
+    network = bpx.MLP([2, 3, 2], backend="numpy")
+    np.testing.assert_array_equal(network(frame), network([[1.0, 6.0], [2.0, 5.0]]))
+    frame["b"] = pandas().Categorical(["x", "y"])
+    with pytest.raises(TypeError, match=r"^X: expected numbers, got dtype object in column 'b' \(category\)"):
+        network(frame)

@@ -216,6 +216,15 @@ def test_writing_into_a_view_changes_the_network(lib, close):
     close(lib.to_host(output), [[5.0 + lib.to_host(hidden).sum()] * 2], "float32")
 
 
+@pytest.mark.parametrize("stack", [None, 3])
+def test_set_params_swaps_parameters(lib, stack):
+    net = bpx.MLP([3, 3, 3], seed=1, backend=lib, stack=stack)
+    first, second = (lib.to_host(net.params[name] * 1.0) for name in ("0.W", "1.W"))
+    net.set_params({"0.W": net.params["1.W"], "1.W": net.params["0.W"]})
+    np.testing.assert_array_equal(lib.to_host(net.params["0.W"]), second)
+    np.testing.assert_array_equal(lib.to_host(net.params["1.W"]), first)
+
+
 @both_dtypes
 @pytest.mark.parametrize("stack", [None, 2])
 def test_set_params_takes_host_and_device_arrays_and_returns_the_network(lib, dtype, stack):

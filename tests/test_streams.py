@@ -582,6 +582,15 @@ def test_windows_are_halved_where_memory_runs_out(
     assert "memory ran out for windows of 100 rows, which are of 13 now" in caplog.text
 
 
+@pytest.mark.parametrize("outer", [list, tuple])
+@pytest.mark.parametrize("inner", [list, tuple])
+def test_rows_may_be_lists_and_tuples_of_numbers(outer: Any, inner: Any) -> None:
+    net = bpx.MLP([3, 4, 2], backend="numpy")
+    rows = np.linspace(-1.0, 1.0, 6).reshape(2, 3)
+    given = outer(inner(row) for row in rows.tolist())
+    np.testing.assert_allclose(bpx.predict(net, given), net(rows), rtol=1e-6)
+
+
 def test_predict_says_what_to_do_with_a_sparse_matrix() -> None:
     sparse = pytest.importorskip("scipy.sparse")
     with pytest.raises(TypeError, match=r"sparse matrix; use X\.toarray"):

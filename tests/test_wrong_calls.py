@@ -49,6 +49,23 @@ CALLS = {
     "Adam": (lambda: bpx.Adam(lr=0.1), "bpx.Adam has no lr=; give learning_rate=0.1"),
     "Adam, decay": (lambda: bpx.Adam(weight_decay=0.1), "use bpx.AdamW(weight_decay=0.1)"),
     "SGD": (lambda: bpx.SGD(0.1, mometum=0.9), "bpx.SGD has no mometum=; did you mean momentum?"),
+    "SGD, betas": (lambda: bpx.SGD(betas=(0.9, 0.99)), "bpx.SGD has no betas=; there are learning_rate, "),
+    "SGD, eps": (lambda: bpx.SGD(eps=1e-8), "bpx.SGD has no eps=; there are learning_rate, "),
+    "RMSprop, betas": (lambda: bpx.RMSprop(betas=(0.9, 0.99)), "bpx.RMSprop has no betas=; there are learning_rate, "),
+    "RMSprop, eps": (lambda: bpx.RMSprop(eps=1e-8), "bpx.RMSprop has no eps=; give epsilon=1e-08"),
+    "Adam, betas": (lambda: bpx.Adam(betas=(0.9, 0.99)), "bpx.Adam has no betas=; give beta_1= and beta_2="),
+    "SGD, positional": (lambda: bpx.SGD(*[0.1] * 9), "bpx.SGD(...) takes from 1 to "),
+    "Cosine": (lambda: bpx.schedules.Cosine(0.1, T_max=9), "bpx.schedules.Cosine has no T_max=; give length=9"),
+    "StepDecay": (lambda: bpx.schedules.StepDecay(0.1, T_max=9), "has no T_max=; there are initial, every, factor"),
+    "Patience": (lambda: bpx.stop.Patience(metric="loss"), "bpx.stop.Patience has no metric=; give monitor='loss'"),
+    "TimeLimit": (lambda: bpx.stop.TimeLimit(), "bpx.stop.TimeLimit(seconds, ...) missing 1 required"),
+    "CSVLogger": (
+        lambda: bpx.callbacks.CSVLogger(file="a.csv"),
+        "CSVLogger has no file=; there are path",
+    ),
+    "JSONLinesLogger": (lambda: bpx.callbacks.JSONLinesLogger(), "bpx.callbacks.JSONLinesLogger(path, ...) missing 1"),
+    "save": (lambda: NET.save("a.npz", overwrite=True), "net.save has no overwrite=; there are path, metadata"),
+    "load": (lambda: bpx.load("a.npz", zzz=1), "bpx.load has no zzz=; there are path, backend, activations"),
     "sweep": (lambda: bpx.sweep(lambda: NET, {"l2": [0.0]}, X, Y, lr=0.1), "put it into the grid"),
     "grid": (
         lambda: bpx.sweep(lambda: bpx.MLP([2, 2]), {"lr": [0.1]}, X, Y),
@@ -94,6 +111,9 @@ def test_an_estimator_says_what_to_write_for_the_names_of_others(name):
     one_line(TypeError, lambda: cls(lr=0.1), f"bpx.{name} has no lr=; give learning_rate_init=0.1")
     one_line(TypeError, lambda: cls(epochs=9), "give max_iter=9")
     one_line(TypeError, lambda: cls(max_iterations=9), "did you mean max_iter?")
+    words = f"bpx.{name}.fit has no validation=; give X_val= and y_val="
+    one_line(TypeError, lambda: cls().fit(X, Y, validation=(X, Y)), words, frames=9)
+    one_line(TypeError, lambda: cls().fit(X, Y, epochs=9), "est.set_params(max_iter=9)", frames=9)
 
 
 @pytest.mark.parametrize(

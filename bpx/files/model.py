@@ -11,6 +11,7 @@ from bpx.errors import warn_caller
 from bpx.files import atomic, container, header, networks
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
+from bpx.wrong_calls import named
 
 __all__ = ["TABLE", "load", "network_in", "read_header", "save", "write_model"]
 
@@ -62,6 +63,7 @@ def write_model(
     container.write(path, document, arrays | dict(more_arrays or {}))
 
 
+@named("bpx.load")
 def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
     """Read a network from a file that ``net.save`` wrote, or the network of an estimator's or a trained table's file.
 

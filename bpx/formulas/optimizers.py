@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from bpx.backend.base import writable
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
-from bpx.wrong_calls import instead_of
+from bpx.wrong_calls import explained
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]
 
@@ -43,16 +43,6 @@ class Optimizer(ABC):
 
     learning_rate: Hyper | Schedule = 0.001
     clip_norm: Hyper | None = field(default=None, kw_only=True)
-
-    if not TYPE_CHECKING:  # the arguments are those of the subclass, which a type checker sees there
-
-        def __new__(cls, *_, **kwargs):
-            known = [entry.name for entry in fields(cls)]
-            unknown = [name for name in kwargs if name not in known]
-            if unknown and cls in OPTIMIZERS.values():
-                instead = instead_of("an optimizer", unknown[0], known, kwargs)
-                raise TypeError(f"bpx.{cls.__name__} has no {unknown[0]}=; {instead}")
-            return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # NumPy's scalars would make float32 steps float64, and other libraries refuse them
@@ -177,6 +167,7 @@ class Optimizer(ABC):
 
 
 @final
+@explained("bpx.SGD", "an optimizer")
 @dataclass(frozen=True)
 class SGD(Optimizer):
     """Stochastic gradient descent with classical or Nesterov momentum; see `updates.momentum`.
@@ -219,6 +210,7 @@ class SGD(Optimizer):
 
 
 @final
+@explained("bpx.RMSprop", "an optimizer")
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
     """Gradient divided by a running root mean square; see `updates.rmsprop`.
@@ -253,6 +245,7 @@ class RMSprop(Optimizer):
 
 
 @final
+@explained("bpx.Adagrad", "an optimizer")
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
     """Gradient divided by the root of the sum of its squares; see `updates.adagrad`.
@@ -301,6 +294,7 @@ class _Adaptive(Optimizer):
 
 
 @final
+@explained("bpx.Adam", "an optimizer")
 @dataclass(frozen=True)
 class Adam(_Adaptive):
     """Adaptive moment estimation; see `updates.adam`.
@@ -332,6 +326,7 @@ class Adam(_Adaptive):
 
 
 @final
+@explained("bpx.AdamW", "an optimizer")
 @dataclass(frozen=True)
 class AdamW(_Adaptive):
     """Adam with decoupled weight decay: p <- p (1 - r w) before the step (Loshchilov and Hutter 2019, algorithm 2).

@@ -15,6 +15,7 @@ import numpy as np
 
 from bpx._typing import State
 from bpx.formulas.hyperparameters import check_positive
+from bpx.wrong_calls import explained
 
 __all__ = ["Adaptive", "Clock", "Constant", "Cosine", "InverseScaling", "Schedule", "StepDecay", "WarmUp"]
 
@@ -60,6 +61,7 @@ class Schedule(ABC):
 
 
 @final
+@explained("bpx.schedules.Constant", "a schedule")
 @dataclass(frozen=True)
 class Constant(Schedule):
     """The same rate throughout."""
@@ -74,6 +76,7 @@ class Constant(Schedule):
 
 
 @final
+@explained("bpx.schedules.StepDecay", "a schedule")
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """initial * factor^floor(t / every), with t in epochs (or steps, or samples)."""
@@ -94,6 +97,7 @@ class StepDecay(Schedule):
 
 
 @final
+@explained("bpx.schedules.InverseScaling", "a schedule")
 @dataclass(frozen=True)
 class InverseScaling(Schedule):
     """initial / (1 + t)^power, with t in epochs (or steps, or samples); scikit-learn's ``invscaling``."""
@@ -112,6 +116,7 @@ class InverseScaling(Schedule):
 
 
 @final
+@explained("bpx.schedules.Cosine", "a schedule")
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """From initial to minimum, minimum + (initial - minimum) (1 + cos(pi t / length)) / 2 (Loshchilov, Hutter 2017)."""
@@ -134,6 +139,7 @@ class Cosine(Schedule):
 
 
 @final
+@explained("bpx.schedules.WarmUp", "a schedule")
 @dataclass(frozen=True)
 class WarmUp(Schedule):
     """min(1, (t + 1) / length) times another schedule's rate, with t in steps (or epochs, or samples)."""
@@ -159,6 +165,7 @@ class WarmUp(Schedule):
 
 
 @final
+@explained("bpx.schedules.Adaptive", "a schedule")
 @dataclass(frozen=True)
 class Adaptive(Schedule):
     """Multiply by `factor` each time the training loss has not improved by `tol` for more than `patience` epochs.

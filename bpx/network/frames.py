@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["column_names", "is_frame", "plain", "rows_between", "without_numbers"]
+__all__ = ["check_no_dates", "column_names", "is_frame", "plain", "rows_between", "without_numbers"]
 
 _LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -34,9 +34,11 @@ def rows_between(x: Any, start: int, stop: int) -> Any:
 def plain(x: Any) -> np.ndarray[Any, Any]:
     """`x` as an array on the host; missing values of nullable columns are NaN.
 
-    NumPy would make objects of pandas' nullable columns. A column of integers without missing values stays integers.
+    NumPy would make objects of pandas' nullable columns, and polars numbers of dates beside numbers. A column of
+    integers without missing values stays integers.
     """
-    if _library(x) == "pandas" and hasattr(x, "iloc"):
+    library = _library(x)
+    if library == "pandas" and hasattr(x, "iloc"):
         dtypes = [x.dtype] if x.ndim == 1 else list(x.dtypes)
         kinds = {dtype.kind for dtype in dtypes}
         # Of booleans beside numbers pandas makes objects, too.
@@ -45,18 +47,70 @@ def plain(x: Any) -> np.ndarray[Any, Any]:
             if x.ndim == 1 and dtypes[0].kind in "biu" and not x.isna().any():
                 return np.asarray(x.to_numpy(dtype=dtypes[0].numpy_dtype))
             return np.asarray(x.to_numpy(dtype=np.float64, na_value=np.nan))
-    if _library(x) == "pyarrow" and x.__class__.__name__ in ("Table", "RecordBatch"):
-        return np.column_stack([np.asarray(column) for column in x.columns]) if x.num_columns else np.empty(x.shape)
-    return np.asarray(x)
+        if x.ndim == 2 and any(hasattr(dtype, "categories") for dtype in dtypes):
+            return _side_by_side(x)
+    if library == "pyarrow" and hasattr(x, "column_names"):
+        return _side_by_side(x) if x.num_columns else np.empty(x.shape)
+    if library == "polars" and _dates(x):
+        return _side_by_side(x)
+    array = np.asarray(x)
+    # Of booleans with missing values polars and pyarrow make objects: True, False and None.
+    missing = array.dtype.kind == "O" and library in ("polars", "pyarrow") and _type_name(x) in ("bool", "Boolean")
+    return array.astype(np.float64) if missing else array
+
+
+def check_no_dates(x: Any, name: str) -> None:
+    """Refuse a frame with a column of dates or times, whose numbers depend on the unit that it happens to have.
+
+    Raises
+    ------
+    TypeError
+    """
+    if _dates(x):
+        raise TypeError(
+            f"{name}: expected numbers, got dates or times{without_numbers(x)}; make numbers of them first, such as"
+            " days since a date that you choose"
+        )
+
+
+def _dates(x: Any) -> bool:
+    """Whether a frame of polars or pyarrow has a column of dates or times, which NumPy would make numbers of."""
+    if column_names(x) is None:
+        return False
+    if _library(x) == "polars":
+        return any(dtype.is_temporal() for dtype in x.dtypes)
+    if _library(x) == "pyarrow":
+        from pyarrow.types import is_temporal
+
+        return any(is_temporal(field.type) for field in x.schema)
+    return False
+
+
+def _side_by_side(x: Any) -> np.ndarray[Any, Any]:
+    """A frame column by column; of objects where a column holds no numbers."""
+    columns = [plain(_column(x, i)) for i in range(x.shape[1])]
+    if not all(column.dtype.kind in "biuf" for column in columns):
+        columns = [column.astype(object) for column in columns]
+    return np.column_stack(columns)
+
+
+def _column(x: Any, i: int) -> Any:
+    """A frame's column by its place."""
+    return x.iloc[:, i] if hasattr(x, "iloc") else x.to_series(i) if hasattr(x, "to_series") else x.column(i)
+
+
+def _type_name(column: Any) -> str:
+    """What a column's library calls what it holds."""
+    return str(getattr(column, "dtype", None) or getattr(column, "type", ""))
 
 
 def without_numbers(x: Any) -> str:
     """A frame's first column that holds no numbers, in words; empty where `x` is no frame."""
     names = column_names(x) or []
     for i, name in enumerate(names):
-        column = x.iloc[:, i] if hasattr(x, "iloc") else x.to_series(i) if hasattr(x, "to_series") else x.column(i)
+        column = _column(x, i)
         if plain(column).dtype.kind not in "biuf":
-            return f" in column {name!r} ({getattr(column, 'dtype', None) or column.type})"
+            return f" in column {name!r} ({_type_name(column)})"
     return ""
 
 

@@ -289,6 +289,7 @@ class MLP:
 
     # ------------------------------------------------------------------ copies
 
+    @named("net.save")
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
         """Write the network to a file, which `bpx.load` reads on any backend; errors as `bpx.files.model.save`'s.
 

@@ -137,6 +137,7 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
                 raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
             new = inputs.cast(backend, new, view.dtype)
             inputs.check_finite(backend, new, name)
-            checked.append((view, new))
+            # A copy, which may be of a parameter that another value is written into first.
+            checked.append((view, new * 1.0))
         for view, new in checked:
             view[...] = new

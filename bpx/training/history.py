@@ -95,6 +95,9 @@ class History:
             return NotImplemented
         return all(_same(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(vars(History()) | state)  # a pickle may be of a version that had fewer fields
+
     def to_frame(self) -> Any:
         """The epochs as a pandas table: epoch, loss, val_loss, learning_rate, and each metric.
 

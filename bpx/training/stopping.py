@@ -16,6 +16,7 @@ import numpy as np
 from bpx._typing import State
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.training.history import StopReason
+from bpx.wrong_calls import explained
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
@@ -99,6 +100,7 @@ def resolved(rule: StopRule, columns: Mapping[str, Metric]) -> StopRule:
 
 
 @final
+@explained("bpx.stop.MaxWeightChange", "a stopping rule")
 @dataclass(frozen=True)
 class MaxWeightChange(StopRule):
     """Stop when no parameter changed by `threshold` or more over the last epoch."""
@@ -120,6 +122,7 @@ class MaxWeightChange(StopRule):
 
 
 @final
+@explained("bpx.stop.ErrorRate", "a stopping rule")
 @dataclass(frozen=True)
 class ErrorRate(StopRule):
     """Stop when the share of misclassified training samples is below `threshold`.
@@ -139,6 +142,7 @@ class ErrorRate(StopRule):
 
 
 @final
+@explained("bpx.stop.TargetLoss", "a stopping rule")
 @dataclass(frozen=True)
 class TargetLoss(StopRule):
     """Stop when the monitored loss is at most `loss`; for a metric of which larger is better, when it is at least that.
@@ -170,6 +174,7 @@ class TargetLoss(StopRule):
 
 
 @final
+@explained("bpx.stop.TimeLimit", "a stopping rule")
 @dataclass(frozen=True)
 class TimeLimit(StopRule):
     """Stop after the epoch in which `seconds` of wall time have passed."""
@@ -185,6 +190,7 @@ class TimeLimit(StopRule):
 
 
 @final
+@explained("bpx.stop.Patience", "a stopping rule")
 @dataclass(frozen=True)
 class Patience(StopRule):
     """Stop when the monitored value has not improved for `patience` epochs, and restore the best parameters.

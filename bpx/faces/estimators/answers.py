@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.faces.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
+from bpx.network.frames import check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
 from bpx.training.history import History
@@ -80,6 +82,7 @@ class Fitted:
         check_is_fitted(self, "_net")
         if library_of(X) != "host":
             return self._validate_device(X, reset=False)
+        check_no_dates(X, "X")
         with np.errstate(all="ignore"):
             return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
 
@@ -168,6 +171,9 @@ class Fitted:
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[misc]
+        for name, parameter in signature(type(self).__init__).parameters.items():
+            if name != "self":  # one that the version which made the pickle did not have
+                vars(self).setdefault(name, parameter.default)
         if "_net" in vars(self):  # which may have found its backend missing here
             self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
 

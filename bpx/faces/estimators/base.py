@@ -23,6 +23,7 @@ from bpx.faces.estimators.running import scipy, scores, train
 from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.architecture import DType
+from bpx.network.frames import check_no_dates
 from bpx.network.memory import plainly
 from bpx.network.mlp import MLP
 
@@ -164,10 +165,15 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """Refuse what needs all data, where partial_fit sees a part of them."""
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
-        if self.monitor is not None:
+        if isinstance(self.monitor, str) and self.monitor != "loss":
             raise ValueError(
-                f"partial_fit does not support monitor={self.monitor!r}: one part's loss does not tell which weights"
-                " are best; give monitor=None, and keep what is best yourself"
+                f"partial_fit does not support monitor={self.monitor!r}: it has no validation data; give monitor=None"
+            )
+        if self.monitor is not None and self.restore_best:
+            raise ValueError(
+                f"partial_fit does not support monitor={self.monitor!r} with restore_best=True: one part's loss does"
+                " not tell which weights are best, and those of an earlier part would come back; give"
+                " restore_best=False, and keep what is best yourself"
             )
 
     def _take_changes(self, backend: Backend) -> None:
@@ -219,6 +225,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
         if library_of(X) != "host":
             return self._validate_device(X, reset), np.asarray(y) if library_of(y) == "host" else y
+        check_no_dates(X, "X")
         wanted = (np.float64, np.float32) if self.dtype is None else self.dtype
         checks = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": wanted, "reset": reset}
         pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)

@@ -179,17 +179,43 @@ class Labels:
         Raises
         ------
         ValueError
-            For a dict that names other classes, and not all of these: a misspelt one would have 1.
+            For a dict that names other classes, and not all of these: a misspelt one would have 1. For a list of
+            another length than there are targets.
+        TypeError
+            For a list where there is one target, and for anything else than a list where there are several.
         """
         from sklearn.utils.class_weight import compute_sample_weight
 
-        targets = [self.classes] if isinstance(class_weight, dict) else self.classes
-        several = [class_weight] if isinstance(class_weight, dict) else class_weight
-        if isinstance(several, list) and self.kind != "multilabel" and len(several) == len(targets):
-            columns = np.asarray(y).reshape(len(y), -1).T
-            several = [_of_these(*each) for each in zip(several, targets, columns, strict=True)]
-            class_weight = several[0] if isinstance(class_weight, dict) else several
+        self._check_form(class_weight)
+        columns = np.asarray(y).reshape(len(y), -1).T
+        if isinstance(class_weight, dict):
+            class_weight = _of_these(class_weight, self.classes, columns[0])
+        elif isinstance(class_weight, list) and self.kind == "multioutput":
+            class_weight = [_of_these(*each) for each in zip(class_weight, self.classes, columns, strict=True)]
         return np.asarray(compute_sample_weight(class_weight, y))
+
+    def _check_form(self, class_weight: Any) -> None:
+        """Refuse weights of another form than these targets have."""
+        if isinstance(class_weight, str):
+            return
+        if self.kind not in ("multioutput", "multilabel"):
+            if not isinstance(class_weight, dict):
+                raise TypeError(
+                    "class_weight: expected a dict with a weight for each class, or 'balanced', got a list, which is"
+                    " for several targets"
+                )
+            return
+        n = len(self.widths) if self.kind == "multioutput" else self.n_outputs
+        got = f"a list of {len(class_weight)}" if isinstance(class_weight, list) else "one dict"
+        if got != f"a list of {n}":
+            error = ValueError if isinstance(class_weight, list) else TypeError
+            raise error(f"class_weight: expected a list of {n} dicts, one for each target, or 'balanced', got {got}")
+        for one in class_weight:
+            if not isinstance(one, dict) and one != "balanced":
+                raise TypeError(
+                    "class_weight: expected a dict with a weight for each class of a target, or 'balanced', got"
+                    f" {one!r:.60}"
+                )
 
 
 def _of_these(class_weight: Any, classes: HostArray, y: HostArray) -> Any:

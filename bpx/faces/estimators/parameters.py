@@ -21,6 +21,7 @@ from bpx.formulas.schedules import Schedule
 from bpx.training.callbacks.base import Callback
 from bpx.training.monitor import Run
 from bpx.training.solvers import METHODS, MethodName, SciPy
+from bpx.wrong_calls import named
 
 __all__ = [
     "ATTRIBUTES", "FIT", "MORE", "SHARED", "BatchSize", "Callbacks", "ClassWeight", "Hidden", "HiddenActivations",
@@ -200,7 +201,8 @@ def stochastic(estimator: Any) -> bool:
 
 def fitting(method: F) -> F:
     """A method that fits, after scikit-learn's check of the parameters and heard by its callbacks; its type stays."""
-    return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(method)))
+    told = named(f"bpx.{method.__qualname__}", "an estimator's fit")(method)
+    return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(told)))
 
 
 def for_stochastic_solvers(method: F) -> F:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
+from bpx.wrong_calls import explained
 
 if TYPE_CHECKING:
     from bpx.training.monitor import Run
@@ -78,6 +79,7 @@ class _TextFile(EpochLogger):
 
 
 @final
+@explained("bpx.callbacks.CSVLogger")
 class CSVLogger(_TextFile):
     """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
@@ -154,6 +156,7 @@ def _columns(name: str, K: int | None) -> list[str]:
 
 
 @final
+@explained("bpx.callbacks.JSONLinesLogger")
 class JSONLinesLogger(_TextFile):
     """Writes each epoch as a line of JSON: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 

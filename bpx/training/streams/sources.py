@@ -197,8 +197,8 @@ class Batches:
             yield X, y if self._targets else None, weight if self._targets else None
 
     def _is_rows(self, batch: Any) -> bool:
-        """Whether a list without targets is the rows themselves."""
-        return not self._targets and isinstance(batch, list) and bool(np.ndim(batch[0]) < 2)
+        """Whether a list, or a tuple of numbers, without targets is the rows themselves."""
+        return not self._targets and len(batch) > 0 and bool(np.ndim(batch[0]) < (2 if isinstance(batch, list) else 1))
 
 
 def on_host(x: Any) -> Any:
