@@ -29,8 +29,9 @@ def fresh_process(script, *arguments, options=()):
     return done.stdout
 
 
+# traceback of Debian's Python has a module of Debian's own.
 LOADED = """
-import sys, json
+import sys, json, traceback
 import numpy, numpy.random
 numpy_alone = set(sys.modules)
 {}
