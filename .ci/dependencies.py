@@ -1,6 +1,7 @@
 """Sets of dependencies for `.ci/run`.
 
     python .ci/dependencies.py lowest EXTRA...        constraints: the oldest releases that pyproject.toml promises
+    python .ci/dependencies.py bare EXTRA...          requirements, each without extras of its own (cupy, not cupy[ctk])
     python .ci/dependencies.py lock PYTHON...         constraints: what these interpreters have installed
     python .ci/dependencies.py moved PYTHON           in one line, what PYTHON has in another version than the lock
 
@@ -74,6 +75,8 @@ if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
     if task == "lowest":
         print("\n".join(lowest(requirement) for requirement in requirements(arguments)))
+    elif task == "bare":
+        print("\n".join(re.sub(r"\[[^\]]*\]", "", requirement) for requirement in requirements(arguments)))
     elif task == "lock":
         LOCK.write_text(lock(arguments), encoding="utf-8")
     elif task == "moved":

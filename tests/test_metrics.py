@@ -1133,7 +1133,9 @@ def test_a_function_is_given_class_numbers_by_estimators_as_by_fit() -> None:
         return float(np.average(y_true == y_pred.argmax(axis=1), weights=sample_weight))
 
     weight = np.linspace(0.5, 2.0, 60)
-    est = bpx.MLPClassifier((5,), metrics=[right, "accuracy"], max_iter=3, tol=1e9, backend="numpy", random_state=0)
+    est = bpx.MLPClassifier(
+        (5,), metrics=[right, "accuracy"], n_iter_no_change=2, tol=1e9, backend="numpy", random_state=0
+    )
     est.fit(X, np.array(["a", "b", "c"])[y], weight)
     assert np.array_equal(seen[0], y)
     assert est.metrics_["right"] == est.metrics_["accuracy"]

@@ -6,7 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
-from commands import as_json, passengers, refused
+from commands import as_json, network_of, passengers, refused
 from sklearn.base import clone
 
 import bpx
@@ -158,7 +158,7 @@ def test_the_command_trains_in_that_precision(tmp_path, capsys):
         out = tmp_path / "model.npz"
         told = as_json(capsys, "train", path, "--target", "survived", "--drop", "id", "--epochs", "3", "--quiet",
                        "--backend", "numpy", "--out", out, *given)  # fmt: skip
-        models[given[1:]] = bpx.load(out).flat
+        models[given[1:]] = network_of(out).flat
         assert told["scores"]["held out"]["accuracy"] > 0.5
     plain = models[()]
     np.testing.assert_array_equal(models["tf32",], plain)
