@@ -153,6 +153,28 @@ def test_a_dask_array_of_unknown_length_says_compute_chunk_sizes():
     np.testing.assert_array_equal(one.flat, other.flat)
 
 
+def test_a_dask_array_that_does_not_know_its_columns_alone_is_trained_on():
+    da = pytest.importorskip("dask.array")
+    known, y, mask = da.from_array(X, chunks=(10, 3)), da.from_array(Y, chunks=10), np.array([True, False, True])
+    few = known[:, da.from_array(mask, chunks=3)]
+    assert np.isnan(few.shape[1])
+    made = [bpx.MLP([2, 3, 2], backend="numpy") for _ in range(3)]
+    for one, given, target in zip(made, (X[:, mask], few, few), (Y, Y, y), strict=True):
+        bpx.fit(one, given, target, epochs=2)
+    np.testing.assert_array_equal(made[0].flat, made[1].flat)
+    np.testing.assert_array_equal(made[0].flat, made[2].flat)
+    np.testing.assert_array_equal(bpx.predict(made[0], few), bpx.predict(made[0], X[:, mask]))
+
+
+def test_one_row_of_a_frame_is_told_to_call_the_network():
+    row = pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).iloc[0]
+    with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\)$"):
+        bpx.predict(net(), row)
+    assert net()(row).shape == (2,)
+    with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\), or give X\[None, :\]$"):
+        bpx.predict(net(), X[0])
+
+
 DATED = {
     "polars, date": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": DAYS}),
     "polars, date beside integers": lambda: pytest.importorskip("polars").DataFrame({"a": [1, 2], "when": DAYS}),

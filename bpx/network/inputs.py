@@ -68,18 +68,18 @@ def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
 
 
 def check_known(x: Any, name: str) -> None:
-    """Refuse a dask array that does not know its own shape, as after a selection of rows by their values.
+    """Refuse a dask array that does not know its rows, as after a selection by values; columns are counted when read.
 
     Raises
     ------
     ShapeError
     """
     shape = getattr(x, "shape", ())
-    if type(x).__module__.startswith("dask") and any(not isinstance(n, int) and n != n for n in shape):
+    if type(x).__module__.startswith("dask") and any(n != n for n in shape[:1]):
         argument = name.partition(" of ")[0]
         raise ShapeError(
-            f"{name}: expected an array that knows its shape, got {shape}; call {argument}.compute_chunk_sizes() first,"
-            f" or give {argument}.compute()"
+            f"{name}: expected an array that knows its number of rows, got {shape}; call"
+            f" {argument}.compute_chunk_sizes() first, or give {argument}.compute()"
         )
 
 

@@ -104,7 +104,8 @@ class ArrayRows(RowSource):
         shape = tuple(X.shape)
         self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
         if len(shape) != 2:
-            one = "; of one sample give X[None, :], or call net(X)" if len(shape) == 1 else ""
+            one = "" if len(shape) != 1 else "; of one sample call net(X)"
+            one += "" if not one or is_frame(X) else ", or give X[None, :]"
             raise ShapeError(f"X: expected 2 dimensions (samples, columns), got shape {shape}{one}")
         self.n = int(shape[0])
         for name, part in (("y", y), ("sample_weight", weight)):
