@@ -12,7 +12,7 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
-from bpx.network.frames import column_names, plain, without_numbers
+from bpx.network.frames import check_in_memory, column_names, plain, without_numbers
 
 __all__ = [
     "cast",
@@ -36,6 +36,7 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
             raise TypeError(f"{name}: expected a dense array here, got a sparse matrix; use {name}.toarray()")
         if type(x).__name__ == "MaskedArray":
             raise TypeError(f"{name}: expected plain numbers, got a masked array; fill or drop what is masked first")
+        check_in_memory(x, name)
         given = x
         try:
             x = plain(x)

@@ -7,6 +7,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.network.frames import check_in_memory
 from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
 from bpx.network.mlp import MLP
 from bpx.training.streams.feed import in_order
@@ -69,6 +70,7 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
         raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
     if hasattr(X, "tocsr"):
         raise TypeError("X: expected dense rows, got a sparse matrix; use X.toarray(), or a list of parts of it")
+    check_in_memory(X, "X")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
     with net.backend.scope():
