@@ -175,6 +175,75 @@ def test_one_row_of_a_frame_is_told_to_call_the_network():
         bpx.predict(net(), X[0])
 
 
+DRAWN = {
+    "nullable": lambda: pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).convert_dtypes(),
+    "arrow": lambda: (
+        pytest.importorskip("pyarrow")
+        and pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).convert_dtypes(dtype_backend="pyarrow")
+    ),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(X, schema=list("abc")),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table(dict(zip("abc", X.T, strict=True))),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_plots_take_the_frames_that_training_takes(kind):
+    pytest.importorskip("matplotlib").use("Agg")
+    pytest.importorskip("sklearn")
+    import matplotlib.pyplot as plt
+
+    from bpx.plotting import DecisionBoundaryDisplay, ImageGridDisplay
+
+    frame, y = DRAWN[kind](), np.arange(len(X)) % 2
+    target = pytest.importorskip("pandas").Series(y, dtype="Int64")
+    est = bpx.MLPClassifier((3,), max_iter=1, random_state=0, backend="numpy").fit(frame, y)
+    two = bpx.MLP([3, 3, 2], backend="numpy")
+    try:
+        for make, model in (
+            (DecisionBoundaryDisplay.from_network, two), (DecisionBoundaryDisplay.from_estimator, est)
+        ):  # fmt: skip
+            made = make(model, frame, target, features=(0, 2), grid_resolution=9)
+            assert made.feature_names == ["a", "c"]
+            np.testing.assert_array_equal(made.X, X[:, [0, 2]])
+            np.testing.assert_array_equal(made.y, y)
+        images = ImageGridDisplay.from_images(frame, (1, 3), labels=target, max_images=4)
+        np.testing.assert_array_equal(images.images[:, 0], X[:4])
+        assert images.labels.tolist() == [0, 1, 0, 1]
+    finally:
+        plt.close("all")
+
+
+def _plotted(display, *arguments):
+    pytest.importorskip("matplotlib").use("Agg")
+    from bpx import plotting
+
+    return eval(f"plotting.{display}", {"plotting": plotting})(*arguments)
+
+
+LAZILY = {
+    "fit": lambda lazy: bpx.fit(net(), lazy, Y),
+    "fit alone": lambda lazy: bpx.fit(net(), lazy),
+    "fit y": lambda lazy: bpx.fit(net(), X, lazy),
+    "validation": lambda lazy: bpx.fit(net(), X, Y, validation=(lazy, Y)),
+    "batches": lambda lazy: bpx.fit(net(), [(lazy, Y)]),
+    "stream": lambda lazy: bpx.stream(lazy, Y),
+    "predict": lambda lazy: bpx.predict(net(), lazy),
+    "call": lambda lazy: net()(lazy),
+    "estimator": lambda lazy: pytest.importorskip("sklearn") and bpx.MLPRegressor(hidden_layer_sizes=(3,)).fit(lazy, Y),
+    "boundary": lambda lazy: _plotted("DecisionBoundaryDisplay.from_network", net(), lazy),
+    "images": lambda lazy: _plotted("ImageGridDisplay.from_images", lazy),
+    "confusion": lambda lazy: _plotted("ConfusionMatrixDisplay.from_predictions", lazy, Y),
+}
+
+
+@pytest.mark.parametrize("name", LAZILY)
+def test_a_lazy_frame_is_told_to_be_collected(name):
+    lazy = pytest.importorskip("polars").DataFrame(X, schema=list("abc")).lazy()
+    words = r"^\w+( of batch 0)?: expected numbers in memory, got a LazyFrame; give \w+\.c"
+    with pytest.raises(TypeError, match=words):
+        LAZILY[name](lazy)
+
+
 DATED = {
     "polars, date": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": DAYS}),
     "polars, date beside integers": lambda: pytest.importorskip("polars").DataFrame({"a": [1, 2], "when": DAYS}),

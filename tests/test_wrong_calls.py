@@ -264,6 +264,23 @@ def test_an_unknown_value_is_answered_with_the_one_that_is_meant(call, words):
     one_line(ValueError, call, words, frames=30)
 
 
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bpx.fit(bpx.MLPClassifier(), X, Y), "an estimator has a method of its own, estimator.fit(X, y)"),
+        (lambda: bpx.predict(bpx.MLPClassifier(), X), "estimator.predict(X)"),
+        (lambda: bpx.fit(X, NET, Y), "net: expected a bpx.MLP, got list; the network comes first, bpx.fit(net, X, y)"),
+        (lambda: bpx.fit(X, Y, NET), "the network comes first, bpx.fit(net, X, y)"),
+        (lambda: bpx.predict(X, NET), "the network comes first, bpx.predict(net, X)"),
+        (lambda: bpx.predict(NET, 3.0), "X: expected an array of rows, or an iterable of them, got 3.0; one row is"),
+        (lambda: bpx.predict(NET, None), "X: expected an array of rows, or an iterable of them, got None"),
+    ],
+)  # fmt: skip
+def test_what_is_no_network_or_no_data_is_told_the_right_call(call, words):
+    pytest.importorskip("sklearn")
+    one_line(TypeError, call, words, frames=9)
+
+
 def test_an_unknown_value_that_nobody_knows_is_answered_with_those_that_there_are():
     told = one_line(ValueError, lambda: bpx.fit(NET, X, Y, "sadness"), "unknown loss 'sadness'; known are", frames=30)
     assert "did you mean" not in str(told)

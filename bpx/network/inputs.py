@@ -18,6 +18,7 @@ __all__ = [
     "cast",
     "check_finite",
     "check_known",
+    "check_weights",
     "inputs",
     "numeric",
     "sample_weights",
@@ -55,8 +56,8 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
 def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
     """What was expected of an argument whose array is not of numbers, what came, and what to do."""
     argument = name.partition(" of ")[0]
-    if isinstance(given, (str, dict)) and argument == "sample_weight":
-        return f"one weight for each row, got {given!r:.60}; weights of classes are class_weight={given!r:.60}"
+    if argument == "sample_weight" and isinstance(given, (str, dict)):
+        return _no_weights(given)
     if x.ndim == 0 and x.dtype.kind in "OUS":
         return f"numbers, got a {type(given).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
     if x.dtype.kind == "c":
@@ -66,6 +67,23 @@ def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
     else:
         remedy = f"convert it with numpy.asarray({argument}, dtype=float), and text to one column per category first"
     return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
+
+
+def _no_weights(given: Any, of_classes: bool = True) -> str:
+    """What was expected in place of weights of classes."""
+    hint = f"; weights of classes are class_weight={given!r:.60}" if of_classes else ""
+    return f"one weight for each row, got {given!r:.60}{hint}"
+
+
+def check_weights(weight: Any, name: str, of_classes: bool = True) -> None:
+    """Refuse a name or a dict in place of weights; `of_classes` is whether there is ``class_weight``.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(weight, (str, dict)):
+        raise TypeError(f"{name}: expected {_no_weights(weight, of_classes)}")
 
 
 def check_known(x: Any, name: str) -> None:

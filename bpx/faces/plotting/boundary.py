@@ -76,7 +76,7 @@ class DecisionBoundaryDisplay:
         self.stack = self.response.shape[0] if self.response.ndim > expected else None
         self.n_classes = self.response.shape[-1] if by_class else None
         self.X = None if X is None else _two_columns(X)
-        self.y = None if y is None else np.asarray(y) if by_class else numbers(y, "y")
+        self.y = None if y is None else plain(host(y)) if by_class else numbers(y, "y")
         if self.y is not None and (self.X is None or self.y.shape != (len(self.X),)):
             raise ShapeError(
                 f"y: expected one target for each row of X, {0 if self.X is None else len(self.X)},"
