@@ -480,3 +480,18 @@ def test_a_clone_has_every_addition() -> None:
     twin = clone(regressor(**params))
     assert {name: twin.get_params()[name] for name in params} == params
     assert re.search(r"l1=0\.5", repr(twin))
+
+
+@pytest.mark.parametrize("given", ["balanced", {0: 2.0}])
+def test_weights_of_classes_in_place_of_sample_weights_are_refused(given):
+    X, y = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2
+    words = rf"^sample_weight: expected one weight for each row, got {re.escape(repr(given))}"
+    classifier, regressor = bpx.MLPClassifier((3,)), bpx.MLPRegressor(hidden_layer_sizes=(3,))
+    for est, more in ((classifier, "; weights of classes are class_weight="), (regressor, "$")):
+        with pytest.raises(TypeError, match=words + more):
+            est.fit(X, y, sample_weight=given)
+        with pytest.raises(TypeError, match=words + more):
+            est.partial_fit(X, y, given, **({"classes": [0, 1]} if est is classifier else {}))
+        with pytest.raises(TypeError, match=r"^sample_weight_val: expected one weight for each row"):
+            est.fit(X, y, X_val=X, y_val=y, sample_weight_val=given)
+        assert not hasattr(est, "n_iter_")

@@ -153,6 +153,97 @@ def test_a_dask_array_of_unknown_length_says_compute_chunk_sizes():
     np.testing.assert_array_equal(one.flat, other.flat)
 
 
+def test_a_dask_array_that_does_not_know_its_columns_alone_is_trained_on():
+    da = pytest.importorskip("dask.array")
+    known, y, mask = da.from_array(X, chunks=(10, 3)), da.from_array(Y, chunks=10), np.array([True, False, True])
+    few = known[:, da.from_array(mask, chunks=3)]
+    assert np.isnan(few.shape[1])
+    made = [bpx.MLP([2, 3, 2], backend="numpy") for _ in range(3)]
+    for one, given, target in zip(made, (X[:, mask], few, few), (Y, Y, y), strict=True):
+        bpx.fit(one, given, target, epochs=2)
+    np.testing.assert_array_equal(made[0].flat, made[1].flat)
+    np.testing.assert_array_equal(made[0].flat, made[2].flat)
+    np.testing.assert_array_equal(bpx.predict(made[0], few), bpx.predict(made[0], X[:, mask]))
+
+
+def test_one_row_of_a_frame_is_told_to_call_the_network():
+    row = pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).iloc[0]
+    with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\)$"):
+        bpx.predict(net(), row)
+    assert net()(row).shape == (2,)
+    with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\), or give X\[None, :\]$"):
+        bpx.predict(net(), X[0])
+
+
+DRAWN = {
+    "nullable": lambda: pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).convert_dtypes(),
+    "arrow": lambda: (
+        pytest.importorskip("pyarrow")
+        and pytest.importorskip("pandas").DataFrame(X, columns=list("abc")).convert_dtypes(dtype_backend="pyarrow")
+    ),
+    "polars": lambda: pytest.importorskip("polars").DataFrame(X, schema=list("abc")),
+    "pyarrow": lambda: pytest.importorskip("pyarrow").table(dict(zip("abc", X.T, strict=True))),
+}
+
+
+@pytest.mark.parametrize("kind", DRAWN)
+def test_plots_take_the_frames_that_training_takes(kind):
+    pytest.importorskip("matplotlib").use("Agg")
+    pytest.importorskip("sklearn")
+    import matplotlib.pyplot as plt
+
+    from bpx.plotting import DecisionBoundaryDisplay, ImageGridDisplay
+
+    frame, y = DRAWN[kind](), np.arange(len(X)) % 2
+    target = pytest.importorskip("pandas").Series(y, dtype="Int64")
+    est = bpx.MLPClassifier((3,), max_iter=1, random_state=0, backend="numpy").fit(frame, y)
+    two = bpx.MLP([3, 3, 2], backend="numpy")
+    try:
+        for make, model in (
+            (DecisionBoundaryDisplay.from_network, two), (DecisionBoundaryDisplay.from_estimator, est)
+        ):  # fmt: skip
+            made = make(model, frame, target, features=(0, 2), grid_resolution=9)
+            assert made.feature_names == ["a", "c"]
+            np.testing.assert_array_equal(made.X, X[:, [0, 2]])
+            np.testing.assert_array_equal(made.y, y)
+        images = ImageGridDisplay.from_images(frame, (1, 3), labels=target, max_images=4)
+        np.testing.assert_array_equal(images.images[:, 0], X[:4])
+        assert images.labels.tolist() == [0, 1, 0, 1]
+    finally:
+        plt.close("all")
+
+
+def _plotted(display, *arguments):
+    pytest.importorskip("matplotlib").use("Agg")
+    from bpx import plotting
+
+    return eval(f"plotting.{display}", {"plotting": plotting})(*arguments)
+
+
+LAZILY = {
+    "fit": lambda lazy: bpx.fit(net(), lazy, Y),
+    "fit alone": lambda lazy: bpx.fit(net(), lazy),
+    "fit y": lambda lazy: bpx.fit(net(), X, lazy),
+    "validation": lambda lazy: bpx.fit(net(), X, Y, validation=(lazy, Y)),
+    "batches": lambda lazy: bpx.fit(net(), [(lazy, Y)]),
+    "stream": lambda lazy: bpx.stream(lazy, Y),
+    "predict": lambda lazy: bpx.predict(net(), lazy),
+    "call": lambda lazy: net()(lazy),
+    "estimator": lambda lazy: pytest.importorskip("sklearn") and bpx.MLPRegressor(hidden_layer_sizes=(3,)).fit(lazy, Y),
+    "boundary": lambda lazy: _plotted("DecisionBoundaryDisplay.from_network", net(), lazy),
+    "images": lambda lazy: _plotted("ImageGridDisplay.from_images", lazy),
+    "confusion": lambda lazy: _plotted("ConfusionMatrixDisplay.from_predictions", lazy, Y),
+}
+
+
+@pytest.mark.parametrize("name", LAZILY)
+def test_a_lazy_frame_is_told_to_be_collected(name):
+    lazy = pytest.importorskip("polars").DataFrame(X, schema=list("abc")).lazy()
+    words = r"^\w+( of batch 0)?: expected numbers in memory, got a LazyFrame; give \w+\.c"
+    with pytest.raises(TypeError, match=words):
+        LAZILY[name](lazy)
+
+
 DATED = {
     "polars, date": lambda: pytest.importorskip("polars").DataFrame({"a": [1.0, 2.0], "when": DAYS}),
     "polars, date beside integers": lambda: pytest.importorskip("polars").DataFrame({"a": [1, 2], "when": DAYS}),

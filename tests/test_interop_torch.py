@@ -325,6 +325,29 @@ HIDDEN_IN_A_MODULE = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("register", "words"),
+    [
+        ("register_module_forward_hook", "global forward hook"),
+        ("register_module_forward_pre_hook", "global forward pre-hook"),
+        ("register_module_full_backward_hook", "global backward hook"),
+        ("register_module_full_backward_pre_hook", "global backward pre-hook"),
+    ],
+)
+def test_a_hook_of_all_modules_is_refused(register: str, words: str) -> None:
+    def scale(*_: Any) -> None:
+        """A hook."""
+
+    module = nn.Sequential(L(4, 5), nn.ReLU(), L(5, 2))
+    handle = getattr(nn.modules.module, register)(scale)
+    try:
+        with pytest.raises(ValueError, match=rf"^from_torch: all modules have a {words} \(scale\), which bpx cannot"):
+            bpx.from_torch(module)
+    finally:
+        handle.remove()
+    assert bpx.from_torch(module).sizes == (4, 5, 2)
+
+
 def _double_bias() -> Any:
     module = nn.Sequential(L(4, 2))
     module[0].bias = nn.Parameter(module[0].bias.double())

@@ -596,6 +596,19 @@ def test_a_damaged_cache_of_kernels_is_said_once_and_made_anew(ending, tmp_path,
     assert len(caplog.messages) == 1
 
 
+def test_a_cache_of_kernels_that_cannot_be_replaced_is_said_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(compiling, "_said", [])
+    assert kernel_in(tmp_path)(2.0) == 4.0
+    (kept,) = (tmp_path / "__pycache__").glob("*.nbi")
+    kept.unlink()
+    kept.mkdir()
+    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
+        for _ in range(3):
+            assert kernel_in(tmp_path)(2.0) == 4.0
+    assert len(caplog.messages) == 1
+    assert kept.is_dir()
+
+
 def test_kernels_are_compiled_where_the_disk_of_their_cache_is_full(tmp_path, monkeypatch, caplog):
     def full(*_):
         raise OSError(28, "No space left on device")

@@ -22,6 +22,14 @@ ROWS = [{"a": 1, "b": 2, "score": 0.5}, {"a": 2, "b": 2, "score": 0.6}]
 XX = np.ones((3, 3))
 TRACE = bpx.trace(bpx.MLP([2, 1], output="sigmoid"), X[:3], y[:3])
 
+
+@pytest.fixture(autouse=True)
+def no_figures_left():
+    """One test's figures are none of the next one's, whether it failed or not."""
+    yield
+    plt.close("all")
+
+
 CASES = {
     "no history": (
         lambda: p.LossCurveDisplay.from_history([1.0]),
@@ -349,22 +357,19 @@ def test_pictures_of_networks_and_data_on_any_library(lib):
     net = bpx.MLP([4, 3, 2], backend=lib, dtype="float64")
     on_host = np.random.default_rng(0).normal(size=(6, 4))
     data, labels = lib.asarray(on_host, dtype), lib.asarray(np.arange(6) % 2)
-    try:
-        boundary = p.DecisionBoundaryDisplay.from_network(net, data, labels, features=(0, 1), grid_resolution=5)
-        np.testing.assert_array_equal(boundary.points_[0].get_offsets(), on_host[::2, :2])
-        weights = p.HiddenWeightsDisplay.from_network(net)
-        np.testing.assert_array_equal(weights.images_[2].get_array().ravel(), lib.to_host(net.params["0.W"])[:, 2])
-        images = p.ImageGridDisplay.from_images(data, labels=labels)
-        np.testing.assert_array_equal(images.images_[5].get_array().ravel(), on_host[5])
-        confusion = p.ConfusionMatrixDisplay.from_network(net, data, labels)
-        assert confusion.confusion_matrix.sum() == 6
-        again = p.ConfusionMatrixDisplay.from_predictions(labels, labels)
-        assert again.confusion_matrix.tolist() == [[3, 0], [0, 3]]
-        diagram = p.NetworkDisplay.from_trace(bpx.trace(net, on_host[0], [0.0, 1.0]))
-        assert len(diagram.edge_text_[0]) == 12
-        assert len(p.NetworkDisplay.from_network(net).edges_[1]) == 6
-    finally:
-        plt.close("all")
+    boundary = p.DecisionBoundaryDisplay.from_network(net, data, labels, features=(0, 1), grid_resolution=5)
+    np.testing.assert_array_equal(boundary.points_[0].get_offsets(), on_host[::2, :2])
+    weights = p.HiddenWeightsDisplay.from_network(net)
+    np.testing.assert_array_equal(weights.images_[2].get_array().ravel(), lib.to_host(net.params["0.W"])[:, 2])
+    images = p.ImageGridDisplay.from_images(data, labels=labels)
+    np.testing.assert_array_equal(images.images_[5].get_array().ravel(), on_host[5])
+    confusion = p.ConfusionMatrixDisplay.from_network(net, data, labels)
+    assert confusion.confusion_matrix.sum() == 6
+    again = p.ConfusionMatrixDisplay.from_predictions(labels, labels)
+    assert again.confusion_matrix.tolist() == [[3, 0], [0, 3]]
+    diagram = p.NetworkDisplay.from_trace(bpx.trace(net, on_host[0], [0.0, 1.0]))
+    assert len(diagram.edge_text_[0]) == 12
+    assert len(p.NetworkDisplay.from_network(net).edges_[1]) == 6
 
 
 @pytest.mark.parametrize("kind", [np.asarray, list, "Series", "DataFrame", "column", "text"])
@@ -376,32 +381,23 @@ def test_labels_may_follow_the_images(kind):
         column = column[:, None] if kind == "column" else np.array(["a", "b", "c"])[column]
     else:
         column = kind(column)
-    try:
-        by_place = p.ImageGridDisplay.from_images(images, column, predictions=np.arange(6) % 2)
-        by_name = p.ImageGridDisplay.from_images(images.tolist(), labels=column, predictions=np.arange(6) % 2)
-        assert by_place.labels.tolist() == by_name.labels.tolist() == np.ravel(column).tolist()
-        np.testing.assert_array_equal(by_place.images, images.reshape(6, 2, 2))
-        # Two numbers that are an image's shape are one.
-        assert p.ImageGridDisplay.from_images(images[:2], [1, 4]).images.shape == (2, 1, 4)
-        assert p.ImageGridDisplay.from_images(images[:2], [1, 3]).labels.tolist() == [1, 3]
-    finally:
-        plt.close("all")
+    by_place = p.ImageGridDisplay.from_images(images, column, predictions=np.arange(6) % 2)
+    by_name = p.ImageGridDisplay.from_images(images.tolist(), labels=column, predictions=np.arange(6) % 2)
+    assert by_place.labels.tolist() == by_name.labels.tolist() == np.ravel(column).tolist()
+    np.testing.assert_array_equal(by_place.images, images.reshape(6, 2, 2))
+    # Two numbers that are an image's shape are one.
+    assert p.ImageGridDisplay.from_images(images[:2], [1, 4]).images.shape == (2, 1, 4)
+    assert p.ImageGridDisplay.from_images(images[:2], [1, 3]).labels.tolist() == [1, 3]
 
 
 def test_colours_in_whole_numbers_reach_to_255_in_lists_too():
     colours = np.full((2, 3, 3, 3), 51)
-    try:
-        for given in (colours, colours.tolist(), list(colours)):
-            np.testing.assert_array_equal(p.ImageGridDisplay.from_images(given).images, 0.2)
-    finally:
-        plt.close("all")
+    for given in (colours, colours.tolist(), list(colours)):
+        np.testing.assert_array_equal(p.ImageGridDisplay.from_images(given).images, 0.2)
 
 
 def test_a_sweep_may_be_a_data_frame():
     rows = pytest.importorskip("pandas").DataFrame(ROWS)
-    try:
-        assert p.SweepDisplay.from_sweep(rows).values.tolist() == [0.5, 0.6]
-        polars = pytest.importorskip("polars")
-        assert p.SweepDisplay.from_sweep(polars.DataFrame(ROWS)).values.tolist() == [0.5, 0.6]
-    finally:
-        plt.close("all")
+    assert p.SweepDisplay.from_sweep(rows).values.tolist() == [0.5, 0.6]
+    polars = pytest.importorskip("polars")
+    assert p.SweepDisplay.from_sweep(polars.DataFrame(ROWS)).values.tolist() == [0.5, 0.6]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import traceback
 
 import numpy as np
@@ -10,7 +11,15 @@ import pytest
 
 import bpx
 from bpx.formulas.activations import ACTIVATIONS
+from bpx.formulas.initializers import INITIALIZERS
+from bpx.formulas.losses import LOSSES
+from bpx.formulas.metrics import METRICS
 from bpx.formulas.optimizers import OPTIMIZERS
+from bpx.training.batches import SAMPLINGS
+from bpx.training.solvers import METHODS
+from bpx.wrong_calls import instead_of
+from bpx.wrong_calls.names import INSTEAD
+from bpx.wrong_calls.values import VALUES
 
 X, Y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
 NET = bpx.MLP([2, 3, 2], backend="numpy")
@@ -30,6 +39,19 @@ FIT = [
     ({"momentum": 0.9}, "give optimizer=bpx.SGD(learning_rate=0.01, momentum=0.9)"),
     ({"dropout": 0.2}, "bpx.MLP(sizes, dropout=0.2)"),
     ({"device": "cupy"}, "bpx.MLP(sizes, backend='cupy')"),
+    ({"criterion": "mse"}, "bpx.fit has no criterion=; give loss='squared_error'"),
+    ({"loss_fn": "CrossEntropyLoss"}, "give loss='cross_entropy'"),
+    ({"loss_fn": "own"}, "give loss=..."),
+    ({"verbose": 0}, "bpx.fit has no verbose=; leave it out, training is quiet by default"),
+    ({"verbose": False}, "leave it out, training is quiet"),
+    ({"early_stopping": False}, "leave it out, training stops early only by rules in stop="),
+    ({"validation_split": 0}, "leave it out, rows are held out only by validation="),
+    ({"validation_split": 1.5}, "give validation=..."),
+    ({"activation": "ReLU"}, "it belongs to the network, bpx.MLP(sizes, hidden='relu')"),
+    ({"device": "cuda"}, "bpx.MLP(sizes, backend='cupy'); there are 'numpy', 'cupy', 'torch:cuda'"),
+    ({"device": "cpu"}, "bpx.MLP(sizes, backend='numpy')"),
+    ({"shuffle": False}, "give sampling='sequential'"),
+    ({"lr": -1.0}, "give optimizer=bpx.Adam(...)"),
     ({"epoch": 3}, "bpx.fit has no epoch=; did you mean epochs?"),
     ({"wholly_other": 3}, "bpx.fit has no wholly_other=; there are net, X, y, loss, optimizer"),
 ]
@@ -45,6 +67,9 @@ CALLS = {
     "stream": (lambda: bpx.stream(X, weight=Y), "bpx.stream has no weight="),
     "MLP, sizes": (lambda: bpx.MLP(hidden_layer_sizes=(9,)), "has no hidden_layer_sizes=; give sizes=[inputs,"),
     "MLP, activation": (lambda: bpx.MLP([2, 2], activation="relu"), "has no activation=; give hidden='relu'"),
+    "MLP, ReLU": (lambda: bpx.MLP([2, 2], activation="ReLU"), "give hidden='relu'"),
+    "MLP, device": (lambda: bpx.MLP([2, 2], device="cuda:1"), "give backend='cupy:1'; there are 'numpy', "),
+    "MLP, sizes one by one": (lambda: bpx.MLP(3, 4, 2), "sizes: expected a list of integers such as"),
     "MLP, rate": (lambda: bpx.MLP([2, 2], lr=0.1), "it belongs to training, bpx.fit(net, X, y, ...)"),
     "Adam": (lambda: bpx.Adam(lr=0.1), "bpx.Adam has no lr=; give learning_rate=0.1"),
     "Adam, decay": (lambda: bpx.Adam(weight_decay=0.1), "use bpx.AdamW(weight_decay=0.1)"),
@@ -58,6 +83,7 @@ CALLS = {
     "Cosine": (lambda: bpx.schedules.Cosine(0.1, T_max=9), "bpx.schedules.Cosine has no T_max=; give length=9"),
     "StepDecay": (lambda: bpx.schedules.StepDecay(0.1, T_max=9), "has no T_max=; there are initial, every, factor"),
     "Patience": (lambda: bpx.stop.Patience(metric="loss"), "bpx.stop.Patience has no metric=; give monitor='loss'"),
+    "Patience, acc": (lambda: bpx.stop.Patience(metric="val_acc"), "give monitor='val_accuracy'"),
     "TimeLimit": (lambda: bpx.stop.TimeLimit(), "bpx.stop.TimeLimit(seconds, ...) missing 1 required"),
     "CSVLogger": (
         lambda: bpx.callbacks.CSVLogger(file="a.csv"),
@@ -101,7 +127,7 @@ def test_fit_says_what_to_write_for_the_names_of_other_libraries(given, words):
 @pytest.mark.parametrize("name", CALLS)
 def test_a_wrong_call_is_refused_in_one_line(name):
     call, words = CALLS[name]
-    one_line(TypeError, call, words, frames=9 if name.startswith("grid") else 3)
+    one_line(TypeError, call, words, frames=9 if name.startswith(("grid", "MLP, sizes one")) else 3)
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
@@ -142,6 +168,122 @@ def test_an_error_inside_a_call_is_not_taken_for_a_wrong_call():
         bpx.fit(NET, X, np.eye(2), loss=loss)
     with pytest.raises(TypeError, match=r"^expected a loss's name"):
         bpx.trace(NET, X[0], [0.0, 1.0], loss=3)
+
+
+# What may be given to any argument by mistake.
+ODD = (
+    True, False, None, 0, 1, 3, -1, 0.0, 0.5, 1.0, 1.5, -0.1, float("nan"), float("inf"), "mse", "BCELoss", "nonsense",
+    "ReLU", "Softmax", "Adam", "l-bfgs", "xavier", "cpu", "float64", "float16", "loss", "", "x" * 99, [1], np.ones(2),
+)  # fmt: skip
+
+
+def evaluated(text):
+    """The value of what a hint tells to write."""
+    return eval(text, {"bpx": bpx})
+
+
+def calls_of(owner, hint):
+    """What the hint says with a value in it, as calls that are made."""
+    made = {
+        "bpx.fit": lambda **given: bpx.fit(
+            bpx.MLP([2, 2], output="sigmoid" if "binary" in str(given) else "softmax", backend="numpy"), X * 5,
+            np.eye(2)[Y * 5], **{"epochs": 1} | given,
+        ),
+        "bpx.MLP": lambda **given: bpx.MLP([2, 3, 2], **{"backend": "numpy"} | given),
+        "bpx.trace": lambda **given: bpx.trace(NET, X[0], 1, **given),
+        "bpx.sweep": lambda **given: bpx.sweep(lambda: bpx.MLP([2, 2], backend="numpy"), {"l2": [0.0]}, X * 5, Y * 5,
+                                               epochs=1, **given),
+        "a stopping rule": lambda **given: bpx.stop.Patience(**{"patience": 3} | given),
+    }  # fmt: skip
+    for inner in re.findall(r"bpx\.MLP\(sizes, (.*?)\)", hint):
+        yield lambda inner=inner: made["bpx.MLP"](**evaluated(f"dict({inner})"))
+    for inner in re.findall(r"(bpx\.(?:SGD|RMSprop|Adagrad|Adam|AdamW)\(.*?\))", hint):
+        yield lambda inner=inner: evaluated(inner)
+    for inner in re.findall(r"set_params\((.*?)\)", hint):
+        pytest.importorskip("sklearn")
+        yield lambda inner=inner: bpx.MLPClassifier(**evaluated(f"dict({inner})")).fit(X, Y)
+    inner = re.match(r"give (\w+=(?:'[^']*'|[^',; (]++(?!\()))", hint)
+    if inner is None:
+        return
+    given = evaluated(f"dict({inner[1]})")
+    if owner == "an optimizer":
+        classes = [bpx.RMSprop] if "rho" in given else [bpx.RMSprop, bpx.Adam]
+        yield from (lambda cls=cls: cls(**given) for cls in classes)
+    elif owner == "a schedule":
+        for cls in (bpx.schedules.Cosine, bpx.schedules.StepDecay):
+            if given.keys() <= inspect.signature(cls).parameters.keys():
+                yield lambda cls=cls: cls(**{"initial": 0.1} | ({"length": 9} if "Cosine" in str(cls) else {}) | given)
+    elif owner == "an estimator":
+        pytest.importorskip("sklearn")
+        estimator = bpx.MLPRegressor if "relu" in given.values() else bpx.MLPClassifier
+        yield lambda: estimator(**{"max_iter": 1} | given).fit([*X, [1.0, 1.0]], [0, 1, 2])
+    else:
+        yield lambda: made[owner](**given)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("owner", [owner for owner, hints in INSTEAD.items() if "{value}" in str(hints)])
+def test_a_value_that_a_hint_tells_to_write_is_taken(owner, monkeypatch):
+    monkeypatch.setenv("BPX_BACKEND_STRICT", "0")
+    tried, known = 0, ["rho", "epsilon", "learning_rate", "clip_norm", "initial", "length", "minimum", "every",
+                       "factor", "monitor", "patience", "min_delta", "restore_best"]  # fmt: skip
+    told = {instead_of(owner, name, known, {name: value}) for name in INSTEAD[owner] for value in ODD}
+    for hint in sorted(told - {instead_of(owner, name, known) for name in INSTEAD[owner]}):
+        for call in calls_of(owner, hint):
+            tried += 1
+            try:
+                call()
+            except Exception as error:
+                raise AssertionError(f"{owner}: {hint}") from error
+    assert tried
+
+
+def test_the_names_of_other_libraries_are_of_values_that_there_are():
+    tables = {"loss": LOSSES, "activation": ACTIVATIONS, "optimizer": OPTIMIZERS | METHODS, "metric": METRICS,
+              "initializer": INITIALIZERS, "sampling": SAMPLINGS}  # fmt: skip
+    for kind, known in tables.items():
+        assert set(VALUES[kind]) == set(known), kind
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bpx.fit(NET, X, Y, "mse"), "unknown loss 'mse' (did you mean 'squared_error'?); known are"),
+        (lambda: bpx.fit(NET, X, Y, "BCELoss"), "did you mean 'binary_cross_entropy'?"),
+        (lambda: bpx.fit(NET, X, Y, "squared_eror"), "did you mean 'squared_error'?"),
+        (lambda: bpx.fit(NET, X, Y, optimizer="momentum"), "did you mean 'sgd'?"),
+        (lambda: bpx.fit(NET, X, Y, metrics=["acc"]), "did you mean 'accuracy'?"),
+        (lambda: bpx.MLP([2, 3, 2], hidden="Swish"), "did you mean 'silu'?"),
+        (lambda: bpx.MLP([2, 3, 2], init="xavier"), "did you mean 'glorot_uniform'?"),
+        (lambda: bpx.MLP([2, 3, 2], backend="gpu"), "did you mean 'cupy'?"),
+        (lambda: bpx.MLP([2, 3, 2], backend="cuda:1"), "did you mean 'cupy:1'?"),
+        (lambda: bpx.sweep(lambda: bpx.MLP([2, 2]), {"l2": [0.0]}, X * 5, Y * 5, scoring="acc"), "mean 'accuracy'?"),
+    ],
+)  # fmt: skip
+def test_an_unknown_value_is_answered_with_the_one_that_is_meant(call, words):
+    one_line(ValueError, call, words, frames=30)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bpx.fit(bpx.MLPClassifier(), X, Y), "an estimator has a method of its own, estimator.fit(X, y)"),
+        (lambda: bpx.predict(bpx.MLPClassifier(), X), "estimator.predict(X)"),
+        (lambda: bpx.fit(X, NET, Y), "net: expected a bpx.MLP, got list; the network comes first, bpx.fit(net, X, y)"),
+        (lambda: bpx.fit(X, Y, NET), "the network comes first, bpx.fit(net, X, y)"),
+        (lambda: bpx.predict(X, NET), "the network comes first, bpx.predict(net, X)"),
+        (lambda: bpx.predict(NET, 3.0), "X: expected an array of rows, or an iterable of them, got 3.0; one row is"),
+        (lambda: bpx.predict(NET, None), "X: expected an array of rows, or an iterable of them, got None"),
+    ],
+)  # fmt: skip
+def test_what_is_no_network_or_no_data_is_told_the_right_call(call, words):
+    pytest.importorskip("sklearn")
+    one_line(TypeError, call, words, frames=9)
+
+
+def test_an_unknown_value_that_nobody_knows_is_answered_with_those_that_there_are():
+    told = one_line(ValueError, lambda: bpx.fit(NET, X, Y, "sadness"), "unknown loss 'sadness'; known are", frames=30)
+    assert "did you mean" not in str(told)
 
 
 def test_what_a_hint_tells_to_write_is_there():

@@ -22,6 +22,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
+from bpx.wrong_calls import unknown_value
 
 __all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
 
@@ -246,7 +247,7 @@ def _prober(name: str) -> Callable[[], Probe]:
     if match := _TORCH.fullmatch(name):
         device = match[1] or "cpu"
         return lambda: torch_backend.probe(device)
-    raise ValueError(f"unknown backend {name!r}; known are {', '.join(KNOWN)}, and any array API namespace module")
+    raise ValueError(unknown_value("backend", name, f"{', '.join(KNOWN)}, and any array API namespace module"))
 
 
 def _resolve(name: str, strict: bool) -> Backend:

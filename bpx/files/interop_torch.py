@@ -55,8 +55,8 @@ def from_torch(
     Raises
     ------
     ValueError, NonFiniteError
-        For a module that bpx cannot represent, or one with hooks, a parametrization or a forward pass of its own; the
-        message names it and its place.
+        For a module that bpx cannot represent, or one with hooks (a global one too), a parametrization or a forward
+        pass of its own; the message names it and its place.
     TypeError
         For anything but a Sequential.
     ImportError
@@ -76,6 +76,7 @@ def from_torch(
             f"from_torch: expected a torch.nn.Sequential, got a {type(sequential).__name__} with a forward pass of its"
             " own"
         )
+    _check_no_hooks_of_all(nn)
     known = _modules(nn)
     layers: list[_Layer] = []
     for place, module in _flattened(nn, sequential, ""):
@@ -145,6 +146,16 @@ HOOKS = {
     "_forward_pre_hooks": "forward pre-hook", "_forward_hooks": "forward hook",
     "_backward_pre_hooks": "backward pre-hook", "_backward_hooks": "backward hook",
 }  # fmt: skip
+
+
+def _check_no_hooks_of_all(nn: Any) -> None:
+    """Refuse hooks that PyTorch keeps for every module there is."""
+    for name, kind in HOOKS.items():
+        for hook in getattr(nn.modules.module, f"_global{name}", {}).values():
+            raise ValueError(
+                f"from_torch: all modules have a global {kind} ({getattr(hook, '__name__', type(hook).__name__)}),"
+                " which bpx cannot represent; remove it, with remove() of what registering it returned"
+            )
 
 
 def _check_plain(module: Any, place: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from bpx._typing import Array, Namespace
 from bpx.errors import NotDifferentiableError, check_activation_shape
+from bpx.wrong_calls import unknown_value
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
 
@@ -298,5 +299,5 @@ def get(activation: ActivationName | Activation) -> Activation:
     if not isinstance(activation, str):
         raise TypeError(f"expected an activation's name or a bpx.Activation, got {type(activation).__name__}")
     if activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}; known are {', '.join(sorted(ACTIVATIONS))}")
+        raise ValueError(unknown_value("activation", activation, ", ".join(sorted(ACTIVATIONS))))
     return ACTIVATIONS[activation]

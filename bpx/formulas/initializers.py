@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from bpx.wrong_calls import unknown_value
+
 __all__ = [
     "INITIALIZERS",
     "Initializer",
@@ -152,5 +154,5 @@ def get(init: InitializerLike) -> Initializer | Callable[..., Any]:
         raise TypeError(f"expected an initializer's name or a function, got {type(init).__name__}")
     if init not in INITIALIZERS:
         known = ", ".join(sorted(INITIALIZERS))
-        raise ValueError(f"unknown initializer {init!r}; known are {known}, and bpx.initializers.uniform and normal")
+        raise ValueError(unknown_value("initializer", init, f"{known}, and bpx.initializers.uniform and normal"))
     return INITIALIZERS[init]

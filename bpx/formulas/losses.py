@@ -21,6 +21,7 @@ from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
+from bpx.wrong_calls import unknown_value
 
 __all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
 
@@ -306,5 +307,5 @@ def get(loss: LossLike) -> Loss:
     if not isinstance(loss, str):
         raise TypeError(f"expected a loss's name, a bpx.Loss or a function, got {type(loss).__name__}")
     if loss not in LOSSES:
-        raise ValueError(f"unknown loss {loss!r}; known are {', '.join(sorted(LOSSES))}")
+        raise ValueError(unknown_value("loss", loss, ", ".join(sorted(LOSSES))))
     return LOSSES[loss]

@@ -23,6 +23,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import ShapeError
+from bpx.wrong_calls import unknown_value
 
 __all__ = [
     "METRICS", "Metric", "MetricName", "accuracy", "auc", "balanced_accuracy", "get", "log_loss", "mae", "missed", "r2",
@@ -195,7 +196,7 @@ def get(name: str) -> Metric:
         If the name is not known; the message lists the known ones.
     """
     if name not in METRICS:
-        raise ValueError(f"unknown metric {name!r}; known are {', '.join(METRICS)}, or a function f(y_true, y_pred)")
+        raise ValueError(unknown_value("metric", name, f"{', '.join(METRICS)}, or a function f(y_true, y_pred)"))
     return METRICS[name]
 
 

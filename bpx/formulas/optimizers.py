@@ -18,7 +18,7 @@ from bpx.backend.base import writable
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule
-from bpx.wrong_calls import explained
+from bpx.wrong_calls import explained, unknown_value
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]
 
@@ -386,5 +386,5 @@ def get(optimizer: OptimizerName | Optimizer) -> Optimizer:
         hint = f"; call it: {optimizer.__name__}()" if isinstance(optimizer, type) else ""
         raise TypeError(f"expected an optimizer's name or object, got {optimizer!r}{hint}")
     if optimizer.lower() not in OPTIMIZERS:
-        raise ValueError(f"unknown optimizer {optimizer!r}; known are {', '.join(sorted(OPTIMIZERS))}")
+        raise ValueError(unknown_value("optimizer", optimizer, ", ".join(sorted(OPTIMIZERS))))
     return OPTIMIZERS[optimizer.lower()]()

@@ -34,8 +34,8 @@ def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
         if any(isinstance(size, (bool, np.bool_)) for size in sizes):
             raise TypeError("a bool is no size")
         checked = tuple(operator.index(size) for size in sizes)
-    except TypeError as error:
-        raise TypeError(f"sizes: expected a list of integers such as [784, 256, 10], got {sizes!r}") from error
+    except TypeError:
+        raise TypeError(f"sizes: expected a list of integers such as [784, 256, 10], got {sizes!r}") from None
     if len(checked) < 2:
         raise ValueError(
             f"sizes: expected at least two layers (inputs and outputs), got {list(checked)}; [4, 3] has no hidden one"

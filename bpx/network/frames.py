@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_no_dates", "column_names", "is_frame", "plain", "rows_between", "without_numbers"]
+__all__ = ["check_in_memory", "check_no_dates", "column_names", "is_frame", "plain", "rows_between", "without_numbers"]
 
 _LIBRARIES = ("pandas", "polars", "pyarrow")
 
@@ -14,6 +14,18 @@ _LIBRARIES = ("pandas", "polars", "pyarrow")
 def is_frame(x: Any) -> bool:
     """Whether it is a frame or a column of one, which lie in memory; a data set on disk is none."""
     return _library(x) in _LIBRARIES and hasattr(x, "__array__")
+
+
+def check_in_memory(x: Any, name: str) -> None:
+    """Refuse a frame of polars that has not been computed.
+
+    Raises
+    ------
+    TypeError
+    """
+    if type(x).__name__ == "LazyFrame" and _library(x) == "polars":
+        argument = name.partition(" of ")[0]
+        raise TypeError(f"{name}: expected numbers in memory, got a LazyFrame; give {argument}.collect()")
 
 
 def column_names(x: Any) -> list[str] | None:

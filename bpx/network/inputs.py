@@ -12,12 +12,13 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
-from bpx.network.frames import column_names, plain, without_numbers
+from bpx.network.frames import check_in_memory, column_names, plain, without_numbers
 
 __all__ = [
     "cast",
     "check_finite",
     "check_known",
+    "check_weights",
     "inputs",
     "numeric",
     "sample_weights",
@@ -36,6 +37,7 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
             raise TypeError(f"{name}: expected a dense array here, got a sparse matrix; use {name}.toarray()")
         if type(x).__name__ == "MaskedArray":
             raise TypeError(f"{name}: expected plain numbers, got a masked array; fill or drop what is masked first")
+        check_in_memory(x, name)
         given = x
         try:
             x = plain(x)
@@ -54,8 +56,8 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
 def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
     """What was expected of an argument whose array is not of numbers, what came, and what to do."""
     argument = name.partition(" of ")[0]
-    if isinstance(given, (str, dict)) and argument == "sample_weight":
-        return f"one weight for each row, got {given!r:.60}; weights of classes are class_weight={given!r:.60}"
+    if argument == "sample_weight" and isinstance(given, (str, dict)):
+        return _no_weights(given)
     if x.ndim == 0 and x.dtype.kind in "OUS":
         return f"numbers, got a {type(given).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
     if x.dtype.kind == "c":
@@ -67,19 +69,36 @@ def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
     return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
 
 
+def _no_weights(given: Any, of_classes: bool = True) -> str:
+    """What was expected in place of weights of classes."""
+    hint = f"; weights of classes are class_weight={given!r:.60}" if of_classes else ""
+    return f"one weight for each row, got {given!r:.60}{hint}"
+
+
+def check_weights(weight: Any, name: str, of_classes: bool = True) -> None:
+    """Refuse a name or a dict in place of weights; `of_classes` is whether there is ``class_weight``.
+
+    Raises
+    ------
+    TypeError
+    """
+    if isinstance(weight, (str, dict)):
+        raise TypeError(f"{name}: expected {_no_weights(weight, of_classes)}")
+
+
 def check_known(x: Any, name: str) -> None:
-    """Refuse a dask array that does not know its own shape, as after a selection of rows by their values.
+    """Refuse a dask array that does not know its rows, as after a selection by values; columns are counted when read.
 
     Raises
     ------
     ShapeError
     """
     shape = getattr(x, "shape", ())
-    if type(x).__module__.startswith("dask") and any(not isinstance(n, int) and n != n for n in shape):
+    if type(x).__module__.startswith("dask") and any(n != n for n in shape[:1]):
         argument = name.partition(" of ")[0]
         raise ShapeError(
-            f"{name}: expected an array that knows its shape, got {shape}; call {argument}.compute_chunk_sizes() first,"
-            f" or give {argument}.compute()"
+            f"{name}: expected an array that knows its number of rows, got {shape}; call"
+            f" {argument}.compute_chunk_sizes() first, or give {argument}.compute()"
         )
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
+from bpx.backend.base import Backend
 from bpx.errors import Log
 from bpx.wrong_calls import is_wrong_call, wrong_call
 
@@ -123,7 +124,7 @@ def explain(net: Any, error: BaseException, attempt: Attempt) -> str | None:
     backend = getattr(net, "backend", None)
     if isinstance(error, ExplainedMemoryError):
         return str(error)
-    if backend is None or not backend.is_out_of_memory(error):
+    if not isinstance(backend, Backend) or not backend.is_out_of_memory(error):  # of an estimator it is a name
         return None
     logger.debug("out of memory %s", attempt.doing, exc_info=error)
     forget(error)

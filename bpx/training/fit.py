@@ -22,6 +22,7 @@ from bpx.training.batches import Sampling, check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.descent import Descent
 from bpx.training.feeding import given_data
+from bpx.training.gate import check_network
 from bpx.training.history import History, StopReason
 from bpx.training.metrics import MetricsLike, check_metrics, measures_of
 from bpx.training.monitor import Run
@@ -203,8 +204,7 @@ def fit(
     """
     ranks = join(comm)
     with agreeing(ranks), net.backend.scope() if isinstance(net, MLP) else nullcontext():
-        if not isinstance(net, MLP):
-            raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
+        check_network(net, "bpx.fit(net, X, y)", X, y)
         chosen = losses.get(loss)
         solver = solvers.get(optimizer)
         first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]

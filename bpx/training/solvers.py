@@ -16,6 +16,7 @@ from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
 from bpx.training.history import StopReason
 from bpx.training.monitor import Run
+from bpx.wrong_calls import unknown_value
 
 __all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
 
@@ -67,7 +68,7 @@ def get(optimizer: Any) -> SciPy | None:
         return SciPy(optimizer)
     if isinstance(optimizer, str) and optimizer.lower() not in OPTIMIZERS:
         known = ", ".join([*sorted(OPTIMIZERS), *sorted(METHODS)])
-        raise ValueError(f"unknown optimizer {optimizer!r}; known are {known}")
+        raise ValueError(unknown_value("optimizer", optimizer, known))
     return None
 
 

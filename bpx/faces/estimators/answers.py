@@ -15,7 +15,7 @@ from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.faces.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
-from bpx.network.frames import check_no_dates
+from bpx.network.frames import check_in_memory, check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
 from bpx.training.history import History
@@ -82,6 +82,7 @@ class Fitted:
         check_is_fitted(self, "_net")
         if library_of(X) != "host":
             return self._validate_device(X, reset=False)
+        check_in_memory(X, "X")
         check_no_dates(X, "X")
         with np.errstate(all="ignore"):
             return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)

@@ -23,7 +23,8 @@ from bpx.faces.estimators.running import scipy, scores, train
 from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.architecture import DType
-from bpx.network.frames import check_no_dates
+from bpx.network.frames import check_in_memory, check_no_dates
+from bpx.network.inputs import check_weights
 from bpx.network.memory import plainly
 from bpx.network.mlp import MLP
 
@@ -134,6 +135,8 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             self._check_incremental()
         backend = self._choose_backend(X)
         X, y = self._validate_training(X, y, reset=first)
+        check_weights(sample_weight, "sample_weight", hasattr(self, "class_weight"))
+        check_weights(sample_weight_val, "sample_weight_val", hasattr(self, "class_weight"))
         if sample_weight is not None:
             sample_weight = _check_sample_weight(to_host(sample_weight), np.empty((X.shape[0], 1)))
         self._begin_targets(y, incremental)
@@ -225,6 +228,8 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
         if library_of(X) != "host":
             return self._validate_device(X, reset), np.asarray(y) if library_of(y) == "host" else y
+        check_in_memory(X, "X")
+        check_in_memory(y, "y")
         check_no_dates(X, "X")
         wanted = (np.float64, np.float32) if self.dtype is None else self.dtype
         checks = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": wanted, "reset": reset}

@@ -10,6 +10,7 @@ import numpy as np
 from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.errors import ShapeError
+from bpx.network.frames import check_in_memory, check_no_dates, plain, without_numbers
 from bpx.network.mlp import MLP
 
 __all__ = ["HostArray", "got", "host", "labels", "network", "numbers", "whole"]
@@ -58,11 +59,13 @@ def numbers(x: Any, name: str) -> HostArray:
     if isinstance(x, (list, tuple)):  # of numbers, or of arrays on any device
         x = [host(part) for part in x]
     try:
-        array = np.asarray(host(x))
+        check_in_memory(x, name)
+        array = plain(host(x))
     except ValueError as error:
         raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}")
+        check_no_dates(x, name)
+        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{without_numbers(x)}")
     return array.astype(np.float64)
 
 
@@ -74,7 +77,8 @@ def labels(y: Any, name: str) -> HostArray:
     TypeError, ShapeError
     """
     try:
-        array = np.asarray(host(y))
+        check_in_memory(y, name)
+        array = plain(host(y))
     except ValueError as error:
         raise ShapeError(f"{name}: expected one label per sample ({error})") from error
     if array.ndim == 0:

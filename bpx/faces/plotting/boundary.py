@@ -19,6 +19,7 @@ from bpx.faces.plotting.frame import title as heading
 from bpx.faces.plotting.plane import Plane, columns, numbered, targets
 from bpx.faces.plotting.regions import region_colour, write_names
 from bpx.faces.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, grid, shortened
+from bpx.network.frames import plain
 from bpx.network.mlp import MLP
 
 __all__ = ["DecisionBoundaryDisplay"]
@@ -75,7 +76,7 @@ class DecisionBoundaryDisplay:
         self.stack = self.response.shape[0] if self.response.ndim > expected else None
         self.n_classes = self.response.shape[-1] if by_class else None
         self.X = None if X is None else _two_columns(X)
-        self.y = None if y is None else np.asarray(y) if by_class else numbers(y, "y")
+        self.y = None if y is None else plain(host(y)) if by_class else numbers(y, "y")
         if self.y is not None and (self.X is None or self.y.shape != (len(self.X),)):
             raise ShapeError(
                 f"y: expected one target for each row of X, {0 if self.X is None else len(self.X)},"
@@ -200,14 +201,15 @@ class DecisionBoundaryDisplay:
 
         def answer(rows: HostArray) -> HostArray:
             # In the kind of table that it was fitted on, which scikit-learn would otherwise warn about.
-            table = rows if names is None else type(X)(dict(zip(names, rows.T, strict=True)))
+            made = getattr(type(X), "from_pydict", type(X))  # that of pyarrow
+            table = rows if names is None else made(dict(zip(names, rows.T, strict=True)))
             found = np.asarray(host(ask(table)), dtype=np.float64)
             return found[:, None] if found.ndim == 1 else found
 
         answers = grid_.answer(answer, 64)
         if classes is None and answers.shape[-1] > 1:
             raise ValueError(f"estimator: expected one target, got {answers.shape[-1]}; draw a network's output=")
-        wanted = None if y is None else np.asarray(host(y)).reshape(-1)
+        wanted = None if y is None else plain(host(y)).reshape(-1)
         if wanted is not None and len(wanted) != len(points):
             raise ShapeError(f"y: expected {len(points)} targets, one for each row of X, got {len(wanted)}")
         if wanted is not None and classes is not None:

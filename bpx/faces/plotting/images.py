@@ -15,6 +15,7 @@ from bpx.faces.plotting.arrays import HostArray, got, host, network, numbers, wh
 from bpx.faces.plotting.frame import colour_bar
 from bpx.faces.plotting.style import DIVERGING, canvas
 from bpx.faces.plotting.tiles import WRONG, Tiles
+from bpx.network.frames import check_in_memory, plain
 from bpx.network.mlp import MLP
 
 __all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
@@ -324,7 +325,7 @@ def _is_shape(shape: Any, rows: HostArray) -> bool:
 def _integers(X: Any) -> bool:
     """Whether the images are given in whole numbers."""
     given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
-    return np.asarray(given).dtype.kind in "iu"
+    return plain(given).dtype.kind in "iu"
 
 
 def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
@@ -332,7 +333,8 @@ def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
     if values is None:
         return None
     try:
-        column = np.asarray(host(values))
+        check_in_memory(values, name)
+        column = plain(host(values))
     except ValueError as error:
         raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got {got(values)}") from error
     if column.ndim == 2 and column.shape[1] == 1:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.faces.plotting.arrays import HostArray, got, numbers, whole
+from bpx.network.frames import column_names
 
 __all__ = ["Plane", "columns", "numbered", "targets"]
 
@@ -72,7 +73,8 @@ class Plane:
 
 def columns(X: Any) -> list[str] | None:
     """A data frame's column names."""
-    return [str(name) for name in X.columns] if hasattr(X, "columns") else None
+    names = column_names(X)
+    return names if names is not None or not hasattr(X, "columns") else [str(name) for name in X.columns]
 
 
 def targets(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:

@@ -7,8 +7,10 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.network.frames import check_in_memory
 from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
 from bpx.network.mlp import MLP
+from bpx.training.gate import check_network
 from bpx.training.streams.feed import in_order
 from bpx.training.streams.sources import Batches
 from bpx.training.streams.stream import BUFFER, Stream, stream
@@ -65,10 +67,12 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     >>> bpx.predict(net, [np.zeros((5, 2)), np.ones((3, 2))]).shape
     (8, 1)
     """
-    if not isinstance(net, MLP):
-        raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}")
+    check_network(net, "bpx.predict(net, X)", X)
+    if X is None or (np.isscalar(X) and not isinstance(X, (str, bytes))):
+        raise TypeError(f"X: expected an array of rows, or an iterable of them, got {X!r}; one row is net([...])")
     if hasattr(X, "tocsr"):
         raise TypeError("X: expected dense rows, got a sparse matrix; use X.toarray(), or a list of parts of it")
+    check_in_memory(X, "X")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
     with net.backend.scope():

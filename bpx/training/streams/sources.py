@@ -11,7 +11,7 @@ import numpy as np
 from bpx.backend.base import library_of
 from bpx.backend.select import backend_of
 from bpx.errors import ShapeError
-from bpx.network.frames import is_frame, plain, rows_between
+from bpx.network.frames import check_in_memory, is_frame, plain, rows_between
 from bpx.network.inputs import check_known
 
 __all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
@@ -104,7 +104,8 @@ class ArrayRows(RowSource):
         shape = tuple(X.shape)
         self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
         if len(shape) != 2:
-            one = "; of one sample give X[None, :], or call net(X)" if len(shape) == 1 else ""
+            one = "" if len(shape) != 1 else "; of one sample call net(X)"
+            one += "" if not one or is_frame(X) else ", or give X[None, :]"
             raise ShapeError(f"X: expected 2 dimensions (samples, columns), got shape {shape}{one}")
         self.n = int(shape[0])
         for name, part in (("y", y), ("sample_weight", weight)):
@@ -177,6 +178,8 @@ class Batches:
         for number, batch in enumerate(self._given):
             parts = batch if isinstance(batch, (tuple, list)) and not self._is_rows(batch) else (batch,)
             least = 2 if self._targets else 1
+            for name, part in zip(("X", "y", "sample_weight"), parts, strict=False):
+                check_in_memory(part, f"{name} of batch {number}")
             if self._targets and isinstance(batch, list) and not any(np.ndim(part) for part in batch):
                 raise TypeError("y: expected targets, got None; X alone is taken for batches (X, y)")
             if not least <= len(parts) <= 3:

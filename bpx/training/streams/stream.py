@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.network.frames import is_frame
+from bpx.network.frames import check_in_memory, is_frame
 from bpx.training.streams.sources import ArrayRows, Batches, RowSource
 from bpx.wrong_calls import named
 
@@ -112,6 +112,8 @@ def stream(
             raise ValueError(f"{name}: expected at least 1, got {value}")
     if isinstance(X, Stream):
         raise TypeError("X: expected data to read, got a stream; give it to bpx.fit or bpx.predict as it is")
+    for name, part in (("X", X), ("y", y), ("sample_weight", sample_weight)):
+        check_in_memory(part, name)
     source = _source(X, y, sample_weight, columns)
     if sharded and not isinstance(source, Batches):
         raise ValueError("sharded: expected an iterable of batches; rows of arrays and files are split by bpx itself")

@@ -13,6 +13,7 @@ from bpx.network.mlp import MLP
 from bpx.training.batches import Data
 from bpx.training.evaluation import Evaluation, Outputs
 from bpx.training.metrics import fitting, task_of
+from bpx.wrong_calls import unknown_value
 
 __all__ = ["SCORINGS", "Scoring", "default_scoring", "scoring_of"]
 
@@ -44,7 +45,7 @@ def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tu
     if not isinstance(scoring, str):
         raise TypeError(f"scoring: expected a name or a function f(net, X, y), got {scoring!r}")
     if scoring not in SCORINGS:
-        raise ValueError(f"unknown scoring {scoring!r}; known are {', '.join(SCORINGS)}, or a function f(net, X, y)")
+        raise ValueError(unknown_value("scoring", scoring, f"{', '.join(SCORINGS)}, or a function f(net, X, y)"))
     if scoring == "neg_loss":
         return scoring, neg_loss
     task = task_of([np.asarray(net.backend.to_host(y)) for y in targets], loss, net)

@@ -1,18 +1,8 @@
-"""What is said to a call with a name that bpx does not have: what other libraries mean by it, or one spelt like it."""
+"""What to write in place of a name that other libraries have."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Callable, Mapping
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
-
-__all__ = ["explained", "instead_of", "is_wrong_call", "named", "wrong_call"]
-
-P = ParamSpec("P")
-R = TypeVar("R")
-C = TypeVar("C", bound=type)
+__all__ = ["INSTEAD", "OFF"]
 
 _RATE = "give optimizer=bpx.{optimizer}({value})"
 _EPOCHS = "give epochs={value}"
@@ -22,10 +12,10 @@ _NETWORK = "it belongs to the network, bpx.MLP(sizes, {name}={value})"
 _PROGRESS = "give progress=True"
 _TO_FIT = "it belongs to training, bpx.fit(net, X, y, ...)"
 _SIZES = "give sizes=[inputs, hidden units of each layer, ..., outputs], such as bpx.MLP([4, 100, 3])"
-_BACKEND = "give backend='cupy' or backend='torch:cuda'"
+_BACKENDS = "; there are 'numpy', 'cupy', 'torch:cuda' and more"
 
 # What to write in place of an argument or attribute that other libraries have; by the function's public name.
-_INSTEAD: dict[str, dict[str, str]] = {
+INSTEAD: dict[str, dict[str, str]] = {
     "bpx.fit": {
         **dict.fromkeys(("learning_rate", "lr", "learning_rate_init", "eta", "step_size"), _RATE),
         **dict.fromkeys(("max_iter", "n_epochs", "num_epochs", "nb_epoch", "n_iter", "max_epochs", "iters"), _EPOCHS),
@@ -33,7 +23,13 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("validation_data", "val_data", "eval_set", "X_val", "y_val", "X_test", "y_test"), _VALIDATION),
         **dict.fromkeys(("validation_split", "validation_fraction", "test_size"), "give validation={value}"),
         **dict.fromkeys(("dropout", "dtype", "hidden", "output", "init", "stack"), _NETWORK),
-        **dict.fromkeys(("device", "backend"), "the network has it, bpx.MLP(sizes, backend={value})"),
+        **dict.fromkeys(("activation", "activations", "hidden_activation", "act"),
+                        "it belongs to the network, bpx.MLP(sizes, hidden={value})"),
+        **dict.fromkeys(("output_activation", "out_activation"),
+                        "it belongs to the network, bpx.MLP(sizes, output={value})"),
+        **dict.fromkeys(("hidden_layer_sizes", "hidden_sizes", "layers", "sizes", "units"),
+                        "it belongs to the network, bpx.MLP([inputs, hidden units of each layer, ..., outputs])"),
+        **dict.fromkeys(("device", "backend"), "the network has it, bpx.MLP(sizes, backend={value})" + _BACKENDS),
         **dict.fromkeys(("verbose", "verbosity", "disp"), _PROGRESS),
         **dict.fromkeys(("criterion", "loss_fn", "loss_function", "objective", "cost"), "give loss={value}"),
         **dict.fromkeys(
@@ -48,7 +44,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("random_state", "random_seed"), "give seed={value}"),
         "momentum": "give optimizer=bpx.SGD(learning_rate=0.01, momentum={value})",
         "weight_decay": "give optimizer=bpx.AdamW(weight_decay={value}), or l2= for a penalty in the loss",
-        "shuffle": "give sampling='shuffle' or sampling='sequential'",
+        "shuffle": "give sampling={value}",
         "solver": "give optimizer={value}",
         "weights": "give sample_weight=",
         "n_jobs": "threads are BLAS's, OPENBLAS_NUM_THREADS in the environment; processes are comm='mpi'",
@@ -67,7 +63,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         ),
         **dict.fromkeys(("initializer", "kernel_initializer", "weight_init", "init_method"), "give init={value}"),
         **dict.fromkeys(("random_state", "random_seed"), "give seed={value}"),
-        "device": _BACKEND,
+        "device": "give backend={value}" + _BACKENDS,
         "use_bias": "give bias={value}",
         "n_networks": "give stack={value}",
     },
@@ -118,7 +114,7 @@ _INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(("param_grid", "params", "param_distributions"), "give grid="),
         "n_jobs": "give workers={value}",
         "verbose": _PROGRESS,
-        "estimator": "give model={value}",
+        "estimator": "give model=",
     },
     "a grid": {
         **dict.fromkeys(("lr", "learning_rate_init", "eta"), "use 'learning_rate'"),
@@ -164,100 +160,18 @@ _INSTEAD: dict[str, dict[str, str]] = {
         "device": "use net.backend.device",
     },
 }  # fmt: skip
-# Owners whose hints are of several classes, which do not all have what is told to give.
-_OF_SOME = ("an optimizer", "a schedule", "a stopping rule")
-_OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
-
-
-def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | None = None) -> str:
-    """What to write in place of a name that there is not: what is meant by it elsewhere, or one spelt like it.
-
-    Parameters
-    ----------
-    owner : str
-        Of the name, such as "bpx.fit".
-    name : str
-        That is not known.
-    known : iterable of str
-        Names that there are.
-    given : dict, optional
-        The call's arguments by name.
-    """
-    given, known = given or {}, [one for one in known if not one.startswith("_")]
-    hint = _INSTEAD.get(owner, {}).get(name)
-    if hint is not None and owner in _OF_SOME and (told := re.match(r"give (\w+)=(?!.* to )", hint)):
-        hint = hint if told[1] in known else None
-    if hint is not None:
-        optimizer = given.get("optimizer", "adam")
-        optimizer = _OPTIMIZERS.get(optimizer, "Adam") if isinstance(optimizer, str) else type(optimizer).__name__
-        value = given.get(name, ...)
-        value = repr(value) if isinstance(value, (int, float, str)) and len(str(value)) < 40 else "..."
-        return hint.format(name=name, value=value, optimizer=optimizer)
-    from difflib import get_close_matches  # only for messages
-
-    close = get_close_matches(name.casefold(), known, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-
-
-def is_wrong_call(error: BaseException) -> bool:
-    """Whether an error caught around a call is the call's own: of arguments that the function does not take."""
-    return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
-
-
-def wrong_call(
-    function: Callable[..., Any], error: BaseException, given: Mapping[str, Any], name: str = "", owner: str = ""
-) -> TypeError:
-    """The error for a call that `is_wrong_call`, in a line that says what there is.
-
-    Parameters
-    ----------
-    function : callable
-        That was called.
-    error : TypeError
-        Python's own.
-    given : dict
-        The call's arguments by name.
-    name, owner : str
-        The function's public name, and whose names `instead_of` looks at; made from the function's where empty.
-    """
-    if not name:
-        cls, _, method = function.__qualname__.rpartition(".")
-        name = f"net.{method}" if cls == "MLP" else f"bpx.{method}"
-    signature = inspect.signature(function)
-    known = [p for p in signature.parameters if p != "self"]
-    unknown = [one for one in given if one not in known]
-    if unknown:
-        return TypeError(f"{name} has no {unknown[0]}=; {instead_of(owner or name, unknown[0], known, given)}")
-    # Python's own words, with the public name and what a call needs at least.
-    words = str(error).partition("() ")[2]
-    needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.name in known]
-    return TypeError(f"{name}({', '.join([*needed, '...'])}) {words}" if words else str(error))
-
-
-def named(name: str, owner: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A public function that explains wrong calls; arguments as `wrong_call`'s."""
-
-    def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        @wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return function(*args, **kwargs)
-            except TypeError as error:
-                if not is_wrong_call(error):
-                    raise
-                told = wrong_call(function, error, kwargs, name, owner)
-            raise told
-
-        return call
-
-    return decorate
-
-
-def explained(name: str, owner: str = "") -> Callable[[C], C]:
-    """A public class that explains wrong calls; arguments as `wrong_call`'s."""
-
-    def decorate(cls: C) -> C:
-        cls.__init__ = named(name, owner)(cls.__init__)  # type: ignore[misc]
-        return cls
-
-    return decorate
+# What an argument that switches something off says: that it is off.
+OFF: dict[str, dict[str, str]] = {
+    "bpx.fit": {
+        **dict.fromkeys(("verbose", "verbosity", "disp"), "leave it out, training is quiet by default"),
+        **dict.fromkeys(("early_stopping", "patience", "n_iter_no_change"),
+                        "leave it out, training stops early only by rules in stop="),
+        **dict.fromkeys(("validation_split", "validation_fraction", "test_size", "validation_data", "val_data"),
+                        "leave it out, rows are held out only by validation="),
+        **dict.fromkeys(("clip_norm", "clipnorm", "grad_clip", "gradient_clip", "max_grad_norm"),
+                        "leave it out, gradients are clipped only by an optimizer's clip_norm="),
+    },
+    "an optimizer": dict.fromkeys(("clipnorm", "max_norm", "max_grad_norm", "gradient_clip"),
+                                  "leave it out, gradients are clipped only by clip_norm="),
+    "bpx.sweep": {"verbose": "leave it out, a sweep is quiet by default"},
+}  # fmt: skip
