@@ -171,7 +171,7 @@ def test_one_row_of_a_frame_is_told_to_call_the_network():
     with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\)$"):
         bpx.predict(net(), row)
     assert net()(row).shape == (2,)
-    with pytest.raises(bpx.ShapeError, match=r"of one sample call net\(X\), or give X\[None, :\]$"):
+    with pytest.raises(bpx.ShapeError, match=r"of one sample give X\[None, :\], or call net\(X\)$"):
         bpx.predict(net(), X[0])
 
 

@@ -112,6 +112,7 @@ def one_line(error, call, words, frames=3):
     assert type(told) is error
     assert words in str(told)
     assert "\n" not in str(told)
+    assert told.__cause__ is None
     assert told.__suppress_context__ or told.__context__ is None
     assert len(traceback.extract_tb(told.__traceback__)) - 2 <= frames  # this one and the test's
     return told

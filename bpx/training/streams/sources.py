@@ -104,8 +104,8 @@ class ArrayRows(RowSource):
         shape = tuple(X.shape)
         self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
         if len(shape) != 2:
-            one = "" if len(shape) != 1 else "; of one sample call net(X)"
-            one += "" if not one or is_frame(X) else ", or give X[None, :]"
+            one = "call net(X)" if is_frame(X) else "give X[None, :], or call net(X)"
+            one = f"; of one sample {one}" if len(shape) == 1 else ""
             raise ShapeError(f"X: expected 2 dimensions (samples, columns), got shape {shape}{one}")
         self.n = int(shape[0])
         for name, part in (("y", y), ("sample_weight", weight)):
