@@ -196,7 +196,7 @@ def test_plots_take_the_frames_that_training_takes(kind):
 
     frame, y = DRAWN[kind](), np.arange(len(X)) % 2
     target = pytest.importorskip("pandas").Series(y, dtype="Int64")
-    est = bpx.MLPClassifier((3,), max_iter=1, random_state=0, backend="numpy").fit(frame, y)
+    est = bpx.MLPClassifier((3,), tol=1e9, n_iter_no_change=2, random_state=0, backend="numpy").fit(frame, y)
     two = bpx.MLP([3, 3, 2], backend="numpy")
     try:
         for make, model in (
