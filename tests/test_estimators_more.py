@@ -495,3 +495,16 @@ def test_weights_of_classes_in_place_of_sample_weights_are_refused(given):
         with pytest.raises(TypeError, match=r"^sample_weight_val: expected one weight for each row"):
             est.fit(X, y, X_val=X, y_val=y, sample_weight_val=given)
         assert not hasattr(est, "n_iter_")
+
+
+def test_whole_floats_are_classes_among_weights() -> None:
+    X, y = np.random.default_rng(0).normal(size=(8, 2)), np.arange(8) % 2
+    nets = [bpx.MLP([2, 3, 2], seed=0, backend="numpy") for _ in range(3)]
+    keys = ([0, 1], [0.0, 1.0], np.unique(y.astype(np.float32)))
+    for net, (zero, one) in zip(nets, keys, strict=True):
+        bpx.fit(net, X, y, epochs=2, seed=0, class_weight={zero: 1.0, one: 2.0})
+    for net in nets[1:]:
+        np.testing.assert_array_equal(net.flat, nets[0].flat)
+    for wrong in (0.5, 2.0, -1.0, np.nan, np.inf, True):
+        with pytest.raises(ValueError, match=r"^class_weight: expected classes 0\.\.1, got "):
+            bpx.fit(nets[0], X, y, epochs=1, class_weight={wrong: 2.0})

@@ -253,6 +253,18 @@ DATED = {
     "pyarrow, timestamp": lambda: pytest.importorskip("pyarrow").table(
         {"a": [1.0, 2.0], "when": [datetime(2020, 1, 1)] * 2}
     ),
+    "pandas, timestamp": lambda: pandas().DataFrame({"a": [1.0, 2.0], "when": pandas().to_datetime(DAYS)}),
+    "pandas, timestamps alone": lambda: pandas().DataFrame(
+        {"when": pandas().to_datetime(DAYS), "then": pandas().to_datetime(DAYS)}
+    ),
+    "pandas, of a time zone": lambda: pandas().DataFrame(
+        {"a": [1.0, 2.0], "when": pandas().to_datetime(DAYS).tz_localize("UTC")}
+    ),
+    "pandas, timedelta": lambda: pandas().DataFrame({"when": [timedelta(1)] * 2, "a": [1, 2]}),
+    "pandas, period": lambda: pandas().DataFrame({"a": [1.0, 2.0], "when": pandas().PeriodIndex(DAYS, freq="D")}),
+    "pandas, category": lambda: pandas().DataFrame({"a": [1.0, 2.0], "when": pandas().Categorical(DAYS)}),
+    "pandas, objects": lambda: pandas().DataFrame({"a": [1.0, 2.0], "when": DAYS}),
+    "pandas, beside text": lambda: pandas().DataFrame({"a": ["x", "y"], "when": pandas().to_datetime(DAYS)}),
     "pyarrow, duration": lambda: pytest.importorskip("pyarrow").table({"a": [1.0, 2.0], "when": [timedelta(1)] * 2}),
 }  # fmt: skip
 
@@ -266,21 +278,77 @@ def test_a_column_of_dates_or_times_is_refused_with_its_name(kind):
         lambda: bpx.predict(network, frame),
         lambda: bpx.fit(network, bpx.stream(frame, Y[:2]), epochs=1),
     ):
-        with pytest.raises(TypeError, match=r"^X.*: expected numbers, got dtype object in column 'when' \("):
+        with pytest.raises(TypeError, match=r"^X.*: expected numbers, got dates or times in column 'when' \(.*days"):
             call()
 
 
-@pytest.mark.parametrize("kind", DATED)
-def test_an_estimator_refuses_a_column_of_dates_or_times(kind):
+UNNAMED = {
+    "NumPy, dates": lambda: np.ones((2, 2), "datetime64[D]"),
+    "NumPy, times": lambda: np.ones((2, 2), "timedelta64[s]"),
+    "NumPy, objects": lambda: np.array([[1.0, day] for day in DAYS], dtype=object),
+    "a list": lambda: [[1.0, day] for day in DAYS],
+}
+
+
+@pytest.mark.parametrize("estimator", ["MLPClassifier", "MLPRegressor"])
+@pytest.mark.parametrize("kind", [*DATED, *UNNAMED])
+def test_an_estimator_refuses_dates_or_times(kind, estimator):
     pytest.importorskip("sklearn")
-    frame = DATED[kind]()
-    est = bpx.MLPClassifier(max_iter=1, backend="numpy")
-    with pytest.raises(TypeError, match=r"^X: expected numbers, got dates or times in column 'when'"):
-        est.fit(frame, [0, 1])
+    frame, good = (DATED | UNNAMED)[kind](), [[1.0, 2.0], [2.0, 3.0]]
+    where = r" in column 'when' \(" if kind in DATED else "; make"
+    est = getattr(bpx, estimator)(max_iter=1, backend="numpy")
+    first = {"classes": [0, 1]} if estimator == "MLPClassifier" else {}
+    calls = [lambda: est.fit(frame, [0, 1]), lambda: est.partial_fit(frame, [0, 1], **first)]
+    for call in calls:
+        with pytest.raises(TypeError, match="^X: expected numbers, got dates or times" + where):
+            call()
+    with pytest.raises(TypeError, match="^X_val: expected numbers, got dates or times" + where):
+        est.fit(good, [0, 1], X_val=frame, y_val=[0, 1])
     with pytest.warns(UserWarning, match="Maximum iterations"):
-        est.fit([[1.0, 2.0], [2.0, 3.0]], [0, 1])
-    with pytest.raises(TypeError, match=r"^X: expected numbers, got dates or times in column 'when'"):
-        est.predict(frame)
+        est.fit(good, [0, 1])
+    calls = [lambda: est.predict(frame), lambda: est.score(frame, [0, 1]), lambda: est.partial_fit(frame, [0, 1])]
+    calls += [lambda: est.predict_proba(frame)] if estimator == "MLPClassifier" else []
+    for call in calls:
+        with pytest.raises(TypeError, match="^X: expected numbers, got dates or times" + where):
+            call()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        lambda: pandas().Series(pandas().to_datetime(DAYS)),
+        lambda: pandas().Series(DAYS),
+        lambda: pandas().DataFrame({"when": pandas().to_datetime(DAYS)}),
+        lambda: pytest.importorskip("polars").Series(DAYS),
+        lambda: pytest.importorskip("polars").Series([timedelta(1)] * 2),
+        lambda: pytest.importorskip("pyarrow").array(DAYS),
+        lambda: np.array(DAYS, "datetime64[ns]"),
+        lambda: [np.timedelta64(1, "s")] * 2,
+        lambda: DAYS,
+    ],
+)
+def test_a_regressor_refuses_dates_or_times_as_targets(column):
+    pytest.importorskip("sklearn")
+    y, rows = column(), [[1.0, 2.0], [2.0, 3.0]]
+    est = bpx.MLPRegressor(max_iter=1, backend="numpy")
+    for call in (lambda: est.fit(rows, y), lambda: est.partial_fit(rows, y)):
+        with pytest.raises(TypeError, match=r"^y: expected numbers, got dates or times.*; make numbers"):
+            call()
+    with pytest.raises(TypeError, match=r"^y_val: expected numbers, got dates or times"):
+        est.fit(rows, [0.0, 1.0], X_val=rows, y_val=y)
+    with pytest.raises(TypeError, match=r"^sample_weight: expected numbers, got dates or times"):
+        est.fit(rows, [0.0, 1.0], y)
+    est.partial_fit(rows, [0.0, 1.0])
+    for call in (lambda: est.score(rows, y), lambda: est.input_gradient(rows, y)):
+        with pytest.raises(TypeError, match=r"^y: expected numbers, got dates or times"):
+            call()
+
+
+def test_a_classifiers_labels_may_be_dates():
+    pytest.importorskip("sklearn")
+    y = np.array(DAYS, "datetime64[D]")
+    est = bpx.MLPClassifier((4,), solver="lbfgs", random_state=0, backend="numpy").fit([[0.0], [1.0]], y)
+    np.testing.assert_array_equal(est.predict([[0.0], [1.0]]), y)
 
 
 @pytest.mark.parametrize("library", ["polars", "pyarrow"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 __all__ = ["check_in_memory", "check_no_dates", "column_names", "is_frame", "plain", "rows_between", "without_numbers"]
 
 _LIBRARIES = ("pandas", "polars", "pyarrow")
+_DATES = (date, time, timedelta, np.datetime64, np.timedelta64)  # those of pandas are among them, but for Period
 
 
 def is_frame(x: Any) -> bool:
@@ -63,7 +65,7 @@ def plain(x: Any) -> np.ndarray[Any, Any]:
             return _side_by_side(x)
     if library == "pyarrow" and hasattr(x, "column_names"):
         return _side_by_side(x) if x.num_columns else np.empty(x.shape)
-    if library == "polars" and _dates(x):
+    if library == "polars" and column_names(x) is not None and _dates(x) is not None:
         return _side_by_side(x)
     array = np.asarray(x)
     # Of booleans with missing values polars and pyarrow make objects: True, False and None.
@@ -72,30 +74,55 @@ def plain(x: Any) -> np.ndarray[Any, Any]:
 
 
 def check_no_dates(x: Any, name: str) -> None:
-    """Refuse a frame with a column of dates or times, whose numbers depend on the unit that it happens to have.
+    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have.
 
     Raises
     ------
     TypeError
     """
-    if _dates(x):
+    where = _dates(x)
+    if where is not None:
         raise TypeError(
-            f"{name}: expected numbers, got dates or times{without_numbers(x)}; make numbers of them first, such as"
+            f"{name}: expected numbers, got dates or times{where}; make numbers of them first, such as"
             " days since a date that you choose"
         )
 
 
-def _dates(x: Any) -> bool:
-    """Whether a frame of polars or pyarrow has a column of dates or times, which NumPy would make numbers of."""
+def _dates(x: Any) -> str | None:
+    """Where there are dates or times, in words: a frame's first such column, else ""; None where there are none."""
+    if isinstance(x, (list, tuple)):
+        try:
+            x = np.asarray(x)
+        except (RuntimeError, TypeError, ValueError):  # rows of different lengths, or arrays of a device
+            return None
     if column_names(x) is None:
-        return False
-    if _library(x) == "polars":
-        return any(dtype.is_temporal() for dtype in x.dtypes)
-    if _library(x) == "pyarrow":
+        return "" if _are_dates(x) else None
+    dtypes = list(getattr(x, "dtypes", ())) or x.schema.types
+    for i, dtype in enumerate(dtypes):
+        if getattr(dtype, "kind", "O") not in "biufc":
+            column = _column(x, i)
+            if _are_dates(column):
+                return f" in column {(column_names(x) or [])[i]!r} ({_type_name(column)})"
+    return None
+
+
+def _are_dates(column: Any) -> bool:
+    """Whether a column or an array holds a date or a time, be it among other objects."""
+    library = _library(column)
+    if library == "polars" and column.dtype.is_temporal():
+        return True
+    if library == "pyarrow":
         from pyarrow.types import is_temporal
 
-        return any(is_temporal(field.type) for field in x.schema)
-    return False
+        return bool(is_temporal(column.type))
+    dtype = getattr(column, "dtype", None)
+    if library == "pandas" and getattr(dtype, "kind", "") == "O":
+        column = np.asarray(getattr(dtype, "categories", column))
+        dtype = column.dtype
+    kind = getattr(dtype, "kind", "")
+    if kind != "O" or not isinstance(column, np.ndarray):
+        return kind in ("m", "M")
+    return any(isinstance(value, _DATES) or type(value).__name__ == "Period" for value in column.flat)
 
 
 def _side_by_side(x: Any) -> np.ndarray[Any, Any]:

@@ -12,7 +12,7 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
-from bpx.network.frames import check_in_memory, column_names, plain, without_numbers
+from bpx.network.frames import check_in_memory, check_no_dates, column_names, plain, without_numbers
 
 __all__ = [
     "cast",
@@ -45,6 +45,7 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
             why = "got rows of different lengths" if "inhomogeneous" in str(error) else f"got what is none ({error})"
             raise ShapeError(f"{name}: expected a rectangular array of numbers, {why}") from None
         if x.dtype.kind not in "biuf":
+            check_no_dates(given, name)
             raise TypeError(f"{name}: expected {_not_numbers(name, given, x)}")
         return x
     x = backend.asarray(x)
@@ -76,7 +77,7 @@ def _no_weights(given: Any, of_classes: bool = True) -> str:
 
 
 def check_weights(weight: Any, name: str, of_classes: bool = True) -> None:
-    """Refuse a name or a dict in place of weights; `of_classes` is whether there is ``class_weight``.
+    """Refuse a name, a dict or dates in place of weights; `of_classes` is whether there is ``class_weight``.
 
     Raises
     ------
@@ -84,6 +85,7 @@ def check_weights(weight: Any, name: str, of_classes: bool = True) -> None:
     """
     if isinstance(weight, (str, dict)):
         raise TypeError(f"{name}: expected {_no_weights(weight, of_classes)}")
+    check_no_dates(weight, name)
 
 
 def check_known(x: Any, name: str) -> None:

@@ -55,11 +55,13 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
         factors = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     elif isinstance(class_weight, Mapping):
         for label, factor in class_weight.items():
-            if isinstance(label, bool) or not isinstance(label, (int, np.integer)) or not 0 <= label < classes:
+            whole_float = isinstance(label, (float, np.floating)) and label.is_integer()  # as of float labels' unique
+            known = whole_float or (isinstance(label, (int, np.integer)) and not isinstance(label, bool))
+            if not known or not 0 <= label < classes:
                 raise ValueError(f"class_weight: expected classes 0..{classes - 1}, got {label!r}")
             if not (np.isfinite(factor) and factor >= 0.0):
                 raise ValueError(f"class_weight: expected finite weights >= 0, got {factor} for class {label}")
-            factors[label] = factor
+            factors[int(label)] = factor
     else:
         raise TypeError(f"class_weight: expected a dict or 'balanced', got {type(class_weight).__name__}")
     weights: HostArray = factors[labels][:, None]

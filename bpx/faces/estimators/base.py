@@ -224,13 +224,15 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             return get_backend("numpy")
         return get_backend(name, device=device if hasattr(name, "__array_namespace_info__") else None)
 
-    def _validate_training(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+    def _validate_training(self, X: Any, y: Any, reset: bool, suffix: str = "") -> tuple[Any, Any]:
         """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
+        if self._target_checks.get("y_numeric"):  # labels may be dates
+            check_no_dates(y, "y" + suffix)
         if library_of(X) != "host":
             return self._validate_device(X, reset), np.asarray(y) if library_of(y) == "host" else y
-        check_in_memory(X, "X")
-        check_in_memory(y, "y")
-        check_no_dates(X, "X")
+        check_in_memory(X, "X" + suffix)
+        check_in_memory(y, "y" + suffix)
+        check_no_dates(X, "X" + suffix)
         wanted = (np.float64, np.float32) if self.dtype is None else self.dtype
         checks = {"accept_sparse": ["csr", "csc"], "multi_output": True, "dtype": wanted, "reset": reset}
         pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)
@@ -259,7 +261,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """Checks of validation data, which never change what the estimator knows."""
         if y_val is None:
             raise ValueError("X_val was given without y_val")
-        X_val, y_val = self._validate_training(X_val, y_val, reset=False)
+        X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
         self._check_validation_targets(y_val)
         return X_val, y_val
 

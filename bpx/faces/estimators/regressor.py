@@ -36,6 +36,7 @@ from bpx.formulas.activations import Activation, ActivationName
 from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
 from bpx.network.architecture import DType
+from bpx.network.frames import check_no_dates
 from bpx.training.metrics import MetricsLike, Task
 from bpx.wrong_calls import named
 
@@ -140,6 +141,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
+        check_no_dates(y, "y")
         if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
             with np.errstate(all="ignore"):
                 return float(super().score(X, y, sample_weight))
@@ -154,6 +156,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def _encode(self, y: Any) -> Any:
         columns = self._loss_given().columns
         if library_of(y) == "host":
+            check_no_dates(y, "y")
             column = np.asarray(y, dtype=np.float64)
             column = column.reshape(-1, 1) if column.ndim == 1 else column
             return np.repeat(column, columns, axis=1) if columns and column.shape[1] == 1 else column
