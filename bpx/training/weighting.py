@@ -55,7 +55,7 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
         factors = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     elif isinstance(class_weight, Mapping):
         for label, factor in class_weight.items():
-            whole_float = isinstance(label, (float, np.floating)) and float(label).is_integer()  # as of float labels' unique
+            whole_float = isinstance(label, (float, np.floating)) and float(label).is_integer()  # of numpy.unique
             known = whole_float or (isinstance(label, (int, np.integer)) and not isinstance(label, bool))
             if not known or not 0 <= label < classes:
                 raise ValueError(f"class_weight: expected classes 0..{classes - 1}, got {label!r}")
