@@ -21,8 +21,8 @@ class _Sharing:
     def __init__(self, estimator: Any, names: tuple[str, ...]) -> None:
         self._estimator, self._names = estimator, names
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
         return type(self._estimator)
 
     def __getattr__(self, name: str) -> Any:
