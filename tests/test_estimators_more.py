@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import subprocess
 import sys
@@ -11,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 
 import bpx
@@ -508,3 +511,49 @@ def test_whole_floats_are_classes_among_weights() -> None:
     for wrong in (0.5, 2.0, -1.0, np.nan, np.inf, True):
         with pytest.raises(ValueError, match=r"^class_weight: expected classes 0\.\.1, got "):
             bpx.fit(nets[0], X, y, epochs=1, class_weight={wrong: 2.0})
+
+
+class Own(bpx.MLPClassifier):  # type: ignore[misc]
+    """A subclass that leaves its callbacks out of a pickle, has a parameter without a default, and passes others on."""
+
+    def __init__(self, width: int, callbacks: Any = None, backend: Any = "numpy", max_iter: int = 2, **kw: Any) -> None:
+        super().__init__((width,), max_iter=max_iter, callbacks=callbacks, backend=backend, **kw)
+        self.width = width
+
+    def __getstate__(self) -> Any:
+        return super().__getstate__() | {"callbacks": None}
+
+
+def test_a_clone_has_the_parameters_that_a_pickle_leaves_out() -> None:
+    heard: list[Any] = []
+
+    class Hears(bpx.callbacks.Callback):
+        def on_epoch_end(self, run: Any) -> None:
+            heard.append(run.epoch)
+
+        def __deepcopy__(self, memo: Any) -> Any:
+            return self
+
+    est = Own(3, [Hears()], np)
+    with config_context(enable_metadata_routing=True):
+        est.set_fit_request(sample_weight=True)
+    twin = clone(est)
+    assert type(twin) is Own
+    assert (twin.width, twin.callbacks, twin.backend) == (3, est.callbacks, np)
+    assert repr(twin._metadata_request) == repr(est._metadata_request)
+    cross_val_score(est, X, LABELS, cv=2)
+    assert heard == [1, 2, 1, 2]
+    GridSearchCV(est, {"max_iter": [1]}, cv=2).fit(X, LABELS)
+    assert heard == [1, 2, 1, 2, 1, 1, 1]
+
+
+def test_a_pickle_comes_back_without_attributes_that_it_did_not_have() -> None:
+    est = Own(3)
+    state = est.__getstate__()
+    del state["width"], state["max_iter"]
+    again = Own.__new__(Own)
+    again.__setstate__(state)
+    assert again.max_iter == 2
+    assert not hasattr(again, "kw")
+    assert not hasattr(again, "width")
+    assert vars(copy.copy(est)) == vars(est)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -438,3 +439,28 @@ def test_a_table_is_kept_where_memory_runs_out_in_the_last_training(data: Any, m
         table = bpx.sweep(maker(), {"seed": [0, 1]}, *data, cv=CV, epochs=1)
     assert table.best_net is None
     assert np.isfinite(table.best_score)
+
+
+def test_what_the_function_raises_itself_is_told_with_its_own_words(data: Any) -> None:
+    def takes(activation: str) -> bpx.MLP:
+        return bpx.MLP([N_IN, CLASSES], activation=activation)  # type: ignore[call-arg]
+
+    def raises(activation: str) -> bpx.MLP:
+        raise TypeError(f"bpx.MLP has no activation=; of mine, {activation!r}")
+
+    def passes(**more: Any) -> bpx.MLP:
+        return bpx.MLP([N_IN, CLASSES], **more)
+
+    given = {"activation": ["relu"]}
+    for make, words in ((takes, "give hidden='relu'"), (raises, "of mine, 'relu'"), (passes, "give hidden='relu'")):
+        with pytest.raises(TypeError, match=r"and raised: bpx\.MLP has no activation=; " + words) as caught:
+            bpx.sweep(make, given, *data, cv=CV, epochs=1)
+        assert "unexpected" not in str(caught.value)
+        assert isinstance(caught.value.__cause__, TypeError)
+    with pytest.raises(TypeError, match=r"passed 'max_iter' on to bpx\.MLP, which does not take it: .*; use 'epochs'"):
+        bpx.sweep(passes, {"max_iter": [3]}, *data, cv=CV)
+    with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'alpha': .*; use 'l2'"):
+        bpx.sweep(takes, {"alpha": [0.1], "activation": ["relu"]}, *data, cv=CV)
+    with pytest.raises(TypeError, match="multiple values for argument 'activation'") as caught:
+        bpx.sweep(partial(takes, "tanh"), given, *data, cv=CV)
+    assert "unexpected" not in str(caught.value)

@@ -318,3 +318,81 @@ def test_a_step_is_traced_with_fits_loss_where_it_is_defined_and_else_with_squar
     else:
         with pytest.raises(ValueError, match="or give another loss, such as"):
             bpx.fit(net, [x], [y])
+
+
+# ---------------------------------------------------------------------- hints that work where they are given
+
+
+class Arrays:
+    """Rows of another library's kind."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(X)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: bpx.Adam(alpha=0.1), "bpx.Adam has no alpha=; a penalty on weights is l2=0.1 of bpx.fit, or weight_"),
+        (lambda: bpx.SGD(alpha=0.1), "bpx.SGD has no alpha=; a penalty on weights is l2=0.1 of bpx.fit"),
+        (lambda: bpx.AdamW(alpha=0.1), "bpx.AdamW has no alpha=; give weight_decay=0.1"),
+        (lambda: bpx.RMSprop(alpha=0.1), "bpx.RMSprop has no alpha=; give rho=0.1"),
+        (lambda: bpx.fit(NET, X, Y, validation_split=np.float64(0.2)), "no validation_split=; give validation=0.2"),
+        (lambda: bpx.fit(NET, X, Y, validation_split=np.float32(0.2)), "no validation_split=; give validation=0.2"),
+        (lambda: bpx.fit(NET, X, Y, max_iter=np.int64(7)), "bpx.fit has no max_iter=; give epochs=7"),
+        (lambda: bpx.fit(NET, X, Y, verbose=np.bool_(False)), "leave it out, training is quiet by default"),
+        (
+            lambda: bpx.predict(NET, (part for part in [X])),
+            "X: expected batches that can be iterated over again, got generator, which can be iterated over once",
+        ),
+        (lambda: bpx.predict(NET, Arrays()), "expected an array, or an iterable of them, got Arrays; use numpy.asarr"),
+        (lambda: bpx.stream(Arrays()), "X: expected an array, or an iterable of batches (X, y), got Arrays; give y"),
+    ],
+)
+def test_a_hint_is_of_the_call_that_it_answers(call, words):
+    told = one_line(TypeError, call, words, frames=9)
+    assert not re.search(r"np\.\w+\(", str(told))
+
+
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_what_is_said_to_partial_fit_is_there_in_partial_fit(name):
+    pytest.importorskip("sklearn")
+    cls = getattr(bpx, name)
+    for given in ("validation", "eval_set", "X_val"):
+        words = f"bpx.{name}.partial_fit has no {given}=; validation data are fit's, or look at est.score(X_val, y_val)"
+        one_line(TypeError, lambda given=given: cls().partial_fit(X, Y, **{given: 0.2}), words, frames=9)
+    for given in ("epochs", "max_iter"):
+        words = f"partial_fit has no {given}=; a call is one epoch, call it several times"
+        one_line(TypeError, lambda given=given: cls().partial_fit(X, Y, **{given: 3}), words, frames=9)
+
+
+@pytest.mark.parametrize("library", ["list", "numpy", "pandas", "polars"])
+def test_a_column_is_made_flat_by_what_its_library_has(library):
+    library = library if library in ("list", "numpy") else pytest.importorskip(library)
+    column = {"list": [[0], [1]], "numpy": np.array([[0], [1]])}
+    y = column[library] if isinstance(library, str) else library.DataFrame({"t": Y})
+    for call, name in (
+        (lambda: bpx.fit(NET, X, y), "y"),
+        (lambda: bpx.fit(NET, X, Y, sample_weight=y), "sample_weight"),
+        (lambda: bpx.fit(NET, X, Y, validation=(X, y)), "y_val"),
+    ):
+        with pytest.raises(bpx.ShapeError) as caught:
+            call()
+        flat = str(caught.value).rpartition("use ")[2]
+        assert name in flat
+        np.testing.assert_array_equal(eval(flat, {"numpy": np, name: y}), Y)
+
+
+def test_a_metric_that_writes_into_what_it_is_given_is_told_to_copy_it():
+    def own(target, output):
+        output[0] = 0
+        return 1.0
+
+    with pytest.raises(RuntimeError, match=r"assignment destination is read-only; .* copy it first$"):
+        bpx.fit(bpx.MLP([2, 2], backend="numpy"), X, Y, metrics=[own], epochs=1)
+
+    def other(target, output):
+        raise ValueError("no")
+
+    with pytest.raises(RuntimeError, match=r"y_pred of shape \(2, 2\)$"):
+        bpx.fit(bpx.MLP([2, 2], backend="numpy"), X, Y, metrics=[other], epochs=1)

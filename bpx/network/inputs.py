@@ -251,7 +251,7 @@ def targets(
     if t.ndim == 1 and n_out == 1:
         t = t[:, None]
     if t.ndim != 2 or t.shape[1] != n_out:
-        remedy = _columns(backend, t, n_out, loss, single)
+        remedy = _columns(backend, t, n_out, loss, single, _ravelled(name, y))
         raise ShapeError(f"{name}: expected shape ({n}, {n_out}), one column per output, got {tuple(t.shape)}{remedy}")
     t = cast(backend, t, dtype)
     check_finite(backend, t, name)
@@ -259,8 +259,8 @@ def targets(
     return t
 
 
-def _columns(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool) -> str:
-    """What to do about targets that have not a column for each output."""
+def _columns(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool, ravelled: str) -> str:
+    """What to do about targets that have not a column for each output; `ravelled` makes them flat."""
     if single:
         return "; X is one sample, of shape (n_in,), so y is its targets alone"
     if t.ndim == 1 and loss.columns is not None:
@@ -269,8 +269,13 @@ def _columns(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool) -
         labels = "turn class labels into one-hot rows for this loss" if _is_integer(backend, t) else ""
         return f"; {labels or 'for one number per sample give the network one output'}"
     if t.ndim == 2 and t.shape[1] == 1 and loss.targets in {"classes", "unit"}:
-        return "; class labels have one dimension, use y.ravel()"
+        return f"; class labels have one dimension, use {ravelled}"
     return f"; give the network {t.shape[1]} outputs, or y the columns that it has" if t.ndim == 2 else ""
+
+
+def _ravelled(name: str, given: Any) -> str:
+    """How to make what was given flat: frames and lists have no method for it."""
+    return f"{name}.ravel()" if hasattr(given, "ravel") else f"numpy.ravel({name})"
 
 
 def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
@@ -359,7 +364,7 @@ def sample_weights(
     if tuple(w.shape) not in allowed:
         expected = " or ".join(str(shape) for shape in allowed)
         raise ShapeError(f"{name}: expected shape {expected}, one weight for each row of X, got {tuple(w.shape)}"
-                         + ("; use sample_weight.ravel()" if tuple(w.shape) == (n, 1) else ""))  # fmt: skip
+                         + (f"; use {_ravelled(name, weight)}" if tuple(w.shape) == (n, 1) else ""))  # fmt: skip
     w = cast(backend, w, dtype)
     check_finite(backend, w, name)
     xp = backend.xp

@@ -328,9 +328,11 @@ class Measures:
         except MemoryError:
             raise
         except Exception as error:
+            written = isinstance(error, ValueError) and "read-only" in str(error)
+            remedy = ", which other metrics read too: to write into one, copy it first" if written else ""
             raise RuntimeError(
                 f"metrics: {metric.name!r} failed {where} with {type(error).__name__}: {error}; it was given y_true of"
-                f" shape {y.shape} and y_pred of shape {output.shape}"
+                f" shape {y.shape} and y_pred of shape {output.shape}{remedy}"
             ) from error
         return as_number(value, f"metrics: {metric.name!r} {where}", "a function that returns a number")
 

@@ -9,15 +9,15 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 from bpx.wrong_calls.names import INSTEAD, OFF
-from bpx.wrong_calls.values import repeated
+from bpx.wrong_calls.values import plain, repeated
 
-__all__ = ["explained", "instead_of", "is_wrong_call", "named", "wrong_call"]
+__all__ = ["explained", "instead_of", "is_told_of", "is_wrong_call", "named", "wrong_call"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
-# Owners whose hints are of several classes, which do not all have what is told to give.
+# Owners whose hints are of several classes, which do not all have what is told to give: alternatives between "|".
 _OF_SOME = ("an optimizer", "a schedule", "a stopping rule")
 _OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
 
@@ -38,10 +38,11 @@ def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | Non
     """
     given, known = given or {}, [one for one in known if not one.startswith("_")]
     hint = INSTEAD.get(owner, {}).get(name)
-    if hint is not None and owner in _OF_SOME and (told := re.match(r"give (\w+)=(?!.* to )", hint)):
-        hint = hint if told[1] in known else None
+    if hint is not None and owner in _OF_SOME:
+        hints = [(one, re.match(r"give (\w+)=", one)) for one in hint.split(" | ")]
+        hint = next((one for one, told in hints if told is None or told[1] in known), None)
     if hint is not None:
-        value = given.get(name, ...)
+        value = plain(given.get(name, ...))
         if (value is None or (isinstance(value, (bool, int, float)) and not value)) and name in OFF.get(owner, {}):
             return OFF[owner][name]
         optimizer = given.get("optimizer", "adam")
@@ -58,6 +59,14 @@ def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | Non
 def is_wrong_call(error: BaseException) -> bool:
     """Whether an error caught around a call is the call's own: of arguments that the function does not take."""
     return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
+
+
+def is_told_of(error: BaseException, begin: str) -> bool:
+    """Whether an error caught around a call is bpx's own for a wrong call somewhere in it, with words that so begin."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__ and str(error).startswith(begin)
 
 
 def wrong_call(

@@ -78,7 +78,8 @@ INSTEAD: dict[str, dict[str, str]] = {
         "eps": "give epsilon={value}",
         "weight_decay": "use bpx.AdamW(weight_decay={value}), or l2= of bpx.fit",
         "momentum": "use bpx.SGD(momentum={value})",
-        "alpha": "give rho={value} to bpx.RMSprop",
+        "alpha": "give rho={value} | give weight_decay={value} |"
+                 " a penalty on weights is l2={value} of bpx.fit, or weight_decay= of bpx.AdamW",
         "params": "bpx.fit gives it the parameters",
     },
     "a schedule": {
@@ -99,6 +100,15 @@ INSTEAD: dict[str, dict[str, str]] = {
         **dict.fromkeys(
             ("epochs", "max_iter"), "the estimator has it, est.set_params(max_iter={value})"
         ),
+        "batch_size": "the estimator has it, est.set_params(batch_size={value})",
+        **dict.fromkeys(("verbose", "progress", "callbacks"), "the estimator has it, est.set_params({name}=...)"),
+    },
+    "an estimator's partial_fit": {
+        **dict.fromkeys(
+            ("validation", "validation_data", "val_data", "eval_set", "X_val", "y_val", "sample_weight_val"),
+            "validation data are fit's, or look at est.score(X_val, y_val) between the calls",
+        ),
+        **dict.fromkeys(("epochs", "max_iter"), "a call is one epoch, call it several times"),
         "batch_size": "the estimator has it, est.set_params(batch_size={value})",
         **dict.fromkeys(("verbose", "progress", "callbacks"), "the estimator has it, est.set_params({name}=...)"),
     },

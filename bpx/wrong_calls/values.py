@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["VALUES", "repeated", "unknown_value"]
+import numpy as np
+
+__all__ = ["VALUES", "plain", "repeated", "unknown_value"]
 
 # bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
 # do not matter.
@@ -79,9 +81,16 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
 }  # fmt: skip
 
 
+def plain(value: Any) -> Any:
+    """A number or a switch of NumPy's as Python's, with as many digits as NumPy prints."""
+    if isinstance(value, np.floating):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def repeated(argument: str, value: Any) -> str:
     """A value as a hint tells to write it: by bpx's name for it, and not where the argument would refuse it."""
-    kind = _KINDS.get(argument, argument)
+    kind, value = _KINDS.get(argument, argument), plain(value)
     if kind in VALUES:
         meant = _meant(kind, str(value)) if isinstance(value, (str, bool)) else None
         return repr(meant) if meant and not (argument == "hidden" and meant in ("softmax", "exp")) else "..."

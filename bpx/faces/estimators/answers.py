@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
@@ -173,7 +173,9 @@ class Fitted:
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)  # type: ignore[misc]
         for name, parameter in signature(type(self).__init__).parameters.items():
-            if name != "self":  # one that the version which made the pickle did not have
+            named = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+            if named and parameter.default is not Parameter.empty:
+                # One that the version which made the pickle may not have had.
                 vars(self).setdefault(name, parameter.default)
         if "_net" in vars(self):  # which may have found its backend missing here
             self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)

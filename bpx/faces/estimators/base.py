@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from contextlib import nullcontext
-from copy import copy
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -19,6 +18,7 @@ from bpx.backend.select import backend_of, get_backend
 from bpx.errors import warn_caller
 from bpx.faces.estimators.answers import Fitted, to_host
 from bpx.faces.estimators.callback_protocol import TEARDOWN, CallbackSupport
+from bpx.faces.estimators.cloning import clone_sharing
 from bpx.faces.estimators.running import scipy, scores, train
 from bpx.faces.estimators.saving import Saved
 from bpx.formulas.initializers import glorot_uniform
@@ -60,11 +60,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     def __sklearn_clone__(self) -> Any:
         """As scikit-learn clones, but a backend that is a module or an object, which has no copy, is shared."""
-        plain = copy(self)
-        plain.backend = plain.device = None
-        twin = BaseEstimator.__sklearn_clone__(plain)
-        twin.backend, twin.device = self.backend, self.device
-        return twin
+        return clone_sharing(self, ("backend", "device"))
 
     # ------------------------------------------------------------------ fit
 

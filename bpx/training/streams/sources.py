@@ -161,13 +161,14 @@ class Batches:
 
     def __init__(self, given: Iterable[Any], targets: bool = True) -> None:
         if not hasattr(given, "__iter__"):
-            raise TypeError(
-                f"X: expected an array, or an iterable of batches (X, y), got {type(given).__name__}; give y too where"
-                " X is one array"
-            )
+            kind = "batches (X, y)" if targets else "them"
+            array = "; use numpy.asarray(X)" if hasattr(given, "__array__") else ""
+            remedy = "; give y too where X is one array" if targets else array
+            raise TypeError(f"X: expected an array, or an iterable of {kind}, got {type(given).__name__}{remedy}")
         if iter(given) is given:
+            again = " for every epoch" if targets else ""
             raise TypeError(
-                f"X: expected batches that can be iterated over again for every epoch, got {type(given).__name__},"
+                f"X: expected batches that can be iterated over again{again}, got {type(given).__name__},"
                 " which can be iterated over once; give a list, or an object whose __iter__ begins anew"
             )
         self._given, self._targets = given, targets

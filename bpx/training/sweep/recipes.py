@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 from bpx.training.sweep.grid import Setting, identity
-from bpx.wrong_calls import instead_of, is_wrong_call
+from bpx.wrong_calls import instead_of, is_told_of, is_wrong_call
+from bpx.wrong_calls.names import INSTEAD
 
 __all__ = ["OPTIONS", "Recipe", "recipe", "stacked", "stacked_optimizer"]
 
@@ -55,15 +58,16 @@ class Recipe:
         try:
             net = self.make(**self.architecture)
         except TypeError as error:
-            # The function's own arguments, or those of bpx.MLP, which it passed them on to.
-            words = str(error) if is_wrong_call(error) or str(error).startswith("bpx.MLP has no") else ""
-            unknown = [name for name in self.architecture if f"{name!r}" in words or f" {name}=;" in words]
-            if unknown:
+            unknown = self._unknown(error)
+            if unknown is not None:
                 names = [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
+                did = f"got an unexpected keyword argument {unknown!r}"
+                if not is_wrong_call(error):
+                    did = f"passed {unknown!r} on to bpx.MLP, which does not take it"
                 raise TypeError(
-                    f"grid: the function that makes a network got an unexpected keyword argument {unknown[0]!r}: names"
-                    f" that are no arguments of bpx.fit and no hyperparameters of {type(self.optimizer).__name__} are"
-                    f" given to it; {instead_of('a grid', unknown[0], names, self.architecture)}"
+                    f"grid: the function that makes a network {did}: names that are no arguments of bpx.fit and no"
+                    f" hyperparameters of {type(self.optimizer).__name__} are given to it;"
+                    f" {instead_of('a grid', unknown, names, self.architecture)}"
                 ) from None
             raise TypeError(
                 f"the function that makes a network was called with {self.architecture} and raised: {error}. Names of a"
@@ -75,6 +79,16 @@ class Recipe:
         if net.stack is not None:
             raise ValueError("expected a function that returns a single network, it returned a stack: leave out stack=")
         return net
+
+    def _unknown(self, error: TypeError) -> str | None:
+        """The name that `make` does not take, or passed on to bpx.MLP where a grid has another name for it."""
+        if is_wrong_call(error):
+            told = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            return told[1] if told and told[1] in self.architecture else None
+        for name in self.architecture.keys() & INSTEAD["a grid"].keys():
+            if is_told_of(error, f"bpx.MLP has no {name}=;") and name not in signature(self.make).parameters:
+                return str(name)
+        return None
 
     @property
     def rate(self) -> float:
