@@ -25,7 +25,8 @@ TRACE = bpx.trace(bpx.MLP([2, 1], output="sigmoid"), X[:3], y[:3])
 
 @pytest.fixture(autouse=True)
 def no_figures_left():
-    """One test's figures are none of the next one's, whether it failed or not."""
+    """One test's figures are none of the next one's, whether it failed or not, nor another file's."""
+    plt.close("all")
     yield
     plt.close("all")
 

@@ -366,7 +366,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"grid": {"score": [1]}}, ValueError, "'score' is what a row"),
     ({"grid": {1: [1]}}, TypeError, "names as keys"),
     ({"grid": [{"l2": [0.1]}, 3]}, TypeError, "expected dicts"),
-    ({"grid": {"learnin_rate": [0.1]}}, TypeError, "unexpected keyword argument 'learnin_rate'.*learning_rate"),
+    ({"grid": {"learnin_rate": [0.1]}}, TypeError, "passed 'learnin_rate' on to bpx.MLP.*did you mean learning_rate"),
     ({"grid": {"momentum": [0.1]}}, TypeError, "no hyperparameters of Adam"),
     ({"grid": {"learning_rate": [-0.1]}}, ValueError, "learning rate: expected a positive"),
     ({"grid": {"l2": [-0.1]}}, ValueError, "l2: expected a finite number"),

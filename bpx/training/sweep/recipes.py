@@ -60,14 +60,13 @@ class Recipe:
         except TypeError as error:
             unknown = self._unknown(error)
             if unknown is not None:
-                names = [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
                 did = f"got an unexpected keyword argument {unknown!r}"
                 if not is_wrong_call(error):
                     did = f"passed {unknown!r} on to bpx.MLP, which does not take it"
                 raise TypeError(
                     f"grid: the function that makes a network {did}: names that are no arguments of bpx.fit and no"
                     f" hyperparameters of {type(self.optimizer).__name__} are given to it;"
-                    f" {instead_of('a grid', unknown, names, self.architecture)}"
+                    f" {instead_of('a grid', unknown, self._names, self.architecture)}"
                 ) from None
             raise TypeError(
                 f"the function that makes a network was called with {self.architecture} and raised: {error}. Names of a"
@@ -80,12 +79,21 @@ class Recipe:
             raise ValueError("expected a function that returns a single network, it returned a stack: leave out stack=")
         return net
 
+    @property
+    def _names(self) -> list[str]:
+        """What a grid can name besides arguments of `make`."""
+        return [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
+
     def _unknown(self, error: TypeError) -> str | None:
-        """The name that `make` does not take, or passed on to bpx.MLP where a grid has another name for it."""
+        """The name that `make` does not take, or passed on to bpx.MLP where a grid has another, or one like it."""
         if is_wrong_call(error):
             told = re.search(r"unexpected keyword argument '(\w+)'", str(error))
             return told[1] if told and told[1] in self.architecture else None
-        for name in self.architecture.keys() & INSTEAD["a grid"].keys():
+        from difflib import get_close_matches  # only for messages
+
+        for name in self.architecture:
+            if name not in INSTEAD["a grid"] and not get_close_matches(name, self._names, n=1):
+                continue
             if is_told_of(error, f"bpx.MLP has no {name}=;") and name not in signature(self.make).parameters:
                 return str(name)
         return None
