@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -65,6 +66,7 @@ def bars_left() -> int:
     """Bars of tqdm that are not closed."""
     from tqdm.std import tqdm
 
+    gc.collect()  # tqdm 4.60 holds one that could not be drawn in a circle
     return len(getattr(tqdm, "_instances", ()))
 
 
