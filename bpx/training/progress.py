@@ -64,7 +64,24 @@ def _tqdm() -> Any:
         from tqdm.notebook import tqdm
     else:
         from tqdm.std import tqdm
-    return type("tqdm", (tqdm,), {"monitor_interval": 0})  # a bar that is told when to move needs no thread
+    # A bar that is told when to move needs no thread, and is drawn by one thread alone.
+    return type("tqdm", (tqdm,), {"monitor_interval": 0, "_lock": _Free()})
+
+
+class _Free:
+    """In place of tqdm's lock, which a bar that cannot be drawn keeps: other threads would wait for it for ever."""
+
+    def acquire(self, *how: Any, **more: Any) -> bool:
+        return True
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+    def __enter__(self) -> bool:
+        return True
+
+    def __exit__(self, *error: object) -> None:
+        """Nothing is held."""
 
 
 def _in_terminal() -> bool:
