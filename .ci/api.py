@@ -13,7 +13,7 @@ import bpx
 # Public, but not in ``__all__``: they need an extra.
 WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "plotting")
 # What public functions return, and nobody makes.
-RESULTS = ("bpx.proof.gradients", "bpx.proof.parity", "bpx.proof.trace", "bpx.training.sweep.table")
+RESULTS = ("bpx.checks.gradients", "bpx.checks.parity", "bpx.checks.step_trace", "bpx.search.table")
 
 
 def main(folder: Path) -> None:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bpx.backend.base import Backend
     from bpx.backend.free import free_memory
     from bpx.backend.select import BackendStatus, backends, get_backend, set_backend, use_backend
+    from bpx.checks.gradients import GradientReport, check_gradients
+    from bpx.checks.parity import ParityReport, check_parity
+    from bpx.checks.step_trace import LayerTrace, StepTrace, trace
     from bpx.errors import (
         BackendFallbackWarning,
         BackendUnavailableError,
@@ -26,9 +29,8 @@ if TYPE_CHECKING:
         NotDifferentiableError,
         ShapeError,
     )
-    from bpx.faces.estimators import MLPClassifier as MLPClassifier
-    from bpx.faces.estimators import MLPRegressor as MLPRegressor
-    from bpx.faces.sweep import sweep
+    from bpx.estimators import MLPClassifier as MLPClassifier
+    from bpx.estimators import MLPRegressor as MLPRegressor
     from bpx.files.interop_keras import from_keras_weights
     from bpx.files.interop_sklearn import from_sklearn, to_sklearn
     from bpx.files.interop_torch import from_torch, to_torch
@@ -38,17 +40,15 @@ if TYPE_CHECKING:
     from bpx.formulas.losses import Loss
     from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
     from bpx.network.mlp import MLP
-    from bpx.proof.gradients import GradientReport, check_gradients
-    from bpx.proof.parity import ParityReport, check_parity
-    from bpx.proof.trace import LayerTrace, StepTrace, trace
+    from bpx.search.sweep import sweep
+    from bpx.search.table import SweepTable
+    from bpx.streams.prediction import predict
+    from bpx.streams.stream import Stream, stream
     from bpx.training.callbacks.base import Callback
     from bpx.training.fit import fit
     from bpx.training.history import History, StopReason
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
     from bpx.training.solvers import SciPy
-    from bpx.training.streams.predict import predict
-    from bpx.training.streams.stream import Stream, stream
-    from bpx.training.sweep.table import SweepTable
 
 # Where each name comes from when it is first used; the imports above say the same to type checkers.
 _HOMES = {
@@ -60,8 +60,8 @@ _HOMES = {
         "BackendFallbackWarning BackendUnavailableError DeviceMismatchError DivergenceWarning FileFormatError"
         " NonFiniteError NotDifferentiableError ShapeError"
     ),
-    "bpx.faces.estimators": "MLPClassifier MLPRegressor",
-    "bpx.faces.sweep": "sweep",
+    "bpx.estimators": "MLPClassifier MLPRegressor",
+    "bpx.search.sweep": "sweep",
     "bpx.files.interop_keras": "from_keras_weights",
     "bpx.files.interop_sklearn": "from_sklearn to_sklearn",
     "bpx.files.interop_torch": "from_torch to_torch",
@@ -71,17 +71,17 @@ _HOMES = {
     "bpx.formulas.losses": "Loss",
     "bpx.formulas.optimizers": "SGD Adagrad Adam AdamW RMSprop",
     "bpx.network.mlp": "MLP",
-    "bpx.proof.gradients": "GradientReport check_gradients",
-    "bpx.proof.parity": "ParityReport check_parity",
-    "bpx.proof.trace": "LayerTrace StepTrace trace",
+    "bpx.checks.gradients": "GradientReport check_gradients",
+    "bpx.checks.parity": "ParityReport check_parity",
+    "bpx.checks.step_trace": "LayerTrace StepTrace trace",
     "bpx.training.callbacks.base": "Callback",
     "bpx.training.fit": "fit",
     "bpx.training.history": "History StopReason",
-    "bpx.training.monitor": "Run",
+    "bpx.training.run": "Run",
     "bpx.training.solvers": "SciPy",
-    "bpx.training.streams.predict": "predict",
-    "bpx.training.streams.stream": "Stream stream",
-    "bpx.training.sweep.table": "SweepTable",
+    "bpx.streams.prediction": "predict",
+    "bpx.streams.stream": "Stream stream",
+    "bpx.search.table": "SweepTable",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 # Not in ``__all__``: what each needs.

@@ -2,7 +2,7 @@
 
 import sys
 
-from bpx.faces.cli import main
+from bpx.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import bpx
-from bpx.faces.cli import main
+from bpx.cli import main
 from bpx.files.model import network_in
 
 TABLES = runpy.run_path(str(Path(__file__).parents[1] / "examples" / "tables.py"))

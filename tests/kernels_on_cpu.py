@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cuda_on_cpu.host_compiler import check_arguments, compile_source, launch, missing
 
-from bpx.kernels.cupy_fused import compiling, linear, losses, sources
+from bpx.kernels.cuda import compiling, linear, losses, sources
 
 needs_compiler = pytest.mark.skipif(missing() is not None, reason=missing() or "")
 

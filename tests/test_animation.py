@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import bpx
-from bpx.faces.animation import page
-from bpx.faces.animation.data import page_data
+from bpx.animation import page
+from bpx.animation.data import page_data
 from bpx.formulas.blocks import block_softmax
 
-PARTS = resources.files("bpx.faces.animation")
+PARTS = resources.files("bpx.animation")
 
 
 def traced(
@@ -237,5 +237,5 @@ def test_a_page_over_the_limit_is_refused_with_what_to_do(tmp_path: Path, make: 
 def test_writing_the_page_is_imported_when_it_is_asked_for() -> None:
     from test_architecture import fresh_process
 
-    script = "import sys, bpx; bpx.trace; print([n for n in sys.modules if n.startswith('bpx.faces')])"
+    script = "import sys, bpx; bpx.trace; print([n for n in sys.modules if n.startswith('bpx.animation')])"
     assert fresh_process(script).strip() == "[]"

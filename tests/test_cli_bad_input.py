@@ -10,8 +10,8 @@ import pytest
 from commands import TABLES, houses, passengers, refused, run, write_csv
 
 import bpx
+from bpx.cli import main
 from bpx.errors import how_to_install
-from bpx.faces.cli import main
 from bpx.files import atomic
 
 
@@ -328,7 +328,7 @@ def test_a_library_that_is_not_there_is_named_with_its_extra(name, extra, model,
 
 
 def test_an_error_of_bpx_itself_has_a_code_of_its_own_and_a_hint(table, tmp_path, capsys, monkeypatch):
-    from bpx.faces.cli import train
+    from bpx.cli import train
 
     monkeypatch.setattr(train, "_prepare", lambda *_: 1 / 0)
     words = ["train", str(table), "--target", "survived", "--out", str(tmp_path / "m.npz")]
@@ -348,7 +348,7 @@ def test_a_mistakes_traceback_is_shown_where_it_is_asked_for(tmp_path, capsys):
 
 
 def test_ctrl_c_outside_training_has_its_code(table, tmp_path, capsys, monkeypatch):
-    from bpx.faces.cli import train
+    from bpx.cli import train
 
     def interrupted(*_):
         raise KeyboardInterrupt

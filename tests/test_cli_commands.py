@@ -15,7 +15,7 @@ from commands import as_json, passengers, refused, run
 
 import bpx
 from bpx.backend import select
-from bpx.faces.cli import check, kernels, main, parser
+from bpx.cli import check, kernels, main, parser
 
 
 @pytest.fixture(autouse=True)
@@ -282,7 +282,7 @@ def test_a_reader_that_has_enough_ends_predict_in_silence_as_a_signal_would(unbu
 @pytest.mark.slow
 def test_help_and_train_import_no_optional_library():
     script = (
-        "import sys, json; from bpx.faces.cli import main; main(sys.argv[1:]);"
+        "import sys, json; from bpx.cli import main; main(sys.argv[1:]);"
         "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
     )
     optional = {"numba", "scipy", "sklearn", "pyarrow", "safetensors", "pandas", "matplotlib", "torch", "cupy", "tqdm"}

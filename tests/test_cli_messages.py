@@ -18,12 +18,12 @@ import pytest
 from commands import as_json, network_of, passengers, refused, run, write_csv
 
 import bpx
-from bpx.faces.cli import train
-from bpx.faces.cli.recipe import Recipe
+from bpx.cli import train
+from bpx.cli.table_model import TableModel
 from bpx.files import atomic
 from bpx.files.model import read_header
-from bpx.files.tables import reading
-from bpx.files.tables.table import TableError
+from bpx.tables import reading
+from bpx.tables.table import TableError
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_class_and_a_category_that_are_really_named_na_are_kept(ending, more, 
     assert facts["labels"] == ["EU", "NA"]
     assert sum(facts["rows"].values()) == 60
     assert not [note for note in facts["notes"] if "missing" in note or "left out" in note]
-    kind = Recipe.of(read_header(model), str(model)).encoding.columns[1]
+    kind = TableModel.of(read_header(model), str(model)).encoding.columns[1]
     assert kind.categories == ("NA", "b", "null")
     told = as_json(capsys, "predict", model, data)  # the model knows how it was read
     assert any("on 60 rows" in note for note in told["notes"])
@@ -174,7 +174,7 @@ def test_training_goes_on_where_nobody_listens_and_the_code_is_true(name, tmp_pa
 @pytest.mark.parametrize("closed", ["2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
     script = (
-        "import os, sys; from bpx.faces.cli import main; main(['--version']);"
+        "import os, sys; from bpx.cli import main; main(['--version']);"
         "f = os.open('t.txt', os.O_CREAT | os.O_RDWR); sys.exit(f)"
     )
     done = as_process(tmp_path, f"{shlex.quote(sys.executable)} -c {shlex.quote(script)} {closed}")
@@ -348,7 +348,7 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("bpx.faces.cli.scores.of_rows", fail)
+        patch.setattr("bpx.cli.scores.of_rows", fail)
         assert run(*_model(tmp_path)) == code
     message = capsys.readouterr().err
     assert message.startswith(f"bpx train: error: {told}")
@@ -367,13 +367,13 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
 @pytest.mark.parametrize("y", [{"y": [i % 3 for i in range(40)]}, {"y": [i * 1.5 for i in range(40)]}])
 def test_rows_are_scored_in_blocks(y, tmp_path, capsys, monkeypatch):
     seen = []
-    monkeypatch.setattr("bpx.faces.cli.scores.BLOCK", 7)
-    whole = Recipe.answers
-    monkeypatch.setattr(Recipe, "answers", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
+    monkeypatch.setattr("bpx.cli.scores.BLOCK", 7)
+    whole = TableModel.answers
+    monkeypatch.setattr(TableModel, "answers", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
     blocks = as_json(capsys, *_model(tmp_path, **y))["scores"]
     assert max(seen) == 7
     assert sum(seen) == 40
-    monkeypatch.setattr("bpx.faces.cli.scores.BLOCK", 1000)
+    monkeypatch.setattr("bpx.cli.scores.BLOCK", 1000)
     at_once = as_json(capsys, *_model(tmp_path, **y))["scores"]
     for part, scores in blocks.items():
         assert scores == pytest.approx(at_once[part], rel=1e-5)

@@ -14,9 +14,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bpx
-from bpx.files.tables import csv_form, encoding, reading, writing
-from bpx.files.tables.cells import MISSING
-from bpx.files.tables.table import Column, Table, TableError
+from bpx.tables import csv_form, encoding, reading, writing
+from bpx.tables.parsing import MISSING
+from bpx.tables.table import Column, Table, TableError
 
 
 def read(tmp_path, text, name="data.csv", **options):

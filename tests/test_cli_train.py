@@ -18,9 +18,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bpx
-from bpx.faces.cli.recipe import Recipe
-from bpx.files.tables import reading
-from bpx.training import splitting
+from bpx.cli.table_model import TableModel
+from bpx.tables import reading
+from bpx.training import hold_out
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -94,7 +94,7 @@ def test_the_score_is_within_two_points_of_a_scikit_learn_pipeline_with_the_same
         rows = facts["rows"]
         assert rows["held out"] == round(0.5 * len(frame))
         codes = np.unique(y, return_inverse=True)[1] if classes else None
-        train, test = splitting.split(len(y), 0.5, np.random.default_rng(seed), codes)
+        train, test = hold_out.split(len(y), 0.5, np.random.default_rng(seed), codes)
         encoder = make_column_transformer(
             (make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
             (OneHotEncoder(handle_unknown="ignore"), categorical),
@@ -124,7 +124,7 @@ def test_the_score_is_within_two_points_of_a_scikit_learn_pipeline_with_the_same
 def test_predictions_are_exactly_the_librarys_on_the_encoded_table(survival, prices, capsys):
     for folder, goal in ((survival, "survived"), (prices, "price")):
         header = bpx.read_header(folder / "model.npz")
-        recipe = Recipe.of(header, "model.npz")
+        recipe = TableModel.of(header, "model.npz")
         net = network_of(folder / "model.npz")
         data = next(folder.glob("*s.csv"))
         table = reading.read(data, as_text=recipe.encoding.as_text)
@@ -148,7 +148,7 @@ def test_the_held_out_score_is_that_of_predict_on_the_held_out_rows(tmp_path, ca
         capsys, "train", path, "--target", "price", "--epochs", 5, "--seed", 3, "--out", tmp_path / "m.npz", "--quiet"
     )
     frame = pd.read_csv(path)
-    _, test = splitting.split(len(frame), 0.2, np.random.default_rng(3))
+    _, test = hold_out.split(len(frame), 0.2, np.random.default_rng(3))
     frame.iloc[test].to_csv(tmp_path / "test.csv", index=False)
     again = as_json(capsys, "predict", tmp_path / "m.npz", tmp_path / "test.csv", "--quiet")
     assert again["scores"] == facts["scores"]["held out"]
@@ -264,13 +264,13 @@ def test_rows_without_a_target_are_left_out_and_counted(tmp_path, capsys):
 
 def test_held_out_rows_have_every_classs_share():
     y = np.repeat([0, 1, 2], [100, 10, 1])
-    train, test = splitting.split(len(y), 0.2, np.random.default_rng(0), y)
+    train, test = hold_out.split(len(y), 0.2, np.random.default_rng(0), y)
     assert np.bincount(y[test], minlength=3).tolist() == [20, 2, 0]
     assert sorted([*train, *test]) == list(range(111))
-    assert len(splitting.split(10, 0.0, np.random.default_rng(0))[1]) == 0
-    train, test = splitting.split(len(y), 0.99, np.random.default_rng(0), y)
+    assert len(hold_out.split(10, 0.0, np.random.default_rng(0))[1]) == 0
+    train, test = hold_out.split(len(y), 0.99, np.random.default_rng(0), y)
     assert np.bincount(y[train]).tolist() == [1, 1, 1]
-    assert len(splitting.split(10, 0.99, np.random.default_rng(0))[0]) == 1
+    assert len(hold_out.split(10, 0.99, np.random.default_rng(0))[0]) == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--patience", "3"]])
@@ -279,7 +279,7 @@ def test_rows_held_out_change_nothing_in_the_model(more, tmp_path, capsys):
     trained(capsys, path, "price", *more)
     before = network_of(tmp_path / "model.npz").flat, bpx.read_header(tmp_path / "model.npz")
     frame = pd.read_csv(path)
-    _, test = splitting.split(len(frame), 0.2, np.random.default_rng(0))
+    _, test = hold_out.split(len(frame), 0.2, np.random.default_rng(0))
     for name in ("area", "age", "price"):
         frame.loc[test, name] *= 100
     frame.loc[test, "district"] = "elsewhere"
@@ -288,11 +288,11 @@ def test_rows_held_out_change_nothing_in_the_model(more, tmp_path, capsys):
     assert facts["scores"]["held out"]["rmse"] > 1e6
     np.testing.assert_array_equal(network_of(tmp_path / "model.npz").flat, before[0])
     header = bpx.read_header(tmp_path / "model.npz")
-    assert Recipe.of(header, "").encoding.to_json() == Recipe.of(before[1], "").encoding.to_json()
+    assert TableModel.of(header, "").encoding.to_json() == TableModel.of(before[1], "").encoding.to_json()
 
 
 def test_validation_rows_are_not_trained_on(tmp_path, capsys, monkeypatch):
-    import bpx.faces.cli.train as command
+    import bpx.cli.train as command
 
     seen = []
 
@@ -342,7 +342,7 @@ def test_the_model_forgets_nothing_of_how_it_was_read(tmp_path, capsys):
 
 def test_without_standardising_the_numbers_go_in_as_they_are(tmp_path, capsys):
     trained(capsys, houses(tmp_path), "price", "--no-standardise")
-    recipe = Recipe.of(bpx.read_header(tmp_path / "model.npz"), "")
+    recipe = TableModel.of(bpx.read_header(tmp_path / "model.npz"), "")
     table = reading.read(tmp_path / "houses.csv")
     np.testing.assert_array_equal(recipe.encoding.encode(table)[0][:, 0], table["area"].numbers)
 
@@ -406,7 +406,7 @@ def test_safetensors_models_predict_too(tmp_path, capsys):
 
 
 def test_ctrl_c_ends_training_and_keeps_the_network(tmp_path, capsys, monkeypatch):
-    import bpx.faces.cli.train as command
+    import bpx.cli.train as command
 
     def interrupted(net, *data, **options):
         def stop(run):

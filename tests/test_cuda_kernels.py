@@ -10,10 +10,10 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 
 from bpx.formulas import dropout, linear
 from bpx.formulas.activations import ACTIVATIONS, Activation, elu, leaky_relu
-from bpx.kernels.cupy_fused import activations as twins
-from bpx.kernels.cupy_fused import compiling
-from bpx.kernels.cupy_fused import dropout as dropout_twins
-from bpx.kernels.cupy_fused import linear as linear_twins
+from bpx.kernels.cuda import activations as twins
+from bpx.kernels.cuda import compiling
+from bpx.kernels.cuda import dropout as dropout_twins
+from bpx.kernels.cuda import linear as linear_twins
 
 pytestmark = needs_compiler
 

@@ -12,8 +12,8 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 from bpx.formulas import losses
 from bpx.formulas.activations import softmax
 from bpx.formulas.losses import LOSSES, capped, huber, quantile
-from bpx.kernels.cupy_fused import compiling
-from bpx.kernels.cupy_fused import losses as twins
+from bpx.kernels.cuda import compiling
+from bpx.kernels.cuda import losses as twins
 
 pytestmark = needs_compiler
 

@@ -11,8 +11,8 @@ from nvrtc import compiled, need_nvrtc
 from test_architecture import fresh_process
 
 from bpx.formulas import dropout, linear, losses, updates
-from bpx.kernels import cupy_fused, numpy_in_place
-from bpx.kernels.cupy_fused import sources
+from bpx.kernels import cuda, numpy_in_place
+from bpx.kernels.cuda import sources
 
 # Volta, Turing, Ampere (two), Ada, Hopper.
 GPUS = (70, 75, 80, 86, 89, 90)
@@ -83,7 +83,7 @@ def test_the_compiler_is_there_where_it_has_to_be(monkeypatch):
 
 
 def test_every_source_in_the_folder_is_listed():
-    folder = resources.files(cupy_fused)
+    folder = resources.files(cuda)
     assert sorted(sources.FILES) == sorted(path.name for path in folder.iterdir() if path.name.endswith(".cu"))
     names = [name for file in sources.FILES for name in sources.kernels(file)]
     assert len(names) == len(set(names))
@@ -99,15 +99,13 @@ def test_no_source_uses_what_the_imitation_of_cuda_could_not_check():
 
 
 def test_sources_and_twins_are_there_without_cupy():
-    script = (
-        "import sys; sys.modules['cupy'] = None; from bpx.kernels import cupy_fused; print(len(cupy_fused.__all__))"
-    )
+    script = "import sys; sys.modules['cupy'] = None; from bpx.kernels import cuda; print(len(cuda.__all__))"
     assert int(fresh_process(script)) >= 8
 
 
 def test_twins_have_the_formulas_names_and_begin_with_their_arguments():
     for name, module in {"dropout": dropout, "linear": linear, "losses": losses, "updates": updates}.items():
-        room = getattr(cupy_fused, name)
+        room = getattr(cuda, name)
         assert set(room.__all__) == set(getattr(numpy_in_place, name).__all__)
         for twin in room.__all__:
             formula = list(inspect.signature(getattr(module, twin)).parameters)

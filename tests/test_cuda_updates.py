@@ -10,10 +10,10 @@ from kernels_on_cpu import COMPUTED, dtype_of, narrow, near, needs_compiler, on_
 
 from bpx.formulas import updates
 from bpx.formulas.activations import ACTIVATIONS, Activation, leaky_relu
-from bpx.kernels.cupy_fused import activations as activation_twins
-from bpx.kernels.cupy_fused import compiling
-from bpx.kernels.cupy_fused import precision as precision_twins
-from bpx.kernels.cupy_fused import updates as twins
+from bpx.kernels.cuda import activations as activation_twins
+from bpx.kernels.cuda import compiling
+from bpx.kernels.cuda import precision as precision_twins
+from bpx.kernels.cuda import updates as twins
 
 pytestmark = needs_compiler
 

@@ -13,7 +13,7 @@ import bpx
 from bpx.formulas import dropout, linear, losses, updates
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.losses import LOSSES, huber, quantile
-from bpx.kernels import cupy_fused
+from bpx.kernels import cuda
 from bpx.kernels.select import Twins
 from bpx.network.objective import DropoutKey, Objective
 
@@ -52,7 +52,7 @@ def agree(gpu, actual, expected, terms=4.0):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_and_its_way_back_are_the_formulas(name, shape, stored, gpu, rng):
     activation = ACTIVATIONS[name]
-    twin = cupy_fused.activations.twin(activation)
+    twin = cuda.activations.twin(activation)
     z, grad_a = (narrow(rng.normal(scale=2.0, size=shape), stored) for _ in "ab")
     b = rng.normal(size=(*shape[:-2], 1, shape[-1])).astype(wide(z).dtype)
     kept, a = twin.after_bias(gpu.xp, *on(gpu, z, b))
@@ -82,14 +82,14 @@ def test_a_loss_and_its_gradient_are_the_formulas(name, shape, stored, gpu, rng)
         cases.append((rng.integers(0, shape[-1], size=shape[:-1]), None))
     for y, w in cases:
         loss, grad = losses.value_and_grad(np, formula, wide(output), y, w)
-        got = cupy_fused.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, y, w))
+        got = cuda.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, y, w))
         agree(gpu, got[0], loss)
         agree(gpu, got[1], narrow(grad, stored))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_rows_sums_and_masks_are_the_formulas(shape, stored, gpu, rng):
-    twins, x = cupy_fused.linear, narrow(rng.normal(size=shape), stored)
+    twins, x = cuda.linear, narrow(rng.normal(size=shape), stored)
     index = rng.integers(0, shape[-2], size=50)
     rows = gpu.to_host(twins.gather(gpu.xp, *on(gpu, x, index), axis=-2))
     np.testing.assert_array_equal(rows.view(np.uint8), np.ascontiguousarray(x[..., index, :]).view(np.uint8))
@@ -99,7 +99,7 @@ def test_rows_sums_and_masks_are_the_formulas(shape, stored, gpu, rng):
     for seeds in (np.asarray(3), np.asarray([[3], [2**32 - 1]])):
         more = 2**32 - 7, 2**34 + 5, 2
         mask = dropout.dropout_mask(np, shape[-2:], 0.3, seeds, *more, stored, 11).astype(stored)
-        drawn = cupy_fused.dropout.dropout_mask(gpu.xp, shape[-2:], 0.3, *on(gpu, seeds), *more, stored, 11)
+        drawn = cuda.dropout.dropout_mask(gpu.xp, shape[-2:], 0.3, *on(gpu, seeds), *more, stored, 11)
         np.testing.assert_array_equal(gpu.to_host(drawn).view(np.uint8), mask.view(np.uint8))
 
 
@@ -121,16 +121,16 @@ def test_updates_and_penalties_are_the_formulas(shape, dtype, gpu, rng):
         mine = on(gpu, *(x.copy() for x in vectors[:count]))
         changed = getattr(updates, name)(np, *expected, *numbers)
         expected[-1][...] = changed[0] if isinstance(changed, tuple) else changed
-        assert getattr(cupy_fused.updates, name)(gpu.xp, *mine, *on(gpu, *given)) is not NotImplemented
+        assert getattr(cuda.updates, name)(gpu.xp, *mine, *on(gpu, *given)) is not NotImplemented
         for got, wanted in zip(mine, expected, strict=True):
             agree(gpu, got, wanted, terms=8.0)
     loss, lead = np.zeros(shape[:-1], dtype=dtype), shape[:-1]
     value, grads = linear.add_penalty(np, loss, vectors[0], vectors[1], vectors[2], 7, vectors[3].copy())
-    got = cupy_fused.linear.add_penalty(gpu.xp, *on(gpu, loss, vectors[0], vectors[1], vectors[2], 7, vectors[3]))
+    got = cuda.linear.add_penalty(gpu.xp, *on(gpu, loss, vectors[0], vectors[1], vectors[2], 7, vectors[3]))
     agree(gpu, got[0], value)
     agree(gpu, got[1], grads)
     total, one = np.ones(lead), np.asarray(2.5, dtype=dtype)
-    agree(gpu, cupy_fused.linear.accumulate(gpu.xp, *on(gpu, total, one, 2)), linear.accumulate(np, total, one, 2))
+    agree(gpu, cuda.linear.accumulate(gpu.xp, *on(gpu, total, one, 2)), linear.accumulate(np, total, one, 2))
 
 
 def test_two_runs_are_bitwise_equal(stored, gpu, rng):
@@ -138,14 +138,14 @@ def test_two_runs_are_bitwise_equal(stored, gpu, rng):
     formula = LOSSES["cross_entropy"].on_logits
     runs = []
     for _ in range(2):
-        loss, grad = cupy_fused.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, labels, None))
-        sums = cupy_fused.linear.column_sums(gpu.xp, grad, *on(gpu, np.empty((1, 300), dtype=wide(output).dtype)))
+        loss, grad = cuda.losses.value_and_grad(gpu.xp, formula, *on(gpu, output, labels, None))
+        sums = cuda.linear.column_sums(gpu.xp, grad, *on(gpu, np.empty((1, 300), dtype=wide(output).dtype)))
         runs.append([gpu.to_host(x).tobytes() for x in (loss, grad, sums)])
     assert runs[0] == runs[1]
 
 
 def test_the_scale_of_a_loss_follows_its_gradients(gpu, rng):
-    twins, grads = cupy_fused.precision, rng.normal(size=(3, 5000)).astype(np.float32)
+    twins, grads = cuda.precision, rng.normal(size=(3, 5000)).astype(np.float32)
     grads[1, 4999] = np.inf
     scale, good, number = (np.full(3, x, dtype=np.float32) for x in (1024.0, 1999.0, 5.0))
     back, finite, taken = twins.unscale(gpu.xp, *on(gpu, grads, scale))
@@ -190,7 +190,7 @@ def test_a_product_is_right_however_its_matrices_lie(dtype, into, leads, gpu, rn
                 b, b_there = laid(rng, leads[1], m, k, others, dtype)
                 expected = (wide(a).astype(np.float64) @ wide(b).astype(np.float64)).astype(into)
                 _, out = laid(rng, expected.shape[:-2], n, k, "parameters", into)
-                cupy_fused.linear.product(gpu.xp, a_there, b_there, out)
+                cuda.linear.product(gpu.xp, a_there, b_there, out)
                 near(gpu.to_host(out), expected, into, terms=8.0)
 
 
@@ -215,7 +215,7 @@ def test_a_networks_loss_and_gradient_are_numpys(name, dtype, gpu, rng):
         net = bpx.MLP(sizes, dtype=dtype, seed=1 if stack is None else list(range(stack)), backend=backend, **given)
         objective = Objective(net, LOSSES[loss], l2=0.1, l1=0.01, per_batch=True)
         if backend is gpu:
-            objective.use(OnlyKernels(cupy_fused))
+            objective.use(OnlyKernels(cuda))
         key = DropoutKey(5, 9) if "dropout" in given else None
         with backend.scope():
             arrays = [backend.xp.asarray(x) for x in (X, y)]

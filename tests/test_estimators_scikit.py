@@ -350,7 +350,7 @@ def test_ctrl_c_warns_and_keeps_the_model(early_stopping: bool, monkeypatch: pyt
     X, y = data("digits")
     for est, module in zip(
         ests := pair("MLPClassifier", early_stopping=early_stopping),
-        ("sklearn.neural_network._multilayer_perceptron", "bpx.faces.estimators.running"),
+        ("sklearn.neural_network._multilayer_perceptron", "bpx.estimators.solver"),
         strict=True,
     ):
         calls: list[int] = []

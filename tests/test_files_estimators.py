@@ -17,7 +17,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import bpx
-from bpx.faces.estimators.saving import FITTED
+from bpx.estimators.saving import FITTED
 from bpx.files.container import FORMS
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

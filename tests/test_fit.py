@@ -128,7 +128,7 @@ def test_replacement_draws_samples_more_than_once_and_uniformly() -> None:
 
 
 def test_history_counts_epochs_and_steps_and_prints_them(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bpx.training.monitor.Run.seconds", property(lambda run: 2.5 * run.epoch))
+    monkeypatch.setattr("bpx.training.run.Run.seconds", property(lambda run: 2.5 * run.epoch))
     history = bpx.fit(regressor(), *data, "squared_error", "sgd", epochs=3, batch_size=4, validation=data)
     assert (history.epochs, history.steps, history.seconds) == (3, 9, 7.5)
     assert history.stop_reason is StopReason.EPOCHS

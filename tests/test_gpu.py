@@ -20,8 +20,8 @@ from kernels_on_cpu import check_launches
 import bpx
 from bpx.formulas.activations import Activation
 from bpx.training.batches import Data
-from bpx.training.descent import Descent
-from bpx.training.monitor import Run
+from bpx.training.loop import Descent
+from bpx.training.run import Run
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
@@ -47,7 +47,7 @@ def _right_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def steps() -> Any:
-    from bpx.kernels.cupy_fused import steps
+    from bpx.kernels.cuda import steps
 
     return steps
 
@@ -220,7 +220,7 @@ def test_a_users_own_function_runs_in_every_step(steps: Any, what: str) -> None:
 
 
 def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: Any) -> None:
-    from bpx.kernels.cupy_fused import products
+    from bpx.kernels.cuda import products
 
     _, captured = trained("cupy")
     monkeypatch.setattr(products, "_cublas", lambda: None)
@@ -234,7 +234,7 @@ def test_without_nvmath_steps_are_launched_kernel_by_kernel(monkeypatch, steps: 
 
 
 def test_where_cublas_fails_in_a_capture_steps_are_launched_kernel_by_kernel(monkeypatch, steps: Any) -> None:
-    from bpx.kernels.cupy_fused import products
+    from bpx.kernels.cuda import products
 
     bindings, failed = products._cublas(), []
 
@@ -253,7 +253,7 @@ def test_where_cublas_fails_in_a_capture_steps_are_launched_kernel_by_kernel(mon
 
 
 def test_threads_one_after_the_other_share_a_handle_of_cublas(monkeypatch) -> None:
-    from bpx.kernels.cupy_fused import products
+    from bpx.kernels.cuda import products
 
     bindings, made = products._cublas(), []
     monkeypatch.setattr(products, "_spare", {})
@@ -275,7 +275,7 @@ def test_threads_one_after_the_other_share_a_handle_of_cublas(monkeypatch) -> No
 
 
 def test_another_thread_makes_its_handle_when_a_capture_is_over(monkeypatch) -> None:
-    from bpx.kernels.cupy_fused import products
+    from bpx.kernels.cuda import products
 
     bindings, threads, waited = products._cublas(), [], []
 
@@ -296,8 +296,8 @@ def test_another_thread_makes_its_handle_when_a_capture_is_over(monkeypatch) -> 
 
 
 def test_bpx_info_says_whether_a_step_is_one_launch(monkeypatch, capsys) -> None:
-    from bpx.faces.cli import main
-    from bpx.kernels.cupy_fused import products
+    from bpx.cli import main
+    from bpx.kernels.cuda import products
 
     monkeypatch.setenv("BPX_BACKEND", "cupy")
     assert main(["info"]) == 0
@@ -356,15 +356,15 @@ def test_a_window_is_filled_after_what_used_its_memory_before(monkeypatch) -> No
 
 
 def test_a_window_that_was_left_half_way_is_filled_after_what_was_begun_with_it() -> None:
-    from bpx.training.streams.windows import Filled, Halves, filled
+    from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, filled
 
     net = bpx.MLP([12, 4], backend="cupy", seed=1)
-    halves = Halves(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))
+    halves = DoubleBuffer(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))
     at_first = list(halves._read)
 
-    def fill(take: Callable[[], int]) -> Iterator[Filled]:
+    def fill(take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
         for _ in range(4):
-            yield Filled(take(), 5, [])
+            yield PrefetchedWindow(take(), 5, [])
 
     windows = filled(fill, halves)
     next(windows)
@@ -501,7 +501,7 @@ def test_tf32_is_used_where_it_is_asked_for_and_the_process_gets_its_setting_bac
 ) -> None:
     from cupy._core import _routines_linalg as linalg
 
-    from bpx.kernels.cupy_fused import products
+    from bpx.kernels.cuda import products
 
     seen: set[bool] = set()
     whole = products._multiply

@@ -21,8 +21,8 @@ from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.formulas.schedules import Schedule
 from bpx.kernels import numpy_in_place, recording, select
 
-numpy_fused = pytest.importorskip("bpx.kernels.numpy_fused", reason="Numba is not installed")
-compiling = pytest.importorskip("bpx.kernels.numpy_fused.compiling", reason="Numba is not installed")
+numba = pytest.importorskip("bpx.kernels.numba", reason="Numba is not installed")
+compiling = pytest.importorskip("bpx.kernels.numba.compiling", reason="Numba is not installed")
 
 ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
 DTYPES = ("float32", "float64")
@@ -58,7 +58,7 @@ def same(actual, expected, terms=1, least=0.0):
 FORMULAS_IN = {"dropout": dropout, "linear": linear, "losses": losses, "updates": updates}
 
 
-@pytest.mark.parametrize("room", [numpy_fused, numpy_in_place], ids=["fused", "in place"])
+@pytest.mark.parametrize("room", [numba, numpy_in_place], ids=["fused", "in place"])
 def test_every_kernel_has_the_name_and_the_parameters_of_its_formula(room):
     pairs = []
     for module, formulas in FORMULAS_IN.items():
@@ -66,7 +66,7 @@ def test_every_kernel_has_the_name_and_the_parameters_of_its_formula(room):
         pairs += [(getattr(kernels, name), getattr(formulas, name)) for name in kernels.__all__]
     twin = room.activations.Twin
     pairs += [(twin.after_bias, Activation.after_bias), (twin.backward, Activation.backward)]
-    assert len(pairs) == (14 if room is numpy_fused else 17)
+    assert len(pairs) == (14 if room is numba else 17)
     for kernel, formula in pairs:
         assert kernel.__name__ == formula.__name__
         assert list(inspect.signature(kernel).parameters) == list(inspect.signature(formula).parameters)
@@ -81,10 +81,10 @@ def test_twins_are_found_for_the_formulas_and_only_for_them(monkeypatch):
     assert twins.of(losses.value_and_grad) is not losses.value_and_grad
     assert twins.of(value_and_grad) is value_and_grad
     assert set(vars(twins.module(updates))) == set(updates.__all__)
-    fused = {name for name, a in ACTIVATIONS.items() if numpy_fused.activations.twin(a) is not None}
+    fused = {name for name, a in ACTIVATIONS.items() if numba.activations.twin(a) is not None}
     assert fused == {name for name, a in ACTIVATIONS.items() if not a.output_only and a.differentiable}
     impostor = Activation("relu", lambda xp, z: z + 1.0, lambda xp, z, a: xp.ones_like(a))
-    assert numpy_fused.activations.twin(impostor) is None
+    assert numba.activations.twin(impostor) is None
     z = np.zeros((2, 3))
     assert twins.activation(impostor).after_bias(np, z, None)[1].tolist() == [[1.0] * 3] * 2
 
@@ -515,7 +515,7 @@ def test_numba_that_cannot_compile_leaves_numpys_kernels(monkeypatch, caplog):
         raise OSError("no space left")
 
     monkeypatch.setenv("BPX_KERNELS", "auto")
-    monkeypatch.setattr(numpy_fused, "smoke_test", broken)
+    monkeypatch.setattr(numba, "smoke_test", broken)
     select._fused.cache_clear()
     try:
         with caplog.at_level(logging.WARNING, logger="bpx.kernels"):

@@ -19,10 +19,10 @@ from sklearn import metrics as scikit
 from sklearn.exceptions import ConvergenceWarning
 
 import bpx
+from bpx.cli import main, scores
+from bpx.cli.table_model import TableModel
+from bpx.cli.target import Target
 from bpx.errors import RankFailedError, ShapeError
-from bpx.faces.cli import main, scores
-from bpx.faces.cli.recipe import Recipe
-from bpx.faces.cli.target import Target
 from bpx.files import checkpoint, container
 from bpx.formulas import metrics
 from bpx.formulas.metrics import METRICS
@@ -1339,7 +1339,7 @@ def test_bpx_train_refuses_metrics_that_do_not_fit(
 
 
 def test_bpx_train_says_r2_of_a_constant_target_as_everybody_does(rng: np.random.Generator) -> None:
-    recipe = Recipe(Target("y"), None, 0.0, 1.0)  # type: ignore[arg-type]
+    recipe = TableModel(Target("y"), None, 0.0, 1.0)  # type: ignore[arg-type]
     y = np.full(5, 0.1)
     assert scores.score(recipe, y + 1.0, y)["r2"] == 0.0
     assert scores.score(recipe, y, y)["r2"] == 1.0

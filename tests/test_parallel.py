@@ -12,7 +12,7 @@ from ranks import on_ranks
 
 import bpx
 from bpx.errors import RankFailedError, how_to_install
-from bpx.training import parallel
+from bpx.training import distributed
 
 N, N_IN, CLASSES = 103, 5, 3
 
@@ -73,7 +73,7 @@ def test_ranks_train_as_one_process_does(data, close, case, size):
 @pytest.mark.parametrize("library", ["numpy", "strict"])
 def test_a_message_in_pieces_is_the_same(data, close, monkeypatch, library, case, piece):
     """A large network's message is summed in pieces, the first of which has the numbers."""
-    monkeypatch.setattr(parallel, "PIECE", piece)
+    monkeypatch.setattr(distributed, "PIECE", piece)
     backend = "numpy" if library == "numpy" else get_library("strict")
     agree(backend, data, close, case, 3, epochs=2)
 
@@ -286,8 +286,8 @@ def test_ranks_with_other_network_seeds_versions_or_rows_are_refused(data, monke
     for error in errors_of(2, order):
         assert "X: other values on rank 1" in str(error)
 
-    tell = parallel.Ranks.from_all
-    monkeypatch.setattr(parallel.Ranks, "from_all", lambda self, plan: tell(self, {**plan, "bpx": f"0.{self.rank}"}))
+    tell = distributed.Ranks.from_all
+    monkeypatch.setattr(distributed.Ranks, "from_all", lambda self, plan: tell(self, {**plan, "bpx": f"0.{self.rank}"}))
     for error in errors_of(2, lambda comm: trained("numpy", X, y, comm)):
         assert "bpx: '0.0' on rank 0, '0.1' on rank 1" in str(error)
 

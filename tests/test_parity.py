@@ -13,7 +13,7 @@ import pytest
 
 import bpx
 from bpx.backend import select
-from bpx.proof.parity import TOLERANCES
+from bpx.checks.parity import TOLERANCES
 
 STRICT = bpx.get_backend(array_api_strict, device=array_api_strict.Device("device1"))
 

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 from matplotlib.colors import to_rgb  # noqa: E402
 
 from bpx import plotting  # noqa: E402
-from bpx.faces.plotting.style import contrasting  # noqa: E402
+from bpx.plotting.style import contrasting  # noqa: E402
 
 rng = np.random.default_rng(0)
 
@@ -495,7 +495,7 @@ def test_regions_of_twenty_classes_have_their_own_colours_and_names():
 
 
 def test_a_font_of_one_weight_is_asked_for_in_both_without_a_word(caplog, monkeypatch):
-    style = sys.modules["bpx.faces.plotting.style"]
+    style = sys.modules["bpx.plotting.style"]
     fonts = matplotlib.font_manager.fontManager
     (regular,) = [face for face in fonts.ttflist if face.name == "DejaVu Sans Display"]
     monkeypatch.setattr(fonts, "ttflist", [*fonts.ttflist, replace(regular, name="SimHei", weight=500)])

@@ -12,8 +12,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from bpx import plotting  # noqa: E402
-from bpx.faces.plotting.placement import place  # noqa: E402
-from bpx.faces.plotting.style import number  # noqa: E402
+from bpx.plotting.placement import place  # noqa: E402
+from bpx.plotting.style import number  # noqa: E402
 
 
 @pytest.fixture(autouse=True)

@@ -18,8 +18,8 @@ from bpx.backend.torch_backend import TorchBackend
 from bpx.errors import how_to_install
 from bpx.formulas import activations, linear, losses, precision
 from bpx.kernels.select import Twins
-from bpx.network.mixed import Mixed
 from bpx.network.objective import DropoutKey, Objective
+from bpx.network.precision import Mixed
 
 HALVES = ("float16", "bfloat16")
 # What the docstring of `bpx.fit` promises: of a batch's loss, of its gradient (norm of the difference), of the gradient

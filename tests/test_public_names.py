@@ -90,7 +90,7 @@ def test_a_public_module_has_all_that_the_module_behind_it_offers():
         (bpx.optimizers, optimizers),
         (bpx.schedules, schedules),
         (bpx.stop, importlib.import_module("bpx.training.stopping")),
-        (bpx.plotting, importlib.import_module("bpx.faces.plotting")),
+        (bpx.plotting, importlib.import_module("bpx.plotting")),
     ]:
         assert set(behind.__all__) <= set(public.__all__)
         assert all(getattr(public, name) is getattr(behind, name) for name in public.__all__)

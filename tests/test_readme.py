@@ -36,7 +36,7 @@ TEXTS = [README, CI] + [
 ]
 # Their blocks are hours of measuring, tools of the tests, or the README's.
 PROSE = [CHINESE] + [
-    ROOT / name for name in ("benchmarks/README.md", "tests/cuda_on_cpu/README.md", "bpx/faces/animation/README.md")
+    ROOT / name for name in ("benchmarks/README.md", "tests/cuda_on_cpu/README.md", "bpx/animation/README.md")
 ]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 IMPORTS = re.compile(r"^(?:import|from) bpx\b", re.MULTILINE)

@@ -10,7 +10,7 @@ import pytest
 
 import bpx
 from bpx import StopReason, stop
-from bpx.training.monitor import Run
+from bpx.training.run import Run
 
 NAN = float("nan")
 

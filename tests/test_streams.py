@@ -11,7 +11,7 @@ from ranks import on_ranks
 
 import bpx
 from bpx.errors import RankFailedError
-from bpx.training.streams.shuffling import Windows, blocks
+from bpx.streams.shuffling import Windows, blocks
 
 N, N_IN, CLASSES = 1003, 6, 3
 BUFFER = 30_000  # two windows of 192 to 224 rows of 6 float64 and a label, out of 1003
@@ -551,11 +551,13 @@ def test_large_chunks_are_refused_with_the_buffer_they_need(tmp_path, data):
 def test_windows_of_a_short_array_are_no_longer_than_it(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bpx.training.streams import in_order
+    from bpx.streams import sequential
 
     made: list[int] = []
-    whole = in_order.Halves
-    monkeypatch.setattr(in_order, "Halves", lambda backend, rows, like: made.append(rows) or whole(backend, rows, like))
+    whole = sequential.DoubleBuffer
+    monkeypatch.setattr(
+        sequential, "DoubleBuffer", lambda backend, rows, like: made.append(rows) or whole(backend, rows, like)
+    )
     net = bpx.MLP([3, 4, 2], backend="numpy")
     X = rng.normal(size=(7, 3))
     assert np.allclose(bpx.predict(net, X), net(X), atol=1e-6)
@@ -565,16 +567,16 @@ def test_windows_of_a_short_array_are_no_longer_than_it(
 def test_windows_are_halved_where_memory_runs_out(
     rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from bpx.training.streams import in_order
+    from bpx.streams import sequential
 
-    whole = in_order.Halves
+    whole = sequential.DoubleBuffer
 
     def short(backend: Any, rows: int, like: Any) -> Any:
         if rows > 20:
             raise MemoryError("no room")
         return whole(backend, rows, like)
 
-    monkeypatch.setattr(in_order, "Halves", short)
+    monkeypatch.setattr(sequential, "DoubleBuffer", short)
     net = bpx.MLP([3, 4, 2], backend="numpy")
     X = rng.normal(size=(100, 3))
     with caplog.at_level("INFO", logger="bpx"):

@@ -12,10 +12,10 @@ import pytest
 
 import bpx
 from bpx import schedules
+from bpx.search.folds import folds
+from bpx.search.table import SweepTable
+from bpx.search.trials import Trial, at_once, plan
 from bpx.training.batches import SparseRows
-from bpx.training.sweep.folds import folds
-from bpx.training.sweep.stacks import Task, at_once, plan
-from bpx.training.sweep.table import SweepTable
 
 N, N_IN, CLASSES = 45, 4, 3
 
@@ -298,7 +298,7 @@ def test_folds_are_scikit_learns(data: Any, rng: np.random.Generator, k: int, sh
 
 
 def test_stacks_hold_what_is_alike_and_no_more_than_fits() -> None:
-    tasks = [Task(s, f) for s in range(10) for f in range(2)]
+    tasks = [Trial(s, f) for s in range(10) for f in range(2)]
     stacks = plan(tasks, lambda task: task.setting % 2, lambda task: -task.setting, lambda _: 4)
     assert sorted(task for stack in stacks for task in stack) == tasks
     assert [len(stack) for stack in stacks] == [3, 3, 4, 3, 3, 4]
@@ -410,7 +410,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(
     def trained(*_: Any) -> None:
         raise AssertionError("it trained")
 
-    monkeypatch.setattr("bpx.training.sweep.networks._Work.train", trained)
+    monkeypatch.setattr("bpx.search.networks._Work.train", trained)
     given: dict[str, Any] = {"model": maker(), "grid": {"l2": [0.1]}, "X": data[0], "y": data[1]} | change
     with pytest.raises(error, match=message):
         bpx.sweep(**given)
@@ -429,7 +429,7 @@ def test_grids_may_be_lists_of_grids_and_hold_numpys_numbers(data: Any) -> None:
 
 
 def test_a_table_is_kept_where_memory_runs_out_in_the_last_training(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bpx.training.sweep import networks
+    from bpx.search import networks
 
     def full(*_: Any) -> None:
         raise MemoryError("no room")

@@ -120,7 +120,7 @@ def test_each_network_watches_its_own_held_out_rows(digits: Any, close: Any, mon
 
 
 def test_networks_of_one_kind_are_trained_in_one_stack(digits: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import bpx.faces.estimators.stacked_fits as sweeping
+    import bpx.estimators.stacked_fits as sweeping
 
     seen: list[int] = []
 

@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 
 import bpx
+from bpx.errors.calls import instead_of
+from bpx.errors.names import INSTEAD
+from bpx.errors.values import VALUES
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.initializers import INITIALIZERS
 from bpx.formulas.losses import LOSSES
@@ -17,9 +20,6 @@ from bpx.formulas.metrics import METRICS
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.training.batches import SAMPLINGS
 from bpx.training.solvers import METHODS
-from bpx.wrong_calls import instead_of
-from bpx.wrong_calls.names import INSTEAD
-from bpx.wrong_calls.values import VALUES
 
 X, Y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]
 NET = bpx.MLP([2, 3, 2], backend="numpy")

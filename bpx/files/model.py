@@ -8,10 +8,10 @@ from typing import Any
 
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import warn_caller
-from bpx.files import atomic, container, header, networks
+from bpx.errors.calls import named
+from bpx.files import atomic, container, header, network_parts
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
-from bpx.wrong_calls import named
 
 __all__ = ["TABLE", "load", "network_in", "read_header", "save", "write_model"]
 
@@ -58,7 +58,7 @@ def write_model(
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
     header.check_plain(dict(metadata or {}), "metadata")
-    description, arrays = networks.parts(net)
+    description, arrays = network_parts.parts(net)
     document = {"kind": kind, "network": description, "metadata": dict(metadata or {})} | dict(more or {})
     container.write(path, document, arrays | dict(more_arrays or {}))
 
@@ -129,9 +129,9 @@ def network_in(
     """The network of a file, and what the file says of it; as `load`, without a warning."""
     own = _own(activations)
     chosen = get_backend(backend)
-    document, arrays = container.read(path, networks.check)
+    document, arrays = container.read(path, network_parts.check)
     with container.named(path):
-        return networks.network(document["network"], arrays, chosen, own), document
+        return network_parts.network(document["network"], arrays, chosen, own), document
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def read_header(path: atomic.Path) -> dict[str, Any]:
     FileFormatError, ImportError, OSError
         As `bpx.load`.
     """
-    return container.read(path, networks.check)[0]
+    return container.read(path, network_parts.check)[0]
 
 
 def _own(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:

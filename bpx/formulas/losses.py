@@ -19,9 +19,9 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
+from bpx.errors.values import unknown_value
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
-from bpx.wrong_calls import unknown_value
 
 __all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
 

@@ -137,26 +137,26 @@ def wanted() -> str:
 def _fused() -> ModuleType | None:
     """The fused kernels, where Numba is installed and can compile."""
     try:
-        from bpx.kernels import numpy_fused
+        from bpx.kernels import numba
 
-        numpy_fused.smoke_test()
+        numba.smoke_test()
     except ImportError as error:
         logger.info("no compiled kernels: %s", error)
         return None
     except Exception as error:  # whatever keeps a compiler from working here
         logger.warning("Numba is installed but cannot compile; NumPy alone computes: %s", error)
         return None
-    return numpy_fused
+    return numba
 
 
 @cache
 def _on_gpu() -> ModuleType | None:
     """CuPy's kernels, where they compile."""
-    from bpx.kernels import cupy_fused
+    from bpx.kernels import cuda
 
     try:
-        cupy_fused.smoke_test()
+        cuda.smoke_test()
     except Exception as error:  # a compiler that does not fit the driver, missing headers
         logger.warning("CuPy's kernels cannot be compiled here, formulas compute: %s", error)
         return None
-    return cupy_fused
+    return cuda

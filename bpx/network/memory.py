@@ -19,7 +19,7 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.errors import Log
-from bpx.wrong_calls import is_wrong_call, wrong_call
+from bpx.errors.calls import is_wrong_call, wrong_call
 
 if TYPE_CHECKING:
     from bpx.network.mlp import MLP

@@ -12,20 +12,20 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, warn_caller
+from bpx.errors.calls import instead_of, named
 from bpx.formulas import initializers, losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.dropout import fold
 from bpx.formulas.initializers import InitializerLike
 from bpx.formulas.losses import LossLike
-from bpx.network import architecture, inputs
-from bpx.network.answers import Answers
+from bpx.network import architecture, validation
 from bpx.network.architecture import DTypeLike
-from bpx.network.frames import column_names
-from bpx.network.initial import draw
+from bpx.network.data_frames import column_names
+from bpx.network.inference import Answers
+from bpx.network.initial_weights import draw
 from bpx.network.memory import a_forward_pass, a_gradient, telling
 from bpx.network.objective import Objective
 from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
-from bpx.wrong_calls import instead_of, named
 
 __all__ = ["MLP"]
 
@@ -123,7 +123,7 @@ class MLP:
         """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
         host = get_backend("numpy")
         with host.scope():
-            inputs.check_finite(host, flat, "parameters")
+            validation.check_finite(host, flat, "parameters")
         net = object.__new__(cls)
         net._configure(**architecture)
         net._place(flat)
@@ -152,7 +152,7 @@ class MLP:
             If the outputs do not fit into memory, or not even one row can be computed: the rows are computed in chunks,
             and where memory runs out in half as many at once, which may round in another way.
         """
-        x, single = inputs.samples(self.backend, X, self.sizes[0])
+        x, single = validation.samples(self.backend, X, self.sizes[0])
         out = self._answers.outputs(self, x, column_names(X))
         return out[..., 0, :] if single else out
 
@@ -161,7 +161,7 @@ class MLP:
     @telling(a_forward_pass)
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
-        x, single = inputs.samples(self.backend, X, self.sizes[0])
+        x, single = validation.samples(self.backend, X, self.sizes[0])
         return [a[..., 0, :] if single else a for a in self._answers.activations(self, x, column_names(X))]
 
     @cached_property
@@ -223,10 +223,10 @@ class MLP:
         """The objective and the batch, everything checked before anything is computed."""
         chosen = losses.get(loss)
         objective = Objective(self, chosen, l2)
-        x, single = inputs.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
+        x, single = validation.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
         n = x.shape[0]
-        t = inputs.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
-        w = inputs.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
+        t = validation.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        w = validation.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters

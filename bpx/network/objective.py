@@ -1,6 +1,6 @@
 """The loss of a network as a function of its parameters: forward, loss, backward, penalty, in this one place.
 
-Everything that needs a gradient goes through here: `MLP.loss_and_grads`, `bpx.fit`, the SciPy solvers, the proofs.
+Everything that needs a gradient goes through here: `MLP.loss_and_grads`, `bpx.fit`, the SciPy solvers, the checks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bpx.formulas.precision import Stored
 from bpx.kernels.select import Twins
 from bpx.network import dense
 from bpx.network.dense import LayerCache
-from bpx.network.mixed import Mixed
 from bpx.network.params import LayerParams
+from bpx.network.precision import Mixed
 
 if TYPE_CHECKING:
     from bpx.network.mlp import MLP
@@ -156,7 +156,7 @@ class Objective:
     def combine_by(
         self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
     ) -> None:
-        """Share each batch with other processes, as `bpx.training.parallel` does.
+        """Share each batch with other processes, as `bpx.training.distributed` does.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend
 from bpx.errors import ShapeError
-from bpx.network import inputs
+from bpx.network import validation
 
 __all__ = ["LayerParams", "Layout", "ParamViews", "check_writable", "overwrite"]
 
@@ -132,11 +132,11 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
         for name, value in values.items():
             view = views[name]
             check_writable(view)
-            new = inputs.numeric(backend, value, name)
+            new = validation.numeric(backend, value, name)
             if tuple(new.shape) != tuple(view.shape):
                 raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
-            new = inputs.cast(backend, new, view.dtype)
-            inputs.check_finite(backend, new, name)
+            new = validation.cast(backend, new, view.dtype)
+            validation.check_finite(backend, new, name)
             # A copy, which may be of a parameter that another value is written into first.
             checked.append((view, new * 1.0))
         for view, new in checked:

@@ -15,7 +15,7 @@ from bpx._typing import Array
 from bpx.backend.base import Backend
 
 if TYPE_CHECKING:
-    from bpx.training.parallel import Ranks
+    from bpx.training.distributed import Ranks
 
 __all__ = [
     "SAMPLINGS",

@@ -16,14 +16,14 @@ from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
-from bpx.training.plan import compare
+from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
 
 if TYPE_CHECKING:
-    from bpx.training.descent import Descent
-    from bpx.training.monitor import Run
+    from bpx.training.loop import Descent
+    from bpx.training.run import Run
 
-__all__ = ["GOES_ON", "Keeper", "put_back"]
+__all__ = ["GOES_ON", "Checkpointer", "restore"]
 
 Path = str | os.PathLike[str]
 
@@ -57,7 +57,7 @@ def _refuse_another_file(path: str) -> None:
 
 
 @final
-class Keeper:
+class Checkpointer:
     """Writes a run's checkpoints, and brings a run back from one.
 
     The file that was there stays beside the new one, with ``.previous`` after its name, and is read where the newer
@@ -70,7 +70,7 @@ class Keeper:
     every, steps : int or None
         Epochs and steps between two checkpoints.
     plan : dict
-        What the run is compared with that the checkpoint is of; see `Plan.for_checkpoint`.
+        What the run is compared with that the checkpoint is of; see `RunConfig.for_checkpoint`.
 
     Raises
     ------
@@ -130,7 +130,7 @@ class Keeper:
         self._run, self._descent = run, descent
         done = None
         if saved is not None:
-            reason = put_back(run, descent, saved, self._path)
+            reason = restore(run, descent, saved, self._path)
             self._written = (descent.step, descent.epoch, reason)
             done = None if reason in GOES_ON else reason
         # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
@@ -213,7 +213,7 @@ class Keeper:
 # ---------------------------------------------------------------------- a run
 
 
-def put_back(run: Run, descent: Descent, saved: State, name: str) -> StopReason | None:
+def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason | None:
     """Put a checkpoint's state into a run that has just begun; the reason for which that run ended, if it had.
 
     Raises

@@ -16,7 +16,7 @@ from bpx.network.objective import Objective
 from bpx.training.batches import Data, rows_between, wholes
 
 if TYPE_CHECKING:
-    from bpx.training.parallel import Ranks
+    from bpx.training.distributed import Ranks
 
 __all__ = ["Answered", "Evaluation", "Outputs"]
 

@@ -14,24 +14,24 @@ from bpx.formulas.losses import LossLike
 from bpx.formulas.optimizers import Optimizer, OptimizerName
 from bpx.formulas.precision import Precision
 from bpx.network import memory
-from bpx.network.mixed import check_precision
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
+from bpx.network.precision import check_precision
+from bpx.streams.stream import Stream, is_stream
 from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
-from bpx.training.descent import Descent
-from bpx.training.feeding import given_data
-from bpx.training.gate import check_network
+from bpx.training.data import given_data
+from bpx.training.distributed import Ranks, agreeing, join
 from bpx.training.history import History, StopReason
+from bpx.training.loop import Descent
 from bpx.training.metrics import MetricsLike, check_metrics, measures_of
-from bpx.training.monitor import Run
-from bpx.training.parallel import Ranks, agreeing, join
-from bpx.training.plan import Plan, compare_ranks
 from bpx.training.progress import check_progress, progress_callbacks
+from bpx.training.run import Run
+from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.streams.stream import Stream, is_stream
+from bpx.training.validation import check_network
 
 __all__ = ["fit"]
 
@@ -229,14 +229,14 @@ def fit(
         scipy_minimize = None if solver is None else solvers.check(net, solver)
         bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
         how = solver or first_order
-        plan = Plan(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision,
+        plan = RunConfig(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision,
                     measures)  # fmt: skip
         watches = ranks is None or ranks.is_first
         keeper = saved = None
         if checkpoint is not None and watches:
-            from bpx.training.checkpoints import Keeper  # files cost time to import, and most runs write none
+            from bpx.training.checkpoints import Checkpointer  # files cost time to import, and most runs write none
 
-            keeper = Keeper(checkpoint, checkpoint_every, checkpoint_steps, plan.for_checkpoint())
+            keeper = Checkpointer(checkpoint, checkpoint_every, checkpoint_steps, plan.for_checkpoint())
             saved = keeper.load() if resume else None
     if ranks is not None:
         compare_ranks(ranks.from_all(plan.for_ranks(epochs)))
@@ -275,10 +275,10 @@ def fit(
 def _train_with_first(descent: Descent, run: Run, objective: Objective, saved: Any) -> StopReason:
     """Train; from where rank 0's checkpoint was made, on a rank that has none itself."""
     if saved is not None:
-        from bpx.training.checkpoints import GOES_ON, put_back
+        from bpx.training.checkpoints import GOES_ON, restore
 
         saved["run"]["rules"] = []  # are rank 0's
-        reason = put_back(run, descent, saved, "rank 0's checkpoint")
+        reason = restore(run, descent, saved, "rank 0's checkpoint")
         if reason not in GOES_ON:
             assert reason is not None
             return reason

@@ -10,7 +10,7 @@ from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import last_metrics, short
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["log_lines"]
 

@@ -20,8 +20,8 @@ from bpx.training.batches import Data, some_rows
 from bpx.training.evaluation import Answered, Evaluation, Outputs
 
 if TYPE_CHECKING:
-    from bpx.training.parallel import Ranks
-    from bpx.training.streams.stream import Stream
+    from bpx.streams.stream import Stream
+    from bpx.training.distributed import Ranks
 
 __all__ = [
     "Measures",
@@ -221,7 +221,7 @@ def _asked(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Strea
 
     Where training is `streamed` it is the last stream, and not measured.
     """
-    from bpx.training.streams.feed import in_order
+    from bpx.streams.feed import in_order
 
     to_host = net.backend.to_host
     seen = [np.asarray(to_host(y)) for y in targets]

@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from bpx.errors import how_to_install
+from bpx.errors.values import unknown_value
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.kernels import select
 from bpx.network import memory
@@ -15,8 +16,7 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data, chunks
 from bpx.training.history import StopReason
-from bpx.training.monitor import Run
-from bpx.wrong_calls import unknown_value
+from bpx.training.run import Run
 
 __all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
 

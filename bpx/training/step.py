@@ -15,13 +15,13 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
-from bpx.network.mixed import mixed
 from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
+from bpx.network.precision import mixed
 from bpx.training.batches import Batch, Data, SparseRows
 
 if TYPE_CHECKING:
-    from bpx.training.parallel import Ranks
+    from bpx.training.distributed import Ranks
 
 __all__ = ["Step"]
 

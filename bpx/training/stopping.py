@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
 import numpy as np
 
 from bpx._typing import State
+from bpx.errors.calls import explained
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.training.history import StopReason
-from bpx.wrong_calls import explained
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["ErrorRate", "MaxWeightChange", "Patience", "StopRule", "TargetLoss", "TimeLimit"]
 

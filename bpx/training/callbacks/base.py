@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, final
 import numpy as np
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["Callback", "Closing", "as_callback", "asks_to_stop"]
 

@@ -12,7 +12,7 @@ from bpx.training.callbacks.base import Closing
 from bpx.training.history import last_metrics
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["EpochLogger", "figures", "series"]
 

@@ -13,7 +13,7 @@ from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["TensorBoard"]
 

@@ -6,12 +6,12 @@ import os
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, final
 
+from bpx.errors.calls import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
-from bpx.wrong_calls import explained
 
 if TYPE_CHECKING:
-    from bpx.training.monitor import Run
+    from bpx.training.run import Run
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
 

@@ -1,0 +1,239 @@
+"""Gradients by back-propagation against central differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from bpx.checks.text_table import Table
+from bpx.errors.calls import named
+from bpx.formulas import losses
+from bpx.formulas.losses import LossLike
+from bpx.network import validation
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+
+__all__ = ["GradientReport", "check_gradients"]
+
+HostArray = np.ndarray[Any, np.dtype[np.float64]]
+
+# Steps tried in turn: the next where the last one's two estimates disagree, as they do across a kink.
+SHRINK = (1.0, 0.1, 0.01, 0.001)
+# Numbers that one forward pass over perturbed networks may hold.
+BUDGET = 4_000_000
+
+
+@dataclass(frozen=True)
+class ParameterCheck:
+    """One parameter array: shapes (m,) or (K, m), the m entries that were checked."""
+
+    name: str
+    analytic: HostArray
+    numerical: HostArray
+    relative_error: float
+    kinks: int
+
+    @property
+    def absolute_error(self) -> float:
+        """The largest difference, kinks left out as in `relative_error`."""
+        return float(np.max(np.abs(self.analytic - self.numerical), initial=0.0))
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class GradientReport:
+    """What `check_gradients` found; prints as a table.
+
+    Parameters
+    ----------
+    parameters : tuple of ParameterCheck
+        ``.name``, ``.analytic`` and ``.numerical`` (both columns), ``.relative_error``, ``.kinks``.
+    tolerance : float
+        The largest relative error that passes.
+    loss : float or array of shape (K,)
+    """
+
+    parameters: tuple[ParameterCheck, ...]
+    tolerance: float
+    loss: Any
+
+    @property
+    def max_relative_error(self) -> float:
+        """The largest relative error of any parameter; NaN where one is NaN."""
+        return float(np.max([check.relative_error for check in self.parameters]))
+
+    @property
+    def max_absolute_error(self) -> float:
+        """The largest difference between the two columns."""
+        return max(check.absolute_error for check in self.parameters)
+
+    @property
+    def passed(self) -> bool:
+        """Whether it is within the tolerance."""
+        return bool(self.max_relative_error <= self.tolerance)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        table = Table(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
+        for check in self.parameters:
+            largest = float(np.max(np.abs(check.analytic), initial=0.0))
+            table.add(
+                check.name,
+                str(check.analytic.size),
+                f"{largest:.6g}",
+                f"{check.absolute_error:.2e}",
+                f"{check.relative_error:.2e}",
+                str(check.kinks),
+            )
+        verdict = "passed" if self.passed else "FAILED"
+        return (
+            f"gradients by back-propagation against central differences, float64\n{table.to_text()}\n"
+            f"{verdict}: largest relative error {self.max_relative_error:.2e}, tolerance {self.tolerance:.0e}"
+        )
+
+
+@named("bpx.check_gradients")
+def check_gradients(
+    net: MLP,
+    X: Any,
+    y: Any,
+    loss: LossLike = "cross_entropy",
+    *,
+    l2: Any = 0.0,
+    sample_weight: Any = None,
+    epsilon: float = 1e-3,
+    tolerance: float = 1e-7,
+    max_entries: int = 2000,
+    seed: int = 0,
+) -> GradientReport:
+    """Compare every gradient with central differences of the loss, in float64 on a copy of the network.
+
+    Each difference is (L(p + h) - L(p - h)) / 2h, extrapolated from h and h/2 (Richardson), which leaves an error of
+    order h^4. A second extrapolation from h/2 and h/4 tells how far it can be trusted; where the two disagree, as
+    across the kink of a ReLU, one-sided differences or a smaller h are taken. Where the kink is at the very point, any
+    slope between the one-sided ones is right; such entries are counted and not compared.
+
+    Parameters
+    ----------
+    net : MLP
+        Left as it is. Dropout is off.
+    X : array of shape (n, n_in), or (n_in,) for one sample
+        Inputs.
+    y : array of shape (n, n_out), or as for ``net.loss_and_grads``
+        Targets.
+    loss : str, Loss or function
+        Mean over samples of the sum over outputs.
+    l2 : float, or K floats for a stack
+        Adds l2/2 times the sum of squared weights.
+    sample_weight : array of shape (n,) or (K, n), optional
+        Not negative, not all zero.
+    epsilon : float
+        The first h.
+    tolerance : float
+        The largest relative error that passes.
+    max_entries : int
+        Entries of each parameter that are checked, drawn at random where it has more.
+    seed : int
+        Of that draw.
+
+    Returns
+    -------
+    GradientReport
+        The relative error of a parameter is the largest difference over its largest gradient, or over
+        1e-5 max(1, loss) where the gradient is smaller than that: differences of the loss cannot resolve less.
+    """
+    twin = net.to(net.backend, dtype="float64")
+    chosen = losses.get(loss)
+    objective = Objective(twin, chosen, l2)
+    dtype = twin.backend.dtype("float64")
+    with twin.backend.scope():
+        x, single = validation.inputs(twin.backend, dtype, X, twin.sizes[0])
+        t = validation.targets(twin.backend, dtype, y, x.shape[0], twin.sizes[-1], chosen, single=single)
+        w = validation.sample_weights(twin.backend, dtype, sample_weight, x.shape[0], twin.stack)
+        value, grad = objective.value_and_grad(x, t, w)
+        at, analytic = twin.backend.to_host(twin.flat), twin.backend.to_host(grad)
+        centre = twin.backend.to_host(value)
+
+        def evaluate(flat: HostArray) -> HostArray:
+            return twin.backend.to_host(objective.value(x, t, w, twin.backend.asarray(flat, dtype)))
+
+        rng = np.random.default_rng(seed)
+        widest = max(twin.n_params, x.shape[0] * max(twin.sizes)) * (twin.stack or 1)
+        chunk = max(1, BUDGET // (widest * 6))
+        checks = []
+        for name, (start, stop, _) in twin.layout.entries.items():
+            columns = np.arange(start, stop)
+            if stop - start > max_entries:
+                columns = np.sort(rng.choice(columns, max_entries, replace=False))
+            parts = [
+                _differentiate(evaluate, at, centre, columns[i : i + chunk], epsilon)
+                for i in range(0, len(columns), chunk)
+            ]
+            low, high, numerical = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+            checks.append(_compare(name, analytic[..., columns], numerical, low, high, centre))
+    shown = float(centre) if centre.ndim == 0 else centre
+    return GradientReport(tuple(checks), tolerance, shown)
+
+
+def _perturbed(at: HostArray, columns: Any, h: float) -> Iterator[HostArray]:
+    """The parameter vectors with +h and -h added to one column each, shape (m, ..., p)."""
+    for sign in (1.0, -1.0):
+        flats = np.repeat(at[None, ...], len(columns), axis=0)
+        flats[np.arange(len(columns)), ..., columns] += sign * h
+        yield flats
+
+
+def _differentiate(
+    evaluate: Callable[[HostArray], HostArray], at: HostArray, centre: HostArray, columns: Any, epsilon: float
+) -> tuple[HostArray, HostArray, HostArray]:
+    """Lower slope, upper slope and numerical derivative for each column; shape (..., m).
+
+    The slopes are equal except at a kink, where they are the one-sided ones. Near a kink the differences that do not
+    reach across it, forward or backward, are the ones that can be trusted.
+    """
+    best = np.full((*centre.shape, len(columns)), np.nan)
+    trust = np.full_like(best, np.inf)
+    low, high, at_kink = best, best, np.zeros_like(best, dtype=np.bool_)
+    noise = 1e-15 * np.maximum(1.0, np.abs(centre))[..., None]
+    for shrink in SHRINK:
+        h = epsilon * shrink
+        forward, backward = [], []
+        for step in (h, h / 2, h / 4):
+            above, below = (np.moveaxis(evaluate(flats), 0, -1) for flats in _perturbed(at, columns, step))
+            forward.append((above - centre[..., None]) / step)
+            backward.append((centre[..., None] - below) / step)
+        central = [(f + b) / 2 for f, b in zip(forward, backward, strict=True)]
+        coarse, fine = ((4 * central[i + 1] - central[i]) / 3 for i in (0, 1))
+        guesses = [(coarse, np.abs(coarse - fine) + noise / h)]
+        for side in (forward, backward):  # an error of order h: extrapolated twice, and magnifying noise more
+            line = [2 * side[i + 1] - side[i] for i in (0, 1)]
+            guess = (4 * line[1] - line[0]) / 3
+            guesses.append((guess, np.abs(guess - line[1]) + 16 * noise / h))
+        for guess, doubt in guesses:
+            better = doubt < trust
+            best, trust = np.where(better, guess, best), np.where(better, doubt, trust)
+        low, high = np.minimum(forward[2], backward[2]), np.maximum(forward[2], backward[2])
+        # Of a smooth function the one-sided slopes at h/4 differ by a quarter of those at h.
+        jump = np.where(np.abs(forward[0] - backward[0]) < 2 * (high - low), high - low, 0.0)
+        at_kink = jump > 1e-6 * np.maximum(1.0, np.abs(best))
+        if np.all(trust <= 1e-9 * np.maximum(np.max(np.abs(best), initial=0.0), 1e-5)) and not np.any(at_kink):
+            break
+    return np.where(at_kink, low, best), np.where(at_kink, high, best), best
+
+
+def _compare(
+    name: str, analytic: HostArray, numerical: HostArray, low: HostArray, high: HostArray, centre: HostArray
+) -> ParameterCheck:
+    """Largest difference over largest gradient; at a kink any slope between the one-sided ones counts as equal."""
+    slack = 1e-6 * np.maximum(1.0, np.abs(high))
+    kink = (low < high) & (analytic >= low - slack) & (analytic <= high + slack)
+    shown = np.where(kink, analytic, numerical)
+    scale = np.maximum(np.max(np.abs(analytic), axis=-1), np.max(np.abs(shown), axis=-1))
+    scale = np.maximum(scale, 1e-5 * np.maximum(1.0, np.abs(centre)))
+    error = np.max(np.abs(analytic - shown), axis=-1) / scale
+    return ParameterCheck(name, analytic, shown, float(np.max(error)), int(np.count_nonzero(kink)))

@@ -1,0 +1,160 @@
+"""The same network on several backends, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+
+from bpx.backend.base import Backend
+from bpx.backend.select import BackendLike, backends, get_backend
+from bpx.checks.text_table import Table
+from bpx.errors import BackendUnavailableError
+from bpx.errors.calls import named
+from bpx.formulas.losses import LossLike
+from bpx.network.architecture import DType
+from bpx.network.mlp import MLP
+from bpx.training.fit import fit
+
+__all__ = ["ParityReport", "check_parity"]
+
+# Largest difference from the first backend, relative to the largest value; libraries sum in different orders.
+TOLERANCES: dict[DType, float] = {"float32": 1e-5, "float64": 1e-12}
+STEPS = 5
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """One backend: the largest relative differences from the reference, or the reason why it did not run."""
+
+    backend: str
+    device: str
+    forward: float = float("nan")
+    gradient: float = float("nan")
+    losses: float = float("nan")
+    reason: str = ""
+
+    @property
+    def ran(self) -> bool:
+        """Whether the backend worked here."""
+        return not self.reason
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class ParityReport:
+    """What `check_parity` found; prints as a table.
+
+    Parameters
+    ----------
+    rows : tuple of ParityRow
+        ``.backend``, ``.device``, ``.forward``, ``.gradient``, ``.losses`` (over 5 Adam steps), ``.reason``.
+    reference : str
+        The backend that the others are compared with.
+    dtype : {"float32", "float64"}
+        The network's.
+    tolerance : float
+        The largest relative difference that passes.
+    """
+
+    rows: tuple[ParityRow, ...]
+    reference: str
+    dtype: DType
+    tolerance: float
+
+    @property
+    def max_difference(self) -> float:
+        """The largest relative difference of any backend that ran, NaN where one is NaN; 0 where none did."""
+        return float(np.max([(row.forward, row.gradient, row.losses) for row in self.rows if row.ran], initial=0.0))
+
+    @property
+    def passed(self) -> bool:
+        """Whether every backend asked for ran and is within the tolerance; what did not run is not proven."""
+        return all(
+            row.ran and all(d <= self.tolerance for d in (row.forward, row.gradient, row.losses)) for row in self.rows
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        table = Table(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
+        for row in self.rows:
+            shown = (f"{d:.2e}" if row.ran else "not run" for d in (row.forward, row.gradient, row.losses))
+            table.add(row.backend, row.device, *shown)
+        reasons = "".join(f"{row.backend} did not run: {row.reason}\n" for row in self.rows if not row.ran)
+        idle = [row.backend for row in self.rows if not row.ran]
+        verdict = "passed" if self.passed else f"FAILED, {', '.join(idle)} did not run" if idle else "FAILED"
+        return (
+            f"largest difference from {self.reference}, relative to the largest value, {self.dtype}\n"
+            f"{table.to_text()}\n{reasons}{verdict}: tolerance {self.tolerance:.0e}"
+        )
+
+
+@named("bpx.check_parity")
+def check_parity(
+    net: MLP,
+    X: Any,
+    y: Any,
+    loss: LossLike = "cross_entropy",
+    *,
+    backends: Sequence[BackendLike] | None = None,
+    tolerance: float | None = None,
+) -> ParityReport:
+    """Run forward, gradients and 5 Adam steps (dropout included) on copies of a network on several backends.
+
+    Parameters
+    ----------
+    net : MLP
+        Left as it is.
+    X, y : host arrays
+        Data that every backend can take.
+    loss : str, Loss or function
+        As for ``fit``.
+    backends : sequence of str, module or Backend, optional
+        NumPy is the reference and is always run. None: every backend that works here.
+    tolerance : float, optional
+        None: 1e-12 for float64, 1e-5 for float32.
+
+    Returns
+    -------
+    ParityReport
+        A backend that cannot be used here has a reason and no numbers, and the report does not pass.
+    """
+    limit = TOLERANCES[net.dtype] if tolerance is None else tolerance
+    asked: Sequence[BackendLike] = _all_that_work() if backends is None else backends
+    numpy = get_backend("numpy")
+    reference = _results(net, X, y, loss, numpy)
+    rows = []
+    for name in asked:
+        try:
+            backend = get_backend(name, strict=True)
+        except BackendUnavailableError as error:
+            rows.append(ParityRow(str(name), "", reason=str(error)))
+            continue
+        results = _results(net, X, y, loss, backend)
+        forward, gradient, losses = (_difference(a, b) for a, b in zip(reference, results, strict=True))
+        rows.append(ParityRow(backend.name, str(backend.device), forward, gradient, losses))
+    return ParityReport(tuple(rows), numpy.name, net.dtype, limit)
+
+
+def _all_that_work() -> list[BackendLike]:
+    """Names of the backends that can be used on this machine."""
+    return [status.name for status in backends() if status.available]
+
+
+def _results(net: MLP, X: Any, y: Any, loss: Any, backend: Backend) -> list[np.ndarray[Any, Any]]:
+    """Outputs, gradient and the losses of a few steps, on the host."""
+    twin = net.to(backend)
+    output = backend.to_host(twin.forward(X))
+    _, grads = twin.loss_and_grads(X, y, loss)
+    gradient = np.array(backend.to_host(grads.flat))
+    history = fit(twin, X, y, loss, "adam", epochs=STEPS, batch_size=None)
+    return [output, gradient, np.asarray(history.loss)]
+
+
+def _difference(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
+    """Max |a - b| / max |a|."""
+    return float(np.max(np.abs(a - b)) / max(float(np.max(np.abs(a))), float(np.finfo(a.dtype).tiny)))

@@ -1,0 +1,323 @@
+"""One training step with every number shown: what articles on back-propagation work out by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.checks.text_table import Table
+from bpx.errors import loss_parts
+from bpx.errors.calls import named
+from bpx.formulas import losses
+from bpx.formulas.activations import Activation
+from bpx.formulas.losses import Loss, LossLike
+from bpx.formulas.optimizers import SGD
+from bpx.network import validation
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective, propagate
+from bpx.network.params import ParamViews
+
+__all__ = ["LayerTrace", "StepTrace", "trace"]
+
+HostArray = np.ndarray[Any, Any]
+
+# NumPy's own print options, whatever the process has set.
+_AS_NUMPY_SHOWS: dict[str, Any] = {
+    "precision": 8, "floatmode": "maxprec", "suppress": False, "sign": "-", "linewidth": 75, "edgeitems": 3,
+    "nanstr": "nan", "infstr": "inf", "formatter": None, "legacy": False,
+}  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """Every number of one layer, on the host; for a single sample without the sample axis.
+
+    Parameters
+    ----------
+    name : str
+        The activation's.
+    x : array of shape (n_in,)
+        What the layer is given: the inputs, or the previous layer's `a`.
+    W, b : arrays of shape (n_in, n_out) and (n_out,)
+        Before the step; `b` is None without bias.
+    z, a : arrays of shape (n_out,)
+        z = x W + b and a = f(z).
+    grad_a, delta : arrays of shape (n_out,)
+        dL/da and dL/dz.
+    grad_W, grad_b : arrays of shape (n_in, n_out) and (n_out,)
+        dL/dW and dL/db.
+    new_W, new_b : arrays of shape (n_in, n_out) and (n_out,)
+        After the step.
+    """
+
+    name: str
+    x: HostArray
+    W: HostArray
+    b: HostArray | None
+    z: HostArray
+    a: HostArray
+    grad_a: HostArray
+    delta: HostArray
+    grad_W: HostArray
+    grad_b: HostArray | None
+    new_W: HostArray
+    new_b: HostArray | None
+
+
+@final
+@dataclass(frozen=True, repr=False, eq=False)
+class StepTrace:
+    """One step of gradient descent; ``str``, `to_markdown`, `to_latex`, `to_dict` and `animate` show it.
+
+    Parameters
+    ----------
+    layers : tuple of LayerTrace
+        The hidden layers first.
+    loss : float
+        Mean over samples of the sum over outputs.
+    losses : array of shape (n_out,)
+        Each output's share, before mean and weights.
+    x, y : arrays
+        Inputs, and targets as given.
+    loss_name : str
+    learning_rate : float
+    new_loss : float
+        Of the same samples after the step.
+    activations : tuple of Activation
+        Each layer's.
+    loss_function : Loss
+    """
+
+    layers: tuple[LayerTrace, ...]
+    loss: float
+    losses: HostArray
+    x: HostArray
+    y: HostArray
+    loss_name: str
+    learning_rate: float
+    new_loss: float
+    activations: tuple[Activation, ...]
+    loss_function: Loss
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        return self._render(lambda title: title, lambda table: table.to_text("  "), str)
+
+    def to_markdown(self) -> str:
+        """The tables of the step in Markdown."""
+        return self._render(lambda title: f"**{title}**", Table.to_markdown, lambda name: f"`{name}`")
+
+    def to_latex(self) -> str:
+        """The tables of the step in LaTeX."""
+        return self._render(
+            lambda title: rf"\paragraph{{{_escape(title)}}}", lambda table: _math(table).to_latex(), str
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain lists and floats, ready for JSON."""
+        return {
+            "loss": self.loss,
+            "new_loss": self.new_loss,
+            "losses": self.losses.tolist(),
+            "x": self.x.tolist(),
+            "y": self.y.tolist(),
+            "loss_name": self.loss_name,
+            "learning_rate": self.learning_rate,
+            "layers": [
+                {
+                    field.name: value.tolist() if isinstance(value, np.ndarray) else value
+                    for field in fields(layer)
+                    for value in [getattr(layer, field.name)]
+                }
+                for layer in self.layers
+            ],
+        }
+
+    def animate(self, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
+        """Write the step as a web page that one can watch: one file that needs no server and no network.
+
+        Values flow forward, errors flow back and weights change; each number has its formula, in symbols and with
+        numbers put in. A layer of more than 10 neurons is drawn in part.
+
+        Parameters
+        ----------
+        path : str or path-like, optional
+            A file there is replaced whole or stays. None: a new file in the system's folder for temporary files.
+        language : {"en", "zh"}
+            English or Chinese; the page can change it.
+
+        Returns
+        -------
+        Path
+            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it. At the end of a notebook's cell the page
+            itself is shown.
+
+        Raises
+        ------
+        ValueError
+            For another language, and for samples and layers so many that the page would be larger than 300 kB.
+        OSError
+            Where the file cannot be written.
+        """
+        from bpx.animation.page import write  # from the floor above: see the contract in pyproject.toml
+
+        return write(self, path, language)
+
+    def _render(self, title: Callable[[str], str], table: Callable[[Table], str], name: Callable[[str], str]) -> str:
+        """Titles and tables in one of the three notations."""
+        head = (
+            f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
+            f" learning rate {self.learning_rate:g}"
+        )
+        given = f"inputs x = {_row(self.x)}, targets y = {_row(self.y)}"
+        parts = [title(head), given]
+        for i, layer in enumerate(self.layers, 1):
+            n_in, n_out = layer.W.shape
+            parts.append(title(f"Layer {i}: {n_in} -> {n_out}, z = x W + b, a = {layer.name}(z), delta = dL/dz"))
+            parts.append(table(self._neurons(layer, last=i == len(self.layers))))
+            parts.append(table(_weights(layer)))
+        return "\n\n".join(parts)
+
+    def _neurons(self, layer: LayerTrace, last: bool) -> Table:
+        """Sums, outputs and errors of a layer; for the last layer each output's loss too."""
+        table = Table(("neuron", "z", "a", "dL/da", "delta", *(("loss",) if last else ())))
+        many = layer.z.ndim == 2
+        for index in np.ndindex(*layer.z.shape):
+            label = f"{index[1] + 1} (sample {index[0] + 1})" if many else f"{index[0] + 1}"
+            values = [layer.z[index], layer.a[index], layer.grad_a[index], layer.delta[index]]
+            table.add(label, *(f"{v:.10f}" for v in [*values, *([self.losses[index]] if last else [])]))
+        return table
+
+
+def _row(values: HostArray) -> str:
+    """Numbers in brackets, as short as they can be told apart."""
+    with np.printoptions(**_AS_NUMPY_SHOWS):
+        return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
+
+
+def _weights(layer: LayerTrace) -> Table:
+    """Every weight and bias of a layer: before, gradient, after."""
+    table = Table(("weight", "before", "gradient", "after"))
+    for (i, j), w in np.ndenumerate(layer.W):
+        table.add(f"W[{i + 1}, {j + 1}]", *(f"{v:.10f}" for v in (w, layer.grad_W[i, j], layer.new_W[i, j])))
+    if layer.b is not None and layer.grad_b is not None and layer.new_b is not None:
+        for j, b in enumerate(layer.b):
+            table.add(f"b[{j + 1}]", *(f"{v:.10f}" for v in (b, layer.grad_b[j], layer.new_b[j])))
+    return table
+
+
+def _escape(text: str) -> str:
+    """Text that LaTeX sets as it stands."""
+    return text.replace("_", r"\_").replace("->", r"$\to$")
+
+
+_SYMBOLS = {
+    "z": "$z$",
+    "a": "$a$",
+    "dL/da": r"$\partial L/\partial a$",
+    "delta": r"$\delta = \partial L/\partial z$",
+    "gradient": r"$\partial L/\partial w$",
+}
+
+
+def _math(table: Table) -> Table:
+    """The table with its header as mathematics and numbers in math mode, so that a minus is set as one."""
+    typeset = Table(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
+    for row in table.rows:
+        typeset.add(row[0], *(f"${cell}$" for cell in row[1:]))
+    return typeset
+
+
+@named("bpx.trace")
+def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate: float = 0.5) -> StepTrace:
+    """Work out one step of gradient descent and keep every number; the network stays as it is.
+
+    Parameters
+    ----------
+    net : MLP
+        A single network, not a stack. Use ``dtype="float64"`` for ten correct digits.
+    x : array of shape (n_in,) for one sample, or (n, n_in)
+        Inputs.
+    y : array of shape (n_out,), a number or a class label for one sample; or as for ``net.loss_and_grads``
+        Targets.
+    loss : str, Loss or function, optional
+        Mean over samples of the sum over outputs. None: cross_entropy for a softmax output, as in `bpx.fit`, else
+        squared_error, as in articles on back-propagation.
+    learning_rate : float
+        Of the step, positive.
+
+    Returns
+    -------
+    StepTrace
+        ``.layers[i].z``, ``.a``, ``.delta``, ``.grad_a``, ``.grad_W``, ``.grad_b``, ``.new_W``, ``.new_b``;
+        ``.loss``, ``.losses``, ``.new_loss``.
+
+    Examples
+    --------
+    >>> import bpx
+    >>> net = bpx.MLP([1, 1], output="identity", dtype="float64", init="zeros", backend="numpy")
+    >>> t = bpx.trace(net, [2.0], [1.0], learning_rate=0.1)
+    >>> t.loss, t.layers[0].delta.tolist(), t.layers[0].new_W.tolist()
+    (0.5, [-1.0], [[0.2]])
+    """
+    if net.stack is not None:
+        raise ValueError(f"trace shows one network, got a stack of {net.stack}; trace a network without stack=")
+    backend, chosen = net.backend, losses.get(losses.default_for(net.output) if loss is None else loss)
+    objective = Objective(net, chosen)
+    optimizer = SGD(learning_rate)
+    dtype = backend.dtype(net.dtype)
+    with backend.scope():
+        batch, single = validation.inputs(backend, dtype, x, net.sizes[0])
+        target = validation.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], chosen, single=single)
+        value, grad = objective.value_and_grad(batch, target)
+        # The objective may take pre-activations; the outputs and the loss's slope there are shown all the same.
+        output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
+        shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
+        slope = slope * (1.0 / batch.shape[0])
+        after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
+        new_value = objective.value(batch, target, flat=after)
+
+    def host(array: Array) -> HostArray:
+        copied = np.array(backend.to_host(array))
+        return copied[0] if single else copied
+
+    numbers = [
+        (host(cache.x), host(cache.z), host(cache.a), host(cache.grad_a), host(cache.grad_z))
+        for cache in objective.caches
+    ]
+    numbers[-1] = (*numbers[-1][:2], host(output), host(slope), numbers[-1][4])
+    kept = [_by_layer(net, np.array(backend.to_host(vector))) for vector in (net.flat, grad, after)]
+    layers = tuple(
+        LayerTrace(activation.name, x_, W, b, z, a, grad_a, delta, grad_W, grad_b, new_W, new_b)
+        for activation, (x_, z, a, grad_a, delta), (W, b), (grad_W, grad_b), (new_W, new_b) in zip(
+            (*net.hidden, net.output), numbers, *kept, strict=True
+        )
+    )
+    return StepTrace(
+        layers=layers,
+        loss=float(value),
+        losses=host(shares),
+        x=host(batch),
+        y=host(target),
+        loss_name=chosen.name,
+        learning_rate=float(learning_rate),
+        new_loss=float(new_value),
+        activations=(*net.hidden, net.output),
+        loss_function=chosen,
+    )
+
+
+def _by_layer(net: MLP, flat: HostArray) -> Iterator[tuple[HostArray, HostArray | None]]:
+    """W and b of every layer from a flat host vector."""
+    views = ParamViews(np, net.layout, flat)
+    for layer in range(len(net.sizes) - 1):
+        yield views[f"{layer}.W"], views[f"{layer}.b"] if net.bias[layer] else None

@@ -1,0 +1,49 @@
+"""The backend that the user chose, with ``--backend`` or ``BPX_BACKEND``, and whether it has a precision."""
+
+from __future__ import annotations
+
+from bpx.backend.base import Backend
+from bpx.backend.select import get_backend
+from bpx.cli.output import MistakeError
+from bpx.formulas.precision import HALVES
+from bpx.kernels import select
+
+__all__ = ["backend", "check_precision"]
+
+
+def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
+    """The backend of that name; None is the environment's.
+
+    Raises
+    ------
+    MistakeError
+        If there is none of that name, or ``BPX_KERNELS`` names none.
+    """
+    try:
+        found = get_backend(name, strict=strict)
+    except ValueError as error:
+        raise MistakeError(str(error) if name is None else f"--backend: {error}") from error
+    try:
+        select.wanted()
+    except ValueError as error:  # BPX_KERNELS
+        raise MistakeError(str(error)) from error
+    return found
+
+
+def check_precision(name: str | None, dtype: str, backend: Backend) -> None:
+    """Refuse a ``--precision`` that a network of that dtype cannot be trained in, before anything is read.
+
+    Raises
+    ------
+    MistakeError
+        Says what goes with it.
+    ImportError
+        If a package is missing; names the extra.
+    """
+    if name is not None and dtype != "float32":
+        raise MistakeError(f"--precision {name} goes with --dtype float32, got --dtype {dtype}")
+    if name in HALVES:
+        try:
+            backend.storage_dtype(name)
+        except ValueError as error:
+            raise MistakeError(f"--{error}") from error

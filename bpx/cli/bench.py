@@ -1,0 +1,220 @@
+"""``bpx bench``: training steps per second on this machine's backends, beside the matrix products that they need."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.base import Backend
+from bpx.backend.select import backends, get_backend
+from bpx.checks.text_table import Table
+from bpx.cli import kernels, parser
+from bpx.cli.output import MistakeError, Output
+from bpx.network.architecture import DType
+from bpx.network.mlp import MLP
+from bpx.training.fit import fit
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+  bpx bench
+  bpx bench --backend numpy --dtype float64 --rounds 9
+  bpx bench --json > bench.json
+"""
+DESCRIPTION = """\
+Measure training (ReLU, softmax, cross-entropy, Adam) on every backend that
+works here: microseconds per step and steps per second, the median of rounds
+that take turns. On NumPy with compiled kernels (where Numba works), kernels of
+NumPy alone, and the plain formulas; elsewhere with kernels, where there are
+any, and the plain formulas. "products alone" is the floor: the matrix products
+of a step and nothing else. It takes less than a minute.
+
+The whole suite, with other libraries beside bpx, memory and predictions, is
+benchmarks/run.py in bpx's source.
+"""
+# Sizes, batch, steps per epoch.
+NETWORKS = {
+    "2-8-2": ((2, 8, 2), 32, 50),
+    "64-100-10": ((64, 100, 10), 200, 50),
+    "784-100-10": ((784, 100, 10), 200, 25),
+    "784-256-128-10": ((784, 256, 128, 10), 128, 25),
+    "784-2048-2048-10": ((784, 2048, 2048, 10), 512, 3),
+}
+# A minute would not do for it on a few cores.
+LARGEST = "784-2048-2048-10"
+# A round lasts about that long, in seconds.
+ROUND = 0.08
+# So long may all rounds take; a network whose steps are slow has fewer rounds, but at least so many.
+SECONDS, FEWEST = 40.0, 3
+WORDS = {
+    "auto": "kernels", "numpy": "kernels of NumPy alone", "reference": "plain formulas",
+    "products": "products alone",
+}  # fmt: skip
+
+
+@dataclass
+class Contender:
+    """One way to do a step, with the rounds measured so far."""
+
+    backend: str
+    way: str
+    run: Callable[[int], float]
+    repeats: int = 1
+    rounds: tuple[float, ...] = ()
+
+    @property
+    def microseconds(self) -> float:
+        """Of one step."""
+        return statistics.median(self.rounds) * 1e6
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """The subcommand's options."""
+    sub.add_argument("--backend", metavar="NAME", action="append", help="measure this one (default: all that work)")
+    sub.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
+    sub.add_argument("--rounds", metavar="N", type=parser.count, default=5, help="default: 5")
+    sub.add_argument(
+        "--network", metavar="SIZES", choices=list(NETWORKS), action="append",
+        help=f"{', '.join(NETWORKS)} (default: all, the last one on a GPU only)",
+    )  # fmt: skip
+    parser.describe(sub, "bpx bench [options]", DESCRIPTION, EXAMPLES, run)
+
+
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Measure one network after the other."""
+    try:
+        chosen = (
+            [get_backend(status.name) for status in backends() if status.available]
+            if args.backend is None
+            else [get_backend(name, strict=True) for name in args.backend]
+        )
+    except ValueError as error:
+        raise MistakeError(f"--backend: {error}") from error
+    found = []
+    on_gpu = any(str(backend.device) != "cpu" for backend in chosen)
+    names = args.network or [name for name in NETWORKS if name != LARGEST or on_gpu]
+    for name in names:
+        output.progress(f"measuring {name}")
+        found.append((name, _measured(name, chosen, args.dtype, args.rounds)))
+    output.result("\n\n".join(_table(name, those, args.dtype) for name, those in found), {
+        "dtype": args.dtype,
+        "rounds": args.rounds,
+        "networks": [
+            {"network": name, "batch": NETWORKS[name][1], "contenders": [
+                {"backend": one.backend, "way": _way(one), "microseconds per step": one.microseconds,
+                 "steps per second": 1e6 / one.microseconds, "rounds": [seconds * 1e6 for seconds in one.rounds]}
+                for one in those
+            ]}
+            for name, those in found
+        ],
+    })  # fmt: skip
+
+
+def _measured(name: str, chosen: list[Backend], dtype: DType, rounds: int) -> list[Contender]:
+    """All contenders on one network; they take turns, so that a busy moment of the machine hits them all."""
+    end = time.perf_counter() + SECONDS / len(NETWORKS)
+    contenders = [contender for backend in chosen for contender in _contenders(name, backend, dtype)]
+    for one in contenders:
+        seconds = one.run(1)  # what is done once is done here
+        one.repeats = max(1, min(200, round(ROUND / max(seconds * NETWORKS[name][2], 1e-6))))
+    for i in range(rounds):
+        if i >= FEWEST and time.perf_counter() > end:
+            break
+        for one in contenders:
+            one.rounds += (one.run(one.repeats),)
+    return contenders
+
+
+def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
+    """What is measured on a backend."""
+    sizes, batch, steps = NETWORKS[name]
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(batch * steps, sizes[0])).astype(dtype)
+    y = rng.integers(0, sizes[-1], batch * steps)
+    with kernels.using("auto"):
+        found = kernels.names(backend, dtype)
+    # Two names for the same work are measured once.
+    ways = (["auto"] if found else []) + ["reference"]
+    if backend.xp is np:
+        ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
+    return [
+        Contender(backend.name, "products", _products(backend, sizes, batch, steps, dtype)),
+        *(
+            Contender(backend.name, which, _training(backend, which, sizes, batch, steps, X, y, dtype))
+            for which in ways
+        ),
+    ]
+
+
+def _training(
+    backend: Backend, which: str, sizes: Any, batch: int, steps: int, X: Any, y: Any, dtype: DType
+) -> Callable[[int], float]:
+    """Seconds per step of so many epochs of `fit`; the first epoch, with what a fit does once, is left out."""
+    net = MLP(sizes, dtype=dtype, backend=backend)
+    X = net.asarray(X)
+
+    def run(epochs: int) -> float:
+        stamps: list[float] = []
+        with kernels.using(which):
+            # An epoch's end reads its loss from the device, so the stamps are of work that is done.
+            fit(
+                net, X, y, epochs=epochs + 1, batch_size=batch, callbacks=[lambda _: stamps.append(time.perf_counter())]
+            )
+        return (stamps[-1] - stamps[0]) / (epochs * steps)
+
+    return run
+
+
+def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: DType) -> Callable[[int], float]:
+    """Seconds per step of the matrix products: a W forward, and backward aᵀ g and, but for the first layer, g Wᵀ."""
+    xp, kind = backend.xp, backend.dtype(dtype)
+    rng = np.random.default_rng(0)
+
+    def array(*shape: int) -> Any:
+        return backend.asarray(rng.normal(size=shape).astype(dtype), kind)
+
+    weights = [array(a, b) for a, b in pairwise(sizes)]
+    outputs = [array(batch, n) for n in sizes]
+    grads = [array(batch, n) for n in sizes]
+    pairs = [(outputs[i], W) for i, W in enumerate(weights)]
+    pairs += [(outputs[i].T, grads[i + 1]) for i in range(len(weights))]
+    pairs += [(grads[i + 1], W.T) for i, W in enumerate(weights) if i > 0]
+    results = [xp.matmul(a, b) for a, b in pairs]
+
+    def run(epochs: int) -> float:
+        backend.synchronize()
+        start = time.perf_counter()
+        for _ in range(epochs * steps):
+            for i, (a, b) in enumerate(pairs):
+                if xp is np:
+                    np.matmul(a, b, out=results[i])
+                else:
+                    results[i] = xp.matmul(a, b)
+        backend.synchronize()
+        return (time.perf_counter() - start) / (epochs * steps)
+
+    return run
+
+
+def _way(one: Contender) -> str:
+    """How a contender does a step, in words."""
+    return "compiled kernels" if (one.backend, one.way) == ("numpy", "auto") else WORDS[one.way]
+
+
+def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
+    """One network's contenders."""
+    table = Table((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
+    floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}
+    for one in contenders:
+        table.add(
+            f"{one.backend}, {_way(one)}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
+            f"{one.microseconds / floors[one.backend]:.2f}",
+        )  # fmt: skip
+    return table.to_text()

@@ -1,0 +1,141 @@
+"""Which of a table's columns a network is trained on, and which of them are categories."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from bpx.cli.output import MistakeError
+from bpx.tables.parsing import number
+from bpx.tables.table import Column, Table, listed
+
+__all__ = ["choose", "few_odd_cells", "with_commas"]
+
+Note = Callable[[str], Any]
+
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
+_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+# Fewer different texts than that are categories, even where each row has its own.
+FEWEST_IDS = 20
+
+
+def choose(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
+    """The columns that tell something, and those of them that are categories; says what is left out and why.
+
+    Raises
+    ------
+    MistakeError
+        If a column of numbers holds a few texts, or no column is left.
+    """
+    left_out: dict[str, list[str]] = {}
+    categories = []
+    for column in table.without([target]).columns.values():
+        reason = _useless(column)
+        if reason is None and column.texts is not None:
+            if column.name not in categorical:
+                _refuse_odd_cells(table, column)
+                reason = _like_an_id(column)
+            if reason is None:
+                categories.append(column.name)
+                _say_dates(column, note)
+        if reason is not None:
+            left_out.setdefault(reason, []).append(column.name)
+        elif _counts_rows(column):
+            if column.name.startswith("Unnamed:"):
+                left_out.setdefault("has no name and counts the rows", []).append(column.name)
+            else:
+                note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
+    for reason, names in left_out.items():
+        several = len(names) > 1
+        note(f"left out: {'columns' if several else 'column'} {listed(names)}, {'each ' if several else ''}{reason}")
+    gone = {name for names in left_out.values() for name in names} | {target}
+    kept = table.without(gone)
+    if not kept.columns:
+        raise MistakeError(
+            f"{table.source}: expected a column besides the target {target!r} that tells rows apart, got none"
+        )
+    return kept, categories
+
+
+def few_odd_cells(counts: Counter[str]) -> list[str]:
+    """The texts in what is a column of numbers but for them; none where it is a column of text."""
+    odd = [text for text in counts if number(text) is None]
+    of_odd, of_all = sum(counts[text] for text in odd), sum(counts.values())
+    few = of_odd <= 0.1 * of_all or len(odd) <= 2  # as many as a marker of missing values, such as a question mark
+    return odd if odd and few and len(counts) - len(odd) > FEWEST_IDS else []
+
+
+def with_commas(counts: Counter[str]) -> str:
+    """What to say of a column of numbers such as ``1,5`` or ``100,000``; nothing where it is none."""
+    found = [text for text in counts if _COMMA.fullmatch(text)]
+    others = sum(number(text) is None for text in counts) - len(found)
+    if not found or (others and len(found) <= 0.5 * len(counts)):
+        return ""
+    return (
+        f"holds numbers with commas, such as {found[0]!r}; save the table with decimal points and without thousands"
+        " separators"
+    )
+
+
+def _refuse_odd_cells(table: Table, column: Column) -> None:
+    """Text in a column of numbers is a mistake of the file's, not a category."""
+    assert column.texts is not None
+    counts = Counter(text for text in column.texts.tolist() if text is not None)
+    odd, name = few_odd_cells(counts), repr(column.name)
+    if odd and not with_commas(counts):
+        row = next(i for i, text in enumerate(column.texts) if text in odd)
+        text = column.texts[row]
+        raise MistakeError(
+            f"{table.where(row)}: column {name} holds numbers, got {text!r:.60}"
+            f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or read it as missing with"
+            f" --na {text!r:.60}, or give --categorical {name} or --drop {name}"
+        )
+    told = with_commas(counts)
+    if told:
+        raise MistakeError(f"{table.source}: column {name} {told}, or give --drop {name}")
+
+
+def _useless(column: Column) -> str | None:
+    """Why a column tells nothing."""
+    if np.all(column.missing):
+        return "has no value in any row"
+    if column.numbers is not None:
+        return "has one value in all rows" if np.ptp(column.numbers) == 0.0 else None
+    assert column.texts is not None
+    return "has one value in all rows" if len(set(column.texts.tolist())) == 1 else None
+
+
+def _like_an_id(column: Column) -> str | None:
+    """Why a column of text is no category: most rows have their own."""
+    assert column.texts is not None
+    texts = [text for text in column.texts.tolist() if text is not None]
+    different = len(set(texts))
+    if different > FEWEST_IDS and different > 0.5 * len(texts):
+        if _are_dates(texts):
+            return (
+                "looks like dates that mostly differ (give their year, month or days since as columns of numbers, or"
+                f" --categorical {column.name!r})"
+            )
+        return f"has its own text in most rows, like an id (--categorical {column.name!r} keeps it)"
+    return None
+
+
+def _counts_rows(column: Column) -> bool:
+    """Whether it goes up by one from row to row, as an index does."""
+    return column.numbers is not None and len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
+
+
+def _are_dates(texts: Sequence[str]) -> bool:
+    """Whether the first texts are dates."""
+    return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
+
+
+def _say_dates(column: Column, note: Note) -> None:
+    """Dates are categories like other texts, which is seldom what is wanted."""
+    assert column.texts is not None
+    if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
+        note(f"column {column.name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")

@@ -1,0 +1,86 @@
+"""The options that say how a table is read, and the reading."""
+
+from __future__ import annotations
+
+import argparse
+import codecs
+import os
+import sys
+from collections.abc import Collection
+
+from bpx.cli.output import MistakeError
+from bpx.tables import reading
+from bpx.tables.table import Table
+
+__all__ = ["add_options", "keep_inputs", "read", "spellings"]
+
+STDIN = "-"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """DATA, and how it is read."""
+    parser.add_argument("data", metavar="DATA", help="a .csv, .tsv, .parquet or .npz file, or - for CSV from stdin")
+    group = parser.add_argument_group("reading the table")
+    group.add_argument("--sep", metavar="C", type=_separator, help="what separates fields: , ; | tab (default: found)")
+    group.add_argument("--encoding", metavar="NAME", type=_encoding, help="of a text file (default: utf-8)")
+    group.add_argument(
+        "--na", metavar="TEXT", nargs="+", action="extend", default=[],
+        help="more spellings of a missing value, besides pandas' (nothing, NA, NaN, null, ...)",
+    )  # fmt: skip
+    group.add_argument(
+        "--na-only", metavar="TEXT", nargs="*",
+        help="only these and empty cells are missing values; NA and the like are texts",
+    )  # fmt: skip
+
+
+def read(
+    args: argparse.Namespace, as_text: Collection[str], drop: Collection[str] = (), markers: Collection[str] = (),
+    usual: bool = True,
+) -> Table:  # fmt: skip
+    """The table that the arguments name, with at least one row; `markers` and `usual` are a model's."""
+    more, spelled = spellings(args)
+    if args.data == STDIN and sys.stdin is None:
+        raise MistakeError("stdin is closed; give a file in place of -")
+    content = sys.stdin.buffer.read() if args.data == STDIN else None
+    table = reading.read(
+        "stdin" if content is not None else args.data,
+        missing={*markers, *more}, usual=usual and spelled, as_text=as_text, drop=drop, separator=args.sep,
+        encoding=args.encoding, content=content,
+    )  # fmt: skip
+    if table.n_rows == 0:
+        raise MistakeError(f"{table.source}: expected rows of data below the column names, got none")
+    return table
+
+
+def spellings(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
+    """The spellings of a missing value that the user gave, and whether the usual ones hold too."""
+    return (*args.na, *(args.na_only or ())), args.na_only is None
+
+
+def keep_inputs(option: str, out: str, *inputs: str | None) -> None:
+    """Refuse to write over a file that is read.
+
+    Raises
+    ------
+    MistakeError
+    """
+    for path in inputs:
+        if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
+            raise MistakeError(f"{option}: {out} is a file that is read here; give another name")
+
+
+def _separator(text: str) -> str:
+    """One character; a tab by its name."""
+    named = {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text)
+    if len(named) != 1 or named in '"\r\n':
+        raise argparse.ArgumentTypeError(f"expected one character, or tab, got {text!r}")
+    return named
+
+
+def _encoding(name: str) -> str:
+    """An encoding that Python knows."""
+    try:
+        codecs.lookup(name)
+    except LookupError as error:
+        raise argparse.ArgumentTypeError(f"expected an encoding such as utf-8 or latin-1, got {name!r}") from error
+    return name

@@ -1,0 +1,150 @@
+"""``bpx info``: versions, backends, devices and kernels of this machine, and why what does not work does not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from bpx._version import __version__
+from bpx.backend.select import backends, get_backend
+from bpx.cli import backend_option, kernels, parser
+from bpx.cli.output import Output, aligned
+from bpx.errors import how_to_install
+from bpx.network.memory import in_words
+
+__all__ = ["add"]
+
+EXAMPLES = """\
+  bpx info
+  bpx info --json
+  BPX_BACKEND=torch bpx info
+"""
+DESCRIPTION = """\
+What bpx has on this machine: versions, each backend with its device, and why
+one that does not work does not. Nothing is trained; CuPy and PyTorch, where
+they are installed, are loaded and tried.
+"""
+# Packages that bpx can use, and the extra that brings each; none: it is installed by itself.
+PACKAGES = {
+    "numpy": "", "array-api-compat": "", "numba": "fast", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13",
+    "nvmath-python": "cuda12", "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn",
+    "safetensors": "io", "pyarrow": "stream", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
+}  # fmt: skip
+VARIABLES = ("BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+WORDS = {
+    "numba": "compiled by Numba",
+    "numpy_in_place": "NumPy in place",
+}
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """The subcommand's options."""
+    parser.describe(sub, "bpx info [options]", DESCRIPTION, EXAMPLES, run)
+
+
+def run(args: argparse.Namespace, output: Output) -> None:
+    """Look, and say."""
+    del args
+    in_force = backend_option.backend()  # a name that there is not is said before anything else
+    facts: dict[str, Any] = {
+        "bpx": __version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}, {_cores()} cores",
+        "packages": {name: _version(name) for name in PACKAGES},
+        # Not this project, whose distribution is bpx-nn; the two write into the same folder.
+        "another bpx": _version("bpx"),
+        "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+    }
+    if not output.json:  # at once: what comes next may load PyTorch
+        output.write(_beginning(facts) + "\n")
+    table = backends()
+    found = kernels.names(get_backend("numpy"))
+    facts["backends"] = [asdict(status) for status in table]
+    facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
+    memory = in_force.memory()
+    hint = "" if in_force.xp is np else "; in a program bpx.free_memory() gives back what libraries keep unused"
+    facts["memory"] = None if memory is None else {"free": memory[0], "total": memory[1]}
+    facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
+    rest = {
+        "in force": f"{in_force.name} on {in_force.device}",
+        "memory": "not known" if memory is None else f"{in_words(memory[0])} of {in_words(memory[1])} free{hint}",
+        "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
+    }
+    if in_force.package == "cupy":
+        facts["kernels on cupy"] = {"in use": kernels.names(in_force), "steps are captured": kernels.captures()}
+        rest["on the GPU"] = _on_gpu(kernels.names(in_force))
+    output.result(f"\n{table}\n\n{aligned(rest)}", facts)
+
+
+def _beginning(facts: dict[str, Any]) -> str:
+    """What is known without trying anything out."""
+    there = {name: found for name, found in facts["packages"].items() if found}
+    lacking = [f"{name} [{extra}]" if extra else name for name, extra in PACKAGES.items() if name not in there]
+    rows = {
+        "bpx": f"{facts['bpx']}, Python {facts['python']}",
+        "system": facts["system"],
+        "packages": _wrapped([f"{name} {found}" for name, found in there.items()]),
+        "not installed": _wrapped(lacking) or "nothing",
+    }
+    if facts["another bpx"]:
+        rows["another bpx"] = (
+            f"bpx {facts['another bpx']} is Battery Parameter eXchange, imported by the same name; pip uninstall bpx,"
+            " or keep the two in environments of their own"
+        )
+    if facts["environment"]:
+        rows["environment"] = _wrapped([f"{name}={value}" for name, value in facts["environment"].items()])
+    return aligned(rows)
+
+
+def _wrapped(words: list[str], width: int = 62) -> str:
+    """Words with commas, in lines of that width below each other."""
+    lines = [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + len(word) + 2 > width:
+            lines[-1] += ","
+            lines.append("")
+        lines[-1] += f", {word}" if lines[-1] else word
+    return f"\n{' ' * 15}".join(lines)
+
+
+def _on_gpu(found: list[str]) -> str:
+    """How training steps are computed by CuPy."""
+    if not found:
+        return "formulas alone"
+    if kernels.captures():
+        return "CUDA kernels, a step is one launch"
+    chosen = os.environ.get("BPX_KERNELS") == "eager"
+    return f"CUDA kernels, launched one by one{'; BPX_KERNELS=eager' if chosen else ', for want of nvmath-python'}"
+
+
+def _why(found: list[str]) -> str:
+    """Why the compiled kernels are not used."""
+    if "numba" in found:
+        return ""
+    wanted = os.environ.get("BPX_KERNELS")
+    if wanted in ("numpy", "reference"):
+        return f"; BPX_KERNELS={wanted}"
+    if _version("numba") is None:
+        return f"; {how_to_install('fast', 'numba')} for compiled ones"
+    return "; Numba cannot compile here"
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform.startswith("linux") else os.cpu_count() or 1

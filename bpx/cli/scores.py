@@ -1,0 +1,70 @@
+"""How good answers are: accuracy for classes, R2 and errors for numbers, and the metrics that are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from bpx.cli.output import MistakeError
+from bpx.cli.table_model import TableModel
+from bpx.cli.target import CLASSIFY, Target
+from bpx.formulas.metrics import METRICS, Metric
+from bpx.network.mlp import MLP
+
+__all__ = ["check", "in_training", "in_words", "of_rows", "score"]
+
+HostArray = np.ndarray[Any, Any]
+
+# Rows that are answered at once.
+BLOCK = 8192
+
+# What is said in any case.
+USUAL = {True: ("accuracy",), False: ("r2", "rmse", "mae")}
+# How they are called and written for people.
+WORDS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE"}
+FORMS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "rmse": ".4g", "mae": ".4g", "log_loss": ".4g"}
+
+
+def check(target: Target, names: Sequence[str]) -> None:
+    """Refuse metrics that are not for this target."""
+    kind = "numbers" if target.task != CLASSIFY else "classes"
+    wrong = [name for name in names if kind not in METRICS[name].tasks]
+    if wrong:
+        fit = ", ".join(name for name, metric in METRICS.items() if kind in metric.tasks)
+        raise MistakeError(f"--metrics: {wrong[0]!r} is not for a target of {kind}; choose from {fit}")
+
+
+def in_training(recipe: TableModel, names: Sequence[str]) -> list[Metric]:
+    """Metrics for `bpx.fit`, errors in the target's own unit, which the network does not see."""
+
+    def scaled(metric: Metric) -> Metric:
+        return replace(metric, function=lambda y_true, y_pred: recipe.scale * metric.function(y_true, y_pred))
+
+    return [scaled(METRICS[name]) if name in ("mae", "rmse") else METRICS[name] for name in names]
+
+
+def score(recipe: TableModel, answers: HostArray, y: HostArray, names: Sequence[str] = ()) -> dict[str, float]:
+    """The scores of answers to rows whose targets are known."""
+    classes = recipe.target.task == CLASSIFY
+    wanted = dict.fromkeys((*USUAL[classes], *names))
+    if not classes:
+        answers, y = answers[:, None], y[:, None]
+    elif recipe.outputs == 1:
+        answers, y = answers[:, 1:], y[:, None] == 1
+    return {name: METRICS[name].function(y, answers) for name in wanted}
+
+
+def of_rows(
+    recipe: TableModel, net: MLP, X: HostArray, y: HostArray, rows: HostArray, names: Sequence[str] = ()
+) -> dict[str, float]:
+    """The scores on some rows, answered a block at a time: a copy of all of them may not fit into memory."""
+    blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
+    return score(recipe, np.concatenate([recipe.answers(net, X[block]) for block in blocks]), y[rows], names)
+
+
+def in_words(scores: dict[str, float]) -> str:
+    """The scores for people."""
+    return ", ".join(f"{WORDS.get(name, name)} {value:{FORMS.get(name, '.4f')}}" for name, value in scores.items())

@@ -1,0 +1,162 @@
+"""What turns a network into a model of a table: its encoding, target and scale, as JSON in the model file."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal, final
+
+import numpy as np
+
+from bpx.cli.target import CLASSIFY, REGRESS, Target
+from bpx.errors import FileFormatError
+from bpx.files.header import exactly, shown
+from bpx.files.model import TABLE
+from bpx.formulas.losses import LossName
+from bpx.network.mlp import MLP
+from bpx.tables.encoding import Encoding
+
+__all__ = ["TableModel"]
+
+# Of the form that it has in a model file.
+VERSION = 1
+
+
+@final
+@dataclass(frozen=True)
+class TableModel:
+    """From a table's rows to answers.
+
+    Attributes
+    ----------
+    target : Target
+    encoding : Encoding
+        Of the inputs.
+    mean, scale : float
+        A number's, of the training rows: the network's output is ``(y - mean) / scale``.
+    markers : tuple of str
+        Spellings of a missing value besides the usual ones.
+    usual : bool
+        Whether the usual ones hold.
+    about : dict
+        Scores and settings, for people.
+    """
+
+    target: Target
+    encoding: Encoding
+    mean: float = 0.0
+    scale: float = 1.0
+    markers: tuple[str, ...] = ()
+    usual: bool = True
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the network has: one for two classes, and for a number."""
+        return len(self.target.labels) if len(self.target.labels) > 2 else 1
+
+    @property
+    def activation(self) -> Literal["identity", "sigmoid", "softmax"]:
+        """The output's."""
+        return "identity" if self.target.task == REGRESS else "sigmoid" if self.outputs == 1 else "softmax"
+
+    @property
+    def loss(self) -> LossName:
+        """The one that is trained with."""
+        losses: dict[str, LossName] = {
+            "identity": "squared_error",
+            "sigmoid": "binary_cross_entropy",
+            "softmax": "cross_entropy",
+        }
+        return losses[self.activation]
+
+    def answers(self, net: MLP, X: Any) -> np.ndarray[Any, Any]:
+        """Predicted numbers (n,), float64; or each class's probability (n, classes), in the network's dtype."""
+        out = np.asarray(net.backend.to_host(net(X)))
+        if self.target.task == REGRESS:
+            return out[:, 0].astype(np.float64) * self.scale + self.mean
+        return np.concatenate([1 - out, out], axis=1) if self.outputs == 1 else out
+
+    def labelled(self, probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """The likeliest label of each row, as text; as integers where all labels are."""
+        labels = np.array(self.target.labels, dtype=object)
+        if all(label.lstrip("-").isdigit() and str(int(label)) == label for label in labels):
+            integers = [int(label) for label in labels]
+            if all(-(2**63) <= value < 2**63 for value in integers):
+                labels = np.array(integers, dtype=np.int64)
+        likeliest: np.ndarray[Any, Any] = labels[np.argmax(probabilities, axis=1)]
+        return likeliest
+
+    def to_metadata(self) -> dict[str, Any]:
+        """As plain JSON."""
+        return {
+            TABLE: {
+                "version": VERSION,
+                "task": self.target.task,
+                "target": self.target.name,
+                "labels": list(self.target.labels),
+                "mean": self.mean,
+                "scale": self.scale,
+                "markers": list(self.markers),
+                "usual": self.usual,
+                "encoding": self.encoding.to_json(),
+                "about": self.about,
+            }
+        }
+
+    @classmethod
+    def of(cls, header: dict[str, Any], path: str) -> TableModel:
+        """The recipe in a model file's header.
+
+        Raises
+        ------
+        FileFormatError
+            If there is none, or it makes no sense.
+        """
+        entry = header["metadata"].get(TABLE)
+        if entry is None:
+            kind = "a network" if header["kind"] == "network" else f"a {header['kind']}"
+            raise FileFormatError(
+                f"{path}: expected a model that bpx train wrote, got {kind} saved from Python, which says nothing of a"
+                " table's columns; use bpx.load in Python"
+            )
+        if isinstance(entry, dict) and type(entry.get("version")) is int and entry["version"] > VERSION:
+            raise FileFormatError(f"{path}: the model was written by a newer bpx; install that")
+        if isinstance(entry, dict):
+            entry = {"usual": True} | entry  # the first files had no other
+        try:
+            exactly(
+                entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
+                labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
+                usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
+            )  # fmt: skip
+            target = Target(entry["target"], tuple(entry["labels"]))
+            recipe = cls(
+                target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
+                entry["usual"], entry["about"],
+            )  # fmt: skip
+            sizes = header["network"]["sizes"]
+            right = (recipe.encoding.width, recipe.outputs)
+            if (
+                target.task != entry["task"]
+                or (sizes[0], sizes[-1]) != right
+                or len(target.labels) == 1
+                or header["network"]["output"] != recipe.activation
+                or header["network"]["stack"] is not None
+            ):
+                raise FileFormatError(f"expected a network with {right} inputs and outputs, got {shown(sizes)}")
+        except FileFormatError as error:
+            raise FileFormatError(f"{path}: {error}") from error
+        return recipe
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))

@@ -1,0 +1,102 @@
+"""The options of ``bpx train``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from bpx.cli import data, parser, target
+from bpx.formulas import activations, optimizers
+from bpx.formulas.metrics import METRICS
+from bpx.formulas.precision import PRECISIONS
+
+__all__ = ["add_options"]
+
+EXAMPLES = """\
+  bpx train people.csv --target income --out income.npz
+  bpx train houses.parquet --target price --hidden 100,50 --patience 20 \\
+      --out houses.safetensors
+  bpx train titanic.csv --target Survived --drop Name Ticket \\
+      --categorical Pclass --class-weight balanced --out titanic.npz
+  bpx train big.csv --target y --backend cupy --checkpoint run.ckpt --resume \\
+      --out big.npz
+"""
+DESCRIPTION = """\
+Train a network on a table with a header. Numbers: a missing value becomes the
+median, then mean 0 and standard deviation 1. Text: one input per category. All
+of it is learned from the training rows, and stored in the model file. A part
+of the rows is held out for the score that is shown at the end.
+Ctrl-C ends training early: the network so far is scored and written.
+"""
+
+
+def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
+    """Everything that `run` finds in its arguments."""
+    data.add_options(sub)
+    sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
+    sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
+    table = sub.add_argument_group("the table's columns")
+    table.add_argument("--task", choices=(target.CLASSIFY, target.REGRESS), help="default: chosen from the target")
+    table.add_argument("--drop", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out")
+    table.add_argument(
+        "--categorical",
+        metavar="COL",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="columns of numbers that are categories",
+    )
+    table.add_argument(
+        "--max-categories", metavar="N", type=parser.count, default=100,
+        help="the commonest N of a column get an input each (default: 100)",
+    )  # fmt: skip
+    table.add_argument("--no-standardise", action="store_true", help="leave input numbers as they are")
+    table.add_argument(
+        "--test-size", metavar="SHARE", type=parser.share, default=0.2, help="rows held out (default: 0.2)"
+    )
+    net = sub.add_argument_group("the network")
+    net.add_argument(
+        "--hidden", metavar="SIZES", type=parser.sizes, default=[100],
+        help="neurons per hidden layer, such as 100,50, or none (default: 100)",
+    )  # fmt: skip
+    hidden = sorted(name for name, one in activations.ACTIVATIONS.items() if not one.output_only and name != "step")
+    net.add_argument(
+        "--hidden-activation", metavar="NAME", choices=hidden, default="relu",
+        help=f"{', '.join(hidden)} (default: relu)",
+    )  # fmt: skip
+    net.add_argument("--dropout", metavar="RATE", type=parser.share, default=0.0, help="of hidden layers (default: 0)")
+    net.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
+    net.add_argument("--backend", metavar="NAME", help="auto, numpy, cupy, cupy:1, torch, torch:cuda (default: auto)")
+    how = sub.add_argument_group("training")
+    how.add_argument(
+        "--epochs", metavar="N", type=parser.count, help="default: 20 000 steps, but from 10 to 200 epochs"
+    )
+    how.add_argument("--batch-size", metavar="N", type=parser.count, default=64, help="default: 64")
+    how.add_argument("--optimizer", choices=sorted(optimizers.OPTIMIZERS), default="adam", help="default: adam")
+    how.add_argument("--learning-rate", metavar="R", type=parser.rate, help="default: the optimizer's (adam: 0.001)")
+    how.add_argument("--l2", metavar="L2", type=parser.penalty, default=1e-4, help="penalty (default: 0.0001)")
+    how.add_argument(
+        "--precision", choices=PRECISIONS, help="of the steps on a GPU, for float32 (default: float32 itself)"
+    )
+    how.add_argument("--class-weight", choices=("balanced",), help="rare classes count as much as common ones")
+    how.add_argument(
+        "--patience", metavar="N", type=parser.count,
+        help="stop after N epochs without a better loss (or --monitor) on validation rows, and keep the best network",
+    )  # fmt: skip
+    how.add_argument(
+        "--validation-size", metavar="SHARE", type=parser.share,
+        help="of the training rows, for --patience (default: 0.1)",
+    )  # fmt: skip
+    how.add_argument(
+        "--metrics", metavar="NAMES", type=parser.metrics, default=[],
+        help="measured after each epoch and at the end, such as accuracy,auc: " + ", ".join(METRICS),
+    )  # fmt: skip
+    how.add_argument(
+        "--monitor", metavar="NAME", choices=["loss", *METRICS],
+        help="what --patience watches on validation rows: a metric's name, or loss (default)",
+    )  # fmt: skip
+    how.add_argument("--seed", metavar="N", type=parser.whole, default=0, help="of everything random (default: 0)")
+    how.add_argument("--checkpoint", metavar="FILE", help="written after each epoch")
+    how.add_argument("--resume", action="store_true", help="go on from the checkpoint, where there is one")
+    parser.describe(sub, "bpx train DATA --target COL --out MODEL [options]", DESCRIPTION, EXAMPLES, run)

@@ -1,0 +1,185 @@
+"""What scikit-learn does at the end of each epoch: patience, the adaptive rate, the printed lines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from bpx._typing import State
+from bpx.errors import say
+from bpx.formulas.schedules import Clock, Schedule
+from bpx.training.history import StopReason
+from bpx.training.run import Run
+from bpx.training.stopping import StopRule
+
+__all__ = ["EpochEnd", "EpochRate"]
+
+
+@final
+class EpochRate(Schedule):
+    """A learning rate that changes only between epochs: constant, invscaling or adaptive, as scikit-learn's SGD."""
+
+    def __init__(self, kind: str, initial: float, power: float) -> None:
+        self.kind, self.initial, self.power = kind, initial, power
+        # A float, or one for each network of a stack.
+        self.now: Any = initial
+
+    def rate(self, state: State, clock: Clock) -> Any:
+        return self.now
+
+    def advance(self, samples: int) -> None:
+        """After an epoch: initial / (samples seen in all + 1)^power for invscaling."""
+        if self.kind == "invscaling":
+            self.now = self.initial / (samples + 1) ** self.power
+
+    def out_of_patience(self, tired: Any) -> tuple[Any, str]:
+        """Which of the tired networks stop, and what to print; an adaptive rate is divided by 5 down to 1e-6."""
+        if self.kind != "adaptive":
+            return tired, "Stopping."
+        stops = tired & (np.asarray(self.now) <= 1e-6)
+        if np.any(tired & ~stops):
+            divided = np.where(tired & ~stops, np.asarray(self.now) / 5.0, self.now)
+            self.now = divided if divided.ndim else float(divided)
+            return stops, f"Setting learning rate to {np.min(self.now):f}"
+        return stops, "Learning rate too small. Stopping."
+
+
+@final
+class EpochEnd(StopRule):
+    """Counts epochs without improvement on an estimator's attributes, and keeps the best parameters.
+
+    Each network of a stack is judged by itself, and ends with the parameters that it would have had alone.
+
+    Parameters
+    ----------
+    estimator : object
+        Its ``loss_curve_``, ``validation_scores_``, ``best_loss_``, ``n_iter_``, ``t_`` and so on are kept up.
+    rate : EpochRate or None
+        None where the estimator's optimizer or schedule is the user's own.
+    metric : callable, optional
+        ``metric(run)`` is a validation metric where larger is better; None: the training loss is watched.
+    restore_best : bool
+        Whether the parameters of the best epoch come back at the end.
+    rows : int, optional
+        That an epoch visits; None: all of the data's.
+
+    Attributes
+    ----------
+    waited, best, last : array of shape () or (K,)
+        Epochs without improvement, best and last value of what is watched.
+    epochs : array of shape () or (K,)
+        Epochs that each network was trained for.
+    values : list of such arrays
+        What was watched, epoch by epoch.
+    """
+
+    reason: ClassVar = StopReason.PATIENCE
+
+    def __init__(
+        self,
+        estimator: Any,
+        rate: EpochRate | None,
+        metric: Callable[[Run], Any] | None,
+        restore_best: bool,
+        rows: int | None = None,
+    ) -> None:
+        self.rows = rows
+        self.estimator, self.rate, self.metric, self.restore_best = estimator, rate, metric, restore_best
+        self.waited: Any = 0
+        self.best: Any = -np.inf
+        self.values: list[Any] = []
+        # scikit-learn's best weights are, in a fit that goes on, the current ones until the score improves.
+        self.restores = True
+
+    def init(self, run: Run) -> State:
+        shape = () if run.net.stack is None else (run.net.stack,)
+        self.waited = np.zeros(shape, dtype=np.int64) + self.waited
+        self.best = np.full(shape, self.best)
+        self.last = np.full(shape, np.nan)
+        self.done = np.zeros(shape, dtype=np.bool_)
+        self.epochs = np.zeros(shape, dtype=np.int64)
+        self.best_epoch = np.zeros(shape, dtype=np.int64)
+        self._best_params = run.net.flat * 1.0 if self.restore_best else None
+        self._final_params = run.net.flat * 1.0 if shape else None
+        return {}
+
+    def check(self, state: State, run: Run) -> tuple[State, Any]:
+        est = self.estimator
+        est.n_iter_ += 1
+        est.t_ += self.rows or run.data.X.shape[0]
+        # With restarts, the smallest loss of any is the one whose network may win.
+        est.loss_ = float(np.fmin.reduce(np.atleast_1d(run.loss)))
+        est.loss_curve_ = [*est.loss_curve_, est.loss_]
+        if est.verbose:
+            say(f"Iteration {est.n_iter_}, loss = {est.loss_:.8f}", sys.stdout)
+        self._judge(run)
+        if self._hopeless(run):
+            return state, np.ones_like(self.done)
+        if self.rate is not None:
+            self.rate.advance(est.t_)
+        tired = (self.waited > est.n_iter_no_change) & ~self.done
+        if not np.any(tired):
+            return state, self.done
+        stops, said = (tired, "Stopping.") if self.rate is None else self.rate.out_of_patience(tired)
+        if est.verbose:
+            say(
+                f"{self._watched()} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive"
+                f" epochs. {said}",
+                sys.stdout,
+            )
+        self.waited = np.where(tired & ~stops, 0, self.waited)
+        self.done = self.done | stops
+        if self._final_params is not None:
+            run.copy_rows(stops, run.net.flat, self._final_params)
+        return state, self.done
+
+    def _hopeless(self, run: Run) -> bool:
+        """Whether the weights are no longer finite and no earlier ones will be restored: the fit is going to fail."""
+        if run.net.stack is not None or self._best_params is not None or not np.isnan(run.loss):
+            return False
+        return not np.all(np.isfinite(run.net.backend.to_host(run.net.flat)))
+
+    def _watched(self) -> str:
+        """What is watched, as scikit-learn's lines call it."""
+        if self.estimator.validation_scores_ is not None:
+            return "Validation score"
+        return "Validation loss" if self.estimator.monitor == "validation_loss" else "Training loss"
+
+    def _judge(self, run: Run) -> None:
+        """Compare the epoch with the best one so far."""
+        est, going = self.estimator, ~self.done
+        given = -np.asarray(run.loss) if self.metric is None else self.metric(run)
+        if given is None:
+            raise TypeError("monitor: expected a function that returns a number, larger is better; it returned None")
+        value = np.asarray(given, dtype=np.float64) * np.ones(self.done.shape)
+        self.values.append(value)
+        self.epochs = np.where(going, self.epochs + 1, self.epochs)
+        self.last = np.where(going, value, self.last)
+        # A loss that is not a number would keep a stack waiting, whose other networks are done.
+        worse = ~(value >= self.best + est.tol) if self.done.ndim else value < self.best + est.tol
+        self.waited = np.where(going, np.where(worse, self.waited + 1, 0), self.waited)
+        better = (value > self.best) & going
+        self.restores = self.restores or bool(np.any(better))
+        self.best = np.where(better, value, self.best)
+        self.best_epoch = np.where(better, run.epoch, self.best_epoch)
+        if self._best_params is not None:
+            run.copy_rows(better, run.net.flat, self._best_params)
+        if est.validation_scores_ is None:
+            est.best_loss_ = min(est.best_loss_, est.loss_)
+            return
+        score = float(np.max(value))
+        est.validation_scores_ = [*est.validation_scores_, score]
+        est.best_validation_score_ = max(est.best_validation_score_, float(np.max(self.best)))
+        if est.verbose:
+            say(f"Validation score: {score:f}", sys.stdout)
+
+    def finish(self, state: State, run: Run) -> None:
+        if self._final_params is not None:
+            run.copy_rows(self.done, self._final_params, run.net.flat)
+        if self._best_params is not None and self.restores and np.any(self.best > -np.inf):
+            run.net.flat[...] = self._best_params
+            if np.all(self.best_epoch > 0):
+                run.history.best_epoch = self.best_epoch if self.best_epoch.ndim else int(self.best_epoch)

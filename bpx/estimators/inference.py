@@ -1,0 +1,191 @@
+"""What a fitted estimator answers: outputs, activations, gradients, and its weights."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from bpx._typing import Array
+from bpx.backend.base import library_of
+from bpx.backend.select import backend_of
+from bpx.estimators.layers import LayerArrays
+from bpx.formulas.losses import Loss
+from bpx.network.data_frames import check_in_memory, check_no_dates
+from bpx.network.memory import in_chunks
+from bpx.network.mlp import MLP
+from bpx.training.history import History
+from bpx.training.metrics import Task
+
+__all__ = ["Fitted", "to_host"]
+
+# Rows of a sparse matrix that are made dense at once.
+SPARSE_ROWS = 4096
+
+
+class Fitted:
+    """The part of an estimator that needs a trained network, ``_net``."""
+
+    _net: MLP
+    _validate_device: Any
+    # What a fit leaves; `ATTRIBUTES` says what each is.
+    n_features_in_: int
+    n_layers_: int
+    n_outputs_: int
+    n_iter_: int
+    t_: int
+    out_activation_: str
+    backend_: str
+    device_: str
+    loss_: float
+    best_loss_: float | None
+    loss_curve_: list[float]
+    validation_loss_curve_: list[float]
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+    losses_of_restarts_: np.ndarray[Any, Any]
+    history_: History
+    predict_batch_size: int | None
+
+    @abstractmethod
+    def _encode(self, y: Any) -> Any:
+        """Targets of shape (n, n_outputs) for the network, on the host or the backend."""
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """The loss to train with."""
+
+    def _outputs(self, X: Any) -> Array:
+        """The network's outputs, in chunks that bound memory."""
+        net = self._net
+        sparse = hasattr(X, "tocsr")
+        size = self.predict_batch_size or X.shape[0]
+        if X.shape[0] <= size and not sparse:
+            return net(X)
+        X = X.tocsr() if sparse else X
+        outputs: list[Array] = []
+
+        def answer(start: int, stop: int) -> None:
+            part = X[start:stop, ...]
+            outputs.append(net(part.toarray() if sparse else part))
+
+        in_chunks(net, X.shape[0], min(size, SPARSE_ROWS) if sparse else size, answer)
+        with net.backend.scope():
+            return net.backend.xp.concat(outputs, axis=-2)
+
+    def _checked(self, X: Any) -> Any:
+        """Inputs for prediction, as scikit-learn checks them."""
+        check_is_fitted(self, "_net")
+        if library_of(X) != "host":
+            return self._validate_device(X, reset=False)
+        check_in_memory(X, "X")
+        check_no_dates(X, "X")
+        with np.errstate(all="ignore"):
+            return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
+
+    def _as_given(self, values: Array, X: Any) -> Any:
+        """Numbers in the kind of array that came in: NumPy for host data, the network's own for device arrays."""
+        return self._net.backend.to_host(values) if library_of(X) == "host" else values
+
+    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The metric on the host, where scikit-learn's own would not take the arrays or the outputs."""
+        output = self._net.backend.to_host(self._outputs(self._checked(X)))
+        with np.errstate(all="ignore"):
+            return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
+
+    @abstractmethod
+    def _task(self) -> Task:
+        """What metrics are asked of."""
+
+    @abstractmethod
+    def _metric(self, y: Any, output: Any, weight: Any) -> float:
+        """The score of outputs, larger is better; NaN where they are not finite."""
+
+    def hidden_activations(self, X: Any) -> list[Any]:
+        """Every hidden layer's outputs for `X`, each of shape (n, units)."""
+        checked = self._checked(X)
+        dense = checked.toarray() if hasattr(checked, "toarray") else checked
+        return [self._as_given(a, X) for a in self._net.activations(dense)[:-1]]
+
+    def input_gradient(self, X: Any, y: Any) -> Any:
+        """Derivative of the mean loss with respect to every input, of the shape of `X`."""
+        checked = self._checked(X)
+        dense = checked.toarray() if hasattr(checked, "toarray") else checked
+        return self._as_given(self._net.input_gradient(dense, self._encode(to_host(y)), loss=self._loss()), X)
+
+    # ------------------------------------------------------------------ weights
+
+    @property
+    def coefs_(self) -> LayerArrays:
+        """Every layer's weights of shape (n_in, n_out): replacing one changes the model, and so does writing into one.
+
+        After a fit on host data that another library computed, these are copies on the host, which cannot be written.
+        """
+        return self._layer_arrays("W")
+
+    @coefs_.setter
+    def coefs_(self, values: Iterable[Any]) -> None:
+        self._layer_arrays("W").replace(values)
+
+    @property
+    def intercepts_(self) -> LayerArrays:
+        """Every layer's biases of shape (n_out,): as `coefs_`."""
+        return self._layer_arrays("b")
+
+    @intercepts_.setter
+    def intercepts_(self, values: Iterable[Any]) -> None:
+        self._layer_arrays("b").replace(values)
+
+    def _layer_arrays(self, letter: str) -> LayerArrays:
+        """Every layer's weights or biases; on the host, unless the data of the last fit were on a device."""
+        net = self._fitted_net()
+        own = vars(self)
+        copies = "_on_device" not in own and net.backend.xp is not np
+        return LayerArrays(net, letter, in_place="_training" in own, copies=copies)
+
+    def _fitted_net(self) -> MLP:
+        """The network; an AttributeError before fit, as for any fitted attribute."""
+        if "_net" not in vars(self):
+            raise AttributeError(f"this {type(self).__name__} is not fitted yet: it has no weights")
+        return self._net
+
+    def _network_and_labels(self) -> tuple[MLP, str | None, Any]:
+        """For exports: the network, and of a classifier the kind of labels and the classes."""
+        check_is_fitted(self, "_net")
+        labels = vars(self).get("_labels")
+        return self._net, getattr(labels, "kind", None), getattr(labels, "classes", None)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_net" in vars(self)
+
+    def __getstate__(self) -> Any:
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
+        if state.get("_resume"):
+            to_host = self._net.backend.to_host
+            arrays = {k: to_host(v) if hasattr(v, "ndim") else v for k, v in state["_resume"]["state"].items()}
+            state["_resume"] = state["_resume"] | {"state": arrays}
+        return state
+
+    def __setstate__(self, state: Any) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        for name, parameter in signature(type(self).__init__).parameters.items():
+            named = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
+            if named and parameter.default is not Parameter.empty:
+                # One that the version which made the pickle may not have had.
+                vars(self).setdefault(name, parameter.default)
+        if "_net" in vars(self):  # which may have found its backend missing here
+            self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.input_tags.sparse = True
+        return tags
+
+
+def to_host(a: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return a if library_of(a) == "host" else backend_of(a).to_host(a)

@@ -1,0 +1,281 @@
+"""Estimators to files and back: parameters, network, fitted attributes, and what `partial_fit` goes on from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from bpx.backend.base import Backend
+from bpx.errors import FileFormatError
+from bpx.estimators.early_stopping import EpochRate
+from bpx.estimators.labels import Labels
+from bpx.files import atomic, container, describe, model, network_parts
+from bpx.files.decode import Decoder
+from bpx.files.encode import Encoder, Kind, NotPlainError, dataclass_kind
+from bpx.files.header import exactly, shown
+from bpx.formulas.activations import Activation
+from bpx.network.mlp import MLP
+from bpx.training.history import History, StopReason
+from bpx.training.solvers import SciPy
+
+__all__ = ["FITTED", "Saved"]
+
+
+def _stop_reason(name: Any) -> StopReason:
+    if name not in StopReason.__members__:
+        raise ValueError(f"unknown reason {name!r}")
+    return StopReason[name]
+
+
+KINDS = (
+    dataclass_kind(SciPy),
+    dataclass_kind(History),
+    Kind(StopReason, ("name",), _stop_reason),
+    Kind(EpochRate, ("kind", "initial", "power"), EpochRate),
+    Kind(Labels, ("kind", "classes", "y_type", "sparse"), Labels.of),
+)
+
+
+def _count(value: Any) -> bool:
+    return type(value) is int and value >= 0
+
+
+def _number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _curve(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_number, value))
+
+
+def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or check(value)
+
+
+# What a fit leaves besides the network, and what it may be; `classes_` are the labels'.
+FITTED: dict[str, Callable[[Any], bool]] = {
+    "n_features_in_": _count,
+    "feature_names_in_": lambda v: (
+        isinstance(v, np.ndarray) and v.ndim == 1 and all(type(n) is str for n in v.tolist())
+    ),
+    "n_layers_": _count,
+    "n_outputs_": _count,
+    "out_activation_": lambda v: isinstance(v, str),
+    "backend_": lambda v: isinstance(v, str),
+    "device_": lambda v: isinstance(v, str),
+    "n_iter_": _count,
+    "t_": _count,
+    "loss_": _number,
+    "best_loss_": _or_none(_number),
+    "loss_curve_": _curve,
+    "validation_loss_curve_": _curve,
+    "validation_scores_": _or_none(_curve),
+    "best_validation_score_": _or_none(_number),
+    "losses_of_restarts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f",
+    "history_": lambda v: isinstance(v, History),
+    "metrics_": lambda v: isinstance(v, dict) and all(type(n) is str and _curve(curve) for n, curve in v.items()),
+    "_on_device": lambda v: v is True,
+}
+REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
+
+
+class Saved:
+    """The part of an estimator that outlives the process."""
+
+    _net: MLP
+    _resume: Any
+    _labels: Labels
+    _kind: ClassVar[str]
+    _choose_backend: Callable[[Any], Backend]
+    _made_of: Callable[[], Any]
+    _watches: Callable[[], Any]
+
+    def save(self, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
+        """Write the fitted estimator to a file: parameters, network, fitted attributes, the optimizer's state.
+
+        Parameters
+        ----------
+        path : str or path-like
+            A name that ends in ``.safetensors`` (extra ``io``) or ``.npz``.
+        metadata : dict, optional
+            Your own plain JSON, which `bpx.read_header` gives back.
+
+        Raises
+        ------
+        NotFittedError, NonFiniteError, ValueError, TypeError, ImportError, OSError
+            A file that was there then stays as it was.
+
+        Notes
+        -----
+        A parameter that is a function or an object of your own is not written, and has to be given to `load`.
+        """
+        check_is_fitted(self)
+        self._validate_params()  # type: ignore[attr-defined]
+        state: Any = self.__getstate__()
+        encoder = Encoder(KINDS)
+        fitted = {name: encoder.encode(state[name], name) for name in FITTED if name in state}
+        document = {
+            "params": {name: _parameter(name, value, encoder) for name, value in self._parameters().items()},
+            "fitted": fitted,
+            "labels": encoder.encode(state.get("_labels"), "labels"),
+            "resume": encoder.encode(state["_resume"], "resume"),
+        }
+        model.write_model(self._net, path, self._kind, metadata, {"estimator": document}, encoder.arrays)
+
+    @classmethod
+    def load(cls, path: atomic.Path, **params: Any) -> Self:
+        """Read an estimator that `save` wrote; `bpx.load` reads its network alone, without scikit-learn.
+
+        Parameters
+        ----------
+        path : str or path-like
+            The file's content tells its form.
+        **params : object
+            Constructor parameters in place of the file's, such as ``backend="numpy"``; those that are functions or
+            objects of your own, which no file holds, have to be given.
+
+        Returns
+        -------
+        estimator
+            It predicts and goes on learning as the saved one.
+
+        Raises
+        ------
+        FileFormatError, BackendUnavailableError, TypeError, ImportError, OSError
+            As `bpx.load`.
+        """
+        document, arrays = container.read(path, network_parts.check)
+        with container.named(path):
+            if document["kind"] != cls._kind:
+                right = network_parts.ESTIMATORS.get(document["kind"], "bpx")
+                raise FileFormatError(
+                    f"expected the file of a {cls._kind}, got that of a {document['kind']}: use {right}.load"
+                )
+            return cls._restored(document, arrays, params)
+
+    @classmethod
+    def _restored(cls, document: dict[str, Any], arrays: container.Arrays, params: dict[str, Any]) -> Self:
+        """The estimator of a header and arrays."""
+        is_dict = lambda value: isinstance(value, dict)  # noqa: E731
+        parts = exactly(
+            document["estimator"], "estimator", params=is_dict, fitted=is_dict, labels=lambda _: True,
+            resume=lambda _: True,
+        )  # fmt: skip
+        decoder = Decoder(arrays, KINDS)
+        values = _parameters(cls, parts["params"], decoder, params)
+        try:
+            cls(**values)._validate_params()  # type: ignore[attr-defined]
+        except (TypeError, ValueError) as error:
+            raise FileFormatError(f"params: {shown(error)}") from error
+        estimator = cls(**(values | params))
+        try:
+            backend = estimator._choose_backend(np.empty((1, 1)))
+        except (TypeError, ValueError) as error:
+            if {"backend", "device"} & params.keys():
+                raise
+            raise FileFormatError(f"backend: {shown(error)}") from error
+        own = {a.name: a for value in params.values() for a in _activations(value)}
+        net = network_parts.network(document["network"], arrays, backend, own)
+        fitted = _fitted(parts["fitted"], decoder, net)
+        labels = decoder.decode(parts["labels"], "labels")
+        if cls._kind == "classifier":
+            if not isinstance(labels, Labels) or labels.n_outputs != net.sizes[-1]:
+                raise FileFormatError(f"labels: expected those of {net.sizes[-1]} outputs, got others")
+            fitted |= {"_labels": labels, "classes_": labels.classes}
+        elif labels is not None:
+            raise FileFormatError("labels: expected none for a regressor")
+        fitted["_resume"] = _resume(decoder.decode(parts["resume"], "resume"), net)
+        vars(estimator).update(fitted | {"_net": net})
+        # The parameters of the file are those that the network was made of.
+        vars(estimator).update({"_made": estimator._made_of(), "_watched": estimator._watches()})
+        return estimator
+
+    def _parameters(self) -> dict[str, Any]:
+        """The constructor's parameters."""
+        parameters: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
+        return parameters
+
+
+def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
+    """A parameter as JSON; one that is code goes by its name."""
+    if name == "backend" and isinstance(value, (Backend, ModuleType)):
+        package = value.package if isinstance(value, Backend) else value.__name__.removeprefix("array_api_compat.")
+        if package in {"numpy", "cupy", "torch"}:
+            return value.name if isinstance(value, Backend) else package
+    part = Encoder(KINDS)
+    try:
+        encoded = part.encode(value, f"params.{name}")
+    except NotPlainError:
+        return {"own": str(getattr(value, "__name__", type(value).__name__))}
+    encoder.arrays |= part.arrays
+    return encoded
+
+
+def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict[str, Any]) -> dict[str, Any]:
+    """A file's parameters, but those that are given in their place."""
+    known = cls._get_param_names()
+    values = {}
+    for name, entry in entries.items():
+        if name not in known:
+            raise FileFormatError(f"params: expected parameters of {cls.__name__}, got {shown(name)}")
+        own = describe.own_name(entry)
+        if own is not None and name not in given:
+            raise FileFormatError(
+                f"the parameter {name} was {shown(own)}, and no file holds functions or objects of one's own: give it,"
+                f" {cls.__name__}.load(path, {name}=...)"
+            )
+        if own is None:
+            values[name] = decoder.decode(entry, name)
+    if "backend" in given and "device" not in given:
+        values["device"] = None  # it belongs to the file's backend
+    return values
+
+
+def _activations(value: Any) -> list[Activation]:
+    """The activations that a parameter holds."""
+    return [a for a in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(a, Activation)]
+
+
+def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, Any]:
+    """A file's fitted attributes, which must fit the network."""
+    unknown, missing = sorted(entries.keys() - FITTED.keys()), [name for name in REQUIRED if name not in entries]
+    if unknown or missing:
+        problem = f"{shown(unknown[0])} besides" if unknown else f"none named {missing[0]}"
+        raise FileFormatError(f"fitted: expected a fitted estimator's attributes, got {problem}")
+    history = entries.get("history_")
+    if isinstance(history, dict) and isinstance(history.get("History"), dict):  # the first files' had neither
+        entries |= {"history_": {"History": {"metrics": {"dict": []}, "validation_rows": None} | history["History"]}}
+    fitted = {name: decoder.decode(entry, name) for name, entry in entries.items()}
+    for name, value in fitted.items():
+        if not FITTED[name](value):
+            raise FileFormatError(f"fitted: {name} makes no sense as {shown(value)}")
+    wanted = {"n_features_in_": net.sizes[0], "n_outputs_": net.sizes[-1], "n_layers_": len(net.sizes)}
+    for name, number in wanted.items():
+        if fitted[name] != number:
+            raise FileFormatError(f"fitted: expected {name} {number} by the network's sizes, got {shown(fitted[name])}")
+    if "feature_names_in_" in fitted and len(fitted["feature_names_in_"]) != net.sizes[0]:
+        raise FileFormatError(f"fitted: expected {net.sizes[0]} names of features")
+    if net.stack is not None:
+        raise FileFormatError("network: expected a single one in an estimator, got a stack")
+    return fitted
+
+
+def _resume(resume: Any, net: MLP) -> Any:
+    """What partial_fit goes on from: None, or a dict whose optimizer's moments are of the network's size."""
+    if resume is None:
+        return None
+    state = resume.get("state") if isinstance(resume, dict) else None
+    if not isinstance(state, dict):
+        raise FileFormatError(f"resume: expected an optimizer's state, got {shown(resume)}")
+    for name, value in state.items():
+        moments = isinstance(value, np.ndarray) and value.shape == (net.n_params,) and value.dtype.name == net.dtype
+        if not (moments or _number(value)):
+            raise FileFormatError(f"resume: expected {net.n_params} numbers of {net.dtype} for {shown(name)}")
+    scaling = resume.get("scaling")
+    if scaling is not None and not (isinstance(scaling, dict) and all(map(_number, scaling.values()))):
+        raise FileFormatError(f"resume: expected numbers for scaling, got {shown(scaling)}")
+    return resume

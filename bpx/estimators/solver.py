@@ -1,0 +1,360 @@
+"""From an estimator's parameters and checked data to a trained network: what scikit-learn calls a solver."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from copy import copy
+from dataclasses import replace
+from functools import partial, wraps
+from typing import Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import shuffle
+
+from bpx.errors import DivergenceWarning, warn_caller
+from bpx.estimators.callback_protocol import Ticker
+from bpx.estimators.early_stopping import EpochEnd, EpochRate
+from bpx.estimators.inference import to_host
+from bpx.formulas.losses import Loss
+from bpx.formulas.metrics import METRICS, Metric
+from bpx.formulas.optimizers import SGD, Adam, Optimizer
+from bpx.formulas.schedules import Schedule
+from bpx.network import validation
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+from bpx.network.precision import check_precision
+from bpx.training import solvers
+from bpx.training.batches import ArrayFeed, Data
+from bpx.training.callbacks.base import as_callback
+from bpx.training.history import StopReason
+from bpx.training.loop import Descent
+from bpx.training.metrics import Measures, check_metrics, measures_of
+from bpx.training.progress import progress_callbacks
+from bpx.training.run import Run
+from bpx.training.run_config import plain
+from bpx.training.solvers import SciPy
+from bpx.training.validation import gate
+
+__all__ = [
+    "STOCHASTIC", "batch_size", "first_order", "measured", "restores", "scipy", "scores", "take_member", "train",
+]  # fmt: skip
+
+STOCHASTIC = ("sgd", "adam")
+BUILT_IN = [metric.function for metric in METRICS.values()]
+
+
+def scipy(est: Any) -> SciPy | None:
+    """The SciPy method that `solver` means, with scikit-learn's limits for lbfgs; None for the others."""
+    if isinstance(est.solver, Optimizer) or est.solver in STOCHASTIC:
+        return None
+    solver = solvers.get(est.solver)
+    if est.solver == "lbfgs":
+        return SciPy("lbfgs", {"maxfun": est.max_fun, "gtol": est.tol})
+    return solver
+
+
+def scores(est: Any) -> bool:
+    """Whether a score is computed after each epoch, not only a loss."""
+    if callable(est.monitor) or est.monitor == "validation_score" or watches_metric(est):
+        return True
+    return est.monitor is None and bool(est.early_stopping)
+
+
+def watches_metric(est: Any) -> bool:
+    """Whether a metric decides when to stop."""
+    return isinstance(est.monitor, str) and est.monitor in METRICS
+
+
+def measured(est: Any) -> tuple[Metric, ...]:
+    """The metrics that are asked for, and the one that is watched."""
+    asked = check_metrics(est.metrics)
+    known = watches_metric(est) and est.monitor not in [metric.name for metric in asked]
+    return (*asked, METRICS[est.monitor]) if known else asked
+
+
+def restores(est: Any) -> bool:
+    """Whether the best epoch's weights come back at the end."""
+    return bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
+
+
+def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
+    """The optimizer, its schedule, and the part of it that scikit-learn's epochs steer."""
+    if isinstance(est.solver, Optimizer):
+        if est.clip_norm is not None or isinstance(est.learning_rate, Schedule):
+            raise ValueError("with an optimizer object as solver, give clip_norm and the schedule to that object")
+        return est.solver, est.solver.schedule, None
+    own = est.learning_rate if isinstance(est.learning_rate, Schedule) else None
+    first: Any = own if own is not None else est.learning_rate_init
+    if est.solver == "adam":
+        adam = Adam(first, est.beta_1, est.beta_2, est.epsilon, epsilon_hat=True, clip_norm=est.clip_norm)
+        return adam, adam.schedule, None
+    sgd = SGD(first, est.momentum, est.nesterovs_momentum, clip_norm=est.clip_norm)
+    if own is not None:
+        return sgd, own, None
+    rate = EpochRate(est.learning_rate, est.learning_rate_init, est.power_t)
+    return sgd, rate, rate
+
+
+def batch_size(est: Any, n: int) -> int:
+    """Samples per step, as scikit-learn takes and clips it."""
+    if est.batch_size == "auto":
+        return min(200, n)
+    if est.batch_size > n:
+        warn_caller("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", UserWarning)
+    return int(np.clip(est.batch_size, 1, n))
+
+
+def train(
+    est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
+    shown: tuple[Any, Any],
+) -> list[tuple[str, type[Warning]]]:  # fmt: skip
+    """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights.
+
+    Gives the warnings that there are: whoever makes them errors keeps what was learnt, so they come after it is kept.
+    """
+    told: list[tuple[str, type[Warning]]] = []
+    net, loss, solver = est._net, est._loss(), scipy(est)
+    check_precision(net, est.precision, solver is None)
+    data = gate(est._net, X, target, loss, weight)
+    val_data, metric = monitoring(est, held_out, loss)
+    measures = _measures(est, data, shown[1], val_data, loss)
+    before = len(getattr(est, "loss_curve_", ()))
+    objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
+    hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
+    hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
+    epochs = 1 if incremental else est.max_iter
+    ticker = Ticker(est, epochs)
+    hooks += ticker.hooks
+    restore = restores(est)
+    est.n_iter_ = 0
+    if solver is not None and est.clip_norm is not None:
+        raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
+    minimize = None if solver is None else solvers.check(net, solver)
+    ticker.begin(X, *shown)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DivergenceWarning)
+        if solver is None:
+            reason, run, epoch_end = descend(
+                est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental, measures
+            )
+        else:
+            # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
+            rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
+            run = Run(
+                net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None, measures=measures
+            )
+            run.describe = partial(settings, est)
+            reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
+        run.finish(reason)
+    # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
+    finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
+    if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
+        finite = finite & np.isfinite(run.loss)
+    if not np.any(finite & ~np.asarray(run.history.diverged)):
+        raise ValueError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+            " preprocessed."
+        )
+    if solver is not None:
+        told += finish_scipy(est, run)
+    elif reason is StopReason.EPOCHS and not incremental:
+        late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
+        told.append((f"{late} converged yet.", ConvergenceWarning))
+    if reason is StopReason.INTERRUPTED:
+        told.append(("Training interrupted by user.", UserWarning))
+    est.history_ = run.history
+    if run.history.val_loss:
+        est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
+    keep_metrics(est, run, before)
+    if net.stack is not None:
+        keep_best(est, run, epoch_end)
+    ticker.end()
+    return told
+
+
+def descend(
+    est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
+    random: np.random.RandomState, incremental: bool, measures: Measures | None,
+) -> tuple[StopReason, Run, EpochEnd]:  # fmt: skip
+    """Train by the first-order loop, continuing where partial_fit left off."""
+    net, n = est._net, data.X.shape[0]
+    resumed = est._resume if incremental else None
+    # scikit-learn's partial_fit goes on with the optimizer it has, whatever set_params changed since.
+    optimizer, schedule, rate = first_order(est) if resumed is None else resumed["optimizer"]
+    if resumed is not None and rate is not None:
+        schedule = rate = copy(rate)
+    epoch_end = EpochEnd(est, rate, metric, restore)
+    size = batch_size(est, n)
+    rows = np.arange(n, dtype=np.int64)
+
+    def order() -> Any:
+        nonlocal rows
+        if est.shuffle:
+            rows = shuffle(rows, random_state=random)
+        return rows if est.shuffle and size < n else None
+
+    bound = optimizer.bind(net.asarray, net.stack)
+    feed = ArrayFeed(net.backend, data, size, order)
+    descent = Descent(bound, schedule, feed, by_rows=True, precision=est.precision)
+    if est._resume is not None:
+        epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
+        epoch_end.restores = est.monitor is not None
+        if incremental:
+            descent.step, descent.epoch, descent.samples = (est._resume[name] for name in ("step", "epoch", "samples"))
+            descent.schedule_state = est._resume["schedule_state"]
+            descent.state = {
+                name: value if np.isscalar(value) else net.backend.asarray(value)
+                for name, value in est._resume["state"].items()
+            }
+            if rate is not None:
+                rate.now = est._resume["rate"]
+            if est.precision == "float16" and est._resume.get("scaling"):
+                descent.scaling = {name: net.asarray(value) for name, value in est._resume["scaling"].items()}
+    run = Run(
+        net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None, measures=measures
+    )
+    run.describe, run.batch_size = partial(settings, est), size
+    reason = run.carry_out(lambda: descent.train(run, objective))
+    est._resume = {
+        "optimizer": (optimizer, schedule, rate),
+        "state": descent.state,
+        "schedule_state": descent.schedule_state,
+        "step": descent.step,
+        "epoch": descent.epoch,
+        "samples": descent.samples,
+        "rate": None if rate is None else rate.now,
+        # A stack, whose networks each have their own, is not gone on with.
+        "scaling": None if net.stack is not None else _numbers(net, descent.scaling),
+        "waited": epoch_end.waited,
+        "best": epoch_end.best,
+    }
+    return reason, run, epoch_end
+
+
+def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:
+    """What measures the metrics, with sample weights and without class weights."""
+    asked, net = measured(est), est._net
+    if not asked:
+        return None
+    dtype = net.backend.dtype(net.dtype)
+    weight = validation.sample_weights(net.backend, dtype, to_host(sample_weight), data.X.shape[0], net.stack)
+    task = est._task()
+    if task[0] == "classes":
+        asked = tuple(metric if metric.function in BUILT_IN else _of_class_numbers(metric) for metric in asked)
+    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=task)
+
+
+def _of_class_numbers(metric: Metric) -> Metric:
+    """A function of one's own, given class numbers as by `bpx.fit`: estimators train on one-hot rows."""
+
+    @wraps(metric.function)
+    def function(y_true: Any, y_pred: Any, **more: Any) -> Any:
+        return metric.function(np.argmax(y_true, axis=1), y_pred, **more)
+
+    return replace(metric, function=function)
+
+
+def _numbers(net: MLP, scaling: Any) -> dict[str, float] | None:
+    """The state of float16's scale as plain numbers."""
+    return None if scaling is None else {name: float(net.backend.to_host(value)) for name, value in scaling.items()}
+
+
+def settings(est: Any) -> dict[str, Any]:
+    """The estimator's parameters, for a log."""
+    return {name: plain(value) for name, value in est.get_params(deep=False).items() if name != "callbacks"}
+
+
+def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
+    """Validation data for the loss curve, and the metric that is watched (larger is better)."""
+    if held_out is None:
+        if callable(est.monitor):
+            return None, est.monitor
+        if est.monitor not in (None, "loss"):
+            raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
+        return None, None
+    X_val, y_val, weight = held_out
+    val_data = gate(est._net, X_val, est._encode(y_val), loss, weight)
+    weight = to_host(weight)
+    if callable(est.monitor):
+        return val_data, est.monitor
+    if est.monitor == "validation_loss":
+        return val_data, lambda run: -np.asarray(run.val_loss)
+    if est.monitor == "loss":
+        return val_data, lambda run: -np.asarray(run.loss)
+    if not scores(est):
+        return val_data, None
+    if watches_metric(est):
+        sign = 1.0 if METRICS[est.monitor].larger else -1.0
+        return val_data, lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
+    return val_data, lambda _: score_of(est, X_val, y_val, weight)
+
+
+def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
+    """The score of the network as it is; of each network of a stack."""
+    output = est._net.backend.to_host(est._outputs(X))
+    if est._net.stack is None:
+        return est._metric(to_host(y), output, weight)
+    return [est._metric(to_host(y), one, weight) for one in output]
+
+
+def finish_scipy(est: Any, run: Run) -> list[tuple[str, type[Warning]]]:
+    """scikit-learn's attributes after a SciPy method, and its warning."""
+    result = run.solution
+    est.n_iter_ = run.epoch if result is None else min(int(result.nit), est.max_iter)
+    est.loss_ = float(run.loss if result is None else result.fun)
+    if result is None or result.success:
+        return []
+    more = f"Increase the number of iterations to improve the convergence (max_iter={est.max_iter}).\n"
+    more = more if est.n_iter_ == est.max_iter else ""
+    failed = (
+        f"{est.solver} failed to converge after {est.n_iter_} iteration(s) (status={result.status}):\n"
+        f"{result.message}\n\n{more}You might also want to scale the data as shown in:\n"
+        "    https://scikit-learn.org/stable/modules/preprocessing.html"
+    )
+    return [(failed, ConvergenceWarning)]
+
+
+def keep_metrics(est: Any, run: Run, before: int) -> None:
+    """Put this run's metrics behind those of the `before` epochs that the estimator was trained for before it."""
+    found, earlier = run.history.metrics, getattr(est, "metrics_", {})
+    if not found and not earlier:
+        return
+    new = len(run.history.loss)
+    before = max([before, *map(len, earlier.values())])
+    names = [*earlier, *(name for name in found if name not in earlier)]
+    est.metrics_ = {name: _padded(earlier.get(name, []), before) + _padded(found.get(name, []), new) for name in names}
+
+
+def _padded(values: list[Any], n: int) -> list[Any]:
+    """Values of n epochs, NaN where there are fewer."""
+    return [*values, *[float("nan")] * (n - len(values))]
+
+
+def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
+    """Of several restarts keep the network that is best at what is watched, and its curves."""
+    worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
+    worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
+    est.losses_of_restarts_ = np.asarray(run.history.loss)[epoch_end.epochs - 1, np.arange(len(worth))]
+    take_member(est, est._net, run, epoch_end, int(np.argmax(worth)))
+
+
+def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> None:
+    """Give an estimator network `k` of a stack, and its curves."""
+    epochs = int(epoch_end.epochs[k])
+    losses = np.asarray(run.history.loss)
+    est.n_iter_, est.t_ = epochs, epochs * (epoch_end.rows or run.data.X.shape[0])
+    est.loss_curve_ = losses[:epochs, k].tolist()
+    est.loss_ = est.loss_curve_[-1]
+    if run.history.val_loss:
+        est.validation_loss_curve_ = np.asarray(run.history.val_loss)[:epochs, k].tolist()
+    if run.history.metrics:
+        est.metrics_ = {name: np.asarray(v)[:epochs, k].tolist() for name, v in run.history.metrics.items()}
+    if est.validation_scores_ is None:
+        est.best_loss_ = min(est.loss_curve_)
+    else:
+        est.validation_scores_ = [float(value[k]) for value in epoch_end.values[:epochs]]
+        est.best_validation_score_ = float(epoch_end.best[k])
+    est._net = stack.member(k)
+    est._resume = None

@@ -1,0 +1,172 @@
+"""Fits whose networks are alike, trained as one stack: each as it would be alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import shuffle
+
+from bpx._typing import Array
+from bpx.backend.base import library_of
+from bpx.estimators.base import Ready
+from bpx.estimators.early_stopping import EpochEnd
+from bpx.estimators.inference import to_host
+from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective, propagate
+from bpx.network.precision import check_precision
+from bpx.search.trial_config import stacked
+from bpx.search.trials import Halt, Trial
+from bpx.training.batches import ArrayFeed, Data, Order
+from bpx.training.callbacks.base import as_callback
+from bpx.training.history import StopReason
+from bpx.training.loop import Descent
+from bpx.training.run import Run
+from bpx.training.validation import gate
+
+__all__ = ["OWN", "Fit", "train_stack"]
+
+# Parameters of which each network of a stack may have its own.
+OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon", "clip_norm", "random_state")
+
+
+@dataclass
+class Fit:
+    """One fit: its estimator, what its training begins with, and which rows of all these are."""
+
+    task: Trial
+    estimator: Any
+    ready: Ready
+    train: np.ndarray[Any, Any]
+    held_out: np.ndarray[Any, Any] | None
+
+    def key(self) -> Hashable:
+        """Equal for those that a stack can hold."""
+        est, net = self.estimator, self.estimator._net
+        classes = np.asarray(getattr(est, "classes_", ()), dtype=object)
+        held_out = None if self.held_out is None else len(self.held_out)
+        return (
+            net.sizes, net.dtype, net.backend.name, str(net.backend.device), len(self.train), held_out,
+            repr(classes.tolist()), self.ready.weight is None,
+        )  # fmt: skip
+
+
+def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
+    """Train fits with an equal key on rows of `X`, which has n; gives the epochs that each took.
+
+    An estimator gets its trained network, or none where training diverged, as `fit` would have refused it.
+    """
+    net = stacked([fit.estimator._net for fit in fits])
+    lead = _lead(fits)
+    lead._net, lead.n_iter_ = net, 0
+    check_precision(net, lead.precision)
+    loss, visited = lead._loss(), len(fits[0].train)
+    data = _data(net, fits, X, n, loss)
+    held_out, metric = _monitoring(lead, fits, net, loss)
+    objective = Objective(net, loss, lead.alpha, lead.l1, per_batch=True)
+    optimizer, schedule, rate = first_order(lead)
+    if rate is not None:
+        rates: Any = np.asarray(rate.initial, dtype=np.float64) * np.ones(len(fits))
+        rate.initial = rate.now = rates
+    epoch_end = EpochEnd(lead, rate, metric, restores(lead), visited)
+    size = batch_size(lead, visited)
+    bound = optimizer.bind(net.asarray, net.stack)
+    feed = ArrayFeed(net.backend, data, size, _order(lead, fits, size))
+    descent = Descent(bound, schedule, feed, by_rows=True, precision=lead.precision)
+    stop = as_callback(lambda _: halt.is_set())
+    run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
+    history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+    if history.stop_reason is StopReason.INTERRUPTED:
+        raise KeyboardInterrupt
+    losses = np.asarray(history.loss)
+    finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
+    for k, fit in enumerate(fits):
+        if finite[k] and (restores(lead) or np.isfinite(losses[epoch_end.epochs[k] - 1, k])):
+            take_member(fit.estimator, net, run, epoch_end, k)
+        else:
+            fit.estimator = None
+    return [int(epochs) for epochs in epoch_end.epochs]
+
+
+def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
+    """All rows through the gate, with the targets and weights of those that are trained on."""
+    first = fits[0].ready
+    target = np.zeros((n, net.sizes[-1]))
+    target[:] = to_host(first.target)[0]  # a row that is never visited has some target, and a valid one
+    weight = None if first.weight is None else np.zeros((len(fits), n))
+    for k, fit in enumerate(fits):
+        target[fit.train] = to_host(fit.ready.target)
+        if weight is not None:
+            weight[k, fit.train] = fit.ready.weight
+    if library_of(X) == "host" and not hasattr(X, "tocsr"):
+        X = np.asarray(X, dtype=net.dtype)
+    return gate(net, X, target, loss, weight)
+
+
+def _lead(fits: list[Fit]) -> Any:
+    """An estimator that stands for all of a stack: where they differ, a parameter is a list."""
+    lead = copy(fits[0].estimator)
+    for name in OWN[:-1]:
+        values = [getattr(fit.estimator, name) for fit in fits]
+        if any(value != values[0] for value in values):
+            setattr(lead, name, values)
+    return lead
+
+
+def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
+    """Draws an epoch's rows, for each fit as it would alone; those that draw the same draw once."""
+    fixed = not lead.shuffle or size >= len(fits[0].train)
+    keys = [
+        (fit.task.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
+        for k, fit in enumerate(fits)
+    ]
+    if fixed:
+        keys = [(fold, 0) for fold, _ in keys] if all(fit.held_out is None for fit in fits) else keys
+    # The first fit with a key draws for all with it.
+    first = {key: k for k, key in reversed(list(enumerate(keys)))}
+    rows = {key: fits[k].train for key, k in first.items()}
+
+    def order() -> Order:
+        if not fixed:
+            for key, k in first.items():
+                rows[key] = shuffle(rows[key], random_state=fits[k].ready.random)
+        return rows[keys[0]] if len(rows) == 1 else np.stack([rows[key] for key in keys])
+
+    return order
+
+
+def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
+    """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
+    if fits[0].ready.held_out is None:
+        if lead.monitor not in (None, "loss"):
+            raise ValueError(f"monitor={lead.monitor!r} needs early_stopping=True")
+        return None, None
+    xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.ready.held_out) is not None]
+    gated = [
+        gate(net, part[0], fit.estimator._encode(part[1]), loss, part[2]) for fit, part in zip(fits, parts, strict=True)
+    ]
+    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in gated]
+    weight = None if gated[0].weight is None else xp.stack([part.weight for part in gated])
+    data = Data(xp.stack(X), xp.stack([part.y for part in gated]), weight)
+    if lead.monitor == "validation_loss":
+        return data, lambda run: -np.asarray(run.val_loss)
+    if lead.monitor == "loss":
+        return data, lambda run: -np.asarray(run.loss)
+    if not scores(lead):
+        return data, None
+
+    def score(_: Run) -> list[float]:
+        output = net.backend.to_host(_outputs(net, data.X))
+        pairs = zip(fits, parts, output, strict=True)
+        return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]
+
+    return data, score
+
+
+def _outputs(net: MLP, X: Array) -> Array:
+    """Each network's outputs for samples of its own, (K, n, n_in)."""
+    return propagate(net.backend.xp, X, net.layer_params, (*net.hidden, net.output))[-1].a

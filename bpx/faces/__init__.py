@@ -1,1 +1,0 @@
-"""What people touch: estimators in scikit-learn's manner."""

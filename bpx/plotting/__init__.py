@@ -1,0 +1,36 @@
+"""Pictures in scikit-learn's Display manner: ``from_...`` computes and draws, ``.plot(ax=)`` draws again.
+
+Every display keeps what it draws from and its artists: ``figure_``, ``ax_``, and ``lines_``, ``im_``, ``text_`` or the
+like. Without ``ax`` it makes a figure 800 pixels wide; several in one figure have
+room with ``plt.subplots(2, 2, layout="constrained")``. One style (`style`) holds for all; the user's own rcParams stay.
+"""
+
+try:
+    import matplotlib as _matplotlib  # noqa: F401
+except ModuleNotFoundError as error:
+    from bpx.errors import how_to_install
+
+    raise ImportError(f"bpx.plotting needs matplotlib: {how_to_install('plot', 'matplotlib')}") from error
+
+from bpx.plotting.boundary import DecisionBoundaryDisplay
+from bpx.plotting.confusion import ConfusionMatrixDisplay
+from bpx.plotting.curves import LossCurveDisplay
+from bpx.plotting.diagram import NetworkDisplay
+from bpx.plotting.gradients import GradientCheckDisplay
+from bpx.plotting.images import HiddenWeightsDisplay, ImageGridDisplay
+from bpx.plotting.style import COLOURS, STYLE, style
+from bpx.plotting.sweep import SweepDisplay
+
+__all__ = [
+    "COLOURS",
+    "STYLE",
+    "ConfusionMatrixDisplay",
+    "DecisionBoundaryDisplay",
+    "GradientCheckDisplay",
+    "HiddenWeightsDisplay",
+    "ImageGridDisplay",
+    "LossCurveDisplay",
+    "NetworkDisplay",
+    "SweepDisplay",
+    "style",
+]

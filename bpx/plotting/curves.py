@@ -1,0 +1,372 @@
+"""Loss, or a metric, over epochs: of one network, of a few, of a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from bpx.errors import ShapeError
+from bpx.formulas.metrics import METRICS
+from bpx.plotting.arrays import HostArray, got, numbers
+from bpx.plotting.frame import legend as write_legend
+from bpx.plotting.frame import title as heading
+from bpx.plotting.style import COLOURS, MARKERS, canvas, grid
+from bpx.training.history import short
+
+__all__ = ["LossCurveDisplay"]
+
+# Of more networks the median and a band are drawn.
+MOST_LINES = 8
+# A loss that falls by more than this is drawn over a logarithmic axis.
+LOGARITHMIC = 20.0
+# How a single curve is called that is not of training data.
+VALIDATION = "validation"
+
+
+class LossCurveDisplay:
+    """Loss curves; made by `from_history` or `from_estimator`.
+
+    Parameters
+    ----------
+    loss : array of shape (epochs,) or (epochs, K)
+        Training loss after each epoch; may hold NaN and infinity.
+    val_loss : array of the same shape, optional
+        Validation loss; its last epoch may be missing, as it is where training diverged.
+    name : str, optional
+        Stands in the legend, to tell several histories in one axes apart.
+    best_epoch : int or array of shape (K,), optional
+        Epoch (from 1) whose parameters were restored.
+    quantity : str
+        What `loss` and `val_loss` are values of: "loss", or a metric's name.
+
+    Attributes
+    ----------
+    lines_, val_lines_ : lists of matplotlib Line2D
+        One per network, or the median.
+    band_, val_band_ : matplotlib collections or None
+        From the 10th to the 90th percentile of many networks.
+    best_, lost_ : lists of matplotlib Line2D
+        Marks of the restored epoch, and of the last finite loss of a network that diverged.
+    legend_ : matplotlib Legend or None
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(
+        self, *, loss: Any, val_loss: Any = None, name: str | None = None, best_epoch: Any = None,
+        quantity: str = "loss",
+    ) -> None:  # fmt: skip
+        self.loss = _curves(loss, "loss")
+        if self.loss.shape[0] == 0:
+            raise ValueError("loss: expected at least one epoch, got an empty history; train first, with bpx.fit")
+        given = val_loss is not None and len(val_loss) > 0
+        self.val_loss = _curves(val_loss, "val_loss") if given else None
+        if self.val_loss is not None:
+            epochs = self.loss.shape[0]
+            if self.val_loss.shape[1:] != self.loss.shape[1:] or len(self.val_loss) not in (epochs, epochs - 1):
+                raise ShapeError(
+                    f"val_loss: expected shape {self.loss.shape}, one value for each of loss, got {self.val_loss.shape}"
+                )
+        self.name, self.quantity = name, quantity
+        self.best_epoch = None if best_epoch is None else np.atleast_1d(np.asarray(best_epoch, dtype=np.int64))
+
+    @classmethod
+    def from_history(
+        cls, history: Any, *, metric: str | None = None, name: str | None = None, ax: Axes | None = None, **kwargs: Any
+    ) -> LossCurveDisplay:
+        """Draw what `bpx.fit` returned.
+
+        Parameters
+        ----------
+        history : History
+            Of one network or of a stack.
+        metric : str, optional
+            A name in ``history.metrics``, without ``val_``, that is drawn in place of the loss.
+        name : str, optional
+            Stands in the legend; call again with the same `ax` to compare histories.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+            If it has no losses, or none of one shape.
+        """
+        fitted = hasattr(history, "loss_curve_") or hasattr(history, "get_params")  # whose loss is a name
+        if fitted or not hasattr(history, "loss"):
+            hint = "; use from_estimator" if fitted else ""
+            raise TypeError(f"history: expected what bpx.fit returns, got {type(history).__name__}{hint}")
+        best = getattr(history, "best_epoch", None)
+        if metric is None:
+            made = cls(loss=history.loss, val_loss=getattr(history, "val_loss", None), name=name, best_epoch=best)
+        else:
+            made = cls(**_metric(getattr(history, "metrics", {}), metric, name), best_epoch=best)
+        return made.plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, *, metric: str | None = None, name: str | None = None, ax: Axes | None = None,
+        **kwargs: Any,
+    ) -> LossCurveDisplay:  # fmt: skip
+        """Draw the ``loss_curve_`` (and ``validation_loss_curve_``) of a fitted estimator, bpx's or scikit-learn's.
+
+        Parameters
+        ----------
+        estimator : MLPClassifier or MLPRegressor
+            Fitted by gradient descent.
+        metric : str, optional
+            A name in ``estimator.metrics_``, without ``val_``, that is drawn in place of the loss.
+        name : str, optional
+            Stands in the legend.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        LossCurveDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+        """
+        if not hasattr(estimator, "loss_curve_"):
+            hint = (
+                "use from_history"
+                if hasattr(estimator, "stop_reason")
+                else "fit it first, with solver='adam' or 'sgd' (the last step of a pipeline is pipeline[-1])"
+            )
+            raise TypeError(
+                f"estimator: expected a fitted one with loss_curve_, got {type(estimator).__name__}; {hint}"
+            )
+        if metric is not None:
+            return cls(**_metric(getattr(estimator, "metrics_", {}), metric, name)).plot(ax=ax, **kwargs)
+        made = cls(loss=estimator.loss_curve_, val_loss=getattr(estimator, "validation_loss_curve_", None), name=name)
+        return made.plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, yscale: str = "auto", ylabel: str | None = None, max_lines: int = MOST_LINES,
+        legend: bool = True, title: str | None = None, line_kw: dict[str, Any] | None = None,
+    ) -> LossCurveDisplay:  # fmt: skip
+        """Draw the curves.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        yscale : {"auto", "linear", "log", "symlog"}
+            "auto": logarithmic for positive losses that differ by more than a factor of 20.
+        ylabel : str, optional
+            Such as "cross-entropy (nats)": a history does not know its loss's name. None: "loss", or the metric's name.
+        max_lines : int
+            Of a stack with more networks the median and the band of the middle 80 % are drawn.
+        legend : bool
+            Whether there is one.
+        title : str, optional
+            None: the last losses, over a figure of its own, until other histories join; "" leaves it out.
+        line_kw : dict, optional
+            For ``ax.plot``.
+
+        Returns
+        -------
+        LossCurveDisplay
+            This display.
+        """
+        if not isinstance(yscale, str) or yscale not in ("auto", "linear", "log", "symlog"):
+            raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {got(yscale)}")
+        with canvas(ax) as (self.figure_, self.ax_):
+            self.lines_: list[Any] = []
+            self.val_lines_: list[Any] = []
+            self.best_: list[Any] = []
+            self.lost_: list[Any] = []
+            self.band_: Any = None
+            self.val_band_: Any = None
+            self._kw = line_kw or {}
+            stacked = self.loss.ndim == 2
+            if stacked and self.loss.shape[1] > max_lines:
+                self._draw_many()
+            else:
+                for k in range(self.loss.shape[1] if stacked else 1):
+                    self._draw_one(k if stacked else None)
+            finite = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
+            self._scale(yscale, np.concatenate(finite))
+            self.ax_.set(xlabel="epoch", ylabel=self.quantity if ylabel is None else ylabel)
+            self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+            if len(self.ax_.get_lines()) and self.loss.shape[0] == 1 and self.ax_.get_xlim()[1] < 2:
+                self.ax_.set_xlim(0, 2)
+            grid(self.ax_)
+            if title is not None or ax is None:
+                made = heading(self.ax_, self._title() if title is None else title, own=ax is None)
+                made.set_gid("bpx-losses" if title is None else None)
+            else:
+                for text in self.ax_.findobj(lambda artist: artist.get_gid() == "bpx-losses"):
+                    text.set_text(f"{self._word} of several histories")  # the first one's numbers are not the others'
+            self.legend_ = self._legend(own=ax is None) if legend else None
+        return self
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _word(self) -> str:
+        """The quantity at the beginning of a title."""
+        return "Loss" if self.quantity == "loss" else self.quantity
+
+    def _title(self) -> str:
+        """The last losses in words."""
+        epochs = len(self.loss)
+        after = f"after {epochs} epoch{'s' if epochs > 1 else ''}"
+        if self.loss.ndim == 2:
+            return f"{self._word} of {self.loss.shape[1]} networks {after}: {short(self.loss[-1])}"
+        validation = "" if self.val_loss is None else f", validation {short(self.val_loss[-1])}"
+        training = "" if self.name == VALIDATION else "training "
+        return f"{self._word} {after}: {training}{short(self.loss[-1])}{validation}"
+
+    def _line(self, values: HostArray, label: str | None, **look: Any) -> Any:
+        """One curve over epochs 1, 2, ...; where a point has no neighbour a mark, which a line would not show."""
+        marker = "o" if len(values) == 1 else None
+        look = {"marker": marker, "label": label} | look | self._kw
+        return self.ax_.plot(np.arange(1, len(values) + 1), values, **look)[0]
+
+    def _next_colour(self, ahead: int = 0) -> str:
+        """The first colour that no training curve of these axes has."""
+        taken = sum(line.get_gid() == "bpx-loss" for line in self.ax_.get_lines())
+        return COLOURS[(taken + ahead) % len(COLOURS)]
+
+    def _draw_one(self, k: int | None) -> None:
+        """The curves of one network."""
+        loss = self.loss if k is None else self.loss[:, k]
+        name = self.name if k is None else f"{self.name + ', ' if self.name else ''}network {k}"
+        colour = self._kw.get("color") or self._next_colour()
+        # A second sign beside the colour.
+        sign = {} if k is None else {"marker": MARKERS[k % len(MARKERS)], "markevery": (0.03 + 0.012 * k, 0.12)}
+        self.lines_.append(self._line(loss, name or "training", color=colour, gid="bpx-loss", **sign))
+        shown, curve = loss, colour
+        if self.val_loss is not None:
+            shown = self.val_loss if k is None else self.val_loss[:, k]
+            curve = colour if name else "#D55E00"
+            label = None if name else "validation"
+            self.val_lines_.append(self._line(shown, label, color=curve, linestyle=(0, (4, 1.5)), linewidth=1.8))
+        best = None if self.best_epoch is None else self.best_epoch[k or 0]
+        if best is not None and 1 <= best <= len(shown) and np.isfinite(shown[best - 1]):
+            label = f"epoch {best}, restored" if k is None else None
+            self.best_ += self.ax_.plot(
+                best, shown[best - 1], "D", color=curve, markeredgecolor="black", markersize=8, label=label, zorder=4
+            )
+        self._mark_lost(loss, colour, name)
+
+    def _mark_lost(self, loss: HostArray, colour: str, name: str | None) -> None:
+        """A cross where a loss was last finite."""
+        broken = np.flatnonzero(~np.isfinite(loss))
+        if not broken.size or self.quantity != "loss":  # a metric may be left out in some epochs
+            return
+        first = int(broken[0])
+        label = f"{name + ' ' if name else ''}not finite from epoch {first + 1} on"
+        at = (first, loss[first - 1]) if first else (np.nan, np.nan)  # of none there is only the legend's word
+        self.lost_ += self.ax_.plot(
+            *at, "X", color=colour, markersize=11, markeredgecolor="black", linestyle="none", label=label, zorder=5
+        )
+
+    def _draw_many(self) -> None:
+        """Median and band of a stack."""
+        count = self.loss.shape[1]
+        colour, name = self._kw.get("color") or self._next_colour(), f"{self.name}: " if self.name else ""
+        first = "training"
+        if self.name == VALIDATION:
+            first, name = VALIDATION, ""
+        parts: list[tuple[str, HostArray, str, Any]] = [(first, self.loss, colour, "-")]
+        if self.val_loss is not None:
+            parts.append((VALIDATION, self.val_loss, colour if self.name else "#D55E00", (0, (4, 1.5))))
+        for kind, losses, shade, dashes in parts:
+            middle, low, high = _spread(losses)
+            line = self._line(middle, f"{name}{kind}, median of {count} networks", color=shade, linestyle=dashes)
+            band = self.ax_.fill_between(
+                np.arange(1, len(middle) + 1), low, high, color=shade, alpha=0.2, linewidth=0,
+                label=f"{name}{kind}, middle 80 %",
+            )  # fmt: skip
+            if losses is self.loss:
+                line.set_gid("bpx-loss")
+                self.lines_, self.band_ = [line], band
+            else:
+                self.val_lines_, self.val_band_ = [line], band
+        lost = int(np.count_nonzero(~np.all(np.isfinite(self.loss), axis=0)))
+        if lost and self.quantity == "loss":
+            label = f"{name}{lost} of {count} not finite at last, left out from there"
+            self.lost_ += self.ax_.plot(np.nan, np.nan, "X", color=colour, linestyle="none", label=label)
+
+    @property
+    def _falls(self) -> bool:
+        """Whether it is a loss, or a metric that is made small."""
+        return self.quantity == "loss" or (self.quantity in METRICS and not METRICS[self.quantity].larger)
+
+    def _scale(self, yscale: str, finite: HostArray) -> None:
+        """The vertical scale; of several histories in one axes each may make it logarithmic, none linear again."""
+        if yscale != "auto":
+            self.ax_.set_yscale("symlog", linthresh=_smallest(finite)) if yscale == "symlog" else self.ax_.set_yscale(
+                yscale
+            )
+        elif self._falls and finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
+            self.ax_.set_yscale("log")
+        if not finite.size:
+            self.ax_.set_yticks([])
+            self.ax_.text(
+                0.5,
+                0.5,
+                f"no finite {self.quantity}",
+                transform=self.ax_.transAxes,
+                ha="center",
+                va="center",
+                fontsize=14,
+            )
+
+    def _legend(self, own: bool) -> Any:
+        """The legend, with a word on dashes where they are not named one by one."""
+        handles, names = self.ax_.get_legend_handles_labels()
+        if self.val_lines_ and not any("validation" in name for name in names):
+            handles.append(self.ax_.plot([], [], color="#555555", linestyle=(0, (4, 1.5)))[0])
+            names.append("dashed: validation")
+        return write_legend(self.ax_, handles, names, own=own, beside=len(names) > 6)
+
+
+def _metric(there: Mapping[str, Any], metric: str, name: str | None) -> dict[str, Any]:
+    """A display's arguments for the curves of a metric; of a stream there are those of validation data alone."""
+    training, validation = there.get(metric), there.get(f"val_{metric}")
+    if training is None and validation is None:
+        known = ", ".join(dict.fromkeys(column.removeprefix("val_") for column in there))
+        raise ValueError(
+            f"metric: expected the name of something that was measured ({known or 'nothing was; give metrics=[...]'}),"
+            f" got {metric!r}"
+        )
+    if training is None:
+        return {"loss": validation, "name": name or VALIDATION, "quantity": metric}
+    return {"loss": training, "val_loss": validation, "name": name, "quantity": metric}
+
+
+def _curves(values: Any, name: str) -> HostArray:
+    """Losses as an array of shape (epochs,) or (epochs, K)."""
+    array = numbers(values, name)
+    if array.ndim not in (1, 2):
+        raise ShapeError(f"{name}: expected shape (epochs,), or (epochs, K) of a stack, got {array.shape}")
+    return array
+
+
+def _spread(losses: HostArray) -> tuple[HostArray, HostArray, HostArray]:
+    """Median, 10th and 90th percentile over the networks whose loss is finite; NaN where none is."""
+    rows = [row[np.isfinite(row)] for row in losses]
+    made = np.array([np.percentile(row, (50, 10, 90)) if row.size else (np.nan,) * 3 for row in rows])
+    return made[:, 0], made[:, 1], made[:, 2]
+
+
+def _smallest(finite: HostArray) -> float:
+    """Where a symmetric logarithmic axis turns linear: the smallest size that is there."""
+    sizes = np.abs(finite[finite != 0])
+    return float(sizes.min()) if sizes.size else 1.0

@@ -1,0 +1,186 @@
+"""The gradient check as a picture: back-propagation over central differences, entry by entry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bpx.errors import ShapeError
+from bpx.plotting.arrays import numbers
+from bpx.plotting.frame import legend as write_legend
+from bpx.plotting.frame import title as heading
+from bpx.plotting.style import COLOURS, INK, MARKERS, canvas, grid
+
+__all__ = ["GradientCheckDisplay"]
+
+# Parameters that the legend names one by one.
+MOST_NAMES = 12
+
+
+class GradientCheckDisplay:
+    """Both columns of a gradient check; made by `from_report`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The parameters', such as "0.W".
+    analytic, numerical : sequences of arrays
+        For each parameter the gradient by back-propagation and by central differences.
+    relative_errors : sequence of float
+    tolerance : float
+
+    Attributes
+    ----------
+    points_ : list of matplotlib PathCollection
+        One per parameter.
+    failed_ : list of matplotlib PathCollection
+        Rings around the worst entry of each parameter that failed.
+    line_ : matplotlib Line2D
+        Where both are equal.
+    legend_ : matplotlib Legend
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(self, *, names: Any, analytic: Any, numerical: Any, relative_errors: Any, tolerance: float) -> None:
+        self.names = [str(name) for name in names]
+        self.analytic = [numbers(part, "analytic").ravel() for part in analytic]
+        self.numerical = [numbers(part, "numerical").ravel() for part in numerical]
+        self.relative_errors = [float(error) for error in relative_errors]
+        self.tolerance = float(tolerance)
+        if not self.names:
+            raise ValueError("names: expected at least one parameter, got none")
+        sizes = [[part.size for part in parts] for parts in (self.analytic, self.numerical)]
+        if sizes[0] != sizes[1] or not len(self.names) == len(sizes[0]) == len(self.relative_errors):
+            raise ShapeError(
+                f"analytic and numerical: expected one entry each for {len(self.names)} parameters, of equal sizes, got"
+                f" sizes {sizes[0]} and {sizes[1]}"
+            )
+
+    @classmethod
+    def from_report(cls, report: Any, *, ax: Axes | None = None, **kwargs: Any) -> GradientCheckDisplay:
+        """Draw what `bpx.check_gradients` returned.
+
+        Parameters
+        ----------
+        report : GradientReport
+            Of one network or of a stack.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        GradientCheckDisplay
+
+        Raises
+        ------
+        TypeError
+        """
+        if not hasattr(report, "parameters") or not hasattr(report, "tolerance"):
+            raise TypeError(f"report: expected what bpx.check_gradients returns, got {type(report).__name__}")
+        checks = report.parameters
+        return cls(
+            names=[check.name for check in checks], analytic=[check.analytic for check in checks],
+            numerical=[check.numerical for check in checks], tolerance=report.tolerance,
+            relative_errors=[check.relative_error for check in checks],
+        ).plot(ax=ax, **kwargs)  # fmt: skip
+
+    def plot(self, ax: Axes | None = None, *, kind: str = "scatter") -> GradientCheckDisplay:
+        """Draw the entries.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        kind : {"scatter", "difference"}
+            Back-propagation over central differences, where right ones lie on the line; or the size of their
+            difference over the size of the gradient, which shows how right they are.
+
+        Returns
+        -------
+        GradientCheckDisplay
+            This display.
+        """
+        if kind not in ("scatter", "difference"):
+            raise ValueError(f"kind: expected 'scatter' or 'difference', got {kind!r}")
+        with canvas(ax) as (self.figure_, self.ax_):
+            self.points_: list[Any] = []
+            self.failed_: list[Any] = []
+            failed = [not error <= self.tolerance for error in self.relative_errors]
+            for i, name in enumerate(self.names):
+                x, y = self._coordinates(i, kind)
+                label = f"{name}: {self.relative_errors[i]:.1e}{' FAILED' if failed[i] else ''}"
+                self.points_.append(
+                    self.ax_.scatter(
+                        x, y, s=30, marker=MARKERS[i % len(MARKERS)], facecolors="none", linewidths=1.2,
+                        edgecolors=COLOURS[i % len(COLOURS)], label=label, zorder=3,
+                    )
+                )  # fmt: skip
+                if failed[i]:
+                    difference = np.abs(self.analytic[i] - self.numerical[i])
+                    worst = int(np.argmax(np.where(np.isfinite(difference), difference, -1.0)))
+                    self.failed_.append(
+                        self.ax_.scatter(x[worst], y[worst], s=260, facecolors="none", edgecolors="#D55E00",
+                                         linewidths=2.4, zorder=4)
+                    )  # fmt: skip
+            self._frame(kind)
+            worst_error = float(np.max(self.relative_errors))
+            verdict = "failed" if any(failed) else "passed"
+            said = f"Gradient check {verdict}: largest relative error {worst_error:.1e}"
+            heading(self.ax_, f"{said}, tolerance {self.tolerance:.0e}", own=ax is None)
+            self.legend_ = self._legend(failed, own=ax is None)
+        return self
+
+    # ------------------------------------------------------------------ inside
+
+    def _coordinates(self, i: int, kind: str) -> tuple[Any, Any]:
+        """Where the entries of a parameter lie."""
+        if kind == "scatter":
+            return self.numerical[i], self.analytic[i]
+        # On a logarithmic axis what is exactly 0 stands at the end of what float64 resolves.
+        scale = max(float(np.max(np.abs(part), initial=1e-5)) for part in (self.analytic[i], self.numerical[i]))
+        return (
+            np.maximum(np.abs(self.numerical[i]), 1e-17),
+            np.maximum(np.abs(self.analytic[i] - self.numerical[i]) / scale, 1e-17),
+        )
+
+    def _frame(self, kind: str) -> None:
+        """Axes, labels and the line."""
+        grid(self.ax_)
+        if kind == "scatter":
+            both = np.concatenate([*self.analytic, *self.numerical])
+            finite = both[np.isfinite(both)]
+            low, high = (finite.min(), finite.max()) if finite.size else (-1.0, 1.0)
+            pad = 0.05 * (high - low) or 1.0
+            ends = [low - pad, high + pad]
+            (self.line_,) = self.ax_.plot(ends, ends, color=INK, linewidth=1.0, zorder=2, label="equal")
+            self.ax_.set(
+                xlim=ends, ylim=ends, xlabel="gradient by central differences", ylabel="gradient by back-propagation"
+            )
+            return
+        self.ax_.set(
+            xscale="log", yscale="log", xlabel="size of the gradient, by central differences",
+            ylabel="difference over the parameter's largest gradient",
+        )  # fmt: skip
+        self.line_ = self.ax_.axhline(self.tolerance, color=INK, linewidth=1.2, linestyle="--", label="tolerance")
+
+    def _legend(self, failed: list[bool], own: bool) -> Any:
+        """Each parameter with its relative error; of many the failed ones and the first."""
+        handles, names = self.ax_.get_legend_handles_labels()
+        pairs = list(zip(handles, names, strict=True))
+        named = pairs[: len(self.names)] if len(pairs) == len(self.names) + 1 else pairs[:-1]
+        rest = [pair for pair in pairs if pair not in named]
+        order = (
+            sorted(range(len(named)), key=lambda i: not failed[i])[:MOST_NAMES]
+            if len(named) > MOST_NAMES
+            else range(len(named))
+        )
+        shown = [named[i] for i in sorted(order)] + rest
+        title = "relative error" if len(named) <= MOST_NAMES else f"relative error, {MOST_NAMES} of {len(named)}"
+        return write_legend(
+            self.ax_, [handle for handle, _ in shown], [name for _, name in shown], own=own, beside=True, title=title,
+            alignment="left",
+        )  # fmt: skip

@@ -1,0 +1,345 @@
+"""Grids of images: hidden units' weights, and samples with their labels and predictions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+
+from bpx.errors import ShapeError
+from bpx.network.data_frames import check_in_memory, plain
+from bpx.network.mlp import MLP
+from bpx.plotting.arrays import HostArray, got, host, network, numbers, whole
+from bpx.plotting.frame import colour_bar
+from bpx.plotting.style import DIVERGING, canvas
+from bpx.plotting.tiles import WRONG, Tiles
+
+__all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
+
+RIGHT = "#0072B2"
+
+
+class HiddenWeightsDisplay:
+    """Weights into each unit of a layer, as images; made by `from_network`.
+
+    Parameters
+    ----------
+    weights : array of shape (units, height, width)
+    units : sequence of int, optional
+        The units' numbers, for their labels.
+    title : str
+
+    Attributes
+    ----------
+    images_ : list of matplotlib AxesImage
+        One per unit, all in one scale that is centred on 0.
+    text_ : list of matplotlib Text
+        The units' numbers, where there is room.
+    colorbar_ : matplotlib Colorbar or None
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(self, *, weights: Any, units: Sequence[int] | None = None, title: str = "") -> None:
+        self.weights = numbers(weights, "weights")
+        if self.weights.ndim != 3 or not self.weights.size:
+            raise ShapeError(f"weights: expected shape (units, height, width), got {self.weights.shape}")
+        self.units = list(range(len(self.weights))) if units is None else list(units)
+        self.title = title
+
+    @classmethod
+    def from_network(
+        cls, net: MLP, layer: int = 0, shape: tuple[int, int] | None = None, *, member: int | None = None,
+        max_units: int = 100, ax: Axes | None = None, **kwargs: Any,
+    ) -> HiddenWeightsDisplay:  # fmt: skip
+        """Draw the columns of a layer's W as images.
+
+        Parameters
+        ----------
+        net : MLP
+            On any backend.
+        layer : int
+            0 is the first hidden layer; negative numbers count from the last.
+        shape : (int, int), optional
+            Height and width of an image; None for a square number of weights.
+        member : int, optional
+            Which network of a stack.
+        max_units : int
+            The first so many units are drawn.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        HiddenWeightsDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+        """
+        net = network(net, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
+        if member is not None:
+            net = net.member(member)
+        if net.stack is not None:
+            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        layers = len(net.sizes) - 1
+        if not isinstance(layer, (int, np.integer)):
+            hint = "; the shape of an image is shape=" if isinstance(layer, tuple) else ""
+            raise TypeError(f"layer: expected a layer's number, got {got(layer)}{hint}")
+        if not -layers <= layer < layers:
+            raise ValueError(f"layer: expected 0..{layers - 1}, got {layer}")
+        layer %= layers
+        W = net.backend.to_host(net.params[f"{layer}.W"])
+        images = W.T.reshape(W.shape[1], *_image_shape(W.shape[0], shape, "weights into a unit"))
+        count = min(whole(max_units, "max_units", 1), len(images))
+        of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
+        kind = "output" if layer == layers - 1 else "hidden"
+        where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
+        title = f"Weights into {of} {where}" if len(images) > 1 else f"Weights into the {where}"
+        return cls(weights=images[:count], title=title).plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, columns: int | None = None, cmap: Any = DIVERGING, colorbar: bool = True,
+        limit: float | None = None, title: str | None = None,
+    ) -> HiddenWeightsDisplay:  # fmt: skip
+        """Draw the images.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        columns : int, optional
+            Images side by side.
+        cmap : str or matplotlib Colormap
+            "gray" tells the signs apart in a grey print too.
+        colorbar : bool
+            Whether it stands beside the images.
+        limit : float, optional
+            The colours reach from -limit to limit; None is the largest weight.
+        title : str, optional
+            None keeps the display's own.
+
+        Returns
+        -------
+        HiddenWeightsDisplay
+            This display.
+        """
+        finite = np.abs(self.weights[np.isfinite(self.weights)])
+        largest = limit if limit is not None else (float(finite.max()) if finite.size else 0.0)
+        norm = Normalize(-(largest or 1.0), largest or 1.0)
+        tiles = Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
+        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
+            self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
+            tiles.title(self.ax_, self.title if title is None else title)
+            self.colorbar_ = (
+                colour_bar(self.ax_, self.images_[0], own=ax is None, label="weight", shrink=0.8, pad=0.02)
+                if colorbar
+                else None
+            )
+            self.text_ = tiles.label(self.ax_, [str(unit) for unit in self.units])
+        return self
+
+
+class ImageGridDisplay:
+    """Samples as images, with labels; made by `from_images`.
+
+    Parameters
+    ----------
+    images : array of shape (n, height, width) or (n, height, width, 3)
+        Colours are in [0, 1].
+    labels : sequence of n, optional
+        Stand above the images.
+    predictions : sequence of n, optional
+        Beside labels: one that is right stands alone in blue, a wrong one in orange with the right one.
+    title : str
+
+    Attributes
+    ----------
+    images_ : list of matplotlib AxesImage
+    text_ : list of matplotlib Text
+        Labels, where there is room.
+    ax_, figure_ : matplotlib Axes and Figure
+    """
+
+    def __init__(self, *, images: Any, labels: Any = None, predictions: Any = None, title: str = "") -> None:
+        self.images = numbers(images, "images")
+        if self.images.ndim not in (3, 4) or (self.images.ndim == 4 and self.images.shape[3] != 3):
+            raise ShapeError(
+                f"images: expected shape (n, height, width) or (n, height, width, 3), got {self.images.shape}"
+            )
+        if not self.images.size:
+            raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
+        self.labels, self.predictions = (
+            _column(labels, "labels", self.images),
+            _column(predictions, "predictions", self.images),
+        )
+        self.title = title
+
+    @classmethod
+    def from_images(
+        cls, X: Any, shape: Any = None, labels: Any = None, predictions: Any = None, *,
+        max_images: int = 100, title: str = "", ax: Axes | None = None, **kwargs: Any,
+    ) -> ImageGridDisplay:  # fmt: skip
+        """Draw rows of `X` as images.
+
+        Parameters
+        ----------
+        X : array of shape (n, n_pixels), (n, height, width) or (n, height, width, 3)
+            On the host or any device. Colours are in [0, 1], or integers to 255.
+        shape : (int, int) or (int, int, 3), optional
+            Of an image, for flat rows; None for a square number of pixels. ``from_images(X, y)`` means ``labels=y``.
+        labels, predictions : sequences of n, optional
+            Labels stand above the images; a prediction that is wrong stands in orange with the right label.
+        max_images : int
+            The first so many are drawn.
+        title : str
+            Stands above them.
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        **kwargs
+            For `plot`.
+
+        Returns
+        -------
+        ImageGridDisplay
+
+        Raises
+        ------
+        TypeError, ValueError, ShapeError
+        """
+        rows = numbers(X, "X")
+        if rows.ndim < 2 or not rows.size:
+            hint = "; of one image pass X[None]" if rows.size else ""
+            raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
+        if shape is not None and not _is_shape(shape, rows):
+            if labels is not None or np.shape(host(shape))[:1] != rows.shape[:1]:
+                raise ShapeError(
+                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels, got"
+                    f" {got(shape)}; labels and predictions go by name, as in from_images(X, labels=y, predictions=p)"
+                )
+            shape, labels = None, shape
+        if rows.ndim == 2:
+            rows = rows.reshape(len(rows), *_image_shape(rows.shape[1], shape, "pixels of an image"))
+        elif shape is not None and tuple(shape) != rows.shape[1:]:
+            raise ShapeError(f"shape: expected {rows.shape[1:]}, that of X's images, got {tuple(shape)}")
+        if rows.ndim == 4 and _integers(X):
+            rows = rows / 255.0
+        count = min(whole(max_images, "max_images", 1), len(rows))
+        named = (("labels", labels), ("predictions", predictions))
+        labels, predictions = (None if c is None else c[:count] for c in (_column(c, name, rows) for name, c in named))
+        if not title and count < len(rows) and (labels is None or predictions is None):
+            title = f"{count} of {len(rows)} images"
+        return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Axes | None = None, *, columns: int | None = None, cmap: Any = "gray", title: str | None = None
+    ) -> ImageGridDisplay:
+        """Draw the images, all in one scale.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None makes a figure.
+        columns : int, optional
+            Images side by side.
+        cmap : str or matplotlib Colormap
+            For images without colours; "gray_r" draws ink on paper.
+        title : str, optional
+            None keeps the display's own.
+
+        Returns
+        -------
+        ImageGridDisplay
+            This display.
+        """
+        labelled = self.labels is not None or self.predictions is not None
+        tiles = Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
+        look: dict[str, Any] = {}
+        if self.images.ndim == 3:
+            finite = self.images[np.isfinite(self.images)]
+            low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+            look = {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
+        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
+            self.images_ = tiles.draw(
+                self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
+            )
+            tiles.title(self.ax_, self._title() if title is None else title)
+            texts, colours = self._captions()
+            self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
+        return self
+
+    def _title(self) -> str:
+        """What the captions mean."""
+        if self.title or self.predictions is None or self.labels is None:
+            return self.title
+        right = int(np.count_nonzero(self.predictions == self.labels))
+        return f"Predictions, {right} of {len(self.images)} right (orange: wrong, and what it is)"
+
+    def _captions(self) -> tuple[list[str], list[str]]:
+        """What stands above each image, and in which colour."""
+        if self.predictions is None or self.labels is None:
+            shown = self.labels if self.labels is not None else self.predictions
+            return [str(label) for label in (shown if shown is not None else [])], []
+        pairs = list(zip(self.labels.tolist(), self.predictions.tolist(), strict=True))
+        return (
+            [f"{guess}" if guess == label else f"{guess}, is {label}" for label, guess in pairs],
+            [RIGHT if guess == label else WRONG for label, guess in pairs],
+        )
+
+
+def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
+    """The shape of an image of so many numbers."""
+    if shape is None:
+        side = math.isqrt(size)
+        if side * side != size:
+            low = next(i for i in range(side, 0, -1) if size % i == 0)
+            raise ShapeError(
+                f"shape: the {size} {what} make no square; give height and width, such as shape=({low}, {size // low})"
+            )
+        return side, side
+    if not _whole_numbers(shape):
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {got(shape)}")
+    shape = tuple(int(side) for side in shape)
+    if math.prod(shape) != size:
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {shape}: {math.prod(shape)}")
+    return shape
+
+
+def _whole_numbers(shape: Any) -> bool:
+    """Whether it is two or three whole numbers."""
+    if not isinstance(shape, (tuple, list, np.ndarray)) or len(shape) not in (2, 3):
+        return False
+    return all(isinstance(side, (int, np.integer)) for side in shape)
+
+
+def _is_shape(shape: Any, rows: HostArray) -> bool:
+    """Whether it is meant as an image's shape: a tuple is, a list or an array where it fits."""
+    return _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
+
+
+def _integers(X: Any) -> bool:
+    """Whether the images are given in whole numbers."""
+    given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
+    return plain(given).dtype.kind in "iu"
+
+
+def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
+    """One label per image, shape (n,); a column of shape (n, 1) is one, too."""
+    if values is None:
+        return None
+    try:
+        check_in_memory(values, name)
+        column = plain(host(values))
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got {got(values)}") from error
+    if column.ndim == 2 and column.shape[1] == 1:
+        column = column[:, 0]
+    if column.shape != (len(images),):
+        hint = f"; of one-hot rows take {name}.argmax(axis=1)" if column.ndim == 2 else ""
+        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}{hint}")
+    return column

@@ -1,0 +1,62 @@
+"""The regions of a decision boundary: a colour for each class, and its name inside where colours grow alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from bpx.plotting.arrays import HostArray
+from bpx.plotting.style import CLASS_COLOURS, INK, shortened, tint
+
+__all__ = ["region_colour", "write_names"]
+
+# How strong the tints are: pale for the first classes, stronger once the colours are used up. Steps as the eye tells
+# apart: no two of the first 24 are nearer than the nearest two of the first 8.
+STRENGTHS = (0.34, 0.7, 0.9)
+# A name is left out where its region is narrower than this share of the plane.
+NARROWEST = 0.03
+
+
+def region_colour(c: int) -> tuple[float, float, float]:
+    """The colour of a class's region; 24 different ones."""
+    around, position = divmod(c, len(CLASS_COLOURS))
+    return tint(CLASS_COLOURS[position], STRENGTHS[around % len(STRENGTHS)])
+
+
+def write_names(ax: Axes, xx0: HostArray, xx1: HostArray, regions: HostArray, names: Sequence[str]) -> list[Any]:
+    """Each class's name where its region is widest."""
+    written = []
+    for c, name in enumerate(names):
+        row, column, depth = _deepest(regions == c)
+        if 2 * depth >= NARROWEST * len(regions):
+            frame = {"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75}
+            text = ax.text(
+                xx0[row, column], xx1[row, column], shortened(name, 14), ha="center", va="center", fontsize=9,
+                color=INK, bbox=frame, zorder=5, clip_on=True,
+            )  # fmt: skip
+            text.set_in_layout(False)
+            written.append(text)
+    return written
+
+
+def _deepest(inside: HostArray) -> tuple[int, int, int]:
+    """Row and column of a mask's cell that is farthest from its edge, and how many steps: by peeling it off."""
+    left, depth = np.pad(inside, 1), 0
+    last = left
+    while left.any():
+        last, depth = left, depth + 1
+        kept = left.copy()
+        kept[1:] &= left[:-1]
+        kept[:-1] &= left[1:]
+        kept[:, 1:] &= left[:, :-1]
+        kept[:, :-1] &= left[:, 1:]
+        left = kept
+    if not depth:
+        return 0, 0, 0
+    cells = np.argwhere(last) - 1
+    # Of several the one in their midst.
+    row, column = cells[np.argmin(np.sum((cells - cells.mean(axis=0)) ** 2, axis=1))]
+    return int(row), int(column), depth

@@ -1,0 +1,71 @@
+"""Each network of a stack ends by itself, with the parameters that it would have had alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, final
+
+import numpy as np
+
+from bpx._typing import State
+from bpx.search.trials import Halt
+from bpx.training.history import StopReason
+from bpx.training.run import Run
+from bpx.training.stopping import StopRule
+
+__all__ = ["EarlyStopping"]
+
+
+@final
+class EarlyStopping(StopRule):
+    """Asks the rules of a run, and keeps a network's parameters when the first of them holds for it.
+
+    Parameters
+    ----------
+    rules : sequence of StopRule
+    halt : threading.Event
+        When it is set, the run ends after the epoch.
+
+    Attributes
+    ----------
+    epochs : array of shape (K,)
+        That each network was trained for.
+    lost : array of shape (K,)
+        Whether its loss was no longer finite: it ends then.
+    """
+
+    reason: ClassVar = StopReason.CALLBACK
+
+    def __init__(self, rules: Sequence[StopRule], halt: Halt) -> None:
+        self._rules, self._halt = list(rules), halt
+
+    def init(self, run: Run) -> State:
+        shape = (len(run.net.seeds),)
+        self.epochs, self.lost = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
+        self._done = np.zeros(shape, dtype=np.bool_)
+        self._states = [rule.init(run) for rule in self._rules]
+        self._final = run.net.flat * 1.0 if self._rules else None
+        return {}
+
+    def check(self, state: State, run: Run) -> tuple[State, Any]:
+        lost = ~np.isfinite(np.asarray(run.loss)) & ~self._done
+        stops = lost
+        for i, rule in enumerate(self._rules):
+            self._states[i], done = rule.check(self._states[i], run)
+            stops = stops | done
+        new = stops & ~self._done
+        self.epochs = np.where(self._done, self.epochs, run.epoch)
+        self.lost, self._done = self.lost | lost, self._done | stops
+        if self._final is not None and np.any(new):
+            run.copy_rows(new, self._best(run), self._final)
+        return state, self._done | self._halt.is_set()
+
+    def _best(self, run: Run) -> Any:
+        """What a rule would bring back at the end, or the parameters as they are."""
+        return next((kept["params"] for kept in self._states if "params" in kept), run.net.flat)
+
+    def finish(self, state: State, run: Run) -> None:
+        for rule, kept in zip(self._rules, self._states, strict=True):
+            rule.finish(kept, run)
+        if self._final is not None:
+            run.copy_rows(self._done, self._final, run.net.flat)

@@ -1,0 +1,102 @@
+"""Which rows each training sees and is scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from bpx.training.hold_out import held_out
+
+__all__ = ["Fold", "folds"]
+
+Rows = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Fold(NamedTuple):
+    """Row numbers to train on and to score on; None for the latter: on data of their own."""
+
+    train: Rows
+    test: Rows | None
+
+
+def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[Any, Any]) -> list[Fold]:
+    """The folds that `cv` or `validation` ask for.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    labels : host array of shape (n,), or None
+        Classes, of which each fold gets its share.
+    cv : int, splitter with ``split(X, y)``, list of (train, test), or None
+        An int is that many folds, the same as scikit-learn's ``StratifiedKFold`` or, without labels, ``KFold``.
+    validation : float, tuple or None
+        A share of the rows to hold out once, or data of their own. With neither, `cv` is 5.
+    seed : int
+        Of the rows that a share holds out.
+    data : tuple
+        (X, y) for the splitter.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if cv is not None and validation is not None:
+        raise ValueError("expected cv or validation, got both: a setting is scored on its folds or on held-out data")
+    if isinstance(validation, tuple | list):
+        return [Fold(np.arange(n), None)]
+    if validation is not None:
+        return [_held_out(n, labels, validation, seed)]
+    if cv is None or (isinstance(cv, int | np.integer) and not isinstance(cv, bool)):
+        return _k_folds(n, labels, 5 if cv is None else int(cv))
+    pairs = cv.split(*data) if hasattr(cv, "split") else cv
+    if isinstance(pairs, str) or not isinstance(pairs, Iterable):
+        raise TypeError(f"cv: expected a number of folds, a splitter or a list of (train, test) rows, got {cv!r}")
+    found = [_checked(n, pair) for pair in pairs]
+    if not found:
+        raise ValueError("cv: expected at least one fold, got none")
+    return found
+
+
+def _held_out(n: int, labels: Any, share: Any, seed: int) -> Fold:
+    """A share of the rows, of each class where there are labels."""
+    if isinstance(share, bool) or not isinstance(share, float) or not 0.0 < share < 1.0:
+        raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows in (0, 1), got {share!r:.80}")
+    return Fold(*held_out(n, share, seed, labels))
+
+
+def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:
+    """scikit-learn's folds without shuffling: consecutive rows, or of each class its share (`StratifiedKFold`)."""
+    if k < 2:
+        raise ValueError(f"cv: expected at least 2 folds, got {k!r}; without folds give validation=")
+    if k > n:
+        raise ValueError(f"cv: expected at most as many folds as rows, got {k} folds of {n} rows")
+    if labels is None:
+        of_fold = np.repeat(np.arange(k), [n // k + (i < n % k) for i in range(k)])
+    else:
+        _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+        # Classes numbered as they first come.
+        number = np.argsort(np.argsort(first))[inverse.reshape(-1)]
+        counts = np.bincount(number)
+        if k > counts.max():
+            raise ValueError(f"cv: expected at most as many folds as members of a class, got {k}, and {counts.max()}")
+        ordered = np.sort(number)
+        share = np.stack([np.bincount(ordered[i::k], minlength=len(counts)) for i in range(k)])
+        of_fold = np.empty(n, dtype=np.int64)
+        for c in range(len(counts)):
+            of_fold[number == c] = np.repeat(np.arange(k), share[:, c])
+    rows = np.arange(n)
+    return [Fold(rows[of_fold != i], rows[of_fold == i]) for i in range(k)]
+
+
+def _checked(n: int, pair: Any) -> Fold:
+    """A splitter's (train, test): row numbers, or masks."""
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"cv: expected pairs (rows to train on, rows to score on), got {pair!r:.80}")
+    parts = [np.flatnonzero(part) if np.asarray(part).dtype == np.bool_ else np.asarray(part) for part in pair]
+    for part in parts:
+        if part.ndim != 1 or part.dtype.kind not in "iu" or not part.size or part.min() < 0 or part.max() >= n:
+            raise ValueError(f"cv: expected row numbers in 0..{n - 1}, at least one, got {part!r:.80}")
+    return Fold(parts[0].astype(np.int64), parts[1].astype(np.int64))

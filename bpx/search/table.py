@@ -1,0 +1,123 @@
+"""The result of a sweep: settings and their scores, best first."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from typing import Any, final
+
+import numpy as np
+
+from bpx.network.mlp import MLP
+from bpx.search.grid import Setting
+
+__all__ = ["SweepTable"]
+
+
+@final
+class SweepTable:
+    """Settings sorted by score; ``pandas.DataFrame(table.rows)`` makes a data frame of it.
+
+    Parameters
+    ----------
+    settings : list of dict
+        In the grid's order.
+    scores : array of shape (settings, folds)
+        Larger is better; NaN where training diverged.
+    epochs : array of shape (settings, folds)
+        That each training took.
+    scoring : str
+        What the scores are.
+
+    Attributes
+    ----------
+    rows : list of dict
+        The parameters by name, and "score" (mean over folds), "std" (over folds) and "rank" (from 1; equals share one,
+        as in scikit-learn's ``rank_test_score``), best first. Settings that diverged in any fold are last, with NaN.
+    best : dict
+        The best setting; of several equal ones the first of the grid.
+    best_score : float
+        Its score.
+    best_net : MLP or None
+        With a function that makes networks: one with the best setting, trained on all rows.
+    best_estimator : estimator or None
+        With an estimator: one with the best setting, fitted to all rows.
+    cv_results_ : dict
+        As ``GridSearchCV.cv_results_``, in the grid's order: params, param_<name>, mean_test_score, std_test_score,
+        rank_test_score, split<i>_test_score; and mean_epochs.
+    seconds : float
+        Wall time of the sweep, without that of the best network's own training.
+    """
+
+    def __init__(self, settings: Sequence[Setting], scores: Any, epochs: Any, scoring: str) -> None:
+        scores = np.asarray(scores, dtype=np.float64)
+        mean, std = np.mean(scores, axis=1), np.std(scores, axis=1)
+        known = np.where(np.isnan(mean), -np.inf, mean)
+        rank = 1 + np.sum(known[None, :] > known[:, None], axis=1)
+        self.scoring = scoring
+        self.names = list(dict.fromkeys(name for setting in settings for name in setting))
+        self.cv_results_: dict[str, Any] = {
+            "params": [dict(setting) for setting in settings],
+            **{f"param_{name}": [setting.get(name) for setting in settings] for name in self.names},
+            **{f"split{i}_test_score": scores[:, i] for i in range(scores.shape[1])},
+            "mean_test_score": mean,
+            "std_test_score": std,
+            "rank_test_score": rank.astype(np.int32),
+            "mean_epochs": np.mean(np.asarray(epochs, dtype=np.float64), axis=1),
+        }
+        self.rows = [
+            settings[i] | {"score": float(mean[i]), "std": float(std[i]), "rank": int(rank[i])}
+            for i in np.argsort(rank, kind="stable")
+        ]
+        self.best: Setting = {name: self.rows[0][name] for name in self.names if name in self.rows[0]}
+        self.best_score: float = self.rows[0]["score"]
+        self.best_net: MLP | Any = None  # None or a network, which a type checker lets be used without asking
+        self.best_estimator: Any = None
+        self.seconds = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Columns by name, each a list with the best setting first; None where a setting has no such parameter."""
+        return {name: [row.get(name) for row in self.rows] for name in [*self.names, "score", "std", "rank"]}
+
+    def to_text(self, most: int | None = None) -> str:
+        """Aligned columns; of a long table the first `most` rows."""
+        shown = self.rows if most is None else self.rows[:most]
+        header = ["rank", *self.names, "score", "std"]
+        lines = [header, *([_cell(row.get(name, "")) for name in header] for row in shown)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+        text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines]
+        text.insert(1, "  ".join("-" * w for w in widths))
+        if len(shown) < len(self.rows):
+            text.append(f"... {len(self.rows) - len(shown)} more")
+        return "\n".join(text)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the first 20 rows."""
+        names = ["rank", *self.names, "score", "std"]
+        rows = [[html.escape(_cell(row.get(name, ""))) for name in names] for row in self.rows[:20]]
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        more = f"; {len(self.rows) - 20} more" if len(self.rows) > 20 else ""
+        end = f"<p>{len(self.rows)} settings, score: {html.escape(self.scoring)}{more}</p>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{end}"
+
+    def __str__(self) -> str:
+        return self.to_text(20)
+
+    def __repr__(self) -> str:
+        return (
+            f"<SweepTable of {len(self.rows)} settings, best {self.scoring} {_cell(self.best_score)} with {self.best}>"
+        )
+
+
+def _cell(value: Any) -> str:
+    """A value as a table shows it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return str(getattr(value, "name", value))

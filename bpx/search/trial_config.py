@@ -1,0 +1,207 @@
+"""What a setting means: a network, and how it is trained; and what of it may differ between the networks of a stack."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from inspect import signature
+from typing import Any
+
+import numpy as np
+
+from bpx.errors.calls import instead_of, is_told_of, is_wrong_call
+from bpx.errors.names import INSTEAD
+from bpx.formulas import losses, optimizers
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import Precision
+from bpx.formulas.schedules import Schedule, WarmUp
+from bpx.network.mlp import MLP
+from bpx.search.grid import Setting, identity
+from bpx.training import solvers
+from bpx.training.batches import Sampling, check_sampling
+from bpx.training.solvers import SciPy
+
+__all__ = ["OPTIONS", "TrialConfig", "recipe", "stacked", "stacked_optimizer"]
+
+# Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.
+OPTIONS: dict[str, Any] = {
+    "loss": "cross_entropy",
+    "optimizer": "adam",
+    "epochs": 20,
+    "batch_size": 128,
+    "sampling": "shuffle",
+    "l2": 0.0,
+    "class_weight": None,
+    "precision": None,
+}
+
+
+@dataclass(frozen=True)
+class TrialConfig:
+    """A setting's network and training; the fields are `bpx.fit`'s arguments."""
+
+    make: Callable[..., MLP]
+    architecture: Setting
+    loss: Loss
+    optimizer: Optimizer | SciPy
+    epochs: int
+    batch_size: int | None
+    sampling: Sampling
+    l2: float
+    class_weight: Any
+    precision: Precision | None = None
+
+    def network(self) -> MLP:
+        """A new network."""
+        try:
+            net = self.make(**self.architecture)
+        except TypeError as error:
+            unknown = self._unknown(error)
+            if unknown is not None:
+                did = f"got an unexpected keyword argument {unknown!r}"
+                if not is_wrong_call(error):
+                    did = f"passed {unknown!r} on to bpx.MLP, which does not take it"
+                raise TypeError(
+                    f"grid: the function that makes a network {did}: names that are no arguments of bpx.fit and no"
+                    f" hyperparameters of {type(self.optimizer).__name__} are given to it;"
+                    f" {instead_of('a grid', unknown, self._names, self.architecture)}"
+                ) from None
+            raise TypeError(
+                f"the function that makes a network was called with {self.architecture} and raised: {error}. Names of a"
+                f" grid that are no arguments of fit ({', '.join(OPTIONS)}) and no hyperparameters of"
+                f" {type(self.optimizer).__name__} are given to it"
+            ) from error
+        if not isinstance(net, MLP):
+            raise TypeError(f"expected a function that returns a bpx.MLP, it returned {type(net).__name__}")
+        if net.stack is not None:
+            raise ValueError("expected a function that returns a single network, it returned a stack: leave out stack=")
+        return net
+
+    @property
+    def _names(self) -> list[str]:
+        """What a grid can name besides arguments of `make`."""
+        return [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
+
+    def _unknown(self, error: TypeError) -> str | None:
+        """The name that `make` does not take, or passed on to bpx.MLP where a grid has another, or one like it."""
+        if is_wrong_call(error):
+            told = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            return told[1] if told and told[1] in self.architecture else None
+        from difflib import get_close_matches  # only for messages
+
+        for name in self.architecture:
+            if name not in INSTEAD["a grid"] and not get_close_matches(name, self._names, n=1):
+                continue
+            if is_told_of(error, f"bpx.MLP has no {name}=;") and name not in signature(self.make).parameters:
+                return str(name)
+        return None
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, or the first one of a schedule; 0 where there is none."""
+        given = getattr(self.optimizer, "learning_rate", 0.0)
+        return float(np.min(_base(given) if isinstance(given, Schedule) else given))
+
+    def key(self, net: MLP) -> Hashable:
+        """Equal for settings whose networks can be trained in one stack."""
+        parts = (
+            net.sizes,
+            net.bias,
+            net.dropout,
+            net.dtype,
+            net.hidden,
+            net.output,
+            net.backend.name,
+            net.backend.device,
+        )
+        training = (
+            self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight), self.precision,
+        )  # fmt: skip
+        if isinstance(self.optimizer, SciPy):
+            return *map(identity, (*parts, *training)), id(self)
+        kinds = []
+        for entry in fields(self.optimizer):
+            value = getattr(self.optimizer, entry.name)
+            if isinstance(value, Schedule) and (base := _base(value)) is not None:
+                value = _with_base(value, 1.0) if np.ndim(base) == 0 else value
+            kinds.append("number" if _is_number(value) else identity(value))
+        return *map(identity, (*parts, *training)), type(self.optimizer), *kinds
+
+
+def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
+    """What a setting means, where `options` are `OPTIONS`; errors as `bpx.fit`'s."""
+    own = {name: setting.get(name, value) for name, value in options.items()}
+    solver = solvers.get(own["optimizer"])
+    optimizer: Any = optimizers.get(own["optimizer"]) if solver is None else solver
+    rest = {name: value for name, value in setting.items() if name not in options}
+    if isinstance(optimizer, Optimizer):
+        names = {entry.name for entry in fields(optimizer)}
+        changes = {name: rest.pop(name) for name in list(rest) if name in names}
+        rate, schedule = changes.get("learning_rate"), optimizer.learning_rate
+        if _is_number(rate) and isinstance(schedule, Schedule):
+            changes["learning_rate"] = _with_base(schedule, rate)
+        optimizer = replace(optimizer, **changes)
+        for name in names:
+            if np.ndim(shown := getattr(optimizer, name)) > 0:
+                raise ValueError(
+                    f'{name}: expected one number, got {shown!r}; several go into the grid, {{"{name}": [...]}}'
+                )
+    if np.ndim(own["l2"]) > 0:
+        raise ValueError(f'l2: expected one number, got {own["l2"]!r}; several go into the grid, {{"l2": [...]}}')
+    epochs = own["epochs"]
+    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
+        raise ValueError(f"epochs: expected an integer of at least 1, got {epochs!r}")
+    return TrialConfig(
+        make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
+        own["l2"], own["class_weight"], own["precision"],
+    )  # fmt: skip
+
+
+def stacked(nets: Sequence[MLP]) -> MLP:
+    """Networks of one architecture as a stack of copies, each with its own parameters and seed."""
+    one = nets[0]
+    flat = np.stack([net.backend.to_host(net.flat) for net in nets])
+    return MLP.with_parameters(
+        flat, sizes=one.sizes, hidden=list(one.hidden), output=one.output, bias=list(one.bias), init=list(one.init),
+        dropout=list(one.dropout), dtype=one.dtype, seed=[net.seeds[0] for net in nets], backend=one.backend,
+        stack=len(nets),
+    )  # fmt: skip
+
+
+def stacked_optimizer(each: Sequence[Any]) -> Optimizer:
+    """One optimizer with each network's hyperparameters, from as many with an equal `TrialConfig.key`."""
+    changes: dict[str, Any] = {}
+    for entry in fields(each[0]):
+        values = [getattr(optimizer, entry.name) for optimizer in each]
+        if isinstance(values[0], Schedule):
+            bases = [_base(value) for value in values]
+            if len(set(map(identity, bases))) > 1:
+                changes[entry.name] = _with_base(values[0], bases)
+        elif _is_number(values[0]) and len(set(values)) > 1:
+            changes[entry.name] = values
+    optimizer: Optimizer = replace(each[0], **changes)
+    return optimizer
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a number, and no flag."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _base(schedule: Schedule) -> Any:
+    """The rate that a schedule scales; None for one's own kind of schedule."""
+    return _base(schedule.after) if isinstance(schedule, WarmUp) else getattr(schedule, "initial", None)
+
+
+def _with_base(schedule: Schedule, rate: Any) -> Schedule:
+    """The same schedule of another rate."""
+    if isinstance(schedule, WarmUp):
+        return replace(schedule, after=_with_base(schedule.after, rate))
+    if _base(schedule) is None:
+        raise ValueError(
+            f"learning_rate: {type(schedule).__name__} has no first rate to set; put schedules into the grid"
+        )
+    changed: Schedule = replace(schedule, initial=rate)  # type: ignore[type-var]
+    return changed

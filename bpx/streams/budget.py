@@ -1,0 +1,85 @@
+"""How a stream's buffer is divided: two windows, and what is read at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx.errors import ShapeError
+from bpx.streams.sources import Batches, Part, RowSource
+from bpx.streams.windows import Gate
+from bpx.training.batches import Data
+
+__all__ = [
+    "batches_of_a_window", "bytes_of", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window",
+]  # fmt: skip
+
+# Of the buffer: what each of the two windows may take, and what may be read at once.
+WINDOW, PIECE = 7 / 16, 1 / 8
+# Bytes of an array on disk that are read together.
+BLOCK = 2**20
+
+
+def bytes_per_row(data: Data, dtype: str) -> int:
+    """Of rows that have come through the gate to a network of that dtype: labels are 64-bit integers."""
+    itemsize = np.dtype(dtype).itemsize
+    return sum(8 if a.ndim == 1 else itemsize * int(a.shape[1]) for a in data if a is not None)
+
+
+def peek(source: RowSource | Batches, gate: Gate) -> tuple[Part, Data]:
+    """The first rows, as they are given and as they come through the gate; bad ones are refused before training."""
+    if isinstance(source, RowSource):
+        if source.n == 0:
+            raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
+        part = source.read(0, 1)
+        data = gate(part, "the first row")
+        source.forget()
+        return part, data
+    for part in source:
+        return part, gate(part, "batch 0")
+    raise ShapeError("X: expected at least one batch, got an iterable that gives none")
+
+
+def rows_at_once(source: RowSource, buffer: int) -> int:
+    """Rows of a block of an array whose rows can be read one by one."""
+    part = source.read(0, 1)
+    size = sum(bytes_of(a) for a in part if a is not None)
+    return max(1, min(BLOCK, int(buffer * PIECE)) // max(1, size))
+
+
+def check_pieces(source: RowSource, buffer: int) -> None:
+    """Refuse chunks that would not leave the buffer its size."""
+    if source.edges is None:
+        return
+    part = source.read(0, 1)
+    source.forget()
+    size = sum(bytes_of(a) for a in part if a is not None)
+    largest = int(np.max(source.edges[1:] - source.edges[:-1])) * size
+    if largest > buffer * PIECE:
+        raise ValueError(
+            f"buffer: expected at least {int(largest / PIECE) + 1} bytes, eight times the largest chunk or row group of"
+            f" {largest} bytes, got {buffer}; give a larger one, bpx.stream(..., buffer=...), or store smaller chunks"
+        )
+
+
+def batches_of_a_window(buffer: int, row: int, size: int) -> int:
+    """M, for windows of M batches of `size` rows of so many bytes."""
+    batches = int(buffer * WINDOW) // (row * size)
+    if batches < 1:
+        need = int(row * size / WINDOW) + 1
+        raise ValueError(
+            f"buffer: expected at least {need} bytes for two windows of a batch of {size} rows each, got {buffer};"
+            " give a larger one, bpx.stream(..., buffer=...), or a smaller batch_size"
+        )
+    return batches
+
+
+def rows_of_a_window(buffer: int, row: int) -> int:
+    """How many rows of so many bytes a window holds; at least one."""
+    return max(1, int(buffer * WINDOW) // row)
+
+
+def bytes_of(a: Any) -> int:
+    """Of an array, or of what becomes one."""
+    return int(a.nbytes if hasattr(a, "nbytes") else np.asarray(a).nbytes)

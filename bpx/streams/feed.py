@@ -1,0 +1,66 @@
+"""A stream as training sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bpx.errors import ShapeError
+from bpx.formulas.losses import Loss
+from bpx.network.mlp import MLP
+from bpx.streams.budget import bytes_of, bytes_per_row, peek
+from bpx.streams.iterables import BatchFeed
+from bpx.streams.random_access import RowFeed
+from bpx.streams.sequential import InOrder
+from bpx.streams.sources import Part, RowSource
+from bpx.streams.stream import Stream
+from bpx.streams.windows import Gate
+
+if TYPE_CHECKING:
+    from bpx.training.distributed import Ranks
+
+__all__ = ["feed_of_stream", "fits", "in_order", "read_whole"]
+
+
+def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
+    """Whether all rows, as they are given and as the network takes them, fit into the buffer together."""
+    source = stream.source
+    if not isinstance(source, RowSource):
+        return False
+    if source.n == 0:
+        raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
+    part, data = peek(source, Gate(net, loss))
+    given = sum(bytes_of(a) for a in part if a is not None)
+    return source.n * (given + bytes_per_row(data, net.dtype)) <= stream.buffer
+
+
+def read_whole(stream: Stream) -> Part:
+    """All rows of a stream that `fits`."""
+    source = stream.source
+    assert isinstance(source, RowSource)
+    edges = source.edges if source.edges is not None else np.array([0, source.n])
+    parts = [source.read(int(a), int(b)) for a, b in pairwise(edges)]
+    source.forget()
+    X, y, weight = (
+        column[0] if column[0] is None or len(column) == 1 else np.concatenate(column)
+        for column in zip(*parts, strict=True)
+    )
+    return X, y, weight
+
+
+def feed_of_stream(
+    net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
+    sampling: str, seed: int, ranks: Ranks | None,
+) -> RowFeed | BatchFeed:  # fmt: skip
+    """The feed for a stream."""
+    gate = Gate(net, loss, class_weight)
+    kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
+    return kind(net, stream, gate, batch_size, sampling, seed, ranks)
+
+
+def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Ranks | None = None) -> InOrder:
+    """All rows of a stream, or each rank's share of them, with a buffer of their own."""
+    return InOrder(stream, net, Gate(net, loss), ranks=ranks)

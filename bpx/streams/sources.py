@@ -1,0 +1,212 @@
+"""What a stream reads: rows of arrays that need not be in memory, or batches that an iterable gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from typing import Any, final
+
+import numpy as np
+
+from bpx.backend.base import library_of
+from bpx.backend.select import backend_of
+from bpx.errors import ShapeError
+from bpx.network.data_frames import check_in_memory, is_frame, plain, rows_between
+from bpx.network.validation import check_known
+
+__all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
+
+# Rows by which data are known again; of a file in chunks each costs the reading of a chunk.
+FINGERPRINTS = 8
+
+# Inputs, targets and weights of some rows, as they were given; the last two may be missing.
+Part = tuple[Any, Any, Any]
+
+
+class RowSource(ABC):
+    """Rows that can be read in any order.
+
+    Attributes
+    ----------
+    n : int
+        How many.
+    edges : int64 array or None
+        Where the pieces begin and end that can only be read whole, such as chunks; None: every row by itself.
+    name : str
+        What it is, for messages.
+    """
+
+    n: int
+    edges: np.ndarray[Any, np.dtype[np.int64]] | None = None
+    name: str
+    _kept: tuple[int, Part] | None = None
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> Part:
+        """Those rows."""
+
+    @final
+    def read(self, start: int, stop: int) -> Part:
+        """Those rows; of what is read whole, they lie in one piece, which is kept for the next call."""
+        if self.edges is None:
+            return self._read(start, stop)
+        piece = int(np.searchsorted(self.edges, start, side="right")) - 1
+        first = int(self.edges[piece])
+        kept = self._kept
+        if kept is None or kept[0] != piece:
+            kept = self._kept = None  # the old piece is not in memory beside the new one
+            kept = self._kept = piece, self._read(first, int(self.edges[piece + 1]))
+        rows = slice(start - first, stop - first)
+        X, y, weight = kept[1]
+        return X[rows], None if y is None else y[rows], None if weight is None else weight[rows]
+
+    def fingerprint(self) -> dict[str, list[float]]:
+        """A few rows in one number each, to know the data again."""
+        rows = np.unique(np.linspace(0, self.n - 1, FINGERPRINTS).astype(np.int64)).tolist()
+        parts = [self.read(row, row + 1) for row in rows]
+        self.forget()
+        names = zip(("X", "y", "weight"), zip(*parts, strict=True), strict=True)
+        return {name: [_projected(row) for row in column] for name, column in names if column[0] is not None}
+
+    def forget(self) -> None:
+        """Free what is kept."""
+        self._kept = None
+
+
+def _projected(row: Any) -> float:
+    """Other for other numbers, and little to keep."""
+    host = row if library_of(row) == "host" else backend_of(row).to_host(row)
+    numbers = np.ravel(plain(host)).astype(np.float64)
+    with np.errstate(all="ignore"):
+        return float(numbers @ np.cos(np.arange(1, len(numbers) + 1)))
+
+
+@final
+class ArrayRows(RowSource):
+    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, n_in)
+    y : array-like of shape (n,) or (n, n_out), optional
+    weight : array-like of shape (n,), optional
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of rows differ, or a dask array does not know its own.
+    """
+
+    def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
+        self._arrays = (X, y, weight)
+        for name, part in (("X", X), ("y", y), ("sample_weight", weight)):
+            check_known(part, name)
+        shape = tuple(X.shape)
+        self.name = f"{type(X).__module__.partition('.')[0]} array of shape {shape}"
+        if len(shape) != 2:
+            one = "call net(X)" if is_frame(X) else "give X[None, :], or call net(X)"
+            one = f"; of one sample {one}" if len(shape) == 1 else ""
+            raise ShapeError(f"X: expected 2 dimensions (samples, columns), got shape {shape}{one}")
+        self.n = int(shape[0])
+        for name, part in (("y", y), ("sample_weight", weight)):
+            if part is not None and (not hasattr(part, "shape") or not part.shape or part.shape[0] != self.n):
+                raise ShapeError(
+                    f"{name}: expected an array with {self.n} rows, one for each row of X, got"
+                    f" {tuple(part.shape) if hasattr(part, 'shape') else type(part).__name__}"
+                )
+        self.edges = _pieces(X, self.n)
+
+    def _read(self, start: int, stop: int) -> Part:
+        X, y, weight = (None if a is None else _rows(a, start, stop) for a in self._arrays)
+        return X, y, weight
+
+
+def _rows(a: Any, start: int, stop: int) -> Any:
+    """Some rows, on the host; those of a device array stay there."""
+    part = rows_between(a, start, stop)
+    if is_frame(part):  # the gate knows their columns' names
+        return part
+    on_device = library_of(part) != "host" and not str(getattr(part, "device", "cpu")).startswith("cpu")
+    return part if on_device else np.asarray(part)
+
+
+def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
+    """Where the chunks of a chunked array begin and end along its rows."""
+    if isinstance(X, np.ndarray) or is_frame(X):  # whose columns may have such names
+        return None
+    rows = getattr(X, "shards", None) or getattr(X, "chunks", None)
+    if not rows:
+        return None
+    if isinstance(rows[0], tuple):  # dask gives the size of every chunk
+        return np.concatenate([[0], np.cumsum(rows[0])]).astype(np.int64)
+    return np.append(np.arange(0, n, int(rows[0]), dtype=np.int64), n)
+
+
+@final
+class Batches:
+    """Batches (X, y) or (X, y, weight) that an iterable gives, again for every epoch.
+
+    Parameters
+    ----------
+    given : iterable
+        Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
+    targets : bool
+        Whether there are targets, or only inputs to answer.
+
+    Raises
+    ------
+    TypeError
+        If it can be iterated over only once.
+    """
+
+    def __init__(self, given: Iterable[Any], targets: bool = True) -> None:
+        if not hasattr(given, "__iter__"):
+            kind = "batches (X, y)" if targets else "them"
+            array = "; use numpy.asarray(X)" if hasattr(given, "__array__") else ""
+            remedy = "; give y too where X is one array" if targets else array
+            raise TypeError(f"X: expected an array, or an iterable of {kind}, got {type(given).__name__}{remedy}")
+        if iter(given) is given:
+            again = " for every epoch" if targets else ""
+            raise TypeError(
+                f"X: expected batches that can be iterated over again{again}, got {type(given).__name__},"
+                " which can be iterated over once; give a list, or an object whose __iter__ begins anew"
+            )
+        self._given, self._targets = given, targets
+        self.name = f"batches of {type(given).__name__}"
+
+    def __iter__(self) -> Iterator[Part]:
+        """All batches, from the first one."""
+        for number, batch in enumerate(self._given):
+            parts = batch if isinstance(batch, (tuple, list)) and not self._is_rows(batch) else (batch,)
+            least = 2 if self._targets else 1
+            for name, part in zip(("X", "y", "sample_weight"), parts, strict=False):
+                check_in_memory(part, f"{name} of batch {number}")
+            if self._targets and isinstance(batch, list) and not any(np.ndim(part) for part in batch):
+                raise TypeError("y: expected targets, got None; X alone is taken for batches (X, y)")
+            if not least <= len(parts) <= 3:
+                raise TypeError(
+                    f"batch {number}: expected {'(X, y) or (X, y, sample_weight)' if self._targets else 'X'}, got"
+                    f" {type(batch).__name__}{f' of {len(batch)}' if hasattr(batch, '__len__') else ''}"
+                )
+            if (
+                not isinstance(parts[0], (str, dict))
+                and np.ndim(parts[0]) == 0
+                and isinstance(self._given, (list, tuple))
+            ):
+                raise ShapeError(
+                    "X: expected rows, or batches of rows, got a list of single values; "
+                    + ("y has the targets where X is one array" if self._targets else "of one sample give [X]")
+                )
+            X, y, weight = (*(on_host(part) for part in parts), None, None)[:3]
+            yield X, y if self._targets else None, weight if self._targets else None
+
+    def _is_rows(self, batch: Any) -> bool:
+        """Whether a list, or a tuple of numbers, without targets is the rows themselves."""
+        return not self._targets and len(batch) > 0 and bool(np.ndim(batch[0]) < (2 if isinstance(batch, list) else 1))
+
+
+def on_host(x: Any) -> Any:
+    """A tensor of PyTorch that lies in host memory as a NumPy array of the same memory; others as they are."""
+    if type(x).__module__.partition(".")[0] == "torch" and x.device.type == "cpu":
+        return x.detach().numpy()
+    return x

@@ -1,0 +1,173 @@
+"""Columns to numbers: learned from training rows, kept as plain JSON, and the same again wherever it is applied.
+
+A column of numbers: the median in place of a missing value, then minus the mean and over the standard deviation of the
+training rows. A column of text: one input for each category, one for "missing" and one for "other", where training had
+such values; a category that training had not is "other", or else no input is 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, final
+
+import numpy as np
+
+from bpx.errors import FileFormatError
+from bpx.files.header import exactly
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, texts_of
+from bpx.tables.table import Column, Table, TableError, listed
+
+__all__ = ["Encoding", "learn"]
+
+
+@final
+class Encoding:
+    """The inputs of a network, column by column."""
+
+    def __init__(self, columns: Sequence[NumberColumn | CategoryColumn]) -> None:
+        self.columns = tuple(columns)
+
+    @property
+    def width(self) -> int:
+        """Inputs in all."""
+        return sum(column.width for column in self.columns)
+
+    @property
+    def inputs(self) -> list[str]:
+        """Every input's name, such as ``age`` and ``sex=female``."""
+        return [name for column in self.columns for name in column.inputs]
+
+    @property
+    def names(self) -> list[str]:
+        """The table's columns that are needed."""
+        return [column.name for column in self.columns]
+
+    @property
+    def as_text(self) -> list[str]:
+        """Those of them that a table has to be read with as text."""
+        return [column.name for column in self.columns if isinstance(column, CategoryColumn)]
+
+    def encode(self, table: Table, dtype: str = "float64") -> tuple[np.ndarray[Any, Any], Unseen]:
+        """A table, whose columns may have any order, as inputs of shape (n, width).
+
+        Raises
+        ------
+        TableError
+            If a column is missing, or holds text where training had numbers.
+        """
+        lacking = [name for name in self.names if name not in table.columns]
+        if lacking:
+            instead = table.nearest(lacking[0]) if len(lacking) == 1 else f"it has {listed(table.names)}"
+            columns = f"column{'s' if len(lacking) > 1 else ''} {listed(lacking)}"
+            raise TableError(f"{table.source}: no {columns}, which the model was trained on; {instead}")
+        X = np.empty((table.n_rows, self.width), dtype=dtype)
+        unseen, start = Unseen(), 0
+        for column in self.columns:
+            column.encode(table, X[:, start : start + column.width], unseen)
+            start += column.width
+        return X, unseen
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """As plain JSON."""
+        return [column.to_json() for column in self.columns]
+
+    @classmethod
+    def from_json(cls, entries: Any) -> Encoding:
+        """What `to_json` gave, checked.
+
+        Raises
+        ------
+        FileFormatError
+        """
+        if not isinstance(entries, list) or not entries:
+            raise FileFormatError("encoding: expected a list of columns, got none")
+        columns: list[NumberColumn | CategoryColumn] = []
+        for entry in entries:
+            if isinstance(entry, dict) and entry.get("kind") == "number":
+                exactly(
+                    entry, "encoding", kind=_any, name=_is_text, median=_is_number, mean=_is_number,
+                    scale=lambda v: _is_number(v) and v > 0, had_missing=_is_bool,
+                )  # fmt: skip
+                columns.append(NumberColumn(**{key: entry[key] for key in entry if key != "kind"}))
+            else:
+                exactly(
+                    entry, "encoding", kind=lambda v: v == "category", name=_is_text, missing=_is_bool, other=_is_bool,
+                    categories=lambda v: isinstance(v, list) and all(map(_is_text, v)),
+                )  # fmt: skip
+                columns.append(
+                    CategoryColumn(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
+                )
+        return cls(columns)
+
+
+def learn(
+    table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100
+) -> Encoding:
+    """The encoding of a table's columns, from these rows alone.
+
+    Parameters
+    ----------
+    table : Table
+        Training rows; every column becomes inputs.
+    categorical : collection of str
+        Columns that are text, or are to be treated as categories.
+    standardise : bool
+        Whether numbers get mean 0 and standard deviation 1.
+    max_categories : int
+        The commonest so many categories of a column get an input each; the rest are "other".
+
+    Raises
+    ------
+    TableError
+        If a column of numbers holds an infinite one.
+    """
+    return Encoding(
+        [
+            _learn_categories(column, max_categories)
+            if column.name in categorical
+            else _learn_numbers(table, column, standardise)
+            for column in table.columns.values()
+        ]
+    )
+
+
+def _learn_categories(column: Column, most: int) -> CategoryColumn:
+    """The commonest categories, in alphabetical order."""
+    counts = Counter(texts_of(column).tolist())
+    missing = counts.pop(None, 0) > 0
+    ranked = sorted(counts, key=lambda text: (-counts[text], text))
+    return CategoryColumn(column.name, tuple(sorted(ranked[:most])), missing, len(ranked) > most)
+
+
+def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberColumn:
+    """Median, and mean and standard deviation after the median has filled the gaps."""
+    assert column.numbers is not None
+    values = column.numbers
+    if np.any(np.isinf(values)):
+        NumberColumn(column.name, 0.0, 0.0, 1.0, True).encode(table, np.empty((table.n_rows, 1)), Unseen())
+    missing = np.isnan(values)
+    median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
+    mean, scale = 0.0, 1.0
+    if standardise:
+        filled = np.where(missing, median, values)
+        largest = float(np.max(np.abs(filled))) or 1.0  # over it, squares do not overflow
+        mean, scale = largest * float(np.mean(filled / largest)), largest * float(np.std(filled / largest))
+    return NumberColumn(column.name, median, mean, scale if scale > 0.0 else 1.0, bool(np.any(missing)))
+
+
+def _any(_: Any) -> bool:
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_bool(value: Any) -> bool:
+    return type(value) is bool
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -1,0 +1,248 @@
+"""What a run was started with: plain values that callbacks log, and that a run which goes on is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
+from typing import Any, final
+
+import numpy as np
+
+from bpx._version import __version__
+from bpx.errors import warn_caller
+from bpx.formulas.activations import Activation
+from bpx.formulas.losses import Loss
+from bpx.formulas.optimizers import Optimizer
+from bpx.network.mlp import MLP
+from bpx.training.batches import Data, Feed, SparseRows
+from bpx.training.metrics import Measures
+from bpx.training.stopping import resolved
+
+__all__ = ["RunConfig", "compare", "compare_ranks", "plain"]
+
+# Rows, sampled evenly, by which data are known again, and how far their numbers may lie apart: other machines may round
+# another way what is done to the data before training.
+ROWS, TOLERANCE = 64, 1e-3
+
+HYPERPARAMETERS, DATA = "hyperparameters", "data"
+
+
+@final
+@dataclass(frozen=True)
+class RunConfig:
+    """The arguments of one `fit`, checked; `optimizer` may be a SciPy method."""
+
+    net: MLP
+    feed: Feed
+    validation: Any
+    loss: Loss
+    optimizer: Any
+    rules: Sequence[Any]
+    size: int
+    sampling: str
+    seed: int
+    l2: Any
+    class_weight: Any
+    precision: str | None = None
+    measures: Measures | None = None
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """What must be the same for a run to go on at all."""
+        net, optimizer = self.net, self.optimizer
+        first_order = isinstance(optimizer, Optimizer)
+        return {
+            "sizes": list(net.sizes),
+            "bias": list(net.bias),
+            "activations": [activation.name for activation in (*net.hidden, net.output)],
+            "dropout": list(net.dropout),
+            "dropout seeds": list(net.seeds) if any(net.dropout) else [],
+            "dtype": net.dtype,
+            "stack": net.stack,
+            "loss": self.loss.name,
+            "optimizer": type(optimizer).__name__ if first_order else optimizer.method,
+            "optimizer state": sorted(optimizer.init(np.zeros(1))) if first_order else [],
+            "schedule": type(optimizer.schedule).__name__ if first_order else None,
+            "stop": [type(rule).__name__ for rule in self.rules],
+            "weighted": self.feed.sources[0].weight is not None,
+            **self.feed.plan,
+            "batch_size": self.size,
+            "sampling": self.sampling,
+            "seed": self.seed,
+            **({} if self.precision is None else {"precision": self.precision}),
+        }
+
+    @property
+    def hyperparameters(self) -> dict[str, Any]:
+        """What may be changed on purpose while a run goes on: flat, by name."""
+        tree = {
+            "optimizer": self.optimizer,
+            "l2": self.l2,
+            "class_weight": self.class_weight,
+            "loss": self.loss,
+            "activations": [*self.net.hidden, self.net.output],
+            "stop": [resolved(rule, {} if self.measures is None else self.measures.columns) for rule in self.rules],
+            "validation samples": self._validation_samples,
+        }
+        if self.measures is not None:
+            tree["metrics"] = list(self.measures.columns)
+        return dict(_flat(plain(tree)))
+
+    @property
+    def _validation_samples(self) -> int | None:
+        """Of this process."""
+        if isinstance(self.validation, Data):
+            return int(self.validation.X.shape[0])
+        return None if self.validation is None else self.validation.n
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything, for a log."""
+        net = self.net
+        about = {"backend": net.backend.name, "parameters": net.n_params, "network seeds": list(net.seeds)}
+        told = (
+            self.fixed | self.hyperparameters | about
+        )  # "loss" and "activations" are in both, the second time in full
+        return {name: value for name, value in told.items() if name != "optimizer state" and ".type" not in name}
+
+    def for_checkpoint(self) -> dict[str, Any]:
+        """What a checkpoint keeps, for `compare`."""
+        return self.fixed | {HYPERPARAMETERS: self.hyperparameters, DATA: self._fingerprints()}
+
+    def for_ranks(self, epochs: int) -> dict[str, Any]:
+        """What processes that train together compare, for `compare_ranks`."""
+        told = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
+        told["validation"], told["precision"] = self.validation is not None, self.precision
+        del told["validation samples"]  # each has its share
+        return told | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
+
+    def _fingerprints(self) -> dict[str, list[float]]:
+        """Of the data; what an iterable gives cannot be known before."""
+        data = self.feed.data
+        if not isinstance(data, Data):
+            return self.feed.fingerprint()
+        return {name: _fingerprint(self.net, getattr(data, name), name) for name in ("X", "y", "weight")}
+
+
+def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
+    """Refuse a checkpoint of another run; warn of one with other hyperparameters.
+
+    Raises
+    ------
+    ValueError
+        Names what differs.
+    """
+    theirs = saved if isinstance(saved, dict) else {}
+    other = _differences(
+        *({k: v for k, v in one.items() if k not in (HYPERPARAMETERS, DATA)} for one in (theirs, mine))
+    )
+    if other:
+        raise ValueError(
+            f"{path}: expected a checkpoint of a run like this one, got one with other arguments ({other}); give the"
+            " same, another path, or resume=False to start anew"
+        )
+    prints = theirs.get(DATA, {})
+    strange = [name for name in ("X", "y") if name in prints and not _alike(prints[name], mine[DATA][name])]
+    if strange:
+        raise ValueError(
+            f"{path}: expected the data that the checkpoint's run was given, got {' and '.join(strange)} with other"
+            " values (or in another order); give the same, or resume=False to start anew"
+        )
+    changed = _differences(theirs.get(HYPERPARAMETERS, mine[HYPERPARAMETERS]), mine[HYPERPARAMETERS])
+    if "weight" in prints and not _alike(prints["weight"], mine[DATA]["weight"]) and "class_weight" not in changed:
+        changed += "; sample_weight" if changed else "sample_weight"
+    if changed:
+        warn_caller(
+            f"{path}: the run goes on with other hyperparameters ({changed}), so it is no longer the run that never"
+            " stopped; where that is not meant, give the same",
+            UserWarning,
+        )
+
+
+def compare_ranks(plans: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse processes that would not train the same network in the same way.
+
+    Raises
+    ------
+    ValueError
+        On every one of them; names what differs from rank 0.
+    """
+    first = plans[0]
+    for rank, other in enumerate(plans):
+        names = [name for name in first if name != DATA and other.get(name) != first[name]]
+        told = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
+        prints = [(name, first[DATA].get(name, []), other[DATA].get(name, [])) for name in ("X", "y", "weight")]
+        told += [f"{name}: other values on rank {rank}" for name, one, two in prints if not _alike(one, two)]
+        if told:
+            raise ValueError(
+                f"comm: expected the same arguments and data on every rank, got other ones ({'; '.join(told)})"
+            )
+
+
+def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
+    """Which values differ, in words."""
+    names = [*mine, *(name for name in theirs if name not in mine)]
+    there, here = [dict.fromkeys(names, "nothing") | dict(one) for one in (theirs, mine)]
+    return "; ".join(f"{n}: {there[n]!r} there, {here[n]!r} here" for n in names if there[n] != here[n])
+
+
+def plain(value: Any) -> Any:
+    """A value as None, bool, int, float, str, and lists and dicts of them; what has no such form is named."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Activation):
+        return _named(value.name, value.forward)
+    if isinstance(value, Loss):
+        return _named(value.name, value.on_outputs)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {"type": type(value).__name__} | {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in value.items()}
+    if isinstance(value, Iterable):
+        return [plain(one) for one in value]
+    return getattr(value, "__qualname__", type(value).__name__)
+
+
+def _named(name: str, function: Any) -> str:
+    """A formula's name and its own numbers: ``elu(alpha=1.0)``."""
+    numbers = function.keywords if isinstance(function, partial) else {}
+    return f"{name}({', '.join(f'{n}={v!r}' for n, v in numbers.items())})" if numbers else name
+
+
+def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
+    """A tree's values by their paths: ``optimizer.learning_rate``, ``stop.0.patience``; plain lists stay whole."""
+    nested = isinstance(tree, list) and any(isinstance(one, dict) for one in tree)
+    if not isinstance(tree, dict) and not nested:
+        yield name, tree
+        return
+    for key, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        yield from _flat(value, f"{name}.{key}" if name else str(key))
+
+
+def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
+    """One number for each of some rows: little to keep, and other for other data."""
+    if array is None:
+        return []
+    axis = -2 if name == "weight" else 0
+    rows = np.unique(np.linspace(0, array.shape[axis] - 1, ROWS).astype(np.int64))
+    if isinstance(array, SparseRows):
+        taken = array.dense(rows)
+    else:
+        taken = net.backend.xp.take(array, net.backend.asarray(rows), axis=axis)
+    host = np.asarray(net.backend.to_host(taken), dtype=np.float64)
+    host = np.moveaxis(host, axis, 0).reshape(len(rows), -1)
+    with np.errstate(all="ignore"):
+        numbers: list[float] = (host @ np.cos(np.arange(1, host.shape[1] + 1))).tolist()
+    return numbers
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Whether two fingerprints are of the same data."""
+    a, b = np.asarray(one, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    if a.shape != b.shape:
+        return False
+    scale = float(np.max(np.abs(a), initial=0.0))
+    return bool(np.allclose(a, b, rtol=TOLERANCE, atol=TOLERANCE * scale, equal_nan=True))
