@@ -16,6 +16,11 @@ PACKAGE = ROOT / "bpx"
 LONGEST, LONGEST_EXAMPLE = 400, 59  # lines of a module, and of a script in examples/
 # Where a device library may be named: the backends, the kernels' own room, and what translates PyTorch's modules.
 DEVICE_LIBRARIES, MAY_NAME_THEM = {"cupy", "torch"}, ("backend/", "kernels/", "files/interop_torch.py")
+# What people touch is built on public names; a run is put together by `assemble`. What else they share is named here.
+LEAVES = ("animation", "cli", "estimators", "plotting", "search", "tables")
+PUBLIC_MODULES = {"activations", "callbacks", "errors", "initializers", "losses", "optimizers", "plotting", "schedules", "stop"}
+LEAVES_MAY_IMPORT = {"bpx.training.assemble", "bpx._text", "bpx._typing", "bpx._version"}
+SHARED_WITH_LEAVES: set[str] = set()
 # numpydoc's checks for each public name: its docstring gives its parameters and what it returns.
 CHECKS = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "RT01", "RT03", "YD01"}
 
@@ -54,6 +59,36 @@ def device_libraries() -> list[str]:
             found = {module.partition(".")[0] for module in named} & DEVICE_LIBRARIES
             bad += [f"bpx/{name}:{node.lineno}: imports {library}" for library in sorted(found)]
     return bad
+
+
+def leaves() -> list[str]:
+    """Leaves import public names, `training.assemble` and what is listed as shared."""
+    import bpx
+
+    public = {*bpx.__all__, "MLPClassifier", "MLPRegressor"}
+    bad, used = [], set()
+    for name, text in modules():
+        leaf = name.partition("/")[0]
+        if leaf not in LEAVES:
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("bpx"):
+                continue
+            for alias in node.names:
+                module = node.module or ""
+                # A module that is imported by its name, or what is taken out of one.
+                whole = f"{module}.{alias.name}"
+                home = whole if (PACKAGE.parent / f"{whole.replace('.', '/')}.py").exists() else module
+                if home in SHARED_WITH_LEAVES:
+                    used.add(home)
+                elif not (
+                    alias.name in public
+                    or home in LEAVES_MAY_IMPORT
+                    or home.startswith(f"bpx.{leaf}")
+                    or (home.split(".")[1:] or [""])[0] in PUBLIC_MODULES
+                ):
+                    bad.append(f"bpx/{name}:{node.lineno}: {whole} is neither public nor listed as shared")
+    return bad + [f"{module} is listed as shared, and no leaf imports it" for module in sorted(SHARED_WITH_LEAVES - used)]
 
 
 def docstrings() -> list[str]:
@@ -95,7 +130,7 @@ def main() -> int:
         print(f"--- {name}", flush=True)
         if subprocess.run(command, cwd=ROOT, check=False).returncode:
             failed.append(name)
-    for check in (lengths, device_libraries, docstrings):
+    for check in (lengths, device_libraries, leaves, docstrings):
         bad = check()
         print(f"--- {(check.__doc__ or '').splitlines()[0]}", *bad, sep="\n", flush=True)
         if bad:
