@@ -32,6 +32,7 @@ from bpx.training.history import StopReason
 from bpx.training.loop import Descent
 from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.progress import progress_callbacks
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.run_config import plain
 from bpx.training.solvers import SciPy
@@ -136,18 +137,19 @@ def train(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         if solver is None:
-            reason, run, epoch_end = descend(
+            reason, recorder, epoch_end = descend(
                 est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental, measures
             )
         else:
             # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
             rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
-            run = Run(
+            recorder = Recorder(
                 net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None, measures=measures
             )
-            run.describe = partial(settings, est)
-            reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
-        run.finish(reason)
+            recorder.run.describe = partial(settings, est)
+            reason = recorder.train(lambda: solvers.minimize(minimize, recorder, objective, data, solver))
+        recorder.finish(reason)
+    run = recorder.run
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
@@ -177,7 +179,7 @@ def train(
 def descend(
     est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
     random: np.random.RandomState, incremental: bool, measures: Measures | None,
-) -> tuple[StopReason, Run, EpochEnd]:  # fmt: skip
+) -> tuple[StopReason, Recorder, EpochEnd]:  # fmt: skip
     """Train by the first-order loop, continuing where partial_fit left off."""
     net, n = est._net, data.X.shape[0]
     resumed = est._resume if incremental else None
@@ -212,11 +214,11 @@ def descend(
                 rate.now = est._resume["rate"]
             if est.precision == "float16" and est._resume.get("scaling"):
                 descent.scaling = {name: net.asarray(value) for name, value in est._resume["scaling"].items()}
-    run = Run(
+    recorder = Recorder(
         net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None, measures=measures
     )
-    run.describe, run.batch_size = partial(settings, est), size
-    reason = run.carry_out(lambda: descent.train(run, objective))
+    recorder.run.describe, recorder.run.batch_size = partial(settings, est), size
+    reason = recorder.train(lambda: descent.train(recorder, objective))
     est._resume = {
         "optimizer": (optimizer, schedule, rate),
         "state": descent.state,
@@ -230,7 +232,7 @@ def descend(
         "waited": epoch_end.waited,
         "best": epoch_end.best,
     }
-    return reason, run, epoch_end
+    return reason, recorder, epoch_end
 
 
 def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:

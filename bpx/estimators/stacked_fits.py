@@ -25,6 +25,7 @@ from bpx.training.batches import ArrayFeed, Data, Order
 from bpx.training.callbacks.base import as_callback
 from bpx.training.history import StopReason
 from bpx.training.loop import Descent
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.validation import gate
 
@@ -78,15 +79,15 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
     feed = ArrayFeed(net.backend, data, size, _order(lead, fits, size))
     descent = Descent(bound, schedule, feed, by_rows=True, precision=lead.precision)
     stop = as_callback(lambda _: halt.is_set())
-    run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
-    history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+    recorder = Recorder(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
+    history = recorder.finish(recorder.train(lambda: descent.train(recorder, objective)))
     if history.stop_reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     losses = np.asarray(history.loss)
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     for k, fit in enumerate(fits):
         if finite[k] and (restores(lead) or np.isfinite(losses[epoch_end.epochs[k] - 1, k])):
-            take_member(fit.estimator, net, run, epoch_end, k)
+            take_member(fit.estimator, net, recorder.run, epoch_end, k)
         else:
             fit.estimator = None
     return [int(epochs) for epochs in epoch_end.epochs]

@@ -41,7 +41,7 @@ from bpx.training.fit import fit
 from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.loop import Descent
-from bpx.training.run import Run
+from bpx.training.recorder import Recorder
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import ErrorRate, StopRule
 from bpx.training.validation import gate, gate_validation
@@ -225,8 +225,8 @@ class _Work:
             descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=one.precision)
             ending = EarlyStopping(self.rules, halt)
             held_out = self._held_out(net, key, rows) if self.rules else None
-            run = Run(net, weighted, objective, held_out, [ending], [], one.epochs, "", goes_on=True)
-            history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+            recorder = Recorder(net, weighted, objective, held_out, [ending], [], one.epochs, "", goes_on=True)
+            history = recorder.finish(recorder.train(lambda: descent.train(recorder, objective)))
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~ending.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)

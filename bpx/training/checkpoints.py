@@ -7,7 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -16,12 +16,9 @@ from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
+from bpx.training.recorder import Recorder
 from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
-
-if TYPE_CHECKING:
-    from bpx.training.loop import Descent
-    from bpx.training.run import Run
 
 __all__ = ["GOES_ON", "Checkpointer", "restore"]
 
@@ -29,6 +26,16 @@ Path = str | os.PathLike[str]
 
 # Reasons after which more epochs go on; after any other a resumed run is done.
 GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
+
+
+class Resumable(Protocol):
+    """Training steps whose state is data."""
+
+    def snapshot(self) -> State:
+        """All that a later process needs to go on here, except the parameters."""
+
+    def restore(self, saved: State) -> None:
+        """Go on where `snapshot` was made."""
 
 
 def _interval(name: str, value: int | None) -> int | None:
@@ -125,13 +132,13 @@ class Checkpointer:
         return None
 
     @contextmanager
-    def keeps(self, run: Run, descent: Descent, saved: State | None) -> Iterator[StopReason | None]:
+    def keeps(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
         """Keep this run, from where `saved` was made; gives the reason where that run was done."""
-        self._run, self._descent = run, descent
+        self._recorder, self._run, self._descent = recorder, recorder.run, descent
         done = None
         if saved is not None:
-            reason = restore(run, descent, saved, self._path)
-            self._written = (descent.step, descent.epoch, reason)
+            reason = restore(recorder, descent, saved, self._path)
+            self._written = (self._run.step, self._run.epoch, reason)
             done = None if reason in GOES_ON else reason
         # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
         with noted(self._note) as self._former:
@@ -143,7 +150,7 @@ class Checkpointer:
         """Write where a step's checkpoint is due, or where the process has been asked to end, which it then does."""
         if self._signal is not None:
             self._leave()
-        elif self._steps is not None and self._descent.step % self._steps == 0:
+        elif self._steps is not None and self._run.step % self._steps == 0:
             self.write()
 
     def after_epoch(self, reason: StopReason | None) -> None:
@@ -152,20 +159,20 @@ class Checkpointer:
             self._leave()
         elif reason is not None or self._run.epoch >= self._run.epochs:
             self.write(reason or StopReason.EPOCHS)
-        elif self._every is not None and self._descent.epoch % self._every == 0:
+        elif self._every is not None and self._run.epoch % self._every == 0:
             self.write()
 
     def write(self, reason: StopReason | None = None) -> None:
         """Write a checkpoint; the one that was there becomes the previous one."""
-        run, descent = self._run, self._descent
-        if self._written == (descent.step, descent.epoch, reason):
+        run = self._run
+        if self._written == (run.step, run.epoch, reason):
             return
         tree = {
             "plan": self._plan,
             "reason": None if reason is None else reason.name,
             "flat": run.net.flat,
-            "descent": descent.snapshot(),
-            "run": run.snapshot(),
+            "descent": self._descent.snapshot(),
+            "run": self._recorder.snapshot(),
         }
         try:
             checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
@@ -173,12 +180,12 @@ class Checkpointer:
             atomic.replace(self._path + ".next", self._path)
         except (OSError, MemoryError) as error:  # hours of training are not thrown away for a full disk
             warn_caller(
-                f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"
+                f"{self._path}: the checkpoint of epoch {run.epoch}, step {run.step} could not be written"
                 f" ({error}); training goes on, and the last one that was written stays",
                 RuntimeWarning,
             )
             return
-        self._written = (descent.step, descent.epoch, reason)
+        self._written = (run.step, run.epoch, reason)
 
     def _keep_previous(self) -> None:
         """A second name for the file that is there; the first one stays until the new file takes it."""
@@ -213,7 +220,7 @@ class Checkpointer:
 # ---------------------------------------------------------------------- a run
 
 
-def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason | None:
+def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
     """Put a checkpoint's state into a run that has just begun; the reason for which that run ended, if it had.
 
     Raises
@@ -221,10 +228,9 @@ def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason |
     FileFormatError
         If it is not the state of a run; says the file's `name`.
     """
-    net, backend = run.net, run.net.backend
+    net, backend = recorder.run.net, recorder.run.net.backend
     try:
         flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
-        descent.begin(net.flat)
         fresh, kept = descent.snapshot(), dict(saved["descent"])
         kept.setdefault("scaling", None)  # the first checkpoints had none
         for part in ("state", "schedule_state", "scaling"):
@@ -233,13 +239,13 @@ def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason |
             rows = kept["sums"]["rows"]
             kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
         saved["run"]["history"].setdefault("metrics", [])  # the first checkpoints had none
-        of_run = placed(saved["run"], run.snapshot(), backend, "run")
+        of_run = placed(saved["run"], recorder.snapshot(), backend, "run")
         reason = None if saved["reason"] is None else StopReason[saved["reason"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{name}: expected the state of a run, got another ({error!r})") from error
     net.flat[...] = flat
     descent.restore(kept)
-    run.restore(of_run)
+    recorder.restore(of_run)
     return reason
 
 

@@ -27,6 +27,7 @@ from bpx.training.history import History, StopReason
 from bpx.training.loop import Descent
 from bpx.training.metrics import MetricsLike, check_metrics, measures_of
 from bpx.training.progress import check_progress, progress_callbacks
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import MethodName, SciPy
@@ -244,45 +245,46 @@ def fit(
         ranks.begin(net)
 
     with net.backend.scope(), nullcontext() if ranks is None else ranks.together():
-        run = Run(
+        recorder = Recorder(
             net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
             _advice(net, first_order, precision), ranks=ranks, measures=measures,
         )  # fmt: skip
+        run = recorder.run
         run.history.validation_rows = data.held_out
-
         run.describe = lambda: plan.settings
         run.batch_size = size if solver is None and size else None
 
         def train() -> StopReason:
             if solver is not None:
-                return solvers.minimize(scipy_minimize, run, objective, feed.data, solver)
+                return solvers.minimize(scipy_minimize, recorder, objective, feed.data, solver)
             assert bound is not None
             assert first_order is not None
             descent = Descent(bound, first_order.schedule, feed, seed, ranks=ranks, precision=precision)
+            descent.begin(net.flat)
             if keeper is not None:
-                with keeper.keeps(run, descent, saved) as done:
-                    return done or descent.train(run, objective, keeper)
-            return _train_with_first(descent, run, objective, saved)
+                with keeper.keeps(recorder, descent, saved) as done:
+                    return done or descent.train(recorder, objective, keeper)
+            return _train_with_first(descent, recorder, objective, saved)
 
-        reason = run.carry_out(train)
-        history = run.finish(reason) if watches else run.history
+        reason = recorder.train(train)
+        history = recorder.finish(reason) if watches else run.history
         if ranks is not None:
             ranks.decide(0)
             history = ranks.from_first(history)
     return history
 
 
-def _train_with_first(descent: Descent, run: Run, objective: Objective, saved: Any) -> StopReason:
+def _train_with_first(descent: Descent, recorder: Recorder, objective: Objective, saved: Any) -> StopReason:
     """Train; from where rank 0's checkpoint was made, on a rank that has none itself."""
     if saved is not None:
         from bpx.training.checkpoints import GOES_ON, restore
 
         saved["run"]["rules"] = []  # are rank 0's
-        reason = restore(run, descent, saved, "rank 0's checkpoint")
+        reason = restore(recorder, descent, saved, "rank 0's checkpoint")
         if reason not in GOES_ON:
             assert reason is not None
             return reason
-    return descent.train(run, objective)
+    return descent.train(recorder, objective)
 
 
 def _check_rules(stop: Any) -> list[StopRule]:

@@ -130,6 +130,12 @@ class History:
         return pandas.DataFrame(columns)
 
 
+def fill_up(column: list[Any], epochs: int, stack: int | None) -> None:
+    """Add NaN to a column of metrics until it has that many epochs."""
+    if len(column) < epochs:
+        column += [float("nan") if stack is None else np.full(stack, np.nan)] * (epochs - len(column))
+
+
 def last_metrics(history: History, epoch: int) -> dict[str, Any]:
     """An epoch's metrics by name, of the last epoch that has ended."""
     return {name: values[-1] for name, values in history.metrics.items() if len(values) == epoch > 0}

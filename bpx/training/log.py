@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx.errors import Log
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import last_metrics, short
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["log_lines"]
 

@@ -19,6 +19,7 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Batch, Data, Feed
 from bpx.training.history import StopReason
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.step import Step
 
@@ -100,10 +101,11 @@ class Descent:
         if self.scaling is None and self.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, run: Run, objective: Objective, keeper: Checkpointer | None = None) -> StopReason:
-        """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
+    def train(self, recorder: Recorder, objective: Objective, keeper: Checkpointer | None = None) -> StopReason:
+        """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
+        run = recorder.run
         self.begin(run.net.flat)
-        run.begin()
+        recorder.begin()
         assert self.state is not None
         step = Step(
             run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
@@ -111,7 +113,7 @@ class Descent:
         )  # fmt: skip
         reason: StopReason | None = None
         while run.epoch < run.epochs and reason is None:
-            reason = self._epoch(run, step, keeper)
+            reason = self._epoch(recorder, step, keeper)
             if keeper is not None:
                 keeper.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which says enough
@@ -132,8 +134,9 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, run: Run, step: Step, keeper: Checkpointer | None) -> StopReason | None:
+    def _epoch(self, recorder: Recorder, step: Step, keeper: Checkpointer | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
+        run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
         if self.batch == 0:
@@ -156,11 +159,11 @@ class Descent:
                 self.step += 1
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
                 self.batch += 1
-                run.end_step()
+                recorder.end_step()
                 if keeper is not None:
                     self.sums = step.sums
                     keeper.after_step()
-        reason = run.end_epoch(step.mean(), self.rate)
+        reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
         self.feed_state = self.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)

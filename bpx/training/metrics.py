@@ -17,11 +17,11 @@ from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data, some_rows
-from bpx.training.evaluation import Answered, Evaluation, Outputs
+from bpx.training.distributed import Ranks
+from bpx.training.evaluation import Outputs, Predicted, outputs_of
 
 if TYPE_CHECKING:
     from bpx.streams.stream import Stream
-    from bpx.training.distributed import Ranks
 
 __all__ = [
     "Measures",
@@ -281,23 +281,21 @@ class Measures:
         self._weighs = {metric.name: _takes_weight(metric) for metric in given}
         self._told: set[str] = set()
 
-    def __call__(self, epoch: int, evaluation: Evaluation, held_out: Outputs | None) -> dict[str, Any]:
+    def __call__(self, epoch: int, held_out: Outputs | None) -> dict[str, Any]:
         """The epoch's values by column, numbers or arrays of shape (K,); nothing on ranks that do not watch."""
         found: dict[str, Any] = {}
         for prefix in self._parts:
             if prefix == "":
-                outputs = Outputs(self._net)
-                evaluation.in_chunks(self._training, outputs)
+                rows = outputs_of(self._net, self._training, self._ranks)
             else:
                 assert held_out is not None
-                outputs = held_out
-            rows = outputs.whole(self._ranks)
+                rows = held_out.whole(self._ranks)
             if self._ranks is None or self._ranks.is_first:
                 for metric in self._metrics:
                     found[prefix + metric.name] = self._value(metric, rows, prefix, epoch)
         return found
 
-    def _value(self, metric: Metric, rows: Answered, prefix: str, epoch: int) -> Any:
+    def _value(self, metric: Metric, rows: Predicted, prefix: str, epoch: int) -> Any:
         """A number, or one for each network of a stack."""
         of = "validation" if prefix else "training"
         first = rows.output if self._net.stack is None else rows.output[0]

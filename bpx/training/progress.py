@@ -10,16 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import say
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["check_progress", "progress_callbacks"]
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bpx.errors import warn_caller
 from bpx.training.callbacks.base import Closing
 from bpx.training.history import last_metrics
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["EpochLogger", "figures", "series"]
 

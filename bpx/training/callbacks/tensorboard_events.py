@@ -7,13 +7,11 @@ experimental, and PyTorch's brings PyTorch. TensorBoard reads the files like any
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["TensorBoard"]
 
