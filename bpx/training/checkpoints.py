@@ -24,7 +24,7 @@ __all__ = ["GOES_ON", "Checkpointer", "restore"]
 
 Path = str | os.PathLike[str]
 
-# Reasons after which more epochs go on; after any other a resumed run is done.
+# Reasons after which a resumed run trains on, up to its `epochs`; after any other it is done.
 GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
 
 
@@ -39,7 +39,7 @@ class Resumable(Protocol):
 
 
 def _interval(name: str, value: int | None) -> int | None:
-    """How many epochs or steps lie between two checkpoints: a positive integer, or None for never."""
+    """Epochs or steps between two checkpoints: a positive integer, or None for never."""
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -50,9 +50,8 @@ def _interval(name: str, value: int | None) -> int | None:
 
 
 def _refuse_another_file(path: str) -> None:
-    """Refuse to write over what is no checkpoint; one that is damaged is told by the one before it."""
-    previous = os.path.exists(path + ".previous")
-    if not os.path.exists(path) or previous:
+    """Refuse to overwrite another file; where there is a previous checkpoint, this one may be damaged."""
+    if not os.path.exists(path) or os.path.exists(path + ".previous"):
         return
     try:
         checkpoint.read(path)
@@ -67,8 +66,7 @@ def _refuse_another_file(path: str) -> None:
 class Checkpointer:
     """Writes a run's checkpoints, and brings a run back from one.
 
-    The file that was there stays beside the new one, with ``.previous`` after its name, and is read where the newer
-    one is damaged.
+    The last file but one stays, with ``.previous`` after its name, and is read if the newest is damaged.
 
     Parameters
     ----------
@@ -76,27 +74,26 @@ class Checkpointer:
         Of the checkpoint.
     every, steps : int or None
         Epochs and steps between two checkpoints.
-    plan : dict
-        What the run is compared with that the checkpoint is of; see `RunConfig.for_checkpoint`.
+    config : dict
+        The run's arguments, which are compared with those of the checkpoint's run; see `RunConfig.for_checkpoint`.
 
     Raises
     ------
     FileNotFoundError
         If there is no folder for the file.
     FileFormatError
-        If there is a file that is no checkpoint, which would be overwritten.
+        If there is a file that is not a checkpoint.
     """
 
-    def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, every: int | None, steps: int | None, config: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
         _refuse_another_file(self._path)
         self._every = _interval("checkpoint_every", every)
         self._steps = _interval("checkpoint_steps", steps)
-        self._plan = dict(plan)
+        self._config = dict(config)
         self._signal: int | None = None
-        self._former: dict[int, Any] = {}
         self._written: tuple[int, int, StopReason | None] | None = None
 
     @property
@@ -114,7 +111,7 @@ class Checkpointer:
         FileFormatError
             If there are only damaged ones.
         ValueError
-            If it was made by a run with another plan; names what differs.
+            If it is of a run with other arguments; names what differs.
         """
         broken: FileFormatError | None = None
         for path in (self._path, self._previous):
@@ -125,7 +122,7 @@ class Checkpointer:
             except FileFormatError as error:
                 broken = broken or error
                 continue
-            compare(saved.get("plan"), self._plan, path)
+            compare(saved.get("plan"), self._config, path)
             return saved
         if broken is not None:
             raise broken
@@ -133,28 +130,27 @@ class Checkpointer:
 
     @contextmanager
     def keeps(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
-        """Keep this run, from where `saved` was made; gives the reason where that run was done."""
+        """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
         self._recorder, self._run, self._descent = recorder, recorder.run, descent
-        done = None
+        reason = None
         if saved is not None:
             reason = restore(recorder, descent, saved, self._path)
             self._written = (self._run.step, self._run.epoch, reason)
-            done = None if reason in GOES_ON else reason
         # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
         with noted(self._note) as self._former:
-            yield done
+            yield None if reason in GOES_ON else reason
 
     # ------------------------------------------------------------------ out
 
     def after_step(self) -> None:
-        """Write where a step's checkpoint is due, or where the process has been asked to end, which it then does."""
+        """Write a checkpoint if one is due after this step, or if the process was asked to end, which it then does."""
         if self._signal is not None:
             self._leave()
         elif self._steps is not None and self._run.step % self._steps == 0:
             self.write()
 
     def after_epoch(self, reason: StopReason | None) -> None:
-        """Write where an epoch's checkpoint is due."""
+        """Write a checkpoint if one is due after this epoch, or training ends with it."""
         if self._signal is not None and reason is None:
             self._leave()
         elif reason is not None or self._run.epoch >= self._run.epochs:
@@ -168,7 +164,7 @@ class Checkpointer:
         if self._written == (run.step, run.epoch, reason):
             return
         tree = {
-            "plan": self._plan,
+            "plan": self._config,
             "reason": None if reason is None else reason.name,
             "flat": run.net.flat,
             "descent": self._descent.snapshot(),
@@ -188,7 +184,7 @@ class Checkpointer:
         self._written = (run.step, run.epoch, reason)
 
     def _keep_previous(self) -> None:
-        """A second name for the file that is there; the first one stays until the new file takes it."""
+        """Give the file that is there a second name; it keeps the first until the new file takes that."""
         if not os.path.exists(self._path):
             return
         passing = self._previous + ".tmp"
@@ -210,23 +206,20 @@ class Checkpointer:
 
     def _leave(self) -> None:
         """Write a checkpoint and let the signal do what it does."""
+        assert self._signal is not None
         number, self._signal = self._signal, None
         self.write()
         give_back(self._former)
-        assert number is not None
         signal.raise_signal(number)
 
 
-# ---------------------------------------------------------------------- a run
-
-
 def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
-    """Put a checkpoint's state into a run that has just begun; the reason for which that run ended, if it had.
+    """Put a checkpoint's state into a run that is about to begin; the reason for which that run ended, if it had.
 
     Raises
     ------
     FileFormatError
-        If it is not the state of a run; says the file's `name`.
+        If it is not the state of such a run; gives the file's `name`.
     """
     net, backend = recorder.run.net, recorder.run.net.backend
     try:
@@ -249,9 +242,6 @@ def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> 
     return reason
 
 
-# ---------------------------------------------------------------------- arrays
-
-
 def on_host(tree: Any, backend: Backend) -> Any:
     """The same tree with host copies of its arrays."""
     if isinstance(tree, dict):
@@ -264,13 +254,7 @@ def on_host(tree: Any, backend: Backend) -> Any:
 
 
 def placed(saved: Any, like: Any, backend: Backend, name: str) -> Any:
-    """A saved tree with its arrays where those of a fresh one lie, and of their dtypes.
-
-    Raises
-    ------
-    FileFormatError
-        If the trees differ in structure, or an array in shape.
-    """
+    """A saved tree with its arrays placed and typed as a fresh one's; a FileFormatError if the trees differ in form."""
     if isinstance(like, dict):
         if not isinstance(saved, dict) or set(saved) != set(like):
             raise FileFormatError(f"{name}: expected {sorted(like)}, got {saved!r:.80}")

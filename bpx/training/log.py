@@ -1,4 +1,4 @@
-"""What training tells Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
+"""What training writes to Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ logger = Log("bpx.training")
 
 
 def log_lines() -> list[Callback]:
-    """The callback that writes them, where anybody listens as training begins; else none."""
+    """The callback that writes log records, if the logger is enabled as training begins."""
     return [_LogLines()] if logger.isEnabledFor(logging.INFO) else []
 
 
 @final
 class _LogLines(Closing):
-    """Writes to the logger."""
+    """Writes the run to the logger."""
 
     def on_fit_begin(self, run: Run) -> None:
         net = run.net
