@@ -7,6 +7,7 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from bpx._typing import State
 from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
+from bpx.errors.values import check_integer
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
@@ -36,17 +38,6 @@ class Resumable(Protocol):
 
     def restore(self, saved: State) -> None:
         """Go on where `snapshot` was made."""
-
-
-def _interval(name: str, value: int | None) -> int | None:
-    """Epochs or steps between two checkpoints: a positive integer, or None for never."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected a positive integer or None, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, or None, got {value}")
-    return int(value)
 
 
 def _refuse_another_file(path: str) -> None:
@@ -90,8 +81,9 @@ class Checkpointer:
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
         _refuse_another_file(self._path)
-        self._every = _interval("checkpoint_every", every)
-        self._steps = _interval("checkpoint_steps", steps)
+        interval = partial(check_integer, otherwise=", or None for never")
+        self._every = None if every is None else interval("checkpoint_every", every)
+        self._steps = None if steps is None else interval("checkpoint_steps", steps)
         self._config = dict(config)
         self._signal: int | None = None
         self._written: tuple[int, int, StopReason | None] | None = None

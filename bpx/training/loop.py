@@ -17,15 +17,16 @@ from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Batch, Data, Feed
+from bpx.training.batches import Batch, Data
+from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
 from bpx.training.run import Run
+from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 
 if TYPE_CHECKING:
     from bpx.training.checkpoints import Checkpointer
-    from bpx.training.distributed import Ranks
 
 __all__ = ["Descent"]
 
@@ -40,20 +41,14 @@ class Descent:
 
     Parameters
     ----------
+    config : RunConfig
+        Of the run.
     optimizer : Optimizer
         Bound to the network's device.
     schedule : Schedule
         The learning rate.
-    feed : Feed
-        The batches.
-    seed : int
-        Of the dropout masks, with the network's own.
-    by_rows : bool
-        Whether an epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
     ranks : Ranks, optional
         Processes that train together.
-    precision : str, optional
-        Of `bpx.fit`, checked.
     state, schedule_state : dict, optional
         Of the optimizer and of the schedule; None before the first epoch.
     step, epoch, samples : int
@@ -70,13 +65,10 @@ class Descent:
         Of float16's gradients; None before the first epoch, and for other precisions.
     """
 
+    config: RunConfig
     optimizer: Optimizer
     schedule: Schedule
-    feed: Feed
-    seed: int = 0
-    by_rows: bool = False
     ranks: Ranks | None = None
-    precision: str | None = None
     state: State | None = None
     schedule_state: State | None = None
     step: int = 0
@@ -97,25 +89,22 @@ class Descent:
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
         if self.feed_state is None:
-            self.feed_state = self.feed.state
-        if self.scaling is None and self.precision == "float16":
+            self.feed_state = self.config.feed.state
+        if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, recorder: Recorder, objective: Objective, keeper: Checkpointer | None = None) -> StopReason:
+    def train(self, recorder: Recorder, objective: Objective, checkpointer: Checkpointer | None = None) -> StopReason:
         """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
         run = recorder.run
         self.begin(run.net.flat)
         recorder.begin()
         assert self.state is not None
-        step = Step(
-            run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
-            self.precision, self.scaling,
-        )  # fmt: skip
+        step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
         while run.epoch < run.epochs and reason is None:
-            reason = self._epoch(recorder, step, keeper)
-            if keeper is not None:
-                keeper.after_epoch(reason)
+            reason = self._epoch(recorder, step, checkpointer)
+            if checkpointer is not None:
+                checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which says enough
             self._look_at_scale(run.net)
         return StopReason.EPOCHS if reason is None else reason
@@ -134,7 +123,7 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, recorder: Recorder, step: Step, keeper: Checkpointer | None) -> StopReason | None:
+    def _epoch(self, recorder: Recorder, step: Step, checkpointer: Checkpointer | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
         run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}
@@ -143,7 +132,7 @@ class Descent:
             self.rate = self.schedule.rate(schedule_state, self._clock())
         rate = _on_device(net, self.rate)
         step.reset(self.sums)
-        with closing(self.feed.epoch(self.epoch, self.batch)) as batches:
+        with closing(self.config.feed.epoch(self.epoch, self.batch)) as batches:
             for batch in batches:
                 if not fixed:
                     self.rate = self.schedule.rate(schedule_state, self._clock())
@@ -160,12 +149,12 @@ class Descent:
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
                 self.batch += 1
                 recorder.end_step()
-                if keeper is not None:
+                if checkpointer is not None:
                     self.sums = step.sums
-                    keeper.after_step()
+                    checkpointer.after_step()
         reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
-        self.feed_state = self.feed.state
+        self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
 
@@ -175,7 +164,7 @@ class Descent:
         if not net.backend.is_out_of_memory(error):
             return None
         step.release()
-        data = self.feed.data
+        data = self.config.feed.data
         if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
             remedies.append("keep the data out of memory, with bpx.stream(X, y)")
         smaller = "give a smaller batch (batch_size={rows} would fit)"
@@ -190,7 +179,7 @@ class Descent:
         for name in _KEPT:
             setattr(self, name, saved[name])
         if self.feed_state is not None:  # the running epoch's order, or the next one's, is drawn again
-            self.feed.state = self.feed_state
+            self.config.feed.state = self.feed_state
 
     def _clock(self) -> Clock:
         """How far training is."""

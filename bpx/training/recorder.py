@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -58,6 +58,8 @@ class Recorder:
     ----------
     run : Run
         What rules and callbacks are given.
+    begun : bool
+        Whether callbacks have been told that training begins.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class Recorder:
         self._validation, self._measures, self._ranks = validation, measures, ranks
         self._callbacks = [*callbacks, *log_lines()]
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
-        self._begun = False
+        self.begun = False
         # NumPy's function costs more than the sum of a small network's parameters.
         self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
         self._divergence = Divergence(self.run, advice, goes_on)
@@ -93,25 +95,23 @@ class Recorder:
         """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
         for callback in self._callbacks:
             callback.on_fit_begin(self.run)
-        self._begun = True
+        self.begun = True
 
-    def train(self, steps: Callable[[], StopReason]) -> StopReason:
-        """Make the steps; Ctrl-C ends them and keeps the network."""
-        with self._telling_errors(), self.run.net.backend.matmul_precision():
-            try:
-                reason = steps()
-            except KeyboardInterrupt:
-                if not self._begun or self._ranks is not None:  # it ends the other ranks too
-                    raise
-                return StopReason.INTERRUPTED
-            if not self._begun:  # a checkpoint of a run that was done
-                self.begin()
-            return reason
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """An error reaches the callbacks that hold something open, and goes on."""
+        try:
+            yield
+        except BaseException:
+            for callback in self._callbacks:
+                if isinstance(callback, Closing):
+                    callback.on_fit_error(self.run)
+            raise
 
     def finish(self, reason: StopReason) -> History:
         """Restore what rules and divergence restore, complete the history, and tell the callbacks."""
         run, history = self.run, self.run.history
-        with self._telling_errors():
+        with self.closing():
             run.records = False
             if reason is StopReason.INTERRUPTED:
                 self._divergence.within_epoch()
@@ -125,17 +125,6 @@ class Recorder:
             for callback in self._callbacks:
                 callback.on_fit_end(run)
         return history
-
-    @contextmanager
-    def _telling_errors(self) -> Iterator[None]:
-        """An error reaches the callbacks that hold something open, and goes on."""
-        try:
-            yield
-        except BaseException:
-            for callback in self._callbacks:
-                if isinstance(callback, Closing):
-                    callback.on_fit_error(self.run)
-            raise
 
     # ------------------------------------------------------------------ in training
 
