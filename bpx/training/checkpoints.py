@@ -121,7 +121,7 @@ class Checkpointer:
         return None
 
     @contextmanager
-    def keeps(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
+    def attached(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
         """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
         self._recorder, self._run, self._descent = recorder, recorder.run, descent
         reason = None

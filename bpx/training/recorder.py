@@ -33,18 +33,12 @@ class Recorder:
 
     Parameters
     ----------
-    net : MLP
-        The network in training.
-    data : Data, or a stream in its order
-        What it is trained on.
-    objective : Objective
-        Loss and penalty.
+    net, data, objective, epochs
+        The network, what it is trained on, its loss and penalty, and the epoch limit.
     validation : Data, stream in its order, or None
         What ``val_loss`` is of; with `ranks`, this rank's share.
     rules, callbacks : list of StopRule and of Callback
-        None on other ranks than the first, whose decide for all.
-    epochs : int
-        The epoch limit.
+        Empty on all ranks but the first, whose decide for all.
     advice : str
         What to try where training diverges.
     goes_on : bool
@@ -59,7 +53,7 @@ class Recorder:
     run : Run
         What rules and callbacks are given.
     begun : bool
-        Whether callbacks have been told that training begins.
+        Whether the callbacks' `on_fit_begin` has been called.
     """
 
     def __init__(
@@ -181,14 +175,14 @@ class Recorder:
 
     def _ask_callbacks(self) -> bool:
         """Tell every callback that an epoch has ended; whether one asks to stop."""
-        run, answers = self.run, []
+        run, stops = self.run, []
         run.records, run.written_by = True, ""
         for callback in self._callbacks:
-            answers.append(callback.on_epoch_end(run))
+            stops.append(callback.on_epoch_end(run))
             if isinstance(callback, EpochLogger):
                 run.written_by = run.written_by or type(callback).__name__
         run.records = False
-        return any(asks_to_stop(answer) for answer in answers)
+        return any(asks_to_stop(answer) for answer in stops)
 
     def _fill_up(self) -> None:
         """NaN in the columns for which this epoch has no value."""
