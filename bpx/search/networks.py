@@ -12,6 +12,7 @@ import numpy as np
 
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.errors.calls import instead_of
+from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -36,7 +37,6 @@ from bpx.search.trials import (
 from bpx.training import solvers
 from bpx.training.assemble import assemble
 from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
-from bpx.training.class_weight import class_weights
 from bpx.training.distributed import agreeing, join, place
 from bpx.training.fit import fit
 from bpx.training.history import StopReason

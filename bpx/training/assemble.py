@@ -7,10 +7,11 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, final
 
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
+from bpx.network.calls import check_network
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -29,7 +30,6 @@ from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.validation import check_network
 
 __all__ = ["Training", "assemble"]
 
@@ -37,35 +37,17 @@ __all__ = ["Training", "assemble"]
 @final
 @dataclass
 class Training:
-    """A run that is ready to begin.
-
-    Attributes
-    ----------
-    recorder : Recorder
-        Records it, and asks rules and callbacks.
-    config : RunConfig
-        What it was started with.
-    objective : Objective
-        Loss and penalty.
-    loop : Descent or None
-        The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
-    minimize : callable or None
-        SciPy's.
-    ranks : Ranks, optional
-        Processes that train together.
-    checkpointer : Checkpointer, optional
-        Writes checkpoints.
-    saved : dict, optional
-        The checkpoint from which the run goes on.
-    """
+    """A run that is ready to begin."""
 
     recorder: Recorder
     config: RunConfig
     objective: Objective
+    # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
     loop: Descent | None
     minimize: Any = None
     ranks: Ranks | None = None
     checkpointer: Any = None
+    # The checkpoint from which the run goes on.
     saved: Any = None
 
     @property
@@ -189,12 +171,12 @@ def assemble(
         solver = solvers.get(optimizer)
         if solver is None:
             optimizer = optimizers.get(optimizer)
-        epochs = check_integer("epochs", epochs)
+        epochs = check_count("epochs", epochs)
         check_sampling(sampling)
         rules = _rules(stop)
         asked = metrics if isinstance(metrics, Measures) else check_metrics(metrics)
         hooks = _callbacks(callbacks, progress)
-        seed = check_integer("seed", seed, 0)
+        seed = check_count("seed", seed, 0)
         if checkpoint is None and (resume or checkpoint_steps is not None):
             raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
         if solver is not None:

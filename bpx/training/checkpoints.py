@@ -15,7 +15,7 @@ import numpy as np
 from bpx._typing import State
 from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
@@ -81,7 +81,7 @@ class Checkpointer:
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
         _refuse_another_file(self._path)
-        interval = partial(check_integer, otherwise=", or None for never")
+        interval = partial(check_count, otherwise=", or None for never")
         self._every = None if every is None else interval("checkpoint_every", every)
         self._steps = None if steps is None else interval("checkpoint_steps", steps)
         self._config = dict(config)
