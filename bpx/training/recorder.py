@@ -26,6 +26,10 @@ from bpx.training.stopping import StopRule
 
 __all__ = ["Recorder"]
 
+# What checkpoints keep of a run, and of its history.
+_KEPT = ("epoch", "step", "loss", "val_loss")
+_CURVES = ("loss", "val_loss", "learning_rate")
+
 
 @final
 class Recorder:
@@ -194,30 +198,19 @@ class Recorder:
     def snapshot(self) -> State:
         """All that a later process needs to go on here, except the parameters; arrays are not copied."""
         run, history = self.run, self.run.history
-        return {
-            "epoch": run.epoch,
-            "step": run.step,
-            "loss": run.loss,
-            "val_loss": run.val_loss,
-            "seconds": run.seconds,
-            "history": {
-                "loss": history.loss,
-                "val_loss": history.val_loss,
-                "learning_rate": history.learning_rate,
-                # As pairs: a run that goes on may have others.
-                "metrics": [[name, values] for name, values in history.metrics.items()],
-            },
-            **self._divergence.snapshot(),
-            "rules": [state for _, state in self._rules],
-        }
+        curves: State = {name: getattr(history, name) for name in _CURVES}
+        # As pairs: a run that goes on may have others.
+        curves["metrics"] = [[name, values] for name, values in history.metrics.items()]
+        kept = {name: getattr(run, name) for name in _KEPT} | {"seconds": run.seconds, "history": curves}
+        return kept | self._divergence.snapshot() | {"rules": [state for _, state in self._rules]}
 
     def restore(self, saved: State) -> None:
         """Go on where `snapshot` was made."""
         run, history = self.run, self.run.history
-        for name in ("epoch", "step", "loss", "val_loss"):
+        for name in _KEPT:
             setattr(run, name, saved[name])
         run.started -= saved["seconds"]
-        for name in ("loss", "val_loss", "learning_rate"):
+        for name in _CURVES:
             setattr(history, name, list(saved["history"][name]))
         kept = {name: list(values) for name, values in saved["history"]["metrics"]}
         history.metrics = kept | {name: [] for name in run.columns if name not in kept}
