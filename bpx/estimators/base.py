@@ -24,7 +24,7 @@ from bpx.estimators.solver import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates
-from bpx.network.memory import plainly
+from bpx.network.memory import explains_memory_errors
 from bpx.network.mlp import MLP
 from bpx.network.validation import check_weights
 
@@ -64,7 +64,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
 
     # ------------------------------------------------------------------ fit
 
-    @plainly
+    @explains_memory_errors()
     def _fit(
         self,
         X: Any,

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from bpx.errors.values import check_count
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation
 
@@ -80,13 +81,7 @@ def check_dropout(value: Any) -> float:
 
 def check_stack(stack: int | None) -> int | None:
     """The number of networks in a stack, at least 1, or None."""
-    if stack is None:
-        return None
-    if isinstance(stack, bool) or not isinstance(stack, (int, np.integer)):
-        raise TypeError(f"stack: expected a number of networks or None, got {stack!r}")
-    if stack < 1:
-        raise ValueError(f"stack: expected at least one network, got {stack}")
-    return int(stack)
+    return None if stack is None else check_count("stack", stack, otherwise=" or None")
 
 
 def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tuple[int, ...]:

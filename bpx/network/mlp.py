@@ -1,4 +1,4 @@
-"""The multilayer perceptron: its parameters, and what it answers."""
+"""The multilayer perceptron: its parameters, outputs and gradients."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, warn_caller
 from bpx.errors.calls import instead_of, named
-from bpx.formulas import initializers, losses
+from bpx.formulas import losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
-from bpx.formulas.dropout import fold
 from bpx.formulas.initializers import InitializerLike
 from bpx.formulas.losses import LossLike
 from bpx.network import architecture, validation
 from bpx.network.architecture import DTypeLike
 from bpx.network.data_frames import column_names
-from bpx.network.inference import Answers
-from bpx.network.initial_weights import draw
-from bpx.network.memory import a_forward_pass, a_gradient, telling
+from bpx.network.inference import Inference
+from bpx.network.memory import explains_memory_errors, forward_pass, gradient
 from bpx.network.objective import Objective
-from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
+from bpx.network.params import ParamViews, draw, overwrite
+from bpx.network.state import NetworkState
 
 __all__ = ["MLP"]
 
 
 @final
-class MLP:
+class MLP(NetworkState):
     """A multilayer perceptron: for each layer z = a_prev W + b and a = f(z).
 
     Parameters
@@ -80,9 +79,6 @@ class MLP:
     (1,)
     """
 
-    _flat: Array
-    layer_params: list[LayerParams]
-
     @named("bpx.MLP")
     def __init__(
         self,
@@ -97,26 +93,9 @@ class MLP:
         backend: BackendLike = None,
         stack: int | None = None,
     ) -> None:
-        self._configure(sizes, hidden, output, bias, init, dropout, dtype, seed, backend, stack)
+        super().__init__(sizes, hidden, output, bias, init, dropout, dtype, seed, backend, stack)
         drawn = draw(self.layout, self.init, self.seeds)
         self._place(drawn if self.stack is not None else drawn[0])
-
-    def _configure(
-        self, sizes: Any, hidden: Any, output: Any, bias: Any = True, init: Any = "glorot_uniform", dropout: Any = 0.0,
-        dtype: DTypeLike = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
-    ) -> None:  # fmt: skip
-        """Check and keep what the network is made of: everything but its parameters."""
-        self.sizes = architecture.check_sizes(sizes)
-        layers = len(self.sizes) - 1
-        self.hidden, self.output = architecture.layer_activations(hidden, output, self.sizes)
-        self.bias = architecture.per_layer("bias", bias, layers, architecture.check_bias)
-        self.init = architecture.per_layer("init", init, layers, initializers.get)
-        self.dropout = architecture.per_layer("dropout", dropout, layers - 1, architecture.check_dropout)
-        self.dtype = architecture.check_dtype(dtype)
-        self.stack = architecture.check_stack(stack)
-        self.seed = architecture.check_seed(seed, self.stack)
-        self.layout = Layout(self.sizes, self.bias)
-        self.backend = get_backend(backend)
 
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
@@ -125,13 +104,13 @@ class MLP:
         with host.scope():
             validation.check_finite(host, flat, "parameters")
         net = object.__new__(cls)
-        net._configure(**architecture)
+        NetworkState.__init__(net, **architecture)
         net._place(flat)
         return net
 
-    # ------------------------------------------------------------------ answers
+    # ------------------------------------------------------------------ forward and backward
 
-    @telling(a_forward_pass)
+    @explains_memory_errors(forward_pass)
     def forward(self, X: Any) -> Array:
         """Outputs for `X`, without dropout.
 
@@ -153,23 +132,22 @@ class MLP:
             and where memory runs out in half as many at once, which may round in another way.
         """
         x, single = validation.samples(self.backend, X, self.sizes[0])
-        out = self._answers.outputs(self, x, column_names(X))
+        out = self._inference.outputs(self, x, column_names(X))
         return out[..., 0, :] if single else out
 
     __call__ = forward
 
-    @telling(a_forward_pass)
+    @explains_memory_errors(forward_pass)
     def activations(self, X: Any) -> list[Array]:
         """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
         x, single = validation.samples(self.backend, X, self.sizes[0])
-        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x, column_names(X))]
+        return [a[..., 0, :] if single else a for a in self._inference.activations(self, x, column_names(X))]
 
     @cached_property
-    def _answers(self) -> Answers:
-        """What computes them."""
-        return Answers(self)
+    def _inference(self) -> Inference:
+        return Inference(self)
 
-    @telling(a_gradient)
+    @explains_memory_errors(gradient)
     def loss_and_grads(
         self,
         X: Any,
@@ -209,7 +187,7 @@ class MLP:
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
-    @telling(a_gradient)
+    @explains_memory_errors(gradient)
     def input_gradient(self, X: Any, y: Any, loss: LossLike = "cross_entropy", sample_weight: Any = None) -> Array:
         """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
         with self.backend.scope(), self.backend.matmul_precision():
@@ -230,11 +208,6 @@ class MLP:
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters
-
-    @property
-    def n_params(self) -> int:
-        """Number of parameters of one network."""
-        return self.layout.n_params
 
     @property
     def params(self) -> ParamViews:
@@ -271,22 +244,6 @@ class MLP:
         overwrite(self.backend, self.params, params)
         return self
 
-    @property
-    def flat(self) -> Array:
-        """All parameters; assigning to it overwrites them, as `set_params` does."""
-        return self._flat
-
-    @flat.setter
-    def flat(self, values: Any) -> None:
-        if values is not self._flat:  # as after net.flat *= 2
-            overwrite(self.backend, {"flat": self._flat}, {"flat": values})
-
-    def renew(self, flat: Array | None = None) -> None:
-        """Take `flat` as the parameters, or a copy of them: views that were taken before are then of the old ones."""
-        with self.backend.scope():
-            self._flat = self._flat * 1.0 if flat is None else flat
-            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
-
     # ------------------------------------------------------------------ copies
 
     @named("net.save")
@@ -306,12 +263,11 @@ class MLP:
 
     def to(self, backend: BackendLike = None, *, dtype: DTypeLike | None = None) -> MLP:
         """A copy of this network on another backend, or in another dtype; None keeps this one's."""
-        other = object.__new__(MLP)
-        other.__dict__.update(self._plain())
-        other.backend = self.backend if backend is None else get_backend(backend)
-        other.dtype = self.dtype if dtype is None else architecture.check_dtype(dtype)
-        other._place(self.backend.to_host(self.flat))
-        return other
+        return self._like(
+            self.backend.to_host(self.flat),
+            backend=self.backend if backend is None else get_backend(backend),
+            dtype=self.dtype if dtype is None else architecture.check_dtype(dtype),
+        )
 
     def copy(self) -> MLP:
         """A copy on the same backend."""
@@ -323,70 +279,42 @@ class MLP:
         """A copy of network `k` of a stack, as a single network on the same backend."""
         if self.stack is None or not 0 <= k < self.stack:
             raise ValueError(f"member: expected a stack and one of its networks, from 0, got {k} of {self.stack}")
+        return self._like(self.backend.to_host(self.flat)[k], backend=self.backend, stack=None, seed=self.seeds[k])
+
+    def _like(self, flat: np.ndarray[Any, Any], **attributes: Any) -> MLP:
+        """A network that differs from this one in parameters, which are copied, and attributes."""
         other = object.__new__(MLP)
-        other.__dict__.update(self._plain())
-        other.stack, other.seed, other.backend = None, self.seeds[k], self.backend
-        other._place(self.backend.to_host(self.flat)[k])
+        other.__dict__.update(self._architecture() | attributes)
+        other._place(flat)
         return other
+
+    def _architecture(self) -> dict[str, Any]:
+        """Attributes that do not depend on the backend."""
+        depend = {"backend", "_flat", "layer_params", "dropout_seeds", "_inference"}
+        return {name: value for name, value in self.__dict__.items() if name not in depend}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._plain() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
+        return self._architecture() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({name: value for name, value in state.items() if name not in ("backend", "flat")})
+        flat, name = state.pop("flat"), state["backend"]
         try:
-            self.backend = get_backend(state["backend"])
+            state["backend"] = get_backend(name)
         except ValueError:
-            message = f"the network was on backend {state['backend']!r}, which has no name here; it is now on NumPy"
+            message = f"the network was on backend {name!r}, which has no name here; it is now on NumPy"
             warn_caller(message, BackendFallbackWarning)
-            self.backend = get_backend("numpy")
-        self._place(state["flat"])
+            state["backend"] = get_backend("numpy")
+        self.__dict__.update(state)
+        self._place(flat)
 
-    def _plain(self) -> dict[str, Any]:
-        """What does not depend on the backend."""
-        derived = {"backend", "_flat", "layer_params", "dropout_seeds", "_answers"}
-        return {name: value for name, value in self.__dict__.items() if name not in derived}
-
-    # ------------------------------------------------------------------ inside
-
-    if not TYPE_CHECKING:  # which would then take any name
+    if not TYPE_CHECKING:  # a type checker would then allow any name
 
         def __getattr__(self, name: str) -> Any:
             more = "" if name.startswith("_") else f"; {instead_of('net', name, dir(self))}"
             raise AttributeError(f"a network has no attribute {name!r}{more}")
-
-    def asarray(self, x: Any) -> Array:
-        """`x` on the network's backend in the network's dtype."""
-        return self.backend.asarray(x, self._xp_dtype)
-
-    @property
-    def _xp_dtype(self) -> Any:
-        """The network's dtype as its backend's namespace calls it."""
-        return self.backend.dtype(self.dtype)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Each network's seed."""
-        if isinstance(self.seed, tuple):
-            return self.seed
-        return tuple(self.seed + k for k in range(self.stack or 1))
-
-    @cached_property
-    def dropout_seeds(self) -> Array:
-        """The seeds, folded to 32 bits, as an int64 array of shape () or (K, 1) on the device."""
-        folded = np.array([fold(seed) for seed in self.seeds], dtype=np.int64)
-        return self.backend.asarray(folded[0] if self.stack is None else folded[:, None])
-
-    def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
-        """Put the parameters on the backend; the network owns its copy."""
-        with self.backend.scope():
-            self._flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
-            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
-        for derived in ("dropout_seeds", "_answers"):
-            self.__dict__.pop(derived, None)
 
     def __repr__(self) -> str:
         hidden = "/".join(dict.fromkeys(activation.name for activation in self.hidden))

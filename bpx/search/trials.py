@@ -16,7 +16,7 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.errors import say
-from bpx.network.memory import plainly, step_bytes
+from bpx.network.memory import explains_memory_errors, step_bytes
 from bpx.training.distributed import Ranks, place
 
 __all__ = [
@@ -114,7 +114,7 @@ def plan(
     return stacks
 
 
-@plainly
+@explains_memory_errors()
 def carry_out(
     stacks: Sequence[list[Trial]],
     train: Callable[[list[Trial], Halt], list[TrialResult]],
