@@ -274,7 +274,7 @@ BAD_NETWORKS = {
     "seeds without a stack": ({"seed": [1, 2]}, ValueError, ["seed", "2 of them"]),
     "seeds of another stack": ({"seed": [1, 2], "stack": 3}, ValueError, ["seed", "2 of them"]),
     "broken seeds": ({"seed": [1.5], "stack": 1}, TypeError, ["seed", "integer", "1.5"]),
-    "stack of 0": ({"stack": 0}, ValueError, ["stack", "at least one", "0"]),
+    "stack of 0": ({"stack": 0}, ValueError, ["stack", "at least 1", "0"]),
     "stack that is no number": ({"stack": "3"}, TypeError, ["stack", "'3'"]),
     "stack that is a flag": ({"stack": True}, TypeError, ["stack", "True"]),
 }  # fmt: skip

@@ -93,7 +93,7 @@ def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> i
     least : int
         The smallest that is allowed.
     otherwise : str
-        What else the caller allows, for the message, such as " or None".
+        What else the caller allows, for the message, such as ", or None".
 
     Raises
     ------

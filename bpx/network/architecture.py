@@ -81,7 +81,7 @@ def check_dropout(value: Any) -> float:
 
 def check_stack(stack: int | None) -> int | None:
     """The number of networks in a stack, at least 1, or None."""
-    return None if stack is None else check_count("stack", stack, otherwise=" or None")
+    return None if stack is None else check_count("stack", stack, otherwise=", or None")
 
 
 def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tuple[int, ...]:
