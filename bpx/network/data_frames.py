@@ -64,7 +64,7 @@ def plain(x: Any) -> np.ndarray[Any, Any]:
 
 def _column_array(x: Any) -> np.ndarray[Any, Any]:
     """A column, or what is no frame, as an array."""
-    dtype = getattr(x, "dtype", None)
+    dtype: Any = getattr(x, "dtype", None)
     if _library(x) == "pandas" and hasattr(dtype, "numpy_dtype") and dtype.kind in "biuf":
         if dtype.kind != "f" and not x.isna().any():
             return np.asarray(x.to_numpy(dtype=dtype.numpy_dtype))

@@ -40,32 +40,33 @@ class MLP(NetworkState):
     hidden : str or Activation, or a list with one per hidden layer
         identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, softplus, silu, gelu, step (forward only).
     output : str or Activation
-        Those, softmax or exp.
+        One of those, softmax or exp.
     bias : bool, or a list with one per layer after the first
     init : str, Initializer or callable, or a list with one per layer after the first
-        A callable is ``f(rng, n_in, n_out) -> (W, b)``, host arrays.
+        A callable is ``f(rng, n_in, n_out) -> (W, b)`` and returns host arrays.
     dropout : float, or a list with one per hidden layer
-        Share of a hidden layer's outputs that training drops, in [0, 1).
+        Probability, in [0, 1), with which training drops an output of a hidden layer.
     dtype : {"float32", "float64"}
     seed : int, None, or a list of K ints for a stack
-        Of the initial weights and the dropout masks. In a stack, network k has ``seed + k``. None: a random one.
+        Seed of the initial weights and the dropout masks; None draws a random one. In a stack, network k has
+        ``seed + k``.
     backend : str, module or Backend, optional
-        See `bpx.get_backend`; None is the one in force.
+        As for `bpx.get_backend`; None is the one in force.
     stack : int, optional
-        K: train K networks of this architecture at once. ``flat`` is then (K, n_params), W (K, n_in, n_out) and
-        outputs (K, n, n_out).
+        K, to train K networks of this architecture at once: ``flat`` then has the shape (K, n_params), W
+        (K, n_in, n_out), and outputs (K, n, n_out).
 
     Attributes
     ----------
     flat : Array of shape (n_params,) or (K, n_params)
         All parameters; ``params`` are views of it.
     backend : Backend
-        What really runs, with ``.name`` and ``.device``.
+        The one that computes, with ``.name`` and ``.device``.
 
     Raises
     ------
     ValueError, TypeError
-        For an architecture that makes no sense; the message says what was expected.
+        If the architecture makes no sense; the message says what was expected.
 
     Examples
     --------
@@ -99,7 +100,7 @@ class MLP(NetworkState):
 
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
-        """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
+        """A network with these parameters (a host array of ``flat``'s shape, copied); other arguments as of `MLP`."""
         host = get_backend("numpy")
         with host.scope():
             validation.check_finite(host, flat, "parameters")
@@ -128,8 +129,8 @@ class MLP(NetworkState):
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
         MemoryError
-            If the outputs do not fit into memory, or not even one row can be computed: the rows are computed in chunks,
-            and where memory runs out in half as many at once, which may round in another way.
+            If the outputs do not fit into memory, or not even one row can be computed. Rows are computed in chunks, and
+            where memory runs out in chunks of half as many, which may round differently.
         """
         x, single = validation.samples(self.backend, X, self.sizes[0])
         out = self._inference.outputs(self, x, column_names(X))
@@ -139,7 +140,7 @@ class MLP(NetworkState):
 
     @explains_memory_errors(forward_pass)
     def activations(self, X: Any) -> list[Array]:
-        """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
+        """Every layer's outputs for `X`, the first hidden layer's first; shapes as of `forward`."""
         x, single = validation.samples(self.backend, X, self.sizes[0])
         return [a[..., 0, :] if single else a for a in self._inference.activations(self, x, column_names(X))]
 
@@ -156,16 +157,16 @@ class MLP(NetworkState):
         l2: Any = 0.0,
         sample_weight: Any = None,
     ) -> tuple[Array, ParamViews]:
-        """Loss of a batch, and its gradient with respect to every parameter; without dropout.
+        """Loss of a batch and its gradient with respect to every parameter, without dropout.
 
         Parameters
         ----------
         X : array of shape (n, n_in), or (n_in,) for one sample
             Inputs, on the host or on the network's backend and device.
         y : array of shape (n, n_out), or (n,) for one output or integer class labels
-            Targets; for one sample without n.
+            Targets; for one sample without the axis n.
         loss : str, Loss or function
-            Mean over samples of the sum over outputs.
+            Its mean over samples of the sum over outputs.
         l2 : float, or K floats for a stack
             Adds l2/2 times the sum of squared weights (biases excluded).
         sample_weight : array of shape (n,), or (K, n) for a stack, optional
@@ -176,7 +177,7 @@ class MLP(NetworkState):
         loss : Array of shape () or (K,)
             On the network's backend.
         grads : ParamViews
-            Mapping ``"0.W"`` to dL/dW and so on; ``grads.flat`` is the whole gradient.
+            Mapping from ``"0.W"`` to dL/dW of the first layer, and so on; ``grads.flat`` is the whole gradient.
 
         Raises
         ------
@@ -189,7 +190,7 @@ class MLP(NetworkState):
 
     @explains_memory_errors(gradient)
     def input_gradient(self, X: Any, y: Any, loss: LossLike = "cross_entropy", sample_weight: Any = None) -> Array:
-        """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
+        """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as of `loss_and_grads`."""
         with self.backend.scope(), self.backend.matmul_precision():
             objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
             grad = objective.input_gradient(*batch)
@@ -199,11 +200,11 @@ class MLP(NetworkState):
         self, X: Any, y: Any, loss: Any, l2: Any, sample_weight: Any
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
         """The objective and the batch, everything checked before anything is computed."""
-        chosen = losses.get(loss)
-        objective = Objective(self, chosen, l2)
+        loss = losses.get(loss)
+        objective = Objective(self, loss, l2)
         x, single = validation.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
         n = x.shape[0]
-        t = validation.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        t = validation.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], loss, single=single)
         w = validation.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
@@ -221,16 +222,16 @@ class MLP(NetworkState):
 
     @property
     def biases(self) -> list[Array]:
-        """Every b that there is, as views."""
+        """Every layer's b, as views; none for a layer without bias."""
         return [view for name, view in self.params.items() if name.endswith("b")]
 
     def set_params(self, params: Mapping[str, Any]) -> MLP:
-        """Overwrite parameters by name; all are checked before any is written.
+        """Overwrite parameters by name. All are checked before any is written.
 
         Parameters
         ----------
         params : mapping of str to array
-            Host arrays or arrays of the network's backend, each of its parameter's shape.
+            On the host or on the network's backend, each of its parameter's shape.
 
         Returns
         -------
@@ -248,16 +249,17 @@ class MLP(NetworkState):
 
     @named("net.save")
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write the network to a file, which `bpx.load` reads on any backend; errors as `bpx.files.model.save`'s.
+        """Write the network to a file that `bpx.load` reads on any backend; errors as of `bpx.files.model.save`.
 
         Parameters
         ----------
         path : str or path-like
-            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone); a file there is replaced whole or stays.
+            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone). A file there is replaced as a whole, or
+            stays as it was where writing fails.
         metadata : dict, optional
-            Your own plain JSON, which `bpx.read_header` gives back.
+            Your own notes, of what JSON has; `bpx.read_header` returns them.
         """
-        from bpx.files.model import save  # the one import from a floor above: see the contract in pyproject.toml
+        from bpx.files.model import save  # the one import from a package above: see pyproject.toml
 
         save(self, path, metadata=metadata)
 
