@@ -1,7 +1,7 @@
 """Data are checked here, and brought to the network's backend and dtype, once, before anything is computed.
 
-Common arguments: `backend` and `dtype` of the network; `name`, by which messages call the data. What is not as
-expected raises ShapeError, NonFiniteError, TypeError, ValueError or DeviceMismatchError.
+`name` is what messages call the data. What is not as expected raises ShapeError, NonFiniteError, TypeError, ValueError
+or DeviceMismatchError.
 """
 
 from __future__ import annotations
@@ -129,12 +129,14 @@ def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") 
 
     Parameters
     ----------
-    backend, dtype, name
-        See the module.
+    backend, dtype : Backend, dtype
+        Of the network.
     X : array of shape (n, n_in), or (n_in,) for one sample
         Of any real dtype, on the host or on the backend's device.
     n_in : int
         Columns expected.
+    name : str
+        See the module.
 
     Returns
     -------
@@ -175,8 +177,8 @@ def targets(
 
     Parameters
     ----------
-    backend, dtype, name
-        See the module.
+    backend, dtype : Backend, dtype
+        Of the network.
     y : array of shape (n, n_out); (n,) for one output or for class labels; without n for a single sample
         Class labels are integers in [0, n_out). For ``binary_cross_entropy`` with several outputs they become one-hot
         rows, for ``cross_entropy`` they stay labels.
@@ -186,6 +188,8 @@ def targets(
         Says which values are allowed.
     single : bool
         Whether X was one sample without its sample axis.
+    name : str
+        See the module.
 
     Returns
     -------
@@ -294,14 +298,16 @@ def sample_weights(
 
     Parameters
     ----------
-    backend, dtype, name
-        See the module.
+    backend, dtype : Backend, dtype
+        Of the network.
     weight : array of shape (n,), or (K, n) for a stack, or None
         Not negative, not all zero.
     n : int
         Rows expected.
     stack : int or None
         K, or None for a single network.
+    name : str
+        See the module.
     whole : bool
         Whether these are all samples, whose weights must not all be zero.
     """
