@@ -130,15 +130,7 @@ class Backend(ABC):
         return getattr(self.xp, name)
 
     def storage_dtype(self, name: str) -> Any:
-        """The library's dtype ``float16`` or ``bfloat16``.
-
-        Raises
-        ------
-        ValueError
-            If the library has no such dtype.
-        ImportError
-            If a package for it is missing; the message names the extra.
-        """
+        """The library's dtype ``float16`` or ``bfloat16``; a ValueError or ImportError says what it takes."""
         found = getattr(self.xp, name, None)
         if found is None:
             raise ValueError(

@@ -215,13 +215,7 @@ def remedy() -> str:
 
 
 def probe(index: int) -> tuple[Backend | None, str, str]:
-    """Try CuPy on one GPU: compile one kernel and run one product.
-
-    Returns
-    -------
-    tuple of (Backend or None, str, str)
-        The backend or None, CuPy's version (empty if it is not installed), and why it cannot be used (empty if it can).
-    """
+    """Try CuPy on one GPU with one kernel and one product: (backend or None, version or "", why it cannot be used)."""
     cupy, reason = import_library("cupy", "CuPy")
     if cupy is None:
         return None, "", reason

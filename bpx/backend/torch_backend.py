@@ -108,7 +108,7 @@ def free_memory() -> int:
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:
-    """Try PyTorch on one device with one product; returns (backend or None, version, reason) as CuPy's probe does."""
+    """Try PyTorch on one device with one product; returns what CuPy's `probe` returns."""
     torch, reason = import_library("torch", "PyTorch")
     if torch is None:
         return None, "", f"{reason}; pip install torch" if reason.endswith("not installed") else reason

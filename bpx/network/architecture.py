@@ -1,4 +1,4 @@
-"""What a network is made of, checked: sizes and, for every layer, activation, bias, initializer and dropout rate."""
+"""Checks of a network's architecture: sizes and, for every layer, activation, bias, initializer and dropout rate."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ T = TypeVar("T")
 
 
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Layer sizes as a tuple of positive integers, at least two.
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """Layer sizes as a tuple of positive integers, at least two."""
     try:
         if any(isinstance(size, (bool, np.bool_)) for size in sizes):
             raise TypeError("a bool is no size")
@@ -47,13 +42,7 @@ def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) -> tuple[T, ...]:
-    """One value for all of `count` layers, or a list with one per layer, each converted.
-
-    Raises
-    ------
-    ValueError
-        If a list has another length.
-    """
+    """One value for all of `count` layers, or a list with one per layer, each converted."""
     if isinstance(value, (list, tuple, np.ndarray)):
         if len(value) != count:
             raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
@@ -62,7 +51,7 @@ def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) ->
 
 
 def check_bias(value: Any) -> bool:
-    """A bias flag; anything else but True and False is an error."""
+    """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"bias: expected True or False, or a list of them, got {value!r}")
     return bool(value)
@@ -101,13 +90,7 @@ def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tup
 
 
 def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[tuple[Activation, ...], Activation]:
-    """The hidden layers' activations and the output's.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a hidden layer uses an output activation, or softmax has one output.
-    """
+    """The hidden layers' activations and the output's; refuses softmax for a hidden layer or for one output."""
     inner = per_layer("hidden", hidden, len(sizes) - 2, activations.get)
     for activation in inner:
         if activation.output_only:

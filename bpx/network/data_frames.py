@@ -19,12 +19,7 @@ def is_frame(x: Any) -> bool:
 
 
 def check_in_memory(x: Any, name: str) -> None:
-    """Refuse a frame of polars that has not been computed.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Refuse a frame of polars that has not been computed."""
     if type(x).__name__ == "LazyFrame" and _library(x) == "polars":
         argument = name.partition(" of ")[0]
         raise TypeError(f"{name}: expected numbers in memory, got a LazyFrame; give {argument}.collect()")
@@ -75,12 +70,7 @@ def _column_array(x: Any) -> np.ndarray[Any, Any]:
 
 
 def check_no_dates(x: Any, name: str) -> None:
-    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have."""
     if isinstance(x, (list, tuple)):
         try:
             x = np.asarray(x)

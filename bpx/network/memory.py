@@ -62,18 +62,7 @@ def step_bytes(sizes: Sequence[int], rows: int, itemsize: int, networks: int = 1
     """Bytes that a training step takes, about (half to twice as many were measured on NumPy).
 
     For each network: parameters, their gradient, two moments and two copies of the last parameters; and for each row
-    its inputs, and each layer's z, a, gradient and one array in between.
-
-    Parameters
-    ----------
-    sizes : sequence of int
-        Layers, the inputs first.
-    rows : int
-        Of the batch.
-    itemsize : int
-        Bytes of a number.
-    networks : int
-        Of a stack.
+    its inputs, and each layer's z, a, gradient and one array in between. `itemsize` is the bytes of a number.
     """
     n_params = sum((a + 1) * b for a, b in pairwise(sizes))
     return networks * itemsize * (6 * n_params + rows * (sizes[0] + 4 * sum(sizes[1:])))
@@ -178,11 +167,8 @@ def explains_memory_errors(
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A public function whose ExplainedMemoryError becomes a MemoryError; a wrong call is explained, too.
 
-    Parameters
-    ----------
-    attempt : callable, optional
-        Makes an Attempt from the function's arguments by name, for what nothing inside the function has explained.
-        The network is its argument ``net`` or ``self``.
+    `attempt` makes an Attempt from the function's arguments by name, among them the network as ``net`` or ``self``: for
+    errors that nothing inside the function has explained.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

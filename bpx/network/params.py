@@ -33,15 +33,7 @@ class LayerParams(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter lies in the flat vector.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Neurons per layer, the inputs first.
-    bias : tuple of bool
-        Whether each layer of weights has a bias, one per layer after the first.
-    """
+    """Where each parameter lies in the flat vector, for these layer sizes; `bias` says which layers have a bias."""
 
     sizes: tuple[int, ...]
     bias: tuple[bool, ...]
@@ -113,12 +105,7 @@ class ParamViews(Mapping[str, Array]):
 
 
 def check_writable(flat: Array) -> None:
-    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``."""
     if isinstance(flat, np.ndarray) and not flat.flags.writeable:
         raise ValueError(
             "net: expected parameters that can be changed, got read-only ones; take net.copy(), or"
@@ -127,7 +114,7 @@ def check_writable(flat: Array) -> None:
 
 
 def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str, Any]) -> None:
-    """Write values into the views of their names, once all of them have been checked; errors as `MLP.set_params`'."""
+    """Write values into the views of their names, after all have been checked; errors as of `MLP.set_params`."""
     checked = []
     with backend.scope():
         for name, value in values.items():
@@ -138,28 +125,16 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
                 raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
             new = validation.cast(backend, new, view.dtype)
             validation.check_finite(backend, new, name)
-            # A copy, which may be of a parameter that another value is written into first.
+            # A copy: the value may be a parameter that is itself overwritten first.
             checked.append((view, new * 1.0))
         for view, new in checked:
             view[...] = new
 
 
 def draw(layout: Layout, init: Sequence[Any], seeds: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Initial parameters of one network for each seed, on the host in float64: shape (len(seeds), n_params).
+    """Initial parameters, drawn layer by layer for each seed, on the host in float64: shape (len(seeds), n_params).
 
-    Parameters
-    ----------
-    layout : Layout
-        Where each parameter lies.
-    init : sequence of callables
-        For each layer ``f(rng, n_in, n_out) -> (W, b)``.
-    seeds : sequence of int
-        Each network draws by itself, layer after layer.
-
-    Raises
-    ------
-    TypeError, ShapeError, NonFiniteError
-        If a function does not return a finite W and b of the layer's shapes.
+    `init` has a function ``f(rng, n_in, n_out) -> (W, b)`` for each layer.
     """
     flat = np.empty((len(seeds), layout.n_params))
     for row, seed in zip(flat, seeds, strict=True):

@@ -125,24 +125,7 @@ def sums_to_a_number(xp: Namespace, x: Array) -> bool:
 
 
 def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
-    """Inputs, checked; whether one sample was given without its sample axis.
-
-    Parameters
-    ----------
-    backend, dtype : Backend, dtype
-        Of the network.
-    X : array of shape (n, n_in), or (n_in,) for one sample
-        Of any real dtype, on the host or on the backend's device.
-    n_in : int
-        Columns expected.
-    name : str
-        See the module.
-
-    Returns
-    -------
-    X : Array of shape (n, n_in)
-    single : bool
-    """
+    """`X` of shape (n, n_in), or (n_in,) for one sample, as an array (n, n_in); and whether it was one sample."""
     rows, single = samples(backend, X, n_in, name=name)
     x = cast(backend, rows, dtype)
     check_finite(backend, x, name, columns=column_names(X))
@@ -173,27 +156,11 @@ def samples(backend: Backend, X: Any, n_in: int, *, name: str = "X") -> tuple[Ar
 def targets(
     backend: Backend, dtype: Any, y: Any, n: int, n_out: int, loss: Loss, *, single: bool = False, name: str = "y"
 ) -> Array:
-    """Targets, checked for a loss.
+    """`y` as an array (n, n_out), or as integer class labels (n,); refuses values for which the loss is not defined.
 
-    Parameters
-    ----------
-    backend, dtype : Backend, dtype
-        Of the network.
-    y : array of shape (n, n_out); (n,) for one output or for class labels; without n for a single sample
-        Class labels are integers in [0, n_out). For ``binary_cross_entropy`` with several outputs they become one-hot
-        rows, for ``cross_entropy`` they stay labels.
-    n, n_out : int
-        Rows and columns expected.
-    loss : Loss
-        Says which values are allowed.
-    single : bool
-        Whether X was one sample without its sample axis.
-    name : str
-        See the module.
-
-    Returns
-    -------
-    Array of shape (n, n_out) and the network's dtype, or of shape (n,) and an integer dtype
+    It may be of shape (n, n_out), (n,) for one output or class labels, and without n where X was a `single` sample.
+    Labels are in [0, n_out). They stay labels for ``cross_entropy``, and become one-hot rows for
+    ``binary_cross_entropy`` with several outputs.
     """
     t = numeric(backend, y, name)
     row_given = t.ndim == 2 and t.shape[0] == 1
@@ -294,22 +261,9 @@ def sample_weights(
     name: str = "sample_weight",
     whole: bool = True,
 ) -> Array | None:
-    """Sample weights, checked, of shape (n, 1) or (K, n, 1); None where there are none.
+    """`weight` of shape (n,), or (K, n) for a stack of K, as an array (n, 1) or (K, n, 1); None stays None.
 
-    Parameters
-    ----------
-    backend, dtype : Backend, dtype
-        Of the network.
-    weight : array of shape (n,), or (K, n) for a stack, or None
-        Not negative, not all zero.
-    n : int
-        Rows expected.
-    stack : int or None
-        K, or None for a single network.
-    name : str
-        See the module.
-    whole : bool
-        Whether these are all samples, whose weights must not all be zero.
+    Not negative, and not all zero where these are the `whole` of the samples.
     """
     if weight is None:
         return None
