@@ -12,6 +12,7 @@ import numpy as np
 
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.errors.calls import instead_of
+from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -34,17 +35,15 @@ from bpx.search.trials import (
     threads_for,
 )
 from bpx.training import solvers
-from bpx.training.batches import ArrayFeed, Data, Sampler, SparseRows, check_batch_size
-from bpx.training.class_weight import class_weights
+from bpx.training.assemble import assemble
+from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
 from bpx.training.distributed import agreeing, join, place
 from bpx.training.fit import fit
 from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
-from bpx.training.loop import Descent
-from bpx.training.run import Run
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import ErrorRate, StopRule
-from bpx.training.validation import gate, gate_validation
+from bpx.training.validation import check_data, check_validation
 
 __all__ = ["complete", "sweep_networks"]
 
@@ -146,9 +145,9 @@ class _Work:
             if key in self.data:
                 continue
             Objective(net, r.loss, r.l2)  # refuses what cannot be trained before anything is
-            self.data[key] = self._known(gate(net, X, y, r.loss, self.weight))
+            self.data[key] = self._known(check_data(net, X, y, r.loss, self.weight))
             if isinstance(validation, (tuple, list)):
-                self.external[key] = gate_validation(net, validation, r.loss)
+                self.external[key] = check_validation(net, validation, r.loss)
             if isinstance(r.optimizer, SciPy):
                 solvers.check(net, r.optimizer)
         for r, net in zip(self.recipes, nets, strict=True):
@@ -217,16 +216,14 @@ class _Work:
             weighted = self._weighted(net, data, one, rows)
             n = len(rows[0].train)
             size = check_batch_size(one.batch_size, n)
-            objective = Objective(net, one.loss, _one_or_each([r.l2 for r in each]))
-            optimizer = stacked_optimizer([r.optimizer for r in each])
-            order = order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows)
-            feed = ArrayFeed(net.backend, weighted, size, order)
-            bound = optimizer.bind(net.asarray, net.stack)
-            descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=one.precision)
             ending = EarlyStopping(self.rules, halt)
-            held_out = self._held_out(net, key, rows) if self.rules else None
-            run = Run(net, weighted, objective, held_out, [ending], [], one.epochs, "", goes_on=True)
-            history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+            history = assemble(
+                net, weighted, loss=one.loss, optimizer=stacked_optimizer([r.optimizer for r in each]),
+                epochs=one.epochs, batch_size=size, l2=_one_or_each([r.l2 for r in each]),
+                order=order_of(Sampler(one.sampling, n, size, self.seed), data.X.shape[0], rows),
+                validation=self._held_out(net, key, rows) if self.rules else None, stop=ending, goes_on=True,
+                seed=self.seed, precision=one.precision,
+            ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~ending.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
