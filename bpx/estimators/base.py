@@ -14,11 +14,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from bpx.backend.base import Backend, library_of
-from bpx.backend.select import backend_of, get_backend
+from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.estimators.cloning import clone_sharing
-from bpx.estimators.inference import Fitted, to_host
+from bpx.estimators.inference import Fitted
 from bpx.estimators.saving import Saved
 from bpx.estimators.solver import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bpx._typing import Array
 from bpx.backend.base import library_of
-from bpx.backend.select import backend_of
+from bpx.backend.select import to_host
 from bpx.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates
@@ -21,7 +21,7 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History
 from bpx.training.metrics import Task
 
-__all__ = ["Fitted", "to_host"]
+__all__ = ["Fitted"]
 
 # Rows of a sparse matrix that are made dense at once.
 SPARSE_ROWS = 4096
@@ -184,8 +184,3 @@ class Fitted:
         tags = super().__sklearn_tags__()  # type: ignore[misc]
         tags.input_tags.sparse = True
         return tags
-
-
-def to_host(a: Any) -> Any:
-    """A device array's copy on the host; anything else as it is."""
-    return a if library_of(a) == "host" else backend_of(a).to_host(a)

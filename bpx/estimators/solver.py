@@ -13,10 +13,10 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
+from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.callback_protocol import Ticker
 from bpx.estimators.early_stopping import EpochEnd, EpochRate
-from bpx.estimators.inference import to_host
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,19 @@ from sklearn.utils import shuffle
 
 from bpx._typing import Array
 from bpx.backend.base import library_of
+from bpx.backend.select import to_host
 from bpx.estimators.base import Ready
 from bpx.estimators.early_stopping import EpochEnd
-from bpx.estimators.inference import to_host
 from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective, propagate
 from bpx.network.precision import check_precision
-from bpx.search.trial_config import stacked
-from bpx.search.trials import Halt, Trial
 from bpx.training.batches import ArrayFeed, Data, Order
 from bpx.training.callbacks.base import as_callback
 from bpx.training.history import StopReason
 from bpx.training.loop import Descent
 from bpx.training.run import Run
+from bpx.training.stacking import stacked
 from bpx.training.validation import gate
 
 __all__ = ["OWN", "Fit", "train_stack"]
@@ -36,9 +36,9 @@ OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "eps
 
 @dataclass
 class Fit:
-    """One fit: its estimator, what its training begins with, and which rows of all these are."""
+    """One fit: its fold's number, its estimator, what its training begins with, and which rows of all these are."""
 
-    task: Trial
+    fold: int
     estimator: Any
     ready: Ready
     train: np.ndarray[Any, Any]
@@ -55,7 +55,7 @@ class Fit:
         )  # fmt: skip
 
 
-def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
+def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     """Train fits with an equal key on rows of `X`, which has n; gives the epochs that each took.
 
     An estimator gets its trained network, or none where training diverged, as `fit` would have refused it.
@@ -121,7 +121,7 @@ def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
     """Draws an epoch's rows, for each fit as it would alone; those that draw the same draw once."""
     fixed = not lead.shuffle or size >= len(fits[0].train)
     keys = [
-        (fit.task.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
+        (fit.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
         for k, fit in enumerate(fits)
     ]
     if fixed:

@@ -23,7 +23,7 @@ from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 
-__all__ = ["OPTIONS", "TrialConfig", "recipe", "stacked", "stacked_optimizer"]
+__all__ = ["OPTIONS", "TrialConfig", "stacked_optimizer", "trial_config"]
 
 # Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.
 OPTIONS: dict[str, Any] = {
@@ -130,7 +130,7 @@ class TrialConfig:
         return *map(identity, (*parts, *training)), type(self.optimizer), *kinds
 
 
-def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
+def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
     """What a setting means, where `options` are `OPTIONS`; errors as `bpx.fit`'s."""
     own = {name: setting.get(name, value) for name, value in options.items()}
     solver = solvers.get(own["optimizer"])
@@ -156,17 +156,6 @@ def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any
     return TrialConfig(
         make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
         own["l2"], own["class_weight"], own["precision"],
-    )  # fmt: skip
-
-
-def stacked(nets: Sequence[MLP]) -> MLP:
-    """Networks of one architecture as a stack of copies, each with its own parameters and seed."""
-    one = nets[0]
-    flat = np.stack([net.backend.to_host(net.flat) for net in nets])
-    return MLP.with_parameters(
-        flat, sizes=one.sizes, hidden=list(one.hidden), output=one.output, bias=list(one.bias), init=list(one.init),
-        dropout=list(one.dropout), dtype=one.dtype, seed=[net.seeds[0] for net in nets], backend=one.backend,
-        stack=len(nets),
     )  # fmt: skip
 
 
