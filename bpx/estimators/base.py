@@ -17,7 +17,6 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
-from bpx.estimators.cloning import clone_sharing
 from bpx.estimators.inference import Fitted
 from bpx.estimators.saving import Saved
 from bpx.estimators.solver import scipy, scores, train
@@ -59,8 +58,12 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """The output activation, and scikit-learn's name for it."""
 
     def __sklearn_clone__(self) -> Any:
-        """As scikit-learn clones, but a backend that is a module or an object, which has no copy, is shared."""
-        return clone_sharing(self, ("backend", "device"))
+        """As scikit-learn clones, but a backend or device that is a module or an object has no copy: it is shared."""
+        without = object.__new__(type(self))
+        vars(without).update(vars(self) | {"backend": None, "device": None})
+        clone = BaseEstimator.__sklearn_clone__(without)
+        clone.backend, clone.device = self.backend, self.device
+        return clone
 
     # ------------------------------------------------------------------ fit
 
