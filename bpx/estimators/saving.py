@@ -22,7 +22,7 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
 
-__all__ = ["FITTED", "Saved"]
+__all__ = ["FITTED", "SavingMixin"]
 
 
 def _stop_reason(name: Any) -> StopReason:
@@ -56,7 +56,7 @@ FITTED: dict[str, Any] = {
 REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
 
 
-class Saved:
+class SavingMixin:
     """The part of an estimator that outlives the process."""
 
     _net: MLP

@@ -14,7 +14,7 @@ from sklearn.utils import shuffle
 from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
-from bpx.estimators.base import Ready
+from bpx.estimators.base import Prepared
 from bpx.estimators.early_stopping import EpochEnd
 from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
 from bpx.network.mlp import MLP
@@ -40,7 +40,7 @@ class Fit:
 
     fold: int
     estimator: Any
-    ready: Ready
+    ready: Prepared
     train: np.ndarray[Any, Any]
     held_out: np.ndarray[Any, Any] | None
 
