@@ -20,17 +20,15 @@ from bpx.search.scoring import Scoring, default_scoring, scoring_of
 from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, trial_config
 from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.training import solvers
-from bpx.training.batches import ArrayFeed, Data, Sampler, SparseRows, check_batch_size
+from bpx.training.assemble import assemble
+from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
 from bpx.training.class_weight import class_weights
-from bpx.training.fit import fit
-from bpx.training.history import StopReason
+from bpx.training.history import History, StopReason
 from bpx.training.hold_out import classes_of
-from bpx.training.loop import Descent
-from bpx.training.run import Run
 from bpx.training.solvers import SciPy
 from bpx.training.stacking import stacked
 from bpx.training.stopping import ErrorRate, StopRule
-from bpx.training.validation import gate, gate_validation
+from bpx.training.validation import check_data, check_validation
 
 __all__ = ["NetworkSearch"]
 
@@ -71,9 +69,9 @@ class NetworkSearch(Search):
             raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
         common = {name: options.get(name, value) for name, value in COMMON.items()}
         self.rules: list[StopRule] = [common["stop"]] if isinstance(common["stop"], StopRule) else list(common["stop"])
-        self.seed, self.weight = common["seed"], common["sample_weight"]
-        self.settings, self.stack, self.X = settings, stack, X
-        self.validation = validation if isinstance(validation, (tuple, list)) else None
+        self.seed = common["seed"]
+        self.settings, self.stack = settings, stack
+        pair = isinstance(validation, (tuple, list))
         defaults = {name: options.get(name, value) for name, value in OPTIONS.items()}
         self.configs = [trial_config(make, setting, defaults) for setting in settings]
         nets = [config.network() for config in self.configs]
@@ -87,8 +85,8 @@ class NetworkSearch(Search):
             check_precision(net, config.precision, not isinstance(config.optimizer, SciPy))
             if key in self.groups:
                 continue
-            data = self._with_known_inputs(gate(net, X, y, config.loss, self.weight))
-            own = None if self.validation is None else gate_validation(net, self.validation, config.loss)
+            data = self._with_known_inputs(check_data(net, X, y, config.loss, common["sample_weight"]))
+            own = check_validation(net, validation, config.loss) if pair else None
             targets = [part.y for part in (data, own) if part is not None]
             self.scoring, score = scoring_of(scoring, net, targets, config.loss)
             self.groups[key] = Group(data, own, score)
@@ -154,19 +152,15 @@ class NetworkSearch(Search):
         own = [self.folds[trial.fold] for trial in trials]
         net = stacked([one.network() for one in configs])
         with net.backend.scope():
-            data = _class_weighted(net, group.data, config, own)
-            n = len(own[0].train)
+            data, n = _class_weighted(net, group.data, config, own), len(own[0].train)
             size = check_batch_size(config.batch_size, n)
-            objective = Objective(net, config.loss, _one_or_each([one.l2 for one in configs]))
-            optimizer = stacked_optimizer([one.optimizer for one in configs])
-            order = order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own)
-            feed = ArrayFeed(net.backend, data, size, order)
-            bound = optimizer.bind(net.asarray, net.stack)
-            descent = Descent(bound, optimizer.schedule, feed, self.seed, precision=config.precision)
             stopping = MemberStopping(self.rules, halt)
-            held_out = _held_out(net, group, own) if self.rules else None
-            run = Run(net, data, objective, held_out, [stopping], [], config.epochs, "", goes_on=True)
-            history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+            history = self._run(
+                net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
+                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own),
+                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping, goes_on=True,
+                validation=_held_out(net, group, own) if self.rules else None,
+            )  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~stopping.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
@@ -180,35 +174,28 @@ class NetworkSearch(Search):
         """Train a network by a method of SciPy's, which knows no stacks."""
         config, fold = self.configs[trial.setting], self.folds[trial.fold]
         group, net = self.groups[self.keys[trial.setting]], config.network()
-        X, y, weight = self._rows(net, group.data, fold.train)
-        held_out = None
-        if self.rules:
-            held_out = self.validation if fold.test is None else self._rows(net, group.data, fold.test)
-        history = fit(
-            net, X, y, config.loss, config.optimizer, config.epochs, l2=config.l2, sample_weight=weight,
-            class_weight=config.class_weight, validation=held_out, stop=self.rules,
-            callbacks=[lambda _: halt.is_set()], seed=self.seed,
-        )  # fmt: skip
-        score = np.nan if history.diverged else group.score(net, _test(net, group, fold), config.loss)
+        with net.backend.scope():
+            data, test = _take(net, group.data, fold.train), _test(net, group, fold)
+            validation = test if self.rules else None
+            history = self._run(net, data, config, validation=validation, callbacks=lambda _: halt.is_set())
+            score = np.nan if history.diverged else group.score(net, test, config.loss)
         return TrialResult(trial, score, history.epochs)
-
-    def _rows(self, net: MLP, data: Data, rows: Any) -> tuple[Any, Any, Any]:
-        """Some rows' inputs, targets and weights as `bpx.fit` takes them: of a sparse matrix sparse ones."""
-        sparse = isinstance(data.X, SparseRows)
-        X, y, weight = _take(net, data._replace(X=data.y) if sparse else data, rows)
-        return self.X.tocsr()[rows] if sparse else X, y, None if weight is None else weight[:, 0]
 
     def refit(self, setting: Setting) -> MLP:
         index = self.settings.index(setting)
-        config, data = self.configs[index], self.groups[self.keys[index]].data
+        config, group = self.configs[index], self.groups[self.keys[index]]
         net = config.network()
-        X = self.X if isinstance(data.X, SparseRows) else data.X
-        fit(
-            net, X, data.y, config.loss, config.optimizer, config.epochs, config.batch_size, config.sampling,
-            config.l2, self.weight, config.class_weight, self.validation, self.rules, seed=self.seed,
-            precision=config.precision,
-        )  # fmt: skip
+        self._run(net, group.data, config, validation=group.validation)
         return net
+
+    def _run(self, net: MLP, data: Data, config: TrialConfig, **options: Any) -> History:
+        """Train a network as a setting says, or as the options say in its place."""
+        own = {
+            "loss": config.loss, "optimizer": config.optimizer, "epochs": config.epochs, "l2": config.l2,
+            "batch_size": config.batch_size, "sampling": config.sampling, "class_weight": config.class_weight,
+            "precision": config.precision, "stop": self.rules, "seed": self.seed,
+        }  # fmt: skip
+        return assemble(net, data, **(own | options)).train()
 
 
 def _take(net: MLP, data: Data, rows: Any) -> Data:

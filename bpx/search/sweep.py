@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bpx.errors.values import check_integer
 from bpx.network.mlp import MLP
 from bpx.search.driver import Search, run
 from bpx.search.grid import settings
@@ -111,7 +112,9 @@ def sweep(
     (0.1, 1.0)
     """
     listed = settings(grid)
-    check_counts(stack=stack, workers=workers)
+    for name, count in (("stack", stack), ("workers", workers)):
+        if count is not None:
+            check_integer(name, count, otherwise=" or None")
     if isinstance(model, MLP):
         raise TypeError(
             "expected a function that makes a network for each setting, got a network; write lambda: MLP(...)"
@@ -132,14 +135,3 @@ def sweep(
 
     with np.errstate(all="ignore"):  # in scores, too
         return run(checked, listed, refit=refit, workers=workers, comm=comm, progress=progress)
-
-
-def check_counts(**counts: int | None) -> None:
-    """Refuse what is not a positive integer or None."""
-    for name, count in counts.items():
-        if count is None:
-            continue
-        if isinstance(count, bool) or not isinstance(count, (int, np.integer)):
-            raise TypeError(f"{name}: expected a positive integer or None, got {count!r}")
-        if count < 1:
-            raise ValueError(f"{name}: expected at least 1, got {count}")
