@@ -15,7 +15,7 @@ from bpx.training.history import StopReason
 from bpx.training.run import Run
 from bpx.training.stopping import StopRule
 
-__all__ = ["EpochEnd", "EpochRate"]
+__all__ = ["EarlyStopping", "EpochRate"]
 
 
 @final
@@ -48,7 +48,7 @@ class EpochRate(Schedule):
 
 
 @final
-class EpochEnd(StopRule):
+class EarlyStopping(StopRule):
     """Counts epochs without improvement on an estimator's attributes, and keeps the best parameters.
 
     Each network of a stack is judged by itself, and ends with the parameters that it would have had alone.

@@ -16,7 +16,7 @@ from sklearn.utils import shuffle
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.callback_protocol import Ticker
-from bpx.estimators.early_stopping import EpochEnd, EpochRate
+from bpx.estimators.early_stopping import EarlyStopping, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
@@ -132,7 +132,7 @@ def train(
         optimizer, schedule, rate = resumed["optimizer"]
         if rate is not None:
             schedule = rate = copy(rate)
-    epoch_end = EpochEnd(est, rate, metric, restore)
+    epoch_end = EarlyStopping(est, rate, metric, restore)
     if solver is None and est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
         epoch_end.restores = est.monitor is not None
@@ -208,7 +208,7 @@ def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) ->
         loop.scaling = {name: net.asarray(value) for name, value in kept["scaling"].items()}
 
 
-def _kept(net: MLP, loop: Any, epoch_end: EpochEnd) -> dict[str, Any]:
+def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
     """What the next fit goes on with."""
     return {
         "state": loop.state,
@@ -323,7 +323,7 @@ def _padded(values: list[Any], n: int) -> list[Any]:
     return [*values, *[float("nan")] * (n - len(values))]
 
 
-def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
+def keep_best(est: Any, run: Run, epoch_end: EarlyStopping) -> None:
     """Of several restarts keep the network that is best at what is watched, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
     worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
@@ -331,7 +331,7 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     take_member(est, est._net, run, epoch_end, int(np.argmax(worth)))
 
 
-def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> None:
+def take_member(est: Any, stack: MLP, run: Run, epoch_end: EarlyStopping, k: int) -> None:
     """Give an estimator network `k` of a stack, and its curves."""
     epochs = int(epoch_end.epochs[k])
     losses = np.asarray(run.history.loss)

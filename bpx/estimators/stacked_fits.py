@@ -15,7 +15,7 @@ from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.base import Prepared
-from bpx.estimators.early_stopping import EpochEnd
+from bpx.estimators.early_stopping import EarlyStopping
 from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
@@ -68,7 +68,7 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     if rate is not None:
         rates: Any = np.asarray(rate.initial, dtype=np.float64) * np.ones(len(fits))
         rate.initial = rate.now = rates
-    epoch_end = EpochEnd(lead, rate, metric, restores(lead), visited)
+    epoch_end = EarlyStopping(lead, rate, metric, restores(lead), visited)
     size = batch_size(lead, visited)
     training = assemble(
         net, data, loss=loss, optimizer=optimizer, epochs=lead.max_iter, batch_size=size,
