@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -20,17 +20,25 @@ from bpx.network.objective import Objective
 from bpx.training.batches import Batch, Data
 from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
-
-if TYPE_CHECKING:
-    from bpx.training.checkpoints import Checkpointer
 
 __all__ = ["Descent"]
 
 # What changes from step to step.
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
+
+
+class Checkpoints(Protocol):
+    """What is told of each step and epoch, and may write a checkpoint then."""
+
+    def after_step(self) -> None:
+        """A step is done."""
+
+    def after_epoch(self, reason: StopReason | None) -> None:
+        """An epoch is done; why training stops, if it does."""
 
 
 @final
@@ -92,15 +100,16 @@ class Descent:
         if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, run: Run, objective: Objective, checkpointer: Checkpointer | None = None) -> StopReason:
-        """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
+    def train(self, recorder: Recorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
+        """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
+        run = recorder.run
         self.begin(run.net.flat)
-        run.begin()
+        recorder.begin()
         assert self.state is not None
         step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
         while run.epoch < run.epochs and reason is None:
-            reason = self._epoch(run, step, checkpointer)
+            reason = self._epoch(recorder, step, checkpointer)
             if checkpointer is not None:
                 checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which says enough
@@ -121,8 +130,9 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, run: Run, step: Step, checkpointer: Checkpointer | None) -> StopReason | None:
+    def _epoch(self, recorder: Recorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
+        run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
         if self.batch == 0:
@@ -145,11 +155,11 @@ class Descent:
                 self.step += 1
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
                 self.batch += 1
-                run.end_step()
+                recorder.end_step()
                 if checkpointer is not None:
                     self.sums = step.sums
                     checkpointer.after_step()
-        reason = run.end_epoch(step.mean(), self.rate)
+        reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
         self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)

@@ -15,7 +15,8 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
-from bpx.training.batches import Data, Feed, SparseRows
+from bpx.streams.batches import Data, Feed, fingerprint
+from bpx.training.batches import SparseRows
 from bpx.training.metrics import Measures
 from bpx.training.stopping import resolved
 
@@ -224,7 +225,7 @@ def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
-    """One number for each of some rows: little to keep, and other for other data."""
+    """A short fingerprint of sampled rows, which changes when the data change."""
     if array is None:
         return []
     axis = -2 if name == "weight" else 0
@@ -233,11 +234,7 @@ def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
         taken = array.dense(rows)
     else:
         taken = net.backend.xp.take(array, net.backend.asarray(rows), axis=axis)
-    host = np.asarray(net.backend.to_host(taken), dtype=np.float64)
-    host = np.moveaxis(host, axis, 0).reshape(len(rows), -1)
-    with np.errstate(all="ignore"):
-        numbers: list[float] = (host @ np.cos(np.arange(1, host.shape[1] + 1))).tolist()
-    return numbers
+    return fingerprint(np.moveaxis(np.asarray(net.backend.to_host(taken)), axis, 0))
 
 
 def _alike(one: Any, other: Any) -> bool:
