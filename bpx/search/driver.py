@@ -29,25 +29,13 @@ __all__ = ["Search", "run"]
 
 
 class Search(ABC):
-    """Settings and data, checked, and what trains and scores them.
-
-    Attributes
-    ----------
-    folds : list of Fold
-    scoring : str
-        What the scores are.
-    on_host : bool
-        Whether NumPy computes.
-    best : str
-        The table's attribute that `refit` gives.
-    silenced : tuple of Warning types
-        What single trainings may warn of and a sweep says once.
-    """
+    """Settings and data, checked, and what trains and scores them."""
 
     folds: list[Fold]
     scoring: str
-    on_host: bool
-    best: ClassVar[str]
+    on_host: bool  # whether NumPy computes
+    best: ClassVar[str]  # the table's attribute that `refit` gives
+    # What single trainings may warn of and a sweep says once.
     silenced: ClassVar[tuple[type[Warning], ...]] = (DivergenceWarning,)
 
     @abstractmethod

@@ -34,13 +34,7 @@ def default_scoring(loss: Loss) -> str:
 
 
 def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tuple[str, Scoring]:
-    """The scoring of that name for networks, a loss, and targets (of all rows that are used) like these, or one's own.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name, or a metric that is not for these targets.
-    """
+    """A scoring's name and function for networks, a loss, and targets (of all rows that are used) like these."""
     if callable(scoring):
         return getattr(scoring, "__name__", "score"), _scored_by_own(scoring)
     if not isinstance(scoring, str):
