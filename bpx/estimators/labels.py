@@ -8,7 +8,9 @@ from typing import Any, final
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
 
 from bpx.backend.select import to_host
 from bpx.formulas.activations import Activation
@@ -20,9 +22,10 @@ __all__ = ["Labels", "host_labels"]
 HostArray = np.ndarray[Any, Any]
 
 
-def host_labels(y: Any) -> Any:
-    """Labels on the host, as a NumPy array, or as the sparse matrix of a multilabel set that was given."""
-    return y if hasattr(y, "tocsr") else np.asarray(to_host(y))
+def host_labels(y: Any, warn: bool = False) -> Any:
+    """Labels on the host, a single column as (n,), or the sparse matrix of a multilabel set that was given."""
+    host = y if hasattr(y, "tocsr") else np.asarray(to_host(y))
+    return column_or_1d(host, warn=warn) if host.ndim == 2 and host.shape[1] == 1 else host
 
 
 @final
@@ -158,8 +161,6 @@ class Labels:
         A class without a factor has 1, whichever classes these samples have. A dict that names other classes, and not
         all of these, is refused: a misspelt one would have 1.
         """
-        from sklearn.utils.class_weight import compute_sample_weight
-
         self._check_form(class_weight)
         columns = np.asarray(y).reshape(len(y), -1).T
         if isinstance(class_weight, dict):

@@ -268,18 +268,22 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
     X_val, y_val, weight = held_out
     val_data = check_data(est._net, X_val, est._encode(y_val), loss, weight)
     weight = to_host(weight)
+    return val_data, watched(est, lambda _: score_of(est, X_val, y_val, weight))
+
+
+def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
+    """What is watched where there are validation data, larger is better; None: scikit-learn's training loss."""
     if callable(est.monitor):
-        return val_data, est.monitor
+        monitor: Callable[[Run], Any] = est.monitor
+        return monitor
     if est.monitor == "validation_loss":
-        return val_data, lambda run: -np.asarray(run.val_loss)
+        return lambda run: -np.asarray(run.val_loss)
     if est.monitor == "loss":
-        return val_data, lambda run: -np.asarray(run.loss)
-    if not scores(est):
-        return val_data, None
+        return lambda run: -np.asarray(run.loss)
     if watches_metric(est):
         sign = 1.0 if METRICS[est.monitor].larger else -1.0
-        return val_data, lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
-    return val_data, lambda _: score_of(est, X_val, y_val, weight)
+        return lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
+    return score if scores(est) else None
 
 
 def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:

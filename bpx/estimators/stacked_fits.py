@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import shuffle
 
-from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.base import Prepared
 from bpx.estimators.early_stopping import EarlyStopping
-from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
+from bpx.estimators.solver import batch_size, first_order, monitoring, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.training.assemble import assemble
@@ -138,9 +137,7 @@ def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
 def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
     """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
     if fits[0].ready.held_out is None:
-        if lead.monitor not in (None, "loss"):
-            raise ValueError(f"monitor={lead.monitor!r} needs early_stopping=True")
-        return None, None
+        return monitoring(lead, None, loss)
     xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.ready.held_out) is not None]
     checked = [
         check_data(net, part[0], fit.estimator._encode(part[1]), loss, part[2])
@@ -149,21 +146,11 @@ def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data |
     X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in checked]
     weight = None if checked[0].weight is None else xp.stack([part.weight for part in checked])
     data = Data(xp.stack(X), xp.stack([part.y for part in checked]), weight)
-    if lead.monitor == "validation_loss":
-        return data, lambda run: -np.asarray(run.val_loss)
-    if lead.monitor == "loss":
-        return data, lambda run: -np.asarray(run.loss)
-    if not scores(lead):
-        return data, None
 
     def score(_: Run) -> list[float]:
-        output = net.backend.to_host(_outputs(net, data.X))
+        # Each network's outputs for samples of its own, (K, n, n_in).
+        output = net.backend.to_host(propagate(xp, data.X, net.layer_params, (*net.hidden, net.output))[-1].a)
         pairs = zip(fits, parts, output, strict=True)
         return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]
 
-    return data, score
-
-
-def _outputs(net: MLP, X: Array) -> Array:
-    """Each network's outputs for samples of its own, (K, n, n_in)."""
-    return propagate(net.backend.xp, X, net.layer_params, (*net.hidden, net.output))[-1].a
+    return data, watched(lead, score)
