@@ -21,6 +21,11 @@ class Data(NamedTuple):
     y: Array
     weight: Array | None = None
 
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return int(self.X.shape[-2])
+
 
 class Batch(NamedTuple):
     """The rows of one step that this process computes.

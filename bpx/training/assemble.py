@@ -37,35 +37,17 @@ __all__ = ["Training", "assemble"]
 @final
 @dataclass
 class Training:
-    """A run that is ready to begin.
-
-    Attributes
-    ----------
-    recorder : Recorder
-        Records it, and asks rules and callbacks.
-    config : RunConfig
-        What it was started with.
-    objective : Objective
-        Loss and penalty.
-    loop : Descent or None
-        The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
-    minimize : callable or None
-        SciPy's.
-    ranks : Ranks, optional
-        Processes that train together.
-    checkpointer : Checkpointer, optional
-        Writes checkpoints.
-    saved : dict, optional
-        The checkpoint from which the run goes on.
-    """
+    """A run that is ready to begin."""
 
     recorder: Recorder
     config: RunConfig
     objective: Objective
+    # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
     loop: Descent | None
     minimize: Any = None
     ranks: Ranks | None = None
     checkpointer: Any = None
+    # The checkpoint from which the run goes on.
     saved: Any = None
 
     @property

@@ -65,7 +65,7 @@ class Run:
         self, net: MLP, data: Any, objective: Objective, epochs: int, validates: bool, columns: Mapping[str, Metric]
     ) -> None:
         self.net, self.data, self.epochs = net, data, epochs
-        self.samples: int | None = data.X.shape[0] if isinstance(data, Data) else data.n
+        self.samples: int | None = data.n
         self.validates, self.columns = validates, dict(columns)
         self.history = History(metrics={name: [] for name in columns})
         self.epoch = self.step = 0

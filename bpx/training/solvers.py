@@ -79,15 +79,7 @@ class _Stop(StopIteration):
 
 
 def check(net: MLP, solver: SciPy) -> Any:
-    """SciPy's minimize; refuses what a deterministic full-batch method cannot train.
-
-    Raises
-    ------
-    ImportError
-        If SciPy is not installed; names the extra.
-    ValueError
-        For a stack, or a network with dropout.
-    """
+    """SciPy's minimize; refuses a stack, and a network with dropout."""
     if net.stack is not None:
         raise ValueError(
             f"optimizer {solver.method!r} trains one network, got a stack of {net.stack}; use 'adam' or another"
@@ -157,10 +149,10 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
     except BaseException as error:  # may come at a trial point of a line search; no memory is needed to go back
         net.flat[...] = iterate
         smaller = "take optimizer='adam' with batch_size={rows}"
-        told = memory.explain(net, error, memory.step(data.X.shape[0], smaller, doing="in an evaluation of all rows"))
-        if told is None:
+        message = memory.explain(net, error, memory.step(data.n, smaller, doing="in an evaluation of all rows"))
+        if message is None:
             raise
-        raise memory.ExplainedMemoryError(told) from None
+        raise memory.ExplainedMemoryError(message) from None
     place(result.x)
     if reasons:
         return reasons[0]
