@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
@@ -24,7 +25,7 @@ from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
 from bpx.errors.values import unknown_value
 
-__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "to_host", "use_backend"]
 
 # A backend's name, an array API namespace, a Backend, or None for the one in force.
 BackendLike = str | ModuleType | Backend | None
@@ -171,6 +172,11 @@ def backend_of(x: Any) -> Backend:
     return NamespaceBackend(x.__array_namespace__(), x.device)
 
 
+def to_host(x: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return x if library_of(x) == "host" else backend_of(x).to_host(x)
+
+
 @dataclass(frozen=True)
 class BackendStatus:
     """Whether one backend can be used on this machine, and if not, why.
@@ -203,8 +209,7 @@ class BackendTable(tuple[BackendStatus, ...]):
         rows += [
             (s.name, "yes" if s.available else "no", s.device, s.version, " ".join(s.reason.split())) for s in self
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
+        return aligned(rows)
 
     __repr__ = __str__
 
