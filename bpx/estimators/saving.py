@@ -221,7 +221,7 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
     for name, number in wanted.items():
         if fitted[name] != number:
             raise FileFormatError(f"fitted: expected {name} {number} by the network's sizes, got {shown(fitted[name])}")
-    if "feature_names_in_" in fitted and len(fitted["feature_names_in_"]) != net.sizes[0]:
+    if "feature_names_in_" in fitted and fitted["feature_names_in_"].shape != (net.sizes[0],):
         raise FileFormatError(f"fitted: expected {net.sizes[0]} names of features")
     if net.stack is not None:
         raise FileFormatError("network: expected a single one in an estimator, got a stack")
