@@ -82,22 +82,9 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
 
 
 def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
-    """An argument that is a whole number, as an int.
+    """`value` as an int; refuses what is not a whole number of at least `least`.
 
-    Parameters
-    ----------
-    name : str
-        Of the argument.
-    value : object
-        What was given.
-    least : int
-        The smallest that is allowed.
-    otherwise : str
-        What else the caller allows, for the message, such as ", or None".
-
-    Raises
-    ------
-    TypeError, ValueError
+    Messages call it `name`; `otherwise` is what else the caller allows, such as ", or None".
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         kind = "a positive integer" if least == 1 else f"an integer >= {least}"

@@ -18,7 +18,7 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.errors import DivergenceWarning, say, warn_caller
-from bpx.network.memory import plainly
+from bpx.network.memory import explains_memory_errors
 from bpx.search.folds import Fold
 from bpx.search.grid import Setting
 from bpx.search.table import SweepTable
@@ -110,7 +110,7 @@ def _table(settings: Sequence[Setting], n_folds: int, results: Sequence[TrialRes
     return SweepTable(settings, scores, epochs, scoring)
 
 
-@plainly
+@explains_memory_errors()
 def _train_all(
     stacks: Sequence[list[Trial]], search: Search, ranks: Ranks | None, threads: int, progress: bool
 ) -> list[TrialResult]:

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.network.mlp import MLP
 from bpx.search.grid import Setting
 
@@ -87,13 +88,8 @@ class SweepTable:
 
     def to_text(self, most: int | None = None) -> str:
         """Aligned columns; of a long table the first `most` rows."""
-        lines = [self._header, *self._cells(most)]
-        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        lines.insert(1, ["-" * width for width in widths])
-        text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines]
-        if most is not None and most < len(self.rows):
-            text.append(f"... {len(self.rows) - most} more")
-        return "\n".join(text)
+        more = "" if most is None or most >= len(self.rows) else f"\n... {len(self.rows) - most} more"
+        return aligned([self._header, *self._cells(most)], ">", rule=True) + more
 
     @property
     def _header(self) -> list[str]:
