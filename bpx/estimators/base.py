@@ -138,7 +138,11 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
         held_out = parts = None
         if X_val is not None:
-            X_val, y_val = self._validate_validation(X_val, y_val)
+            if y_val is None:
+                raise ValueError("X_val was given without y_val")
+            # Checked as training data are, but the estimator learns nothing of them.
+            X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
+            self._check_validation_targets(y_val)
             held_out = (X_val, y_val, sample_weight_val)
         elif y_val is not None or sample_weight_val is not None:
             raise ValueError("y_val and sample_weight_val need X_val")
@@ -238,14 +242,6 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                 " features as input"
             )
         return X
-
-    def _validate_validation(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
-        """Checks of validation data, which never change what the estimator knows."""
-        if y_val is None:
-            raise ValueError("X_val was given without y_val")
-        X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
-        self._check_validation_targets(y_val)
-        return X_val, y_val
 
     def _check_validation_targets(self, y_val: Any) -> None:
         """The classifier refuses classes that it is not trained on."""
