@@ -146,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     @for_stochastic_solvers
     @fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch more.
+        """Train for one more epoch.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self.__dict__.pop("_pending", None)
 
     def predict(self, X: Any) -> Any:
-        """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
+        """Predicted labels of shape (n,), or (n, targets) for several targets."""
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
             return self._labels.decode(self._net.backend.to_host(output))

@@ -57,7 +57,7 @@ REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_i
 
 
 class SavingMixin:
-    """The part of an estimator that outlives the process."""
+    """The methods of an estimator that write it to a file and read it back."""
 
     _net: MLP
     _resume: Any
@@ -185,7 +185,7 @@ def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
 
 
 def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict[str, Any]) -> dict[str, Any]:
-    """A file's parameters, but those that are given in their place."""
+    """A file's parameters, without those that are given in their place."""
     known = cls._get_param_names()
     values = {}
     for name, entry in entries.items():
