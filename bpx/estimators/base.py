@@ -19,7 +19,7 @@ from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.estimators.inference import InferenceMixin, with_arrays
 from bpx.estimators.saving import SavingMixin
 from bpx.estimators.solver import scipy, scores, train
-from bpx.formulas.initializers import glorot_uniform
+from bpx.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import explains_memory_errors

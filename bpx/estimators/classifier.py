@@ -13,6 +13,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from bpx import losses
+from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
@@ -35,11 +37,9 @@ from bpx.estimators.parameters import (
     for_stochastic_solvers,
     store,
 )
-from bpx.formulas import losses
-from bpx.formulas.activations import Activation, ActivationName
 from bpx.formulas.blocks import split
-from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
+from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.training.metrics import MetricsLike, Task
 

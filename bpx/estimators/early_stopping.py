@@ -10,10 +10,10 @@ import numpy as np
 
 from bpx._typing import State
 from bpx.errors import say
-from bpx.formulas.schedules import Clock, Schedule
+from bpx.schedules import Clock, Schedule
+from bpx.stop import StopRule
 from bpx.training.history import StopReason
 from bpx.training.run import Run
-from bpx.training.stopping import StopRule
 
 __all__ = ["EarlyStopping", "EpochRate"]
 

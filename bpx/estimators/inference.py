@@ -14,7 +14,7 @@ from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.layers import LayerArrays
-from bpx.formulas.losses import Loss
+from bpx.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP

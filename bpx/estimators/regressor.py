@@ -12,6 +12,8 @@ from sklearn.neural_network import MLPRegressor as _ScikitRegressor
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
+from bpx import losses
+from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
@@ -32,10 +34,8 @@ from bpx.estimators.parameters import (
     for_stochastic_solvers,
     store,
 )
-from bpx.formulas import losses
-from bpx.formulas.activations import Activation, ActivationName
-from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
+from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_no_dates
 from bpx.training.metrics import MetricsLike, Task

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from bpx.activations import Activation
 from bpx.backend.base import Backend
 from bpx.errors import FileFormatError
 from bpx.estimators.early_stopping import EpochRate
@@ -17,7 +18,6 @@ from bpx.files import atomic, container, describe, model, network_parts
 from bpx.files.decode import Decoder
 from bpx.files.encode import Encoder, Kind, NotPlainError, dataclass_kind
 from bpx.files.header import exactly, shown
-from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
