@@ -36,7 +36,8 @@ from bpx.training.solvers import SciPy
 from bpx.training.validation import check_data
 
 __all__ = [
-    "STOCHASTIC", "batch_size", "first_order", "measured", "restores", "scipy", "scores", "take_member", "train",
+    "STOCHASTIC", "batch_size", "first_order", "measured", "options", "restores", "scipy", "scores", "take_member",
+    "train",
 ]  # fmt: skip
 
 STOCHASTIC = ("sgd", "adam")
@@ -104,6 +105,14 @@ def batch_size(est: Any, n: int) -> int:
     return int(np.clip(est.batch_size, 1, n))
 
 
+def options(est: Any) -> dict[str, Any]:
+    """Of `assemble`'s arguments those that are the same for one fit and for a stack of fits."""
+    return {
+        "loss": est._loss(), "l2": est.alpha, "l1": est.l1, "per_batch": True, "by_rows": True,
+        "precision": est.precision,
+    }  # fmt: skip
+
+
 def train(
     est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
     shown: tuple[Any, Any],
@@ -112,7 +121,6 @@ def train(
 
     Gives the warnings that there are: whoever makes them errors keeps what was learnt, so they come after it is kept.
     """
-    told: list[tuple[str, type[Warning]]] = []
     net, loss, solver = est._net, est._loss(), scipy(est)
     data = check_data(net, X, target, loss, weight)
     val_data, metric = monitoring(est, held_out, loss)
@@ -140,12 +148,12 @@ def train(
     n = data.X.shape[0]
     size = batch_size(est, n) if solver is None else n
     training = assemble(
-        net, data, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, random),
-        l2=est.alpha, l1=est.l1, per_batch=True, by_rows=True, validation=val_data,
+        net, data, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, random),
+        validation=val_data, **options(est),
         # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
         stop=[] if solver is not None and est.monitor is None else epoch_end, goes_on=net.stack is None,
-        callbacks=hooks, schedule=schedule, precision=est.precision,
-        metrics=_measures(est, data, shown[1], val_data, loss), describe=partial(settings, est),
+        callbacks=hooks, schedule=schedule, metrics=_measures(est, data, shown[1], val_data, loss),
+        describe=partial(settings, est),
     )  # fmt: skip
     run, loop = training.run, training.loop
     if resumed is not None:
@@ -153,7 +161,7 @@ def train(
     ticker.begin(X, *shown)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        reason = training.train().stop_reason
+        training.train()
     if loop is not None:
         est._resume = {"optimizer": (optimizer, schedule, rate)} | _kept(net, loop, epoch_end)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
@@ -165,13 +173,9 @@ def train(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
             " preprocessed."
         )
-    if solver is not None:
-        told += finish_scipy(est, run)
-    elif reason is StopReason.EPOCHS and not incremental:
-        late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
-        told.append((f"{late} converged yet.", ConvergenceWarning))
-    if reason is StopReason.INTERRUPTED:
-        told.append(("Training interrupted by user.", UserWarning))
+    messages = _late_warnings(est, run, incremental) if solver is None else finish_scipy(est, run)
+    if run.history.stop_reason is StopReason.INTERRUPTED:
+        messages.append(("Training interrupted by user.", UserWarning))
     est.history_ = run.history
     if run.history.val_loss:
         est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
@@ -179,7 +183,15 @@ def train(
     if net.stack is not None:
         keep_best(est, run, epoch_end)
     ticker.end()
-    return told
+    return messages
+
+
+def _late_warnings(est: Any, run: Run, incremental: bool) -> list[tuple[str, type[Warning]]]:
+    """scikit-learn's warning of a first-order method that did not converge."""
+    if run.history.stop_reason is not StopReason.EPOCHS or incremental:
+        return []
+    late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
+    return [(f"{late} converged yet.", ConvergenceWarning)]
 
 
 def _order(est: Any, n: int, size: int, random: np.random.RandomState) -> Callable[[], Order]:
@@ -212,11 +224,7 @@ def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) ->
 def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
     """What the next fit goes on with."""
     return {
-        "state": loop.state,
-        "schedule_state": loop.schedule_state,
-        "step": loop.step,
-        "epoch": loop.epoch,
-        "samples": loop.samples,
+        **{name: getattr(loop, name) for name in ("state", "schedule_state", "step", "epoch", "samples")},
         "rate": None if epoch_end.rate is None else epoch_end.rate.now,
         # A stack, whose networks each have their own, is not gone on with.
         "scaling": None if net.stack is not None else _numbers(net, loop.scaling),

@@ -15,7 +15,7 @@ from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.base import Prepared
 from bpx.estimators.early_stopping import EarlyStopping
-from bpx.estimators.solver import batch_size, first_order, monitoring, restores, take_member, watched
+from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.training.assemble import assemble
@@ -70,9 +70,9 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     stopping = EarlyStopping(lead, rate, metric, restores(lead), visited)
     size = batch_size(lead, visited)
     training = assemble(
-        net, data, loss=loss, optimizer=optimizer, epochs=lead.max_iter, batch_size=size,
-        order=_order(lead, fits, size), l2=lead.alpha, l1=lead.l1, per_batch=True, by_rows=True, validation=held_out,
-        stop=stopping, goes_on=True, callbacks=lambda _: halt.is_set(), schedule=schedule, precision=lead.precision,
+        net, data, optimizer=optimizer, schedule=schedule, epochs=lead.max_iter, batch_size=size,
+        order=_order(lead, fits, size), validation=held_out, stop=stopping, goes_on=True,
+        callbacks=lambda _: halt.is_set(), **options(lead),
     )  # fmt: skip
     run, history = training.run, training.train()
     if history.stop_reason is StopReason.INTERRUPTED:
