@@ -214,6 +214,19 @@ def test_held_out_data_and_a_held_out_share(data: Any, close: Any) -> None:
     assert sorted([*fold.train, *fold.test]) == list(range(N))
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs"])
+def test_held_out_data_may_have_weights_that_stopping_rules_see_too(data: Any, optimizer: str) -> None:
+    X, y = data
+    weight = np.linspace(0.1, 1.0, N - 30)
+    options: dict[str, Any] = {"optimizer": optimizer, "stop": bpx.stop.Patience("val_loss", 2), "epochs": 6}
+    table = bpx.sweep(
+        maker(), {"seed": [0, 1]}, X[:30], y[:30], validation=(X[30:], y[30:], weight), scoring="neg_loss", **options
+    )
+    net = maker()(table.best["seed"])
+    bpx.fit(net, X[:30], y[:30], validation=(X[30:], y[30:], weight), **options)
+    assert np.array_equal(table.best_net.flat, net.flat)
+
+
 def test_regression_is_scored_by_its_loss_or_r2(rng: np.random.Generator, close: Any) -> None:
     from sklearn.metrics import r2_score
 

@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: from scikit-learn's parameters to a network, all or nothing."""
+"""What `MLPClassifier` and `MLPRegressor` share: from parameters and data to a fitted network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
 from bpx.estimators.inference import InferenceMixin, with_arrays
 from bpx.estimators.saving import SavingMixin
 from bpx.estimators.solver import scipy, scores, train
-from bpx.formulas.initializers import glorot_uniform
+from bpx.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import explains_memory_errors
@@ -46,7 +46,7 @@ class Prepared(NamedTuple):
 
 
 class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
-    """Everything but targets: those belong to the classifier and the regressor."""
+    """All that does not depend on the kind of targets."""
 
     @abstractmethod
     def _begin_targets(self, y: Any, incremental: bool) -> None:
@@ -138,7 +138,11 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
         held_out = parts = None
         if X_val is not None:
-            X_val, y_val = self._validate_validation(X_val, y_val)
+            if y_val is None:
+                raise ValueError("X_val was given without y_val")
+            # Checked as training data are, but the estimator learns nothing of them.
+            X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
+            self._check_validation_targets(y_val)
             held_out = (X_val, y_val, sample_weight_val)
         elif y_val is not None or sample_weight_val is not None:
             raise ValueError("y_val and sample_weight_val need X_val")
@@ -166,7 +170,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
             )
 
     def _take_changes(self, backend: Backend) -> None:
-        """Before training goes on: what parameters ask for now that they did not when the network was made."""
+        """Before training goes on: take up parameters that were changed after the network was made."""
         if self._net.backend != backend:
             self._net = self._net.to(backend)
             if self._resume is not None:
@@ -220,7 +224,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)
         return pair
 
-    # What scikit-learn's validation is asked besides, for targets.
+    # Further arguments of scikit-learn's validation, for targets.
     _target_checks: ClassVar[dict[str, Any]] = {}
 
     def _validate_device(self, X: Any, reset: bool) -> Any:
@@ -238,14 +242,6 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                 " features as input"
             )
         return X
-
-    def _validate_validation(self, X_val: Any, y_val: Any) -> tuple[Any, Any]:
-        """Checks of validation data, which never change what the estimator knows."""
-        if y_val is None:
-            raise ValueError("X_val was given without y_val")
-        X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
-        self._check_validation_targets(y_val)
-        return X_val, y_val
 
     def _check_validation_targets(self, y_val: Any) -> None:
         """The classifier refuses classes that it is not trained on."""
@@ -289,7 +285,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                    stack=stack)  # fmt: skip
 
     def _watch_anew(self) -> None:
-        """Begin to watch what decides when to stop."""
+        """Reset what decides when to stop."""
         self._watched = self._watches()
         if getattr(self, "_resume", None) is not None:
             self._resume = self._resume | {"waited": 0, "best": -np.inf}
@@ -299,7 +295,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
             self.best_validation_score_ = -np.inf if scores(self) else None
 
     def _draw(self, random: np.random.RandomState, sizes: list[int]) -> list[Any]:
-        """One network's initial weights; scikit-learn's bound is narrower for logistic, here layer by layer."""
+        """One network's initial weights; as in scikit-learn, logistic layers have narrower bounds."""
         names = self.activation if isinstance(self.activation, (list, tuple)) else [self.activation] * (len(sizes) - 1)
         names = [getattr(a, "name", a) for a in names] or ["identity"]
         layers = [names[min(i, len(names) - 1)] for i in range(len(sizes) - 1)]
@@ -307,7 +303,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         return [draws[name](random, *pair) for name, pair in zip(layers, pairwise(sizes), strict=True)]
 
     def _split(self, target: Any, random: np.random.RandomState) -> tuple[HostArray, HostArray]:
-        """Row numbers of the training and the validation part, drawn as scikit-learn draws them."""
+        """Row numbers of the training and the validation part, as scikit-learn draws them."""
         host = to_host(target)
         stratify = host if self._stratifies and host.shape[1] == 1 else None
         rows = np.arange(host.shape[0])
@@ -322,7 +318,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
 
 def _plain(rates: Any) -> Any:
-    """One rate as a float, several as a list: these can be compared."""
+    """One rate as a float, several as a list, which can be compared."""
     return np.asarray(rates).tolist()
 
 

@@ -13,6 +13,8 @@ from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from bpx import losses
+from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
@@ -35,11 +37,9 @@ from bpx.estimators.parameters import (
     for_stochastic_solvers,
     store,
 )
-from bpx.formulas import losses
-from bpx.formulas.activations import Activation, ActivationName
 from bpx.formulas.blocks import split
-from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
+from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.training.metrics import MetricsLike, Task
 
@@ -146,7 +146,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     @for_stochastic_solvers
     @fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """One epoch more.
+        """Train for one more epoch.
 
         Parameters
         ----------
@@ -173,7 +173,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self.__dict__.pop("_pending", None)
 
     def predict(self, X: Any) -> Any:
-        """Labels for `X`, of shape (n,), or (n, targets) for several targets."""
+        """Predicted labels of shape (n,), or (n, targets) for several targets."""
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
             return self._labels.decode(self._net.backend.to_host(output))

@@ -10,10 +10,10 @@ import numpy as np
 
 from bpx._typing import State
 from bpx.errors import say
-from bpx.formulas.schedules import Clock, Schedule
+from bpx.schedules import Clock, Schedule
+from bpx.stop import StopRule
 from bpx.training.history import StopReason
 from bpx.training.run import Run
-from bpx.training.stopping import StopRule
 
 __all__ = ["EarlyStopping", "EpochRate"]
 
@@ -35,13 +35,13 @@ class EpochRate(Schedule):
         if self.kind == "invscaling":
             self.now = self.initial / (samples + 1) ** self.power
 
-    def out_of_patience(self, tired: Any) -> tuple[Any, str]:
-        """Which of the tired networks stop, and what to print; an adaptive rate is divided by 5 down to 1e-6."""
+    def out_of_patience(self, exhausted: Any) -> tuple[Any, str]:
+        """Which networks without improvement stop, and what to print; an adaptive rate is divided by 5 down to 1e-6."""
         if self.kind != "adaptive":
-            return tired, "Stopping."
-        stops = tired & (np.asarray(self.now) <= 1e-6)
-        if np.any(tired & ~stops):
-            divided = np.where(tired & ~stops, np.asarray(self.now) / 5.0, self.now)
+            return exhausted, "Stopping."
+        stops = exhausted & (np.asarray(self.now) <= 1e-6)
+        if np.any(exhausted & ~stops):
+            divided = np.where(exhausted & ~stops, np.asarray(self.now) / 5.0, self.now)
             self.now = divided if divided.ndim else float(divided)
             return stops, f"Setting learning rate to {np.min(self.now):f}"
         return stops, "Learning rate too small. Stopping."
@@ -102,7 +102,7 @@ class EarlyStopping(StopRule):
         est = self.estimator
         est.n_iter_ += 1
         est.t_ += self.rows or run.data.X.shape[0]
-        # With restarts, the smallest loss of any is the one whose network may win.
+        # Of restarts the smallest loss: its network may be the one that is kept.
         est.loss_ = float(np.fmin.reduce(np.atleast_1d(run.loss)))
         est.loss_curve_ = [*est.loss_curve_, est.loss_]
         if est.verbose:
@@ -112,24 +112,24 @@ class EarlyStopping(StopRule):
             return state, np.ones_like(self.done)
         if self.rate is not None:
             self.rate.advance(est.t_)
-        tired = (self.waited > est.n_iter_no_change) & ~self.done
-        if not np.any(tired):
+        exhausted = (self.waited > est.n_iter_no_change) & ~self.done
+        if not np.any(exhausted):
             return state, self.done
-        stops, said = (tired, "Stopping.") if self.rate is None else self.rate.out_of_patience(tired)
+        stops, message = (exhausted, "Stopping.") if self.rate is None else self.rate.out_of_patience(exhausted)
         if est.verbose:
             say(
                 f"{self._watched()} did not improve more than tol={est.tol:f} for {est.n_iter_no_change} consecutive"
-                f" epochs. {said}",
+                f" epochs. {message}",
                 sys.stdout,
             )
-        self.waited = np.where(tired & ~stops, 0, self.waited)
+        self.waited = np.where(exhausted & ~stops, 0, self.waited)
         self.done = self.done | stops
         if self._final_params is not None:
             run.copy_rows(stops, run.net.flat, self._final_params)
         return state, self.done
 
     def _hopeless(self, run: Run) -> bool:
-        """Whether the weights are no longer finite and no earlier ones will be restored: the fit is going to fail."""
+        """Whether the fit is going to fail: weights are no longer finite, and no earlier ones will be restored."""
         if run.net.stack is not None or self._best_params is not None or not np.isnan(run.loss):
             return False
         return not np.all(np.isfinite(run.net.backend.to_host(run.net.flat)))
@@ -150,7 +150,7 @@ class EarlyStopping(StopRule):
         self.values.append(value)
         self.epochs = np.where(going, self.epochs + 1, self.epochs)
         self.last = np.where(going, value, self.last)
-        # A loss that is not a number would keep a stack waiting, whose other networks are done.
+        # In a stack NaN counts as worse, so that one lost network does not keep the others waiting.
         worse = ~(value >= self.best + est.tol) if self.done.ndim else value < self.best + est.tol
         self.waited = np.where(going, np.where(worse, self.waited + 1, 0), self.waited)
         better = (value > self.best) & going

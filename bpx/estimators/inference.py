@@ -14,7 +14,7 @@ from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.layers import LayerArrays
-from bpx.formulas.losses import Loss
+from bpx.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
@@ -28,7 +28,7 @@ SPARSE_ROWS = 4096
 
 
 class InferenceMixin:
-    """The part of an estimator that needs a trained network, ``_net``."""
+    """The methods of an estimator that need its trained network, ``_net``."""
 
     _net: MLP
     _validate_device: Any
@@ -87,11 +87,11 @@ class InferenceMixin:
             return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
 
     def _as_given(self, values: Array, X: Any) -> Any:
-        """Numbers in the kind of array that came in: NumPy for host data, the network's own for device arrays."""
+        """Numbers in the kind of array that was given: NumPy for host data, the network's own for device arrays."""
         return self._net.backend.to_host(values) if library_of(X) == "host" else values
 
     def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        """The metric on the host, where scikit-learn's own would not take the arrays or the outputs."""
+        """The score computed on the host, for arrays or outputs that scikit-learn's own method does not take."""
         output = self._net.backend.to_host(self._outputs(self._checked(X)))
         with np.errstate(all="ignore"):
             return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
@@ -169,9 +169,9 @@ class InferenceMixin:
         for name, parameter in signature(type(self).__init__).parameters.items():
             named = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             if named and parameter.default is not Parameter.empty:
-                # One that the version which made the pickle may not have had.
+                # The pickle may be of a version that did not have it.
                 vars(self).setdefault(name, parameter.default)
-        if "_net" in vars(self):  # which may have found its backend missing here
+        if "_net" in vars(self):  # its backend may not be available here
             self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
 
     def __sklearn_tags__(self) -> Any:

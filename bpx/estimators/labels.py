@@ -12,8 +12,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import column_or_1d
 
+from bpx.activations import Activation
 from bpx.backend.select import to_host
-from bpx.formulas.activations import Activation
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
 from bpx.formulas.losses import LOSSES, Loss, capped
 

@@ -11,14 +11,14 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
+from bpx.activations import ACTIVATIONS, Activation, HiddenName
 from bpx.errors.calls import named
 from bpx.estimators.callback_protocol import with_callbacks
 from bpx.estimators.solver import STOCHASTIC, scipy
-from bpx.formulas.activations import ACTIVATIONS, Activation, HiddenName
 from bpx.formulas.metrics import METRICS, MetricName
-from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import PRECISIONS
-from bpx.formulas.schedules import Schedule
+from bpx.optimizers import Optimizer
+from bpx.schedules import Schedule
 from bpx.training.callbacks.base import Callback
 from bpx.training.run import Run
 from bpx.training.solvers import METHODS, MethodName, SciPy

@@ -12,6 +12,8 @@ from sklearn.neural_network import MLPRegressor as _ScikitRegressor
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import column_or_1d
 
+from bpx import losses
+from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
@@ -32,10 +34,8 @@ from bpx.estimators.parameters import (
     for_stochastic_solvers,
     store,
 )
-from bpx.formulas import losses
-from bpx.formulas.activations import Activation, ActivationName
-from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
+from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_no_dates
 from bpx.training.metrics import MetricsLike, Task
@@ -131,16 +131,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     @for_stochastic_solvers
     @fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """One epoch more; parameters as for `fit`."""
+        """Train for one more epoch; parameters as for `fit`."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Numbers for `X`, of shape (n,), or (n, n_outputs) where there are several."""
+        """Predicted values of shape (n,), or (n, n_outputs) where there are several."""
         output = self._as_given(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R^2; of the mean of the columns where `predict` gives several quantiles."""
+        """Coefficient of determination R^2; where `predict` gives several quantiles, that of their mean."""
         check_no_dates(y, "y")
         if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
             with np.errstate(all="ignore"):

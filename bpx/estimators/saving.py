@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from bpx.activations import Activation
 from bpx.backend.base import Backend
 from bpx.errors import FileFormatError
 from bpx.estimators.early_stopping import EpochRate
@@ -17,7 +18,6 @@ from bpx.files import atomic, container, describe, model, network_parts
 from bpx.files.decode import Decoder
 from bpx.files.encode import Encoder, Kind, NotPlainError, dataclass_kind
 from bpx.files.header import exactly, shown
-from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
@@ -57,7 +57,7 @@ REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_i
 
 
 class SavingMixin:
-    """The part of an estimator that outlives the process."""
+    """The methods of an estimator that write it to a file and read it back."""
 
     _net: MLP
     _resume: Any
@@ -185,7 +185,7 @@ def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
 
 
 def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict[str, Any]) -> dict[str, Any]:
-    """A file's parameters, but those that are given in their place."""
+    """A file's parameters, without those that are given in their place."""
     known = cls._get_param_names()
     values = {}
     for name, entry in entries.items():
@@ -221,7 +221,7 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
     for name, number in wanted.items():
         if fitted[name] != number:
             raise FileFormatError(f"fitted: expected {name} {number} by the network's sizes, got {shown(fitted[name])}")
-    if "feature_names_in_" in fitted and len(fitted["feature_names_in_"]) != net.sizes[0]:
+    if "feature_names_in_" in fitted and fitted["feature_names_in_"].shape != (net.sizes[0],):
         raise FileFormatError(f"fitted: expected {net.sizes[0]} names of features")
     if net.stack is not None:
         raise FileFormatError("network: expected a single one in an estimator, got a stack")

@@ -33,7 +33,7 @@ OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "eps
 
 @dataclass
 class Fit:
-    """One fit: its fold's number, its estimator, what its training begins with, and which rows of all these are."""
+    """One fit of a stack: an estimator with its prepared data, which are the rows `train` and `held_out` of all."""
 
     fold: int
     estimator: Any
@@ -53,7 +53,7 @@ class Fit:
 
 
 def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
-    """Train fits with an equal key on rows of `X`, which has n; gives the epochs that each took.
+    """Train fits with an equal key on rows of `X`, which has n; return the epochs that each took.
 
     An estimator gets its trained network, or none where training diverged, as `fit` would have refused it.
     """
@@ -91,7 +91,7 @@ def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
     """All rows where the network is, with the targets and weights of those that are trained on."""
     first = fits[0].ready
     target = np.zeros((n, net.sizes[-1]))
-    target[:] = to_host(first.target)[0]  # a row that is never visited has some target, and a valid one
+    target[:] = to_host(first.target)[0]  # rows that are never visited need a valid target, too
     weight = None if first.weight is None else np.zeros((len(fits), n))
     for k, fit in enumerate(fits):
         target[fit.train] = to_host(fit.ready.target)
@@ -113,7 +113,7 @@ def _lead(fits: list[Fit]) -> Any:
 
 
 def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
-    """Draws an epoch's rows, for each fit as it would alone; those that draw the same draw once."""
+    """Draws an epoch's rows, for each fit as it would alone; fits that would draw the same share one draw."""
     fixed = not lead.shuffle or size >= len(fits[0].train)
     keys = [
         (fit.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")

@@ -21,12 +21,11 @@ from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.base import BaseMLP, take_rows
 from bpx.estimators.solver import measured, scipy
 from bpx.estimators.stacked_fits import OWN, Fit, train_stack
-from bpx.formulas.optimizers import Optimizer
+from bpx.optimizers import Optimizer
 from bpx.search.driver import Search
 from bpx.search.folds import folds
 from bpx.search.grid import Setting, identity
 from bpx.search.trials import Trial, TrialResult, largest_stack
-from bpx.training.callbacks.base import as_callback
 
 __all__ = ["EstimatorSearch"]
 
@@ -139,16 +138,16 @@ class EstimatorSearch(Search):
         est, rows = self._clone(self.settings[trial.setting]), self.folds[trial.fold].train
         weight = None if self.weight is None else self.weight[rows]
         ready = est._prepare(_some(self.X, rows), _some(self.y, rows), weight)
-        train, held_out = (None, None) if ready.parts is None else ready.parts
-        return Fit(
-            trial.fold, est, ready, rows if train is None else rows[train], None if held_out is None else rows[held_out]
-        )
+        if ready.parts is None:
+            return Fit(trial.fold, est, ready, rows, None)
+        train, held_out = ready.parts
+        return Fit(trial.fold, est, ready, rows[train], rows[held_out])
 
     def _train_alone(self, trial: Trial, halt: Event) -> TrialResult:
         """Fit and score one estimator; one that fails to train has no score, as in scikit-learn."""
         est, fold = self._clone(self.settings[trial.setting]), self.folds[trial.fold]
         weight = None if self.weight is None else self.weight[fold.train]
-        est.callbacks = [*(est.callbacks or []), as_callback(lambda _: halt.is_set())]
+        est.callbacks = [*(est.callbacks or []), lambda _: halt.is_set()]
         try:
             est.fit(_some(self.X, fold.train), _some(self.y, fold.train), weight)
         except ValueError as error:

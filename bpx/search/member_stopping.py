@@ -9,9 +9,9 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from bpx._typing import State
+from bpx.stop import StopRule
 from bpx.training.history import StopReason
 from bpx.training.run import Run
-from bpx.training.stopping import StopRule
 
 __all__ = ["MemberStopping"]
 

@@ -11,8 +11,6 @@ import numpy as np
 from bpx.errors.calls import instead_of
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
-from bpx.network.objective import Objective
-from bpx.network.precision import check_precision
 from bpx.search.driver import Search
 from bpx.search.folds import Fold, folds, order_of
 from bpx.search.grid import Setting
@@ -20,14 +18,13 @@ from bpx.search.member_stopping import MemberStopping
 from bpx.search.scoring import Scoring, default_scoring, scoring_of
 from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, trial_config
 from bpx.search.trials import Trial, TrialResult, largest_stack
-from bpx.training import solvers
-from bpx.training.assemble import assemble
+from bpx.stop import ErrorRate, StopRule
+from bpx.training.assemble import Training, assemble
 from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
-from bpx.training.history import History, StopReason
+from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.solvers import SciPy
 from bpx.training.stacking import stacked
-from bpx.training.stopping import ErrorRate, StopRule
 from bpx.training.validation import check_data, check_validation
 
 __all__ = ["NetworkSearch"]
@@ -72,18 +69,13 @@ class NetworkSearch(Search):
         scoring = default_scoring(self.configs[0].loss) if scoring is None else scoring
         self.groups: dict[Hashable, Group] = {}
         for key, config, net in zip(self.keys, self.configs, nets, strict=True):
-            Objective(net, config.loss, config.l2)  # refuses what cannot be trained before anything is
-            check_precision(net, config.precision, not isinstance(config.optimizer, SciPy))
-            if key in self.groups:
-                continue
-            data = self._with_known_inputs(check_data(net, X, y, config.loss, common["sample_weight"]))
-            own = check_validation(net, validation, config.loss) if pair else None
-            targets = [part.y for part in (data, own) if part is not None]
-            self.scoring, score = scoring_of(scoring, net, targets, config.loss)
-            self.groups[key] = Group(data, own, score)
-            check_batch_size(config.batch_size, data.X.shape[0])
-            if isinstance(config.optimizer, SciPy):
-                solvers.check(net, config.optimizer)
+            if key not in self.groups:
+                data = self._with_known_inputs(check_data(net, X, y, config.loss, common["sample_weight"]))
+                own = check_validation(net, validation, config.loss) if pair else None
+                targets = [part.y for part in (data, own) if part is not None]
+                self.scoring, score = scoring_of(scoring, net, targets, config.loss)
+                self.groups[key] = Group(data, own, score)
+            self._assemble(net, self.groups[key].data, config, stop=())  # refuses what cannot be trained
         first, to_host = self.groups[self.keys[0]].data, nets[0].backend.to_host
         classes = classes_of(to_host(first.y), self.configs[0].loss)
         self.folds = folds(first.X.shape[0], classes, cv, validation, self.seed, (X, y))
@@ -146,12 +138,12 @@ class NetworkSearch(Search):
             data, n = _class_weighted(net, group.data, config, own), len(own[0].train)
             size = check_batch_size(config.batch_size, n)
             stopping = MemberStopping(self.rules, halt)
-            history = self._run(
+            history = self._assemble(
                 net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
                 order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own),
                 l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping, goes_on=True,
                 validation=_held_out(net, group, own) if self.rules else None,
-            )  # fmt: skip
+            ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~stopping.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
@@ -167,8 +159,9 @@ class NetworkSearch(Search):
         group, net = self.groups[self.keys[trial.setting]], config.network()
         with net.backend.scope():
             data, test = _take(net, group.data, fold.train), _test(net, group, fold)
-            validation = test if self.rules else None
-            history = self._run(net, data, config, validation=validation, callbacks=lambda _: halt.is_set())
+            history = self._assemble(
+                net, data, config, validation=test if self.rules else None, callbacks=lambda _: halt.is_set()
+            ).train()
             score = np.nan if history.diverged else group.score(net, test, config.loss)
         return TrialResult(trial, score, history.epochs)
 
@@ -176,17 +169,17 @@ class NetworkSearch(Search):
         index = self.settings.index(setting)
         config, group = self.configs[index], self.groups[self.keys[index]]
         net = config.network()
-        self._run(net, group.data, config, validation=group.validation)
+        self._assemble(net, group.data, config, validation=group.validation).train()
         return net
 
-    def _run(self, net: MLP, data: Data, config: TrialConfig, **options: Any) -> History:
-        """Train a network as a setting says, or as the options say in its place."""
+    def _assemble(self, net: MLP, data: Data, config: TrialConfig, **options: Any) -> Training:
+        """A run as a setting says, or as the options say in its place."""
         own = {
             "loss": config.loss, "optimizer": config.optimizer, "epochs": config.epochs, "l2": config.l2,
             "batch_size": config.batch_size, "sampling": config.sampling, "class_weight": config.class_weight,
             "precision": config.precision, "stop": self.rules, "seed": self.seed,
         }  # fmt: skip
-        return assemble(net, data, **(own | options)).train()
+        return assemble(net, data, **(own | options))
 
 
 def _take(net: MLP, data: Data, rows: Any) -> Data:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from bpx.errors.values import unknown_value
-from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
+from bpx.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.training.batches import Data

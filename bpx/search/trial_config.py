@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from bpx import losses, optimizers
 from bpx.errors.calls import instead_of, is_told_of, is_wrong_call
 from bpx.errors.names import INSTEAD
 from bpx.errors.values import check_count
-from bpx.formulas import losses, optimizers
-from bpx.formulas.losses import Loss
-from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import Precision
-from bpx.formulas.schedules import Schedule, WarmUp
+from bpx.losses import Loss
 from bpx.network.mlp import MLP
+from bpx.optimizers import Optimizer
+from bpx.schedules import Schedule, WarmUp
 from bpx.search.grid import Setting, identity
 from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
