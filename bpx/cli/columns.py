@@ -86,7 +86,9 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
     assert column.texts is not None
     counts = Counter(text for text in column.texts.tolist() if text is not None)
     odd, name = few_odd_cells(counts), repr(column.name)
-    if odd and not with_commas(counts):
+    if commas := with_commas(counts):
+        raise MistakeError(f"{table.source}: column {name} {commas}, or give --drop {name}")
+    if odd:
         row = next(i for i, text in enumerate(column.texts) if text in odd)
         text = column.texts[row]
         raise MistakeError(
@@ -94,19 +96,15 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
             f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or read it as missing with"
             f" --na {text!r:.60}, or give --categorical {name} or --drop {name}"
         )
-    told = with_commas(counts)
-    if told:
-        raise MistakeError(f"{table.source}: column {name} {told}, or give --drop {name}")
 
 
 def _useless(column: Column) -> str | None:
     """Why a column tells nothing."""
     if np.all(column.missing):
         return "has no value in any row"
-    if column.numbers is not None:
-        return "has one value in all rows" if np.ptp(column.numbers) == 0.0 else None
-    assert column.texts is not None
-    return "has one value in all rows" if len(set(column.texts.tolist())) == 1 else None
+    values = column.numbers if column.texts is None else column.texts
+    first = values[0]  # type: ignore[index]
+    return "has one value in all rows" if np.all(values == first) else None
 
 
 def _like_an_id(column: Column) -> str | None:

@@ -119,8 +119,8 @@ def _on_gpu(found: list[str]) -> str:
         return "formulas alone"
     if kernels.captures():
         return "CUDA kernels, a step is one launch"
-    chosen = os.environ.get("BPX_KERNELS") == "eager"
-    return f"CUDA kernels, launched one by one{'; BPX_KERNELS=eager' if chosen else ', for want of nvmath-python'}"
+    reason = "; BPX_KERNELS=eager" if os.environ.get("BPX_KERNELS") == "eager" else ", for want of nvmath-python"
+    return f"CUDA kernels, launched one by one{reason}"
 
 
 def _why(found: list[str]) -> str:

@@ -70,7 +70,7 @@ def _hold_standard_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free, which is this one
 
 
-def _explained(error: BaseException, traceback_shown: bool) -> tuple[str, int]:
+def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
     """What is said of an error, and its exit code."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
@@ -84,7 +84,7 @@ def _explained(error: BaseException, traceback_shown: bool) -> tuple[str, int]:
         if str(error).startswith("out of memory"):  # bpx has said what to do
             return str(error), MISTAKE
         return f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE
-    hint = "" if traceback_shown else "; run again with --traceback and report what it shows"
+    hint = "" if with_traceback else "; run again with --traceback and report what it shows"
     return f"unexpected {type(error).__name__}: {error}; this is an error in bpx{hint}", INTERNAL
 
 
