@@ -85,7 +85,7 @@ def how_to_install(extra: str, package: str) -> str:
     from importlib.metadata import PackageNotFoundError, requires
     from pathlib import Path
 
-    clone = Path(__file__).resolve().parents[1]
+    clone = Path(__file__).resolve().parents[2]
     project = clone / "pyproject.toml"
     if project.is_file() and 'name = "bpx-nn"' in project.read_text(encoding="utf-8", errors="replace"):
         return f"pip install -e {shlex.quote(f'{clone}[{extra}]')}"
