@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors.values import unknown_value
+from bpx.errors.calls import unknown_value
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.network.mlp import MLP
