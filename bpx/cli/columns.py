@@ -35,20 +35,19 @@ def choose(table: Table, target: str, categorical: Collection[str], note: Note) 
     categories = []
     for column in table.without([target]).columns.values():
         reason = _useless(column)
-        if reason is None and column.texts is not None:
-            if column.name not in categorical:
-                _refuse_odd_cells(table, column)
-                reason = _like_an_id(column)
-            if reason is None:
-                categories.append(column.name)
-                _say_dates(column, note)
+        if reason is None and column.texts is not None and column.name not in categorical:
+            _refuse_odd_cells(table, column)
+            reason = _like_an_id(column)
+        counts_rows = _counts_rows(column)
+        if counts_rows and column.name.startswith("Unnamed:"):
+            reason = "has no name and counts the rows"
         if reason is not None:
             left_out.setdefault(reason, []).append(column.name)
-        elif _counts_rows(column):
-            if column.name.startswith("Unnamed:"):
-                left_out.setdefault("has no name and counts the rows", []).append(column.name)
-            else:
-                note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
+        elif column.texts is not None:
+            categories.append(column.name)
+            _note_dates(column, note)
+        elif counts_rows:
+            note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
     for reason, names in left_out.items():
         several = len(names) > 1
         note(f"left out: {'columns' if several else 'column'} {listed(names)}, {'each ' if several else ''}{reason}")
@@ -132,7 +131,7 @@ def _are_dates(texts: Sequence[str]) -> bool:
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
 
 
-def _say_dates(column: Column, note: Note) -> None:
+def _note_dates(column: Column, note: Note) -> None:
     """Dates are categories like other texts, which is seldom what is wanted."""
     assert column.texts is not None
     if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from typing import Any, final
 
 from bpx import _text
-from bpx.errors import say
+from bpx.errors import say, write_whole
 
 __all__ = ["MistakeError", "Output", "aligned", "counted", "write"]
 
@@ -77,22 +76,13 @@ def write(text: str) -> None:
     Raises
     ------
     OSError
-        Where it cannot be written. Standard output is given up then, so that the flush at exit does not fail too.
+        Where it cannot be written.
     """
     if sys.stdout is None:  # closed by who started bpx: nobody reads
         return
-    raw = getattr(sys.stdout, "buffer", None)
     try:
-        if raw is None:
-            sys.stdout.write(text)
-        else:
-            sys.stdout.flush()
-            rest = memoryview(text.encode("utf-8"))
-            while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
-                rest = rest[raw.write(rest) or 0 :]
-        sys.stdout.flush()
+        write_whole(text, sys.stdout)
     except OSError as error:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
         error.filename = "standard output"
         raise
 

@@ -28,6 +28,7 @@ __all__ = [
     "loss_parts",
     "say",
     "warn_caller",
+    "write_whole",
 ]
 
 
@@ -153,21 +154,35 @@ def warn_caller(message: str, category: type[Warning]) -> None:
         pass
 
 
-def say(line: str, stream: Any) -> None:
-    """Write a line to standard output or standard error, where that takes it, past its buffer.
+def write_whole(text: str, stream: Any, encoding: str = "utf-8") -> None:
+    """Write all of `text` to standard output or standard error, past its buffer.
 
-    What stayed in a buffer would fail again when the process ends, and give it another exit code.
+    What stayed in a buffer would fail again when the process ends, and give it another exit code. Unbuffered
+    (PYTHONUNBUFFERED), a stream may take less than all at once.
+
+    Raises
+    ------
+    OSError, ValueError
+        If the stream does not take it.
     """
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    with suppress(Exception):
-        if raw is None:
-            stream.write(line + "\n")
-            stream.flush()
-            return
+    stream.flush()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # a stream of text alone, such as io.StringIO
+        stream.write(text)
         stream.flush()
-        rest = (line + "\n").encode(stream.encoding, stream.errors)
-        while rest:
-            rest = rest[raw.write(rest) or len(rest) :]
+        return
+    raw, rest = getattr(buffer, "raw", buffer), memoryview(text.encode(encoding, "backslashreplace"))
+    while rest:
+        written = raw.write(rest)
+        if written is None:
+            raise BlockingIOError("the stream does not wait for its reader")
+        rest = rest[written:]
+
+
+def say(line: str, stream: Any) -> None:
+    """Write a line to standard output or standard error, where that takes it."""
+    with suppress(Exception):
+        write_whole(line + "\n", stream, getattr(stream, "encoding", None) or "utf-8")
 
 
 @final
