@@ -15,13 +15,7 @@ __all__ = ["backend", "check_precision", "several"]
 
 
 def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
-    """The backend of that name; None is the environment's.
-
-    Raises
-    ------
-    MistakeError
-        If there is none of that name, or ``BPX_KERNELS`` names none.
-    """
+    """The backend of that name, None for the environment's. An unknown name, in BPX_KERNELS too, is a mistake."""
     try:
         found = get_backend(name, strict=strict)
     except ValueError as error:
@@ -50,15 +44,7 @@ def several(names: Sequence[str] | None) -> tuple[list[Backend], dict[str, str]]
 
 
 def check_precision(name: str | None, dtype: str, backend: Backend) -> None:
-    """Refuse a ``--precision`` that a network of that dtype cannot be trained in, before anything is read.
-
-    Raises
-    ------
-    MistakeError
-        Says what goes with it.
-    ImportError
-        If a package is missing; names the extra.
-    """
+    """Refuse a ``--precision`` that a network of that dtype cannot be trained in, before anything is read."""
     if name is not None and dtype != "float32":
         raise MistakeError(f"--precision {name} goes with --dtype float32, got --dtype {dtype}")
     if name in HALVES:

@@ -24,13 +24,7 @@ FEWEST_IDS = 20
 
 
 def choose(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
-    """The columns that tell something, and those of them that are categories; says what is left out and why.
-
-    Raises
-    ------
-    MistakeError
-        If a column of numbers holds a few texts, or no column is left.
-    """
+    """The columns that tell something, and those of them that are categories; notes what is left out and why."""
     left_out: dict[str, list[str]] = {}
     categories = []
     for column in table.without([target]).columns.values():

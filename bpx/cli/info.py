@@ -16,7 +16,6 @@ from bpx.backend.select import backends, get_backend
 from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import Output, aligned
 from bpx.errors import how_to_install
-from bpx.network.memory import in_words
 
 __all__ = ["add"]
 
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
     rest = {
         "in force": f"{in_force.name} on {in_force.device}",
-        "memory": "not known" if memory is None else f"{in_words(memory[0])} of {in_words(memory[1])} free{hint}",
+        "memory": "not known" if memory is None else f"{memory[0] / 1e9:.1f} GB of {memory[1] / 1e9:.1f} GB free{hint}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     if in_force.package == "cupy":

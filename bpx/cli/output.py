@@ -20,13 +20,7 @@ class MistakeError(Exception):
 
 @final
 class Output:
-    """Where a command writes.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With ``json`` and ``quiet``.
-    """
+    """Where a command writes, as ``--json`` and ``--quiet`` say."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.json: bool = args.json
@@ -71,13 +65,7 @@ class Output:
 
 
 def write(text: str) -> None:
-    """All of `text` to standard output, as UTF-8 and with Unix line ends wherever that goes.
-
-    Raises
-    ------
-    OSError
-        Where it cannot be written.
-    """
+    """All of `text` to standard output, as UTF-8 and with Unix line ends wherever that goes."""
     if sys.stdout is None:  # closed by who started bpx: nobody reads
         return
     try:

@@ -95,13 +95,7 @@ class TableModel:
 
     @classmethod
     def of(cls, header: dict[str, Any], path: str) -> TableModel:
-        """The model that a file's header describes.
-
-        Raises
-        ------
-        FileFormatError
-            If there is none, or it makes no sense.
-        """
+        """The model that a file's header describes; FileFormatError if there is none, or it makes no sense."""
         entry = header["metadata"].get(TABLE)
         if entry is None:
             kind = "a network" if header["kind"] == "network" else f"a {header['kind']}"

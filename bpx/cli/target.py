@@ -25,14 +25,7 @@ MOST_CLASSES = 1000
 @final
 @dataclass(frozen=True)
 class Target:
-    """A target column.
-
-    Attributes
-    ----------
-    name : str
-    labels : tuple of str
-        The classes in order; empty for a number.
-    """
+    """A target column; `labels` are the classes in order, none for a number."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -54,13 +47,7 @@ class Target:
 
 
 def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
-    """The target of a table, whose rows all have one; says what was chosen where the user did not.
-
-    Raises
-    ------
-    MistakeError
-        If there is one class only, or too many, or text in a target of numbers.
-    """
+    """The target of a table, whose rows all have one; notes which task is taken where the user names none."""
     texts = _texts(table[name])
     counts = Counter(texts)
     different = len({canonical(text) for text in counts})

@@ -100,25 +100,12 @@ def how_to_install(extra: str, package: str) -> str:
 
 
 def check_activation_shape(name: str, returned: str, result: Any, like: Any) -> None:
-    """Refuse what an activation's function returned where it does not have the layer's shape and would be broadcast.
-
-    Raises
-    ------
-    ShapeError
-    """
+    """Refuse what an activation's function returned where it does not have the layer's shape and would be broadcast."""
     _check_shape(f"activation {name!r}", returned, result, f"the layer's shape {tuple(like.shape)}", like, "unit")
 
 
 def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
-    """The values and derivatives that a loss's function returned, which must have the outputs' shape.
-
-    Raises
-    ------
-    TypeError
-        If it did not return two things.
-    ShapeError
-        If one does not have the outputs' shape and would be broadcast.
-    """
+    """The values and derivatives that a loss's function returned, where they are two arrays of the outputs' shape."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         got = f"{len(returned)} things" if isinstance(returned, (tuple, list)) else f"a {type(returned).__name__}"
         raise TypeError(
@@ -159,11 +146,6 @@ def write_whole(text: str, stream: Any, encoding: str = "utf-8") -> None:
 
     What stayed in a buffer would fail again when the process ends, and give it another exit code. Unbuffered
     (PYTHONUNBUFFERED), a stream may take less than all at once.
-
-    Raises
-    ------
-    OSError, ValueError
-        If the stream does not take it.
     """
     stream.flush()
     buffer = getattr(stream, "buffer", None)

@@ -52,18 +52,9 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
 
 
 def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | None = None) -> str:
-    """What to write in place of a name that there is not: what is meant by it elsewhere, or one spelt like it.
+    """What to write in place of an unknown name: what is meant by it elsewhere, or a `known` one that is spelt like it.
 
-    Parameters
-    ----------
-    owner : str
-        Of the name, such as "bpx.fit".
-    name : str
-        That is not known.
-    known : iterable of str
-        Names that there are.
-    given : dict, optional
-        The call's arguments by name.
+    `owner` is a key of `INSTEAD`, `given` has the call's arguments by name.
     """
     given, known = given or {}, [one for one in known if not one.startswith("_")]
     hint = INSTEAD.get(owner, {}).get(name)
@@ -86,16 +77,9 @@ def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | Non
 
 
 def unknown_value(kind: str, value: str, known: str) -> str:
-    """What is said to a loss, activation, ... of an unknown name.
+    """What is said to an unknown name of a loss, an activation, ...
 
-    Parameters
-    ----------
-    kind : str
-        In `VALUES`, or an argument that takes such a value.
-    value : str
-        That is not known.
-    known : str
-        What is, in words.
+    `kind` is a key of `VALUES`, or an argument that takes such a value; `known` says in words what there is.
     """
     from difflib import get_close_matches  # only for messages
 
@@ -122,16 +106,8 @@ def wrong_call(
 ) -> TypeError:
     """The error for a call that `is_wrong_call`, in a line that says what there is.
 
-    Parameters
-    ----------
-    function : callable
-        That was called.
-    error : TypeError
-        Python's own.
-    given : dict
-        The call's arguments by name.
-    name, owner : str
-        The function's public name, and whose names `instead_of` looks at; made from the function's where empty.
+    `error` is Python's own, `given` has the call's arguments by name. `name` is the function's public name and `owner`
+    whose names `instead_of` looks at; where empty they are made from the function's.
     """
     if not name:
         cls, _, method = function.__qualname__.rpartition(".")
