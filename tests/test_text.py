@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bpx._text import Table, aligned, to_json
+from bpx._text import TextTable, aligned, to_json
 
 ROWS = [("name", "n"), ("a", "10"), ("long", "2")]
 
@@ -18,7 +18,7 @@ def test_cells_are_aligned_left_or_right_and_no_line_ends_in_spaces():
 
 
 def test_a_table_is_the_same_in_three_notations():
-    table = Table(ROWS[0])
+    table = TextTable(ROWS[0])
     for row in ROWS[1:]:
         table.add(*row)
     assert table.to_text("  ").splitlines() == ["  name   n", "  ----  --", "  a     10", "  long   2"]

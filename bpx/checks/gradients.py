@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.errors.calls import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
@@ -79,7 +79,7 @@ class GradientReport:
         return str(self)
 
     def __str__(self) -> str:
-        table = Table(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
+        table = TextTable(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
         for check in self.parameters:
             largest = f"{float(np.max(np.abs(check.analytic), initial=0.0)):.6g}"
             errors = f"{check.absolute_error:.2e}", f"{check.relative_error:.2e}"

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, get_backend
 from bpx.backend.select import backends as every_backend
@@ -84,7 +84,7 @@ class ParityReport:
         return str(self)
 
     def __str__(self) -> str:
-        table = Table(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
+        table = TextTable(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
         for row in self.rows:
             table.add(row.backend, row.device, *(f"{d:.2e}" if row.ran else "not run" for d in row.differences))
         idle = {row.backend: row.reason for row in self.rows if not row.ran}

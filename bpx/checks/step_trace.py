@@ -10,7 +10,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx._typing import Array
 from bpx.errors import loss_parts
 from bpx.errors.calls import named
@@ -26,6 +26,7 @@ from bpx.network.params import ParamViews
 __all__ = ["LayerTrace", "StepTrace", "trace"]
 
 HostArray = np.ndarray[Any, Any]
+Notation = Callable[[str], str]
 
 # Columns of the tables in LaTeX.
 _SYMBOLS = {
@@ -122,7 +123,7 @@ class StepTrace:
 
     def to_markdown(self) -> str:
         """The tables of the step in Markdown."""
-        return self._render(lambda title: f"**{title}**", Table.to_markdown, lambda name: f"`{name}`")
+        return self._render(lambda title: f"**{title}**", TextTable.to_markdown, lambda name: f"`{name}`")
 
     def to_latex(self) -> str:
         """The tables of the step in LaTeX."""
@@ -179,7 +180,7 @@ class StepTrace:
 
         return write(self, path, language)
 
-    def _render(self, title: Callable[[str], str], table: Callable[[Table], str], name: Callable[[str], str]) -> str:
+    def _render(self, title: Notation, table: Callable[[TextTable], str], name: Notation) -> str:
         """Titles and tables in one of the three notations."""
         head = (
             f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
@@ -194,11 +195,11 @@ class StepTrace:
             parts.append(table(_weights(layer)))
         return "\n\n".join(parts)
 
-    def _neurons(self, layer: LayerTrace, last: bool) -> Table:
+    def _neurons(self, layer: LayerTrace, last: bool) -> TextTable:
         """Sums, outputs and errors of a layer; for the last layer each output's loss too."""
         columns = {"z": layer.z, "a": layer.a, "dL/da": layer.grad_a, "delta": layer.delta}
         columns |= {"loss": self.losses} if last else {}
-        table = Table(("neuron", *columns))
+        table = TextTable(("neuron", *columns))
         for index in np.ndindex(*layer.z.shape):
             sample = f" (sample {index[0] + 1})" if len(index) == 2 else ""
             table.add(f"{index[-1] + 1}{sample}", *(f"{column[index]:.10f}" for column in columns.values()))
@@ -211,9 +212,9 @@ def _row(values: HostArray) -> str:
         return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
-def _weights(layer: LayerTrace) -> Table:
+def _weights(layer: LayerTrace) -> TextTable:
     """Every weight and bias of a layer: before, gradient, after."""
-    table = Table(("weight", "before", "gradient", "after"))
+    table = TextTable(("weight", "before", "gradient", "after"))
     for (i, j), w in np.ndenumerate(layer.W):
         table.add(f"W[{i + 1}, {j + 1}]", *(f"{v:.10f}" for v in (w, layer.grad_W[i, j], layer.new_W[i, j])))
     if layer.b is not None and layer.grad_b is not None and layer.new_b is not None:
@@ -227,9 +228,9 @@ def _escape(text: str) -> str:
     return text.replace("_", r"\_").replace("->", r"$\to$")
 
 
-def _math(table: Table) -> Table:
+def _math(table: TextTable) -> TextTable:
     """The table with its header as mathematics and numbers in math mode, so that a minus is set as one."""
-    typeset = Table(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
+    typeset = TextTable(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
     for row in table.rows:
         typeset.add(row[0], *(f"${cell}$" for cell in row[1:]))
     return typeset

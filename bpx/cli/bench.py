@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.backend.base import Backend
 from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import MistakeError, Output
@@ -200,7 +200,7 @@ def _products(name: str, backend: Backend, dtype: DType) -> Callable[[int], floa
 
 def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
     """One network's contenders."""
-    table = Table((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
+    table = TextTable((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
     floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}
     for one in contenders:
         table.add(

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.backend.base import Backend
 from bpx.checks.gradients import check_gradients
 from bpx.checks.parity import TOLERANCES, check_parity
@@ -77,7 +77,7 @@ def run(args: argparse.Namespace, output: Output) -> bool:
     failed = [finding for finding in findings if not finding.passed]
     missing = list(idle) if args.backend else []
     seconds = time.perf_counter() - start
-    table = Table(("check", "backend", "largest difference", "tolerance", ""))
+    table = TextTable(("check", "backend", "largest difference", "tolerance", ""))
     for one in findings:
         verdict = "ok" if one.passed else "FAILED"
         table.add(f"{one.check}: {one.what}", one.backend, f"{one.difference:.1e}", f"{one.tolerance:.0e}", verdict)
