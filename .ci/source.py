@@ -18,7 +18,17 @@ LONGEST, LONGEST_EXAMPLE = 400, 59  # lines of a module, and of a script in exam
 DEVICE_LIBRARIES, MAY_NAME_THEM = {"cupy", "torch"}, ("backend/", "kernels/", "files/interop_torch.py")
 # What people touch is built on public names; a run is put together by `assemble`. What else they share is named here.
 LEAVES = ("animation", "cli", "estimators", "plotting", "search", "tables")
-PUBLIC_MODULES = {"activations", "callbacks", "errors", "initializers", "losses", "optimizers", "plotting", "schedules", "stop"}
+PUBLIC_MODULES = {
+    "activations",
+    "callbacks",
+    "errors",
+    "initializers",
+    "losses",
+    "optimizers",
+    "plotting",
+    "schedules",
+    "stop",
+}
 LEAVES_MAY_IMPORT = {"bpx.training.assemble", "bpx._text", "bpx._typing", "bpx._version"}
 SHARED_WITH_LEAVES: set[str] = set()
 # numpydoc's checks for each public name: its docstring gives its parameters and what it returns.
@@ -88,7 +98,9 @@ def leaves() -> list[str]:
                     or (home.split(".")[1:] or [""])[0] in PUBLIC_MODULES
                 ):
                     bad.append(f"bpx/{name}:{node.lineno}: {whole} is neither public nor listed as shared")
-    return bad + [f"{module} is listed as shared, and no leaf imports it" for module in sorted(SHARED_WITH_LEAVES - used)]
+    return bad + [
+        f"{module} is listed as shared, and no leaf imports it" for module in sorted(SHARED_WITH_LEAVES - used)
+    ]
 
 
 def docstrings() -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
-__all__ = ["Table", "aligned", "to_json"]
+__all__ = ["TextTable", "aligned", "to_json"]
 
 
 def aligned(rows: Sequence[Sequence[str]], align: str = "<", indent: str = "", rule: bool = False) -> str:
@@ -26,7 +26,7 @@ def aligned(rows: Sequence[Sequence[str]], align: str = "<", indent: str = "", r
 
 
 @final
-class Table:
+class TextTable:
     """A header and rows of strings; the first column is aligned left, the others right."""
 
     def __init__(self, header: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import gzip
 import json
@@ -321,3 +322,17 @@ def test_text_where_training_had_numbers_is_refused_with_its_place():
 def test_an_encoding_that_makes_no_sense_is_refused(entries):
     with pytest.raises(bpx.FileFormatError):
         encoding.Encoding.from_json(entries)
+
+
+def test_a_long_field_is_read_and_an_open_quotation_mark_still_found(tmp_path):
+    long, before = "a" * 300_000, csv.field_size_limit()
+    data = tmp_path / "t.csv"
+    data.write_text(f'x,y\n1,{long}\n2,"b\nb"\n')
+    assert reading.read(data)["y"].texts.tolist() == [long, "b\nb"]
+    assert csv.field_size_limit() == before
+    data.write_text('x,y\n1,a\n2,"b\n3,c\n4,d\n')  # as wide as its line, so that only its end tells
+    with pytest.raises(TableError, match="line 3: a quotation mark is not closed"):
+        reading.read(data)
+    data.write_text('x\n1\n"2\n')
+    with pytest.raises(TableError, match="line 3: a quotation mark is not closed"):
+        reading.read(data)

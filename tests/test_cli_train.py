@@ -78,16 +78,16 @@ def _shipped(folder, load):
 @pytest.mark.parametrize("name", FRAMES)
 @pytest.mark.slow
 def test_the_score_is_within_two_points_of_a_scikit_learn_pipeline_with_the_same_network(name, tmp_path, capsys):
-    path, goal, categorical, drop = FRAMES[name](tmp_path)
+    path, target, categorical, drop = FRAMES[name](tmp_path)
     frame = pd.read_csv(path).drop(columns=drop)
-    y, X = frame[goal].to_numpy(), frame.drop(columns=goal)
+    y, X = frame[target].to_numpy(), frame.drop(columns=target)
     classes = name not in ("houses", "diabetes")
     numbers = [column for column in X if column not in categorical]
     X[categorical] = X[categorical].astype(object).where(X[categorical].notna(), "missing").astype(str)
     scores = []
     for seed in range(1 if name == "houses" else 3):  # chance is worth several points where a few hundred rows judge
         facts = as_json(
-            capsys, "train", path, "--target", goal, "--hidden", "20,10", "--epochs", 80, "--test-size", "0.5",
+            capsys, "train", path, "--target", target, "--hidden", "20,10", "--epochs", 80, "--test-size", "0.5",
             *(["--categorical", *categorical] if categorical else []), *(["--drop", *drop] if drop else []),
             "--seed", seed, "--out", tmp_path / "model.npz", "--quiet",
         )  # fmt: skip
@@ -122,23 +122,23 @@ def test_the_score_is_within_two_points_of_a_scikit_learn_pipeline_with_the_same
 
 
 def test_predictions_are_exactly_the_librarys_on_the_encoded_table(survival, prices, capsys):
-    for folder, goal in ((survival, "survived"), (prices, "price")):
+    for folder, target in ((survival, "survived"), (prices, "price")):
         header = bpx.read_header(folder / "model.npz")
-        recipe = TableModel.of(header, "model.npz")
+        model = TableModel.of(header, "model.npz")
         net = network_of(folder / "model.npz")
         data = next(folder.glob("*s.csv"))
-        table = reading.read(data, as_text=recipe.encoding.as_text)
-        X, _ = recipe.encoding.encode(table.rows(np.arange(300)), net.dtype)
+        table = reading.read(data, as_text=model.encoding.as_text)
+        X, _ = model.encoding.encode(table.rows(np.arange(300)), net.dtype)
         out = net(X)[:, 0]
         few = folder / "few.csv"
         few.write_text("".join(data.read_text().splitlines(keepends=True)[:301]))
-        made = predictions(capsys, folder / "model.npz", few, *(["--proba"] if goal == "survived" else []))
+        made = predictions(capsys, folder / "model.npz", few, *(["--proba"] if target == "survived" else []))
         few.unlink()
-        if goal == "survived":
+        if target == "survived":
             np.testing.assert_array_equal(np.array([row["p(yes)"] for row in made], np.float32), out)
             assert [row["prediction"] for row in made] == np.where(out > 0.5, "yes", "no").tolist()
         else:
-            wanted = out.astype(np.float64) * recipe.scale + recipe.mean
+            wanted = out.astype(np.float64) * model.scale + model.mean
             np.testing.assert_array_equal([float(row["prediction"]) for row in made], wanted)
 
 
@@ -216,8 +216,8 @@ def test_new_categories_are_counted_in_a_note(survival, tmp_path, capsys):
 # ---------------------------------------------------------------------- the target
 
 
-def trained(capsys, path, goal="y", *more):
-    return as_json(capsys, "train", path, "--target", goal, "--epochs", 1, "--quiet", "--out",
+def trained(capsys, path, target="y", *more):
+    return as_json(capsys, "train", path, "--target", target, "--epochs", 1, "--quiet", "--out",
                    path.parent / "model.npz", *more)  # fmt: skip
 
 
@@ -342,9 +342,9 @@ def test_the_model_forgets_nothing_of_how_it_was_read(tmp_path, capsys):
 
 def test_without_standardising_the_numbers_go_in_as_they_are(tmp_path, capsys):
     trained(capsys, houses(tmp_path), "price", "--no-standardise")
-    recipe = TableModel.of(bpx.read_header(tmp_path / "model.npz"), "")
+    model = TableModel.of(bpx.read_header(tmp_path / "model.npz"), "")
     table = reading.read(tmp_path / "houses.csv")
-    np.testing.assert_array_equal(recipe.encoding.encode(table)[0][:, 0], table["area"].numbers)
+    np.testing.assert_array_equal(model.encoding.encode(table)[0][:, 0], table["area"].numbers)
 
 
 # ---------------------------------------------------------------------- training's options
@@ -429,3 +429,20 @@ def test_the_network_alone_of_a_table_is_loaded_with_a_warning(tmp_path):
     with pytest.warns(UserWarning, match="of `bpx train`.*as they were encoded.*`bpx predict MODEL DATA`"):
         net = bpx.load(model, backend="numpy")
     assert np.array_equal(net.flat, network_of(model).flat)
+
+
+@pytest.mark.parametrize("y", [{"y": [i % 3 for i in range(40)]}, {"y": [i * 1.5 for i in range(40)]}])
+def test_rows_are_scored_in_blocks(y, tmp_path, capsys, monkeypatch):
+    data = write_csv(tmp_path / "t.csv", {"x": range(40)} | y)
+    words = ["train", data, "--target", "y", "--epochs", 2, "--quiet", "--out", tmp_path / "m.npz"]
+    seen = []
+    monkeypatch.setattr("bpx.cli.scores.BLOCK", 7)
+    whole = TableModel.predict
+    monkeypatch.setattr(TableModel, "predict", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
+    blocks = as_json(capsys, *words)["scores"]
+    assert max(seen) == 7
+    assert sum(seen) == 40
+    monkeypatch.setattr("bpx.cli.scores.BLOCK", 1000)
+    at_once = as_json(capsys, *words)["scores"]
+    for part, scores in blocks.items():
+        assert scores == pytest.approx(at_once[part], rel=1e-5)

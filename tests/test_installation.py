@@ -68,7 +68,7 @@ def elsewhere(folder, *metadata):
     """A folder from which bpx.errors is imported, with or without the metadata of an installation."""
     (folder / "bpx").mkdir(parents=True)
     (folder / "bpx" / "__init__.py").touch()
-    shutil.copy(PACKAGE / "errors.py", folder / "bpx")
+    shutil.copytree(PACKAGE / "errors", folder / "bpx" / "errors")
     if metadata:
         (folder / "bpx_nn-0.1.0.dist-info").mkdir()
         lines = ["Metadata-Version: 2.4", "Name: bpx-nn", "Version: 0.1.0", *metadata]

@@ -11,8 +11,7 @@ import pytest
 
 import bpx
 from bpx.errors.calls import instead_of
-from bpx.errors.names import INSTEAD
-from bpx.errors.values import VALUES
+from bpx.errors.names import INSTEAD, VALUES
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.initializers import INITIALIZERS
 from bpx.formulas.losses import LOSSES

@@ -23,7 +23,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
-from bpx.errors.values import unknown_value
+from bpx.errors.calls import unknown_value
 
 __all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "to_host", "use_backend"]
 

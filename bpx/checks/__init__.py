@@ -1,1 +1,1 @@
-"""What shows that bpx is right: gradients against differences, backend against backend, one step number by number."""
+"""Checks that bpx is right: gradients against differences, backend against backend, one step number by number."""

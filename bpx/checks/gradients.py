@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.errors.calls import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
@@ -79,17 +79,11 @@ class GradientReport:
         return str(self)
 
     def __str__(self) -> str:
-        table = Table(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
+        table = TextTable(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
         for check in self.parameters:
-            largest = float(np.max(np.abs(check.analytic), initial=0.0))
-            table.add(
-                check.name,
-                str(check.analytic.size),
-                f"{largest:.6g}",
-                f"{check.absolute_error:.2e}",
-                f"{check.relative_error:.2e}",
-                str(check.kinks),
-            )
+            largest = f"{float(np.max(np.abs(check.analytic), initial=0.0)):.6g}"
+            errors = f"{check.absolute_error:.2e}", f"{check.relative_error:.2e}"
+            table.add(check.name, str(check.analytic.size), largest, *errors, str(check.kinks))
         verdict = "passed" if self.passed else "FAILED"
         return (
             f"gradients by back-propagation against central differences, float64\n{table.to_text()}\n"
@@ -113,10 +107,10 @@ def check_gradients(
 ) -> GradientReport:
     """Compare every gradient with central differences of the loss, in float64 on a copy of the network.
 
-    Each difference is (L(p + h) - L(p - h)) / 2h, extrapolated from h and h/2 (Richardson), which leaves an error of
-    order h^4. A second extrapolation from h/2 and h/4 tells how far it can be trusted; where the two disagree, as
-    across the kink of a ReLU, one-sided differences or a smaller h are taken. Where the kink is at the very point, any
-    slope between the one-sided ones is right; such entries are counted and not compared.
+    The difference (L(p + h) - L(p - h)) / 2h is extrapolated from h and h/2 (Richardson), which leaves an error of
+    order h^4. A second extrapolation, from h/2 and h/4, says how far the first can be trusted. Where the two disagree,
+    as across the kink of a ReLU, a one-sided difference or a smaller h is taken. Where a kink is at the very point, any
+    slope between the one-sided ones is right: such entries are counted and not compared.
 
     Parameters
     ----------
@@ -137,7 +131,7 @@ def check_gradients(
     tolerance : float
         The largest relative error that passes.
     max_entries : int
-        Entries of each parameter that are checked, drawn at random where it has more.
+        How many entries of each parameter are checked; of more, these are drawn at random.
     seed : int
         Of that draw.
 
@@ -147,26 +141,24 @@ def check_gradients(
         The relative error of a parameter is the largest difference over its largest gradient, or over
         1e-5 max(1, loss) where the gradient is smaller than that: differences of the loss cannot resolve less.
     """
-    twin = net.to(net.backend, dtype="float64")
-    chosen = losses.get(loss)
-    objective = Objective(twin, chosen, l2)
-    dtype = twin.backend.dtype("float64")
-    with twin.backend.scope():
-        x, single = validation.inputs(twin.backend, dtype, X, twin.sizes[0])
-        t = validation.targets(twin.backend, dtype, y, x.shape[0], twin.sizes[-1], chosen, single=single)
-        w = validation.sample_weights(twin.backend, dtype, sample_weight, x.shape[0], twin.stack)
+    copy, function = net.to(net.backend, dtype="float64"), losses.get(loss)
+    objective = Objective(copy, function, l2)
+    backend, dtype = copy.backend, copy.backend.dtype("float64")
+    with backend.scope():
+        x, single = validation.inputs(backend, dtype, X, copy.sizes[0])
+        t = validation.targets(backend, dtype, y, x.shape[0], copy.sizes[-1], function, single=single)
+        w = validation.sample_weights(backend, dtype, sample_weight, x.shape[0], copy.stack)
         value, grad = objective.value_and_grad(x, t, w)
-        at, analytic = twin.backend.to_host(twin.flat), twin.backend.to_host(grad)
-        centre = twin.backend.to_host(value)
+        at, analytic, centre = (backend.to_host(array) for array in (copy.flat, grad, value))
 
         def evaluate(flat: HostArray) -> HostArray:
-            return twin.backend.to_host(objective.value(x, t, w, twin.backend.asarray(flat, dtype)))
+            return backend.to_host(objective.value(x, t, w, backend.asarray(flat, dtype)))
 
         rng = np.random.default_rng(seed)
-        widest = max(twin.n_params, x.shape[0] * max(twin.sizes)) * (twin.stack or 1)
+        widest = max(copy.n_params, x.shape[0] * max(copy.sizes)) * (copy.stack or 1)
         chunk = max(1, BUDGET // (widest * 6))
         checks = []
-        for name, (start, stop, _) in twin.layout.entries.items():
+        for name, (start, stop, _) in copy.layout.entries.items():
             columns = np.arange(start, stop)
             if stop - start > max_entries:
                 columns = np.sort(rng.choice(columns, max_entries, replace=False))
@@ -176,8 +168,7 @@ def check_gradients(
             ]
             low, high, numerical = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
             checks.append(_compare(name, analytic[..., columns], numerical, low, high, centre))
-    shown = float(centre) if centre.ndim == 0 else centre
-    return GradientReport(tuple(checks), tolerance, shown)
+    return GradientReport(tuple(checks), tolerance, float(centre) if centre.ndim == 0 else centre)
 
 
 def _perturbed(at: HostArray, columns: Any, h: float) -> Iterator[HostArray]:
@@ -193,8 +184,8 @@ def _differentiate(
 ) -> tuple[HostArray, HostArray, HostArray]:
     """Lower slope, upper slope and numerical derivative for each column; shape (..., m).
 
-    The slopes are equal except at a kink, where they are the one-sided ones. Near a kink the differences that do not
-    reach across it, forward or backward, are the ones that can be trusted.
+    The slopes differ only at a kink, where they are the one-sided ones. Near a kink only the difference that does not
+    reach across it, forward or backward, can be trusted.
     """
     best = np.full((*centre.shape, len(columns)), np.nan)
     trust = np.full_like(best, np.inf)
@@ -232,8 +223,8 @@ def _compare(
     """Largest difference over largest gradient; at a kink any slope between the one-sided ones counts as equal."""
     slack = 1e-6 * np.maximum(1.0, np.abs(high))
     kink = (low < high) & (analytic >= low - slack) & (analytic <= high + slack)
-    shown = np.where(kink, analytic, numerical)
-    scale = np.maximum(np.max(np.abs(analytic), axis=-1), np.max(np.abs(shown), axis=-1))
+    compared = np.where(kink, analytic, numerical)
+    scale = np.maximum(np.max(np.abs(analytic), axis=-1), np.max(np.abs(compared), axis=-1))
     scale = np.maximum(scale, 1e-5 * np.maximum(1.0, np.abs(centre)))
-    error = np.max(np.abs(analytic - shown), axis=-1) / scale
-    return ParameterCheck(name, analytic, shown, float(np.max(error)), int(np.count_nonzero(kink)))
+    error = np.max(np.abs(analytic - compared), axis=-1) / scale
+    return ParameterCheck(name, analytic, compared, float(np.max(error)), int(np.count_nonzero(kink)))

@@ -8,9 +8,10 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx.backend.base import Backend
-from bpx.backend.select import BackendLike, backends, get_backend
+from bpx.backend.select import BackendLike, get_backend
+from bpx.backend.select import backends as every_backend
 from bpx.errors import BackendUnavailableError
 from bpx.errors.calls import named
 from bpx.formulas.losses import LossLike
@@ -41,6 +42,11 @@ class ParityRow:
         """Whether the backend worked here."""
         return not self.reason
 
+    @property
+    def differences(self) -> tuple[float, float, float]:
+        """Those of outputs, gradients and losses."""
+        return self.forward, self.gradient, self.losses
+
 
 @final
 @dataclass(frozen=True, repr=False)
@@ -67,25 +73,22 @@ class ParityReport:
     @property
     def max_difference(self) -> float:
         """The largest relative difference of any backend that ran, NaN where one is NaN; 0 where none did."""
-        return float(np.max([(row.forward, row.gradient, row.losses) for row in self.rows if row.ran], initial=0.0))
+        return float(np.max([row.differences for row in self.rows if row.ran], initial=0.0))
 
     @property
     def passed(self) -> bool:
-        """Whether every backend asked for ran and is within the tolerance; what did not run is not proven."""
-        return all(
-            row.ran and all(d <= self.tolerance for d in (row.forward, row.gradient, row.losses)) for row in self.rows
-        )
+        """Whether every backend asked for ran and is within the tolerance."""
+        return all(row.ran and all(d <= self.tolerance for d in row.differences) for row in self.rows)
 
     def __repr__(self) -> str:
         return str(self)
 
     def __str__(self) -> str:
-        table = Table(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
+        table = TextTable(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
         for row in self.rows:
-            shown = (f"{d:.2e}" if row.ran else "not run" for d in (row.forward, row.gradient, row.losses))
-            table.add(row.backend, row.device, *shown)
-        reasons = "".join(f"{row.backend} did not run: {row.reason}\n" for row in self.rows if not row.ran)
-        idle = [row.backend for row in self.rows if not row.ran]
+            table.add(row.backend, row.device, *(f"{d:.2e}" if row.ran else "not run" for d in row.differences))
+        idle = {row.backend: row.reason for row in self.rows if not row.ran}
+        reasons = "".join(f"{backend} did not run: {reason}\n" for backend, reason in idle.items())
         verdict = "passed" if self.passed else f"FAILED, {', '.join(idle)} did not run" if idle else "FAILED"
         return (
             f"largest difference from {self.reference}, relative to the largest value, {self.dtype}\n"
@@ -123,12 +126,11 @@ def check_parity(
     ParityReport
         A backend that cannot be used here has a reason and no numbers, and the report does not pass.
     """
-    limit = TOLERANCES[net.dtype] if tolerance is None else tolerance
-    asked: Sequence[BackendLike] = _all_that_work() if backends is None else backends
-    numpy = get_backend("numpy")
-    reference = _results(net, X, y, loss, numpy)
+    if backends is None:
+        backends = [status.name for status in every_backend() if status.available]
+    reference = _results(net, X, y, loss, get_backend("numpy"))
     rows = []
-    for name in asked:
+    for name in backends:
         try:
             backend = get_backend(name, strict=True)
         except BackendUnavailableError as error:
@@ -137,21 +139,16 @@ def check_parity(
         results = _results(net, X, y, loss, backend)
         forward, gradient, losses = (_difference(a, b) for a, b in zip(reference, results, strict=True))
         rows.append(ParityRow(backend.name, str(backend.device), forward, gradient, losses))
-    return ParityReport(tuple(rows), numpy.name, net.dtype, limit)
-
-
-def _all_that_work() -> list[BackendLike]:
-    """Names of the backends that can be used on this machine."""
-    return [status.name for status in backends() if status.available]
+    return ParityReport(tuple(rows), "numpy", net.dtype, TOLERANCES[net.dtype] if tolerance is None else tolerance)
 
 
 def _results(net: MLP, X: Any, y: Any, loss: Any, backend: Backend) -> list[np.ndarray[Any, Any]]:
     """Outputs, gradient and the losses of a few steps, on the host."""
-    twin = net.to(backend)
-    output = backend.to_host(twin.forward(X))
-    _, grads = twin.loss_and_grads(X, y, loss)
+    copy = net.to(backend)
+    output = backend.to_host(copy.forward(X))
+    _, grads = copy.loss_and_grads(X, y, loss)
     gradient = np.array(backend.to_host(grads.flat))
-    history = fit(twin, X, y, loss, "adam", epochs=STEPS, batch_size=None)
+    history = fit(copy, X, y, loss, "adam", epochs=STEPS, batch_size=None)
     return [output, gradient, np.asarray(history.loss)]
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx._text import Table
+from bpx._text import TextTable
 from bpx._typing import Array
 from bpx.errors import loss_parts
 from bpx.errors.calls import named
@@ -26,9 +26,18 @@ from bpx.network.params import ParamViews
 __all__ = ["LayerTrace", "StepTrace", "trace"]
 
 HostArray = np.ndarray[Any, Any]
+Notation = Callable[[str], str]
 
-# NumPy's own print options, whatever the process has set.
-_AS_NUMPY_SHOWS: dict[str, Any] = {
+# Columns of the tables in LaTeX.
+_SYMBOLS = {
+    "z": "$z$",
+    "a": "$a$",
+    "dL/da": r"$\partial L/\partial a$",
+    "delta": r"$\delta = \partial L/\partial z$",
+    "gradient": r"$\partial L/\partial w$",
+}
+# NumPy's default print options, whatever the process has set.
+_NUMPY_DEFAULT: dict[str, Any] = {
     "precision": 8, "floatmode": "maxprec", "suppress": False, "sign": "-", "linewidth": 75, "edgeitems": 3,
     "nanstr": "nan", "infstr": "inf", "formatter": None, "legacy": False,
 }  # fmt: skip
@@ -114,7 +123,7 @@ class StepTrace:
 
     def to_markdown(self) -> str:
         """The tables of the step in Markdown."""
-        return self._render(lambda title: f"**{title}**", Table.to_markdown, lambda name: f"`{name}`")
+        return self._render(lambda title: f"**{title}**", TextTable.to_markdown, lambda name: f"`{name}`")
 
     def to_latex(self) -> str:
         """The tables of the step in LaTeX."""
@@ -134,19 +143,18 @@ class StepTrace:
             "learning_rate": self.learning_rate,
             "layers": [
                 {
-                    field.name: value.tolist() if isinstance(value, np.ndarray) else value
-                    for field in fields(layer)
-                    for value in [getattr(layer, field.name)]
+                    name: value.tolist() if isinstance(value, np.ndarray) else value
+                    for name, value in vars(layer).items()
                 }
                 for layer in self.layers
             ],
         }
 
     def animate(self, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
-        """Write the step as a web page that one can watch: one file that needs no server and no network.
+        """Write the step as a web page to watch: one file that needs no server and no network.
 
-        Values flow forward, errors flow back and weights change; each number has its formula, in symbols and with
-        numbers put in. A layer of more than 10 neurons is drawn in part.
+        Values flow forward, errors flow back and weights change; each number comes with its formula, in symbols and in
+        numbers. A layer of more than 10 neurons is drawn in part.
 
         Parameters
         ----------
@@ -158,21 +166,21 @@ class StepTrace:
         Returns
         -------
         Path
-            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it. At the end of a notebook's cell the page
-            itself is shown.
+            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it. As the last value of a notebook's cell
+            it shows the page itself.
 
         Raises
         ------
         ValueError
-            For another language, and for samples and layers so many that the page would be larger than 300 kB.
+            For another language, or so many samples and layers that the page would be larger than 300 kB.
         OSError
             Where the file cannot be written.
         """
-        from bpx.animation.page import write  # from the floor above: see the contract in pyproject.toml
+        from bpx.animation.page import write  # the package above: see the contract in pyproject.toml
 
         return write(self, path, language)
 
-    def _render(self, title: Callable[[str], str], table: Callable[[Table], str], name: Callable[[str], str]) -> str:
+    def _render(self, title: Notation, table: Callable[[TextTable], str], name: Notation) -> str:
         """Titles and tables in one of the three notations."""
         head = (
             f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
@@ -187,26 +195,26 @@ class StepTrace:
             parts.append(table(_weights(layer)))
         return "\n\n".join(parts)
 
-    def _neurons(self, layer: LayerTrace, last: bool) -> Table:
+    def _neurons(self, layer: LayerTrace, last: bool) -> TextTable:
         """Sums, outputs and errors of a layer; for the last layer each output's loss too."""
-        table = Table(("neuron", "z", "a", "dL/da", "delta", *(("loss",) if last else ())))
-        many = layer.z.ndim == 2
+        columns = {"z": layer.z, "a": layer.a, "dL/da": layer.grad_a, "delta": layer.delta}
+        columns |= {"loss": self.losses} if last else {}
+        table = TextTable(("neuron", *columns))
         for index in np.ndindex(*layer.z.shape):
-            label = f"{index[1] + 1} (sample {index[0] + 1})" if many else f"{index[0] + 1}"
-            values = [layer.z[index], layer.a[index], layer.grad_a[index], layer.delta[index]]
-            table.add(label, *(f"{v:.10f}" for v in [*values, *([self.losses[index]] if last else [])]))
+            sample = f" (sample {index[0] + 1})" if len(index) == 2 else ""
+            table.add(f"{index[-1] + 1}{sample}", *(f"{column[index]:.10f}" for column in columns.values()))
         return table
 
 
 def _row(values: HostArray) -> str:
-    """Numbers in brackets, as short as they can be told apart."""
-    with np.printoptions(**_AS_NUMPY_SHOWS):
+    """Numbers in brackets, as NumPy prints them by default."""
+    with np.printoptions(**_NUMPY_DEFAULT):
         return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
-def _weights(layer: LayerTrace) -> Table:
+def _weights(layer: LayerTrace) -> TextTable:
     """Every weight and bias of a layer: before, gradient, after."""
-    table = Table(("weight", "before", "gradient", "after"))
+    table = TextTable(("weight", "before", "gradient", "after"))
     for (i, j), w in np.ndenumerate(layer.W):
         table.add(f"W[{i + 1}, {j + 1}]", *(f"{v:.10f}" for v in (w, layer.grad_W[i, j], layer.new_W[i, j])))
     if layer.b is not None and layer.grad_b is not None and layer.new_b is not None:
@@ -220,18 +228,9 @@ def _escape(text: str) -> str:
     return text.replace("_", r"\_").replace("->", r"$\to$")
 
 
-_SYMBOLS = {
-    "z": "$z$",
-    "a": "$a$",
-    "dL/da": r"$\partial L/\partial a$",
-    "delta": r"$\delta = \partial L/\partial z$",
-    "gradient": r"$\partial L/\partial w$",
-}
-
-
-def _math(table: Table) -> Table:
+def _math(table: TextTable) -> TextTable:
     """The table with its header as mathematics and numbers in math mode, so that a minus is set as one."""
-    typeset = Table(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
+    typeset = TextTable(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
     for row in table.rows:
         typeset.add(row[0], *(f"${cell}$" for cell in row[1:]))
     return typeset
@@ -271,17 +270,17 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate:
     """
     if net.stack is not None:
         raise ValueError(f"trace shows one network, got a stack of {net.stack}; trace a network without stack=")
-    backend, chosen = net.backend, losses.get(losses.default_for(net.output) if loss is None else loss)
-    objective = Objective(net, chosen)
-    optimizer = SGD(learning_rate)
+    backend, activations = net.backend, (*net.hidden, net.output)
+    function = losses.get(losses.default_for(net.output) if loss is None else loss)
+    objective, optimizer = Objective(net, function), SGD(learning_rate)
     dtype = backend.dtype(net.dtype)
     with backend.scope():
         batch, single = validation.inputs(backend, dtype, x, net.sizes[0])
-        target = validation.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], chosen, single=single)
+        target = validation.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], function, single=single)
         value, grad = objective.value_and_grad(batch, target)
-        # The objective may take pre-activations; the outputs and the loss's slope there are shown all the same.
-        output = propagate(backend.xp, batch, net.layer_params, (*net.hidden, net.output))[-1].a
-        shares, slope = loss_parts(chosen.on_outputs(backend.xp, output, target), output)
+        # Where the loss takes pre-activations, the objective computes neither the outputs nor dL/da there.
+        output = propagate(backend.xp, batch, net.layer_params, activations)[-1].a
+        each_loss, slope = loss_parts(function.on_outputs(backend.xp, output, target), output)
         slope = slope * (1.0 / batch.shape[0])
         after, _ = optimizer.update(grad, optimizer.init(net.flat), net.flat * 1.0, xp=backend.xp)
         new_value = objective.value(batch, target, flat=after)
@@ -290,29 +289,24 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate:
         copied = np.array(backend.to_host(array))
         return copied[0] if single else copied
 
-    numbers = [
-        (host(cache.x), host(cache.z), host(cache.a), host(cache.grad_a), host(cache.grad_z))
-        for cache in objective.caches
-    ]
-    numbers[-1] = (*numbers[-1][:2], host(output), host(slope), numbers[-1][4])
-    kept = [_by_layer(net, np.array(backend.to_host(vector))) for vector in (net.flat, grad, after)]
-    layers = tuple(
-        LayerTrace(activation.name, x_, W, b, z, a, grad_a, delta, grad_W, grad_b, new_W, new_b)
-        for activation, (x_, z, a, grad_a, delta), (W, b), (grad_W, grad_b), (new_W, new_b) in zip(
-            (*net.hidden, net.output), numbers, *kept, strict=True
-        )
-    )
+    layers = []
+    params = [_by_layer(net, np.array(backend.to_host(flat))) for flat in (net.flat, grad, after)]
+    for i, ((W, b), (grad_W, grad_b), (new_W, new_b)) in enumerate(zip(*params, strict=True)):
+        cache = objective.caches[i]
+        a, grad_a = (output, slope) if i == len(activations) - 1 else (cache.a, cache.grad_a)
+        before, here = (host(cache.x), W, b), (host(cache.z), host(a), host(grad_a), host(cache.grad_z))
+        layers.append(LayerTrace(activations[i].name, *before, *here, grad_W, grad_b, new_W, new_b))
     return StepTrace(
-        layers=layers,
+        layers=tuple(layers),
         loss=float(value),
-        losses=host(shares),
+        losses=host(each_loss),
         x=host(batch),
         y=host(target),
-        loss_name=chosen.name,
+        loss_name=function.name,
         learning_rate=float(learning_rate),
         new_loss=float(new_value),
-        activations=(*net.hidden, net.output),
-        loss_function=chosen,
+        activations=activations,
+        loss_function=function,
     )
 
 

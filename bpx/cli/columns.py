@@ -24,31 +24,24 @@ FEWEST_IDS = 20
 
 
 def choose(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
-    """The columns that tell something, and those of them that are categories; says what is left out and why.
-
-    Raises
-    ------
-    MistakeError
-        If a column of numbers holds a few texts, or no column is left.
-    """
+    """The columns that tell something, and those of them that are categories; notes what is left out and why."""
     left_out: dict[str, list[str]] = {}
     categories = []
     for column in table.without([target]).columns.values():
         reason = _useless(column)
-        if reason is None and column.texts is not None:
-            if column.name not in categorical:
-                _refuse_odd_cells(table, column)
-                reason = _like_an_id(column)
-            if reason is None:
-                categories.append(column.name)
-                _say_dates(column, note)
+        if reason is None and column.texts is not None and column.name not in categorical:
+            _refuse_odd_cells(table, column)
+            reason = _like_an_id(column)
+        counts_rows = _counts_rows(column)
+        if counts_rows and column.name.startswith("Unnamed:"):
+            reason = "has no name and counts the rows"
         if reason is not None:
             left_out.setdefault(reason, []).append(column.name)
-        elif _counts_rows(column):
-            if column.name.startswith("Unnamed:"):
-                left_out.setdefault("has no name and counts the rows", []).append(column.name)
-            else:
-                note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
+        elif column.texts is not None:
+            categories.append(column.name)
+            _note_dates(column, note)
+        elif counts_rows:
+            note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
     for reason, names in left_out.items():
         several = len(names) > 1
         note(f"left out: {'columns' if several else 'column'} {listed(names)}, {'each ' if several else ''}{reason}")
@@ -86,7 +79,9 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
     assert column.texts is not None
     counts = Counter(text for text in column.texts.tolist() if text is not None)
     odd, name = few_odd_cells(counts), repr(column.name)
-    if odd and not with_commas(counts):
+    if commas := with_commas(counts):
+        raise MistakeError(f"{table.source}: column {name} {commas}, or give --drop {name}")
+    if odd:
         row = next(i for i, text in enumerate(column.texts) if text in odd)
         text = column.texts[row]
         raise MistakeError(
@@ -94,19 +89,15 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
             f"{f' (and {len(odd) - 1} other texts)' if len(odd) > 1 else ''}; mend it, or read it as missing with"
             f" --na {text!r:.60}, or give --categorical {name} or --drop {name}"
         )
-    told = with_commas(counts)
-    if told:
-        raise MistakeError(f"{table.source}: column {name} {told}, or give --drop {name}")
 
 
 def _useless(column: Column) -> str | None:
     """Why a column tells nothing."""
     if np.all(column.missing):
         return "has no value in any row"
-    if column.numbers is not None:
-        return "has one value in all rows" if np.ptp(column.numbers) == 0.0 else None
-    assert column.texts is not None
-    return "has one value in all rows" if len(set(column.texts.tolist())) == 1 else None
+    values = column.numbers if column.texts is None else column.texts
+    first = values[0]  # type: ignore[index]
+    return "has one value in all rows" if np.all(values == first) else None
 
 
 def _like_an_id(column: Column) -> str | None:
@@ -134,7 +125,7 @@ def _are_dates(texts: Sequence[str]) -> bool:
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
 
 
-def _say_dates(column: Column, note: Note) -> None:
+def _note_dates(column: Column, note: Note) -> None:
     """Dates are categories like other texts, which is seldom what is wanted."""
     assert column.texts is not None
     if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):

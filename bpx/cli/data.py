@@ -23,14 +23,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("reading the table")
     group.add_argument("--sep", metavar="C", type=_separator, help="what separates fields: , ; | tab (default: found)")
     group.add_argument("--encoding", metavar="NAME", type=_encoding, help="of a text file (default: utf-8)")
-    group.add_argument(
-        "--na", metavar="TEXT", nargs="+", action="extend", default=[],
-        help="more spellings of a missing value, besides pandas' (nothing, NA, NaN, null, ...)",
-    )  # fmt: skip
-    group.add_argument(
-        "--na-only", metavar="TEXT", nargs="*",
-        help="only these and empty cells are missing values; NA and the like are texts",
-    )  # fmt: skip
+    words = "more spellings of a missing value, besides pandas' (nothing, NA, NaN, null, ...)"
+    group.add_argument("--na", metavar="TEXT", nargs="+", action="extend", default=[], help=words)
+    words = "only these and empty cells are missing values; NA and the like are texts"
+    group.add_argument("--na-only", metavar="TEXT", nargs="*", help=words)
 
 
 def read(
@@ -58,12 +54,7 @@ def spellings(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
 
 
 def keep_inputs(option: str, out: str, *inputs: str | None) -> None:
-    """Refuse to write over a file that is read.
-
-    Raises
-    ------
-    MistakeError
-    """
+    """Refuse to write over a file that is read."""
     for path in inputs:
         if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
             raise MistakeError(f"{option}: {out} is a file that is read here; give another name")

@@ -16,7 +16,6 @@ from bpx.backend.select import backends, get_backend
 from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import Output, aligned
 from bpx.errors import how_to_install
-from bpx.network.memory import format_bytes
 
 __all__ = ["add"]
 
@@ -73,7 +72,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
     rest = {
         "in force": f"{in_force.name} on {in_force.device}",
-        "memory": "not known" if memory is None else f"{' of '.join(map(format_bytes, memory))} free{hint}",
+        "memory": "not known" if memory is None else f"{memory[0] / 1e9:.1f} GB of {memory[1] / 1e9:.1f} GB free{hint}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     if in_force.package == "cupy":
@@ -119,8 +118,8 @@ def _on_gpu(found: list[str]) -> str:
         return "formulas alone"
     if kernels.captures():
         return "CUDA kernels, a step is one launch"
-    chosen = os.environ.get("BPX_KERNELS") == "eager"
-    return f"CUDA kernels, launched one by one{'; BPX_KERNELS=eager' if chosen else ', for want of nvmath-python'}"
+    reason = "; BPX_KERNELS=eager" if os.environ.get("BPX_KERNELS") == "eager" else ", for want of nvmath-python"
+    return f"CUDA kernels, launched one by one{reason}"
 
 
 def _why(found: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Which kernels compute, chosen for a while: what ``BPX_KERNELS`` chooses for a process."""
+"""Which kernels compute, and a block in which others do: ``BPX_KERNELS`` says it for a process."""
 
 from __future__ import annotations
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
 import sys
 from collections.abc import Mapping
 from typing import Any, final
 
 from bpx import _text
-from bpx.errors import say
+from bpx.errors import say, write_whole
 
-__all__ = ["STDOUT", "MistakeError", "Output", "aligned", "counted"]
-
-# What the system's errors are of, where a result could not be written.
-STDOUT = "standard output"
+__all__ = ["MistakeError", "Output", "aligned", "counted", "write"]
 
 
 class MistakeError(Exception):
@@ -24,19 +20,13 @@ class MistakeError(Exception):
 
 @final
 class Output:
-    """Where a command writes.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        With ``json`` and ``quiet``.
-    """
+    """Where a command writes, as ``--json`` and ``--quiet`` say."""
 
     def __init__(self, args: argparse.Namespace) -> None:
         self.json: bool = args.json
         self.quiet: bool = args.quiet
         self.notes: list[str] = []
-        # The file that is written, for whoever reads of an error after that.
+        # What to say of a file that has been written, if an error follows.
         self.written: str | None = None
         self._held: list[str] = []
 
@@ -47,7 +37,7 @@ class Output:
             self._held.append(f"note: {text}")
 
     def warn(self, text: str) -> None:
-        """The same of a warning, which is said with ``--quiet`` too."""
+        """Keep a warning for standard error, with ``--quiet`` too."""
         self._held.append(f"warning: {' '.join(text.split())}")
 
     def release(self) -> None:
@@ -69,25 +59,20 @@ class Output:
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
-        """Text to standard output, as UTF-8 and with Unix line ends wherever that goes."""
+        """Notes so far to standard error, then `text` to standard output."""
         self.release()
-        if sys.stdout is None:  # closed by who started bpx: nobody reads
-            return
-        raw = getattr(sys.stdout, "buffer", None)
-        try:
-            if raw is None:
-                sys.stdout.write(text)
-            else:
-                sys.stdout.flush()
-                rest = memoryview(text.encode("utf-8"))
-                while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
-                    rest = rest[raw.write(rest) or 0 :]
-            sys.stdout.flush()
-        except OSError as error:
-            error.filename = STDOUT
-            raise
-        except ValueError as error:  # closed in this process
-            raise OSError(errno.EBADF, "closed", STDOUT) from error
+        write(text)
+
+
+def write(text: str) -> None:
+    """All of `text` to standard output, as UTF-8 and with Unix line ends wherever that goes."""
+    if sys.stdout is None:  # closed by who started bpx: nobody reads
+        return
+    try:
+        write_whole(text, sys.stdout)
+    except OSError as error:
+        error.filename = "standard output"
+        raise
 
 
 def counted(n: int, word: str) -> str:

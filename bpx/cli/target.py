@@ -25,14 +25,7 @@ MOST_CLASSES = 1000
 @final
 @dataclass(frozen=True)
 class Target:
-    """A target column.
-
-    Attributes
-    ----------
-    name : str
-    labels : tuple of str
-        The classes in order; empty for a number.
-    """
+    """A target column; `labels` are the classes in order, none for a number."""
 
     name: str
     labels: tuple[str, ...] = ()
@@ -46,7 +39,7 @@ class Target:
         """Class numbers (int64, -1 for a label that is none), or float64 with NaN; the column is read as text."""
         texts = _texts(column)
         if not self.labels:
-            return np.array([np.nan if text is None else _number_or_nan(text) for text in texts])
+            return np.array([None if text is None else number(text) for text in texts], dtype=np.float64)
         place = {canonical(label): i for i, label in enumerate(self.labels)}
         place |= {label: i for i, label in enumerate(self.labels)}
         known = {text: place.get(text, place.get(canonical(text), -1)) if text else -1 for text in set(texts)}
@@ -54,37 +47,28 @@ class Target:
 
 
 def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
-    """The target of a table, whose rows all have one; says what was chosen where the user did not.
-
-    Raises
-    ------
-    MistakeError
-        If there is one class only, or too many, or text in a target of numbers.
-    """
+    """The target of a table, whose rows all have one; notes which task is taken where the user names none."""
     texts = _texts(table[name])
     counts = Counter(texts)
     different = len({canonical(text) for text in counts})
     values = {text: number(text) for text in counts}
     numeric = all(value is not None for value in values.values())
     odd = [text for text, value in values.items() if value is None]
-    if task != CLASSIFY and (told := with_commas(counts)):
-        raise MistakeError(f"{table.source}: target {name!r} {told}, or give --task classify if they are classes")
+    if task != CLASSIFY and (commas := with_commas(counts)):
+        raise MistakeError(f"{table.source}: target {name!r} {commas}, or give --task classify if they are classes")
     if (task == REGRESS and odd) or (task is None and few_odd_cells(counts)):
         row = next(i for i, text in enumerate(texts) if text in odd)
-        remedy = "mend it, or name it as missing with --na"
         raise MistakeError(
-            f"{table.where(row)}: target {name!r} is a number, got {texts[row]!r:.60}; {remedy}, or give --task"
-            " classify"
+            f"{table.where(row)}: target {name!r} is a number, got {texts[row]!r:.60}; mend it, or name it as missing"
+            " with --na, or give --task classify"
         )
     if task is None:
         integers = numeric and all(value == np.floor(value) for value in values.values() if value is not None)
         task = CLASSIFY if not numeric or (integers and different <= FEW_INTEGERS) else REGRESS
         kind = counted(different, f"different {'integer' if integers else 'number' if numeric else 'text'}")
-        note(
-            f"target {name!r} holds {kind}: "
-            + ("classification (--task regress for a number)" if task == CLASSIFY and numeric else
-               "classification" if task == CLASSIFY else "regression (--task classify for classes)")
-        )  # fmt: skip
+        meaning = "classification" if task == CLASSIFY else "regression (--task classify for classes)"
+        meaning += " (--task regress for a number)" if task == CLASSIFY and numeric else ""
+        note(f"target {name!r} holds {kind}: {meaning}")
     if different == 1:
         every = f"all {len(texts)} rows" if len(texts) > 1 else "its only row"
         raise MistakeError(
@@ -92,7 +76,12 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
             " is nothing to learn; choose another with --target"
         )
     if task == REGRESS:
-        return _checked_number(table, name, values)
+        for row, text in enumerate(texts):
+            if not abs(values[text] or 0.0) < np.inf:
+                raise MistakeError(
+                    f"{table.where(row)}: target {name!r} is infinite or far too large ({text:.60}); mend it"
+                )
+        return Target(name)
     labels = _labels(counts, numeric)
     if len(labels) > MOST_CLASSES or (len(texts) > 3 and len(labels) > 0.5 * len(texts)):
         remedy = "give --task regress to predict it as a number" if numeric else "choose another with --target"
@@ -114,17 +103,6 @@ def _labels(counts: Counter[str], numeric: bool) -> tuple[str, ...]:
     return tuple(sorted(merged if len(merged) < len(counts) else counts, key=lambda text: (float(text), text)))
 
 
-def _checked_number(table: Table, name: str, values: dict[str, float | None]) -> Target:
-    """A target of finite numbers."""
-    for text, value in values.items():
-        if value is not None and not np.isfinite(value):
-            row = _texts(table[name]).index(text)
-            raise MistakeError(
-                f"{table.where(row)}: target {name!r} is infinite or far too large ({text:.60}); mend it"
-            )
-    return Target(name)
-
-
 def _texts(column: Column) -> list[Any]:
     """The target's texts; one without any value may have been read as numbers."""
     if column.texts is not None:
@@ -132,9 +110,3 @@ def _texts(column: Column) -> list[Any]:
         return texts
     assert column.numbers is not None
     return [None if value != value else repr(value) for value in column.numbers.tolist()]
-
-
-def _number_or_nan(text: str) -> float:
-    """A number, NaN for text."""
-    value = number(text)
-    return np.nan if value is None else value

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import tomllib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bpx.activations import ACTIVATIONS
 from bpx.checks.step_trace import StepTrace, trace
 from bpx.cli import parser
 from bpx.cli.output import MistakeError, Output, counted
-from bpx.errors import FileFormatError
 from bpx.files import atomic
-from bpx.formulas import activations, losses
+from bpx.losses import LOSSES
 from bpx.network.mlp import MLP
 
 __all__ = ["add"]
@@ -46,7 +46,7 @@ is article 001's, or, of a network of other sizes, drawn with --seed.
 """
 PAGES = (".html", ".htm")
 # The worked step of article 001, with the biases that it computes with. It writes W as (outputs, inputs).
-ARTICLE = {
+ARTICLE: dict[str, Any] = {
     "sizes": [2, 2, 2],
     "inputs": [0.1, 0.2],
     "targets": [0.01, 0.99],
@@ -67,16 +67,13 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
     step = sub.add_argument_group("the step (an option counts before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
-    step.add_argument(
-        "--inputs", metavar="X,X,..", type=parser.numbers,
-        help="one sample",
-    )  # fmt: skip
+    step.add_argument("--inputs", metavar="X,X,..", type=parser.numbers, help="one sample")
     step.add_argument("--targets", metavar="Y,Y,..", type=parser.numbers, help="one for each output")
     step.add_argument("--weights", metavar="JSON", help='a JSON file, or \'{"0.W": [[..]], "0.b": [..]}\'')
-    step.add_argument("--hidden", metavar="NAME", help=f"activation: {', '.join(_hidden())}")
+    hidden = sorted(name for name, one in ACTIVATIONS.items() if not one.output_only and name != "step")
+    step.add_argument("--hidden", metavar="NAME", help=f"activation: {', '.join(hidden)}")
     step.add_argument("--output", metavar="NAME", dest="output_activation", help="those, softmax or exp")
-    step.add_argument("--loss", metavar="NAME",
-                      help=f"{', '.join(sorted(losses.LOSSES))} (default: by the output)")  # fmt: skip
+    step.add_argument("--loss", metavar="NAME", help=f"{', '.join(sorted(LOSSES))} (default: by the output)")
     step.add_argument("--learning-rate", metavar="R", type=parser.rate, help="of the step")
     step.add_argument("--seed", metavar="N", type=parser.whole, help="of weights that are not given (default: 0)")
     form = sub.add_mutually_exclusive_group()
@@ -90,38 +87,30 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Put the step together, work it out, show it."""
     page = args.html
-    if page is not None:
-        if not page.lower().endswith(PAGES):  # what was there would be a page from now on
-            raise MistakeError(f"--html: expected a name that ends in {' or '.join(PAGES)}, got {page!r}")
-        atomic.check(page)
-    step = _worked_out(_given(args))
-    if page is not None:
-        try:
-            step.animate(page, args.language)
-        except ValueError as error:  # too large to be watched
-            raise MistakeError(str(error)) from error
-        output.written = f"the page is written to {page}"
-        output.result(f"written  {page}", {"out": page, **step.to_dict()})
-    else:
+    if page is None:
+        step = _worked_out(_given(args))
         text = step.to_markdown() if args.markdown else step.to_latex() if args.latex else str(step)
         output.result(text, step.to_dict())
-
-
-def _hidden() -> list[str]:
-    """Activations of hidden layers that have a derivative."""
-    return sorted(name for name, one in activations.ACTIVATIONS.items() if not one.output_only and name != "step")
+        return
+    if not page.lower().endswith(PAGES):  # what was there would be a page from now on
+        raise MistakeError(f"--html: expected a name that ends in {' or '.join(PAGES)}, got {page!r}")
+    atomic.check(page)
+    step = _worked_out(_given(args))
+    try:
+        step.animate(page, args.language)
+    except ValueError as error:  # too large to be watched
+        raise MistakeError(str(error)) from error
+    output.written = f"the page is written to {page}"
+    output.result(f"written  {page}", {"out": page, **step.to_dict()})
 
 
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """The article's numbers, then the file's, then the options'."""
     own = _file(args.file) if args.file is not None else {}
-    options = {
-        "sizes": args.sizes, "inputs": args.inputs, "targets": args.targets, "hidden": args.hidden,
-        "output": args.output_activation, "loss": args.loss, "learning_rate": args.learning_rate, "seed": args.seed,
-        "weights": None if args.weights is None else _weights(args.weights),
-    }  # fmt: skip
+    options = {name: getattr(args, name) for name in ARTICLE if name not in ("output", "weights")}
+    options |= {"output": args.output_activation, "weights": None if args.weights is None else _weights(args.weights)}
     own |= {name: value for name, value in options.items() if value is not None}
-    article: dict[str, Any] = dict(ARTICLE)
+    article = dict(ARTICLE)
     if own.get("sizes", article["sizes"]) != article["sizes"]:
         article["weights"] = {}
         for name in ("inputs", "targets"):
@@ -164,17 +153,20 @@ def _numbers(name: str, value: Any) -> np.ndarray[Any, Any]:
 
 def _as_options(message: str) -> str:
     """What the library says of its arguments, of the options."""
-    for argument, option in {"X: ": "--inputs: ", "y: ": "--targets: ", "unknown loss": "--loss: unknown loss"}.items():
-        if message.startswith(argument):
-            message = option + message.removeprefix(argument)
-    if re.match(r"\d+\.[Wb]: ", message):
-        message = f"--weights: {message}"
-    return re.sub(r"\b(hidden|output|loss)='(\w+)'", r"--\1 \2", message)
+    for pattern, replacement in {
+        r"^X: ": "--inputs: ",
+        r"^y: ": "--targets: ",
+        r"^unknown loss": "--loss: unknown loss",
+        r"^(?=\d+\.[Wb]: )": "--weights: ",
+        r"\b(hidden|output|loss)='(\w+)'": r"--\1 \2",
+    }.items():
+        message = re.sub(pattern, replacement, message)
+    return message
 
 
 def _file(path: str) -> dict[str, Any]:
     """One's own numbers from a TOML or JSON file."""
-    entries = _parsed(_content(path), path, path.lower().endswith(".toml"))
+    entries = _entries(path)
     unknown = sorted(set(entries) - set(ARTICLE))
     if unknown:
         raise MistakeError(f"{path}: expected the entries {', '.join(ARTICLE)}, got {unknown[0]!r} too")
@@ -185,29 +177,16 @@ def _file(path: str) -> dict[str, Any]:
 
 def _weights(text: str) -> dict[str, Any]:
     """Weights in JSON: given as such, or in a file."""
-    if text.lstrip().startswith("{"):
-        return _parsed(text, "--weights", toml=False)
-    return _parsed(_content(text), text, text.lower().endswith(".toml"))
+    return _entries("--weights", text) if text.lstrip().startswith("{") else _entries(text)
 
 
-def _content(path: str) -> str:
-    """A small text file."""
+def _entries(source: str, text: str | None = None) -> dict[str, Any]:
+    """TOML or JSON that is a table of entries; of the file `source` where its text is not given."""
+    toml = source.lower().endswith(".toml")
     try:
-        file, _ = atomic.open_regular(path)
-    except FileFormatError as error:
-        raise MistakeError(f"{path}: expected a TOML or JSON file ({error})") from error
-    with file:
-        try:
-            return file.read().decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise MistakeError(f"{os.fspath(path)}: expected a TOML or JSON file, got binary data") from error
-
-
-def _parsed(text: str, source: str, toml: bool) -> dict[str, Any]:
-    """TOML or JSON that is a table of entries."""
-    try:
+        text = Path(source).read_text("utf-8-sig") if text is None else text
         entries = tomllib.loads(text) if toml else json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a file that is no text, too
         raise MistakeError(f"{source}: expected {'TOML' if toml else 'JSON'} ({error})") from error
     if not isinstance(entries, dict):
         raise MistakeError(f"{source}: expected entries by name, got {text[:40]!r}")

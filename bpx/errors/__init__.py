@@ -1,7 +1,7 @@
 """Every error and warning that bpx raises on purpose. A message says what was expected, what came and what to do.
 
-Words that are not errors (progress, log records, warnings) never end what they speak of: a stream that is closed, full
-or gone takes none of them, and work goes on.
+Messages that are no errors (progress, log records, warnings) never end the work that they report: where a stream is
+closed, full or gone, they are lost and the work goes on.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ __all__ = [
     "loss_parts",
     "say",
     "warn_caller",
+    "write_whole",
 ]
 
 
@@ -68,10 +69,10 @@ class DivergenceWarning(RuntimeWarning):
 
 
 def how_to_install(extra: str, package: str) -> str:
-    """The pip command that brings an extra to the bpx that runs here.
+    """The pip command that brings an extra to the bpx that runs here; bpx-nn itself is on no package index.
 
-    bpx-nn itself is on no package index. A clone installs its own extra; for any other installation the command names
-    what the extra requires, as the metadata of bpx-nn has it.
+    A clone installs its own extra. For another installation the command names what the extra requires, as the metadata
+    of bpx-nn has it.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def how_to_install(extra: str, package: str) -> str:
     from importlib.metadata import PackageNotFoundError, requires
     from pathlib import Path
 
-    clone = Path(__file__).resolve().parents[1]
+    clone = Path(__file__).resolve().parents[2]
     project = clone / "pyproject.toml"
     if project.is_file() and 'name = "bpx-nn"' in project.read_text(encoding="utf-8", errors="replace"):
         return f"pip install -e {shlex.quote(f'{clone}[{extra}]')}"
@@ -95,33 +96,16 @@ def how_to_install(extra: str, package: str) -> str:
         required = []
     of_extra = re.compile(rf"""extra == (['"]){re.escape(extra)}\1""")
     names = [name.strip() for name, _, marker in required if of_extra.search(marker)]
-    return f"pip install {' '.join(shlex.quote(name) for name in names or [package])}"
+    return f"pip install {shlex.join(names or [package])}"
 
 
 def check_activation_shape(name: str, returned: str, result: Any, like: Any) -> None:
-    """Refuse what an activation's function returned, where it has not the layer's shape and would be repeated to it.
-
-    Raises
-    ------
-    ShapeError
-    """
-    if getattr(result, "shape", None) != like.shape:
-        raise ShapeError(
-            f"activation {name!r}: expected a function that returns {returned} of the layer's shape"
-            f" {tuple(like.shape)}, one for each sample and unit, got {_shape(result)}"
-        )
+    """Refuse what an activation's function returned where it does not have the layer's shape and would be broadcast."""
+    _check_shape(f"activation {name!r}", returned, result, f"the layer's shape {tuple(like.shape)}", like, "unit")
 
 
 def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
-    """The values and derivatives that a loss's function returned, which must have the outputs' shape.
-
-    Raises
-    ------
-    TypeError
-        If it did not return two things.
-    ShapeError
-        If one has not the outputs' shape and would be repeated to it.
-    """
+    """The values and derivatives that a loss's function returned, where they are two arrays of the outputs' shape."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         got = f"{len(returned)} things" if isinstance(returned, (tuple, list)) else f"a {type(returned).__name__}"
         raise TypeError(
@@ -129,23 +113,23 @@ def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
             f" outputs), got one that returns {got}"
         )
     for name, part in zip(("values", "derivatives"), returned, strict=True):
-        if getattr(part, "shape", None) != output.shape:
-            raise ShapeError(
-                f"loss: expected a function that returns {name} of the outputs' shape {tuple(output.shape)}, one for"
-                f" each sample and output, got {_shape(part)}"
-            )
+        _check_shape("loss", name, part, f"the outputs' shape {tuple(output.shape)}", output, "output")
     return returned[0], returned[1]
 
 
-def _shape(thing: Any) -> Any:
-    """An array's shape; () for a number; else what it is."""
-    if isinstance(thing, (bool, int, float)):
-        return ()
-    return tuple(thing.shape) if hasattr(thing, "shape") else f"a {type(thing).__name__}"
+def _check_shape(what: str, returned: str, result: Any, shape: str, like: Any, each: str) -> None:
+    """Refuse a result of one's own function that is not of the shape of `like`."""
+    if getattr(result, "shape", None) != like.shape:
+        got = f"a {type(result).__name__}"
+        if isinstance(result, (bool, int, float)) or hasattr(result, "shape"):
+            got = str(tuple(getattr(result, "shape", ())))
+        raise ShapeError(
+            f"{what}: expected a function that returns {returned} of {shape}, one for each sample and {each}, got {got}"
+        )
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the line outside bpx that led here, so that the message points at the user's own code."""
+    """Warn at the line of the user's own code that led here."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "bpx":
         frame, level = frame.f_back, level + 1
@@ -157,26 +141,35 @@ def warn_caller(message: str, category: type[Warning]) -> None:
         pass
 
 
-def say(line: str, stream: Any) -> None:
-    """A line on standard output or standard error, where that takes it; nothing of it stays in a buffer.
+def write_whole(text: str, stream: Any, encoding: str = "utf-8") -> None:
+    """Write all of `text` to standard output or standard error, past its buffer.
 
-    What stayed there would fail once more when the process ends, and give it another exit code.
+    What stayed in a buffer would fail again when the process ends, and give it another exit code. Unbuffered
+    (PYTHONUNBUFFERED), a stream may take less than all at once.
     """
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    with suppress(Exception):
-        if raw is None:
-            stream.write(line + "\n")
-            stream.flush()
-            return
+    stream.flush()
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:  # a stream of text alone, such as io.StringIO
+        stream.write(text)
         stream.flush()
-        rest = (line + "\n").encode(stream.encoding, stream.errors)
-        while rest:
-            rest = rest[raw.write(rest) or len(rest) :]
+        return
+    raw, rest = getattr(buffer, "raw", buffer), memoryview(text.encode(encoding, "backslashreplace"))
+    while rest:
+        written = raw.write(rest)
+        if written is None:
+            raise BlockingIOError("the stream does not wait for its reader")
+        rest = rest[written:]
+
+
+def say(line: str, stream: Any) -> None:
+    """Write a line to standard output or standard error, where that takes it."""
+    with suppress(Exception):
+        write_whole(line + "\n", stream, getattr(stream, "encoding", None) or "utf-8")
 
 
 @final
 class Log(logging.LoggerAdapter[logging.Logger]):
-    """A logger of bpx's: a handler that raises loses a record, and nothing else."""
+    """A logger of bpx's, of which a handler that raises loses a record and nothing else."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name))

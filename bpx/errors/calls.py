@@ -1,4 +1,4 @@
-"""What is said to a call with a name that bpx does not have."""
+"""What is said to a call with a name that bpx does not have, and to an unknown name of a loss, an activation, ..."""
 
 from __future__ import annotations
 
@@ -8,52 +8,84 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from bpx.errors.names import INSTEAD, OFF
-from bpx.errors.values import plain, repeated
+import numpy as np
 
-__all__ = ["explained", "instead_of", "is_told_of", "is_wrong_call", "named", "wrong_call"]
+from bpx.errors.names import INSTEAD, OFF, VALUES
+
+__all__ = [
+    "explained", "instead_of", "is_wrong_call", "is_wrong_call_within", "named", "unknown_value", "wrong_call",
+]  # fmt: skip
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
-# Owners whose hints are of several classes, which do not all have what is told to give: alternatives between "|".
-_OF_SOME = ("an optimizer", "a schedule", "a stopping rule")
+# Owners that are several classes, not all of which take the argument that a hint names: alternatives between "|".
+_SEVERAL = ("an optimizer", "a schedule", "a stopping rule")
 _OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
+# The kind of value, in `VALUES`, that an argument takes.
+_KINDS = {
+    **dict.fromkeys(("hidden", "output", "activation", "output_activation"), "activation"),
+    "solver": "optimizer", "init": "initializer", "scoring": "metric",
+}  # fmt: skip
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _within(low: float, high: float) -> Callable[[Any], bool]:
+    return lambda value: low <= value < high
+
+
+_TINY = 5e-324
+# Which numbers a hint repeats, by the argument that it says to give.
+_REPEATED: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("epochs", "max_iter", "patience", "length", "every", "batch_size", "workers", "stack"), _count),
+    **dict.fromkeys(("learning_rate", "learning_rate_init", "initial", "clip_norm", "epsilon"),
+                    _within(_TINY, float("inf"))),
+    **dict.fromkeys(("l2", "alpha", "weight_decay", "minimum", "min_delta"), _within(0.0, float("inf"))),
+    **dict.fromkeys(("momentum", "dropout"), _within(0.0, 1.0)),
+    **dict.fromkeys(("validation", "rho", "factor"), _within(_TINY, 1.0)),
+    **dict.fromkeys(("seed", "random_state"), lambda value: isinstance(value, int) and 0 <= value < 2**32),
+}  # fmt: skip
 
 
 def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | None = None) -> str:
-    """What to write in place of a name that there is not: what is meant by it elsewhere, or one spelt like it.
+    """What to write in place of an unknown name: what is meant by it elsewhere, or a `known` one that is spelt like it.
 
-    Parameters
-    ----------
-    owner : str
-        Of the name, such as "bpx.fit".
-    name : str
-        That is not known.
-    known : iterable of str
-        Names that there are.
-    given : dict, optional
-        The call's arguments by name.
+    `owner` is a key of `INSTEAD`, `given` has the call's arguments by name.
     """
     given, known = given or {}, [one for one in known if not one.startswith("_")]
     hint = INSTEAD.get(owner, {}).get(name)
-    if hint is not None and owner in _OF_SOME:
-        hints = [(one, re.match(r"give (\w+)=", one)) for one in hint.split(" | ")]
-        hint = next((one for one, told in hints if told is None or told[1] in known), None)
+    if hint is not None and owner in _SEVERAL:
+        arguments = [(one, re.match(r"give (\w+)=", one)) for one in hint.split(" | ")]
+        hint = next((one for one, argument in arguments if argument is None or argument[1] in known), None)
     if hint is not None:
-        value = plain(given.get(name, ...))
+        value = _plain(given.get(name, ...))
         if (value is None or (isinstance(value, (bool, int, float)) and not value)) and name in OFF.get(owner, {}):
             return OFF[owner][name]
         optimizer = given.get("optimizer", "adam")
         optimizer = optimizer if isinstance(optimizer, str) else type(optimizer).__name__
-        told = re.search(r"(?:(\w+)=|\()\{value\}", hint.replace("{name}", name))
-        shown = repeated(told[1] or "learning_rate", value) if told else "..."
-        return hint.format(name=name, value=shown, optimizer=_OPTIMIZERS.get(optimizer.lower(), "Adam"))
+        place = re.search(r"(?:(\w+)=|\()\{value\}", hint.replace("{name}", name))
+        written = _repeated(place[1] or "learning_rate", value) if place else "..."
+        return hint.format(name=name, value=written, optimizer=_OPTIMIZERS.get(optimizer.lower(), "Adam"))
     from difflib import get_close_matches  # only for messages
 
     close = get_close_matches(name.casefold(), known, n=1)
     return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+def unknown_value(kind: str, value: str, known: str) -> str:
+    """What is said to an unknown name of a loss, an activation, ...
+
+    `kind` is a key of `VALUES`, or an argument that takes such a value; `known` says in words what there is.
+    """
+    from difflib import get_close_matches  # only for messages
+
+    table = _KINDS.get(kind, kind)
+    meant = _meant(table, value) or "".join(get_close_matches(value.casefold(), VALUES[table], n=1, cutoff=0.75))
+    return f"unknown {kind} {value!r}{f' (did you mean {meant!r}?)' if meant else ''}; known are {known}"
 
 
 def is_wrong_call(error: BaseException) -> bool:
@@ -61,8 +93,8 @@ def is_wrong_call(error: BaseException) -> bool:
     return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
-def is_told_of(error: BaseException, begin: str) -> bool:
-    """Whether an error caught around a call is bpx's own for a wrong call somewhere in it, with words that so begin."""
+def is_wrong_call_within(error: BaseException, begin: str) -> bool:
+    """Whether an error is bpx's message, which begins with those words, on a wrong call somewhere within a call."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -74,28 +106,19 @@ def wrong_call(
 ) -> TypeError:
     """The error for a call that `is_wrong_call`, in a line that says what there is.
 
-    Parameters
-    ----------
-    function : callable
-        That was called.
-    error : TypeError
-        Python's own.
-    given : dict
-        The call's arguments by name.
-    name, owner : str
-        The function's public name, and whose names `instead_of` looks at; made from the function's where empty.
+    `error` is Python's own, `given` has the call's arguments by name. `name` is the function's public name and `owner`
+    whose names `instead_of` looks at; where empty they are made from the function's.
     """
     if not name:
         cls, _, method = function.__qualname__.rpartition(".")
         name = f"net.{method}" if cls == "MLP" else f"bpx.{method}"
-    signature = inspect.signature(function)
-    known = [p for p in signature.parameters if p != "self"]
-    unknown = [one for one in given if one not in known]
-    if unknown:
-        return TypeError(f"{name} has no {unknown[0]}=; {instead_of(owner or name, unknown[0], known, given)}")
+    parameters = {p: parameter for p, parameter in inspect.signature(function).parameters.items() if p != "self"}
+    unknown = next((one for one in given if one not in parameters), None)
+    if unknown is not None:
+        return TypeError(f"{name} has no {unknown}=; {instead_of(owner or name, unknown, parameters, given)}")
     # Python's own words, with the public name and what a call needs at least.
     words = str(error).partition("() ")[2]
-    needed = [p.name for p in signature.parameters.values() if p.default is p.empty and p.name in known]
+    needed = [p for p, parameter in parameters.items() if parameter.default is parameter.empty]
     return TypeError(f"{name}({', '.join([*needed, '...'])}) {words}" if words else str(error))
 
 
@@ -110,8 +133,8 @@ def named(name: str, owner: str = "") -> Callable[[Callable[P, R]], Callable[P, 
             except TypeError as error:
                 if not is_wrong_call(error):
                     raise
-                told = wrong_call(function, error, kwargs, name, owner)
-            raise told
+                explanation = wrong_call(function, error, kwargs, name, owner)
+            raise explanation
 
         return call
 
@@ -126,3 +149,41 @@ def explained(name: str, owner: str = "") -> Callable[[C], C]:
         return cls
 
     return decorate
+
+
+def _plain(value: Any) -> Any:
+    """A number or a switch of NumPy's as Python's, with as many digits as NumPy prints."""
+    if isinstance(value, np.floating):
+        return float(str(value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _repeated(argument: str, value: Any) -> str:
+    """A value as a hint says to write it: by bpx's name for it, and not where the argument would refuse it."""
+    kind = _KINDS.get(argument, argument)
+    if kind in VALUES:
+        meant = _meant(kind, str(value)) if isinstance(value, (str, bool)) else None
+        return repr(meant) if meant and not (argument == "hidden" and meant in ("softmax", "exp")) else "..."
+    if argument in ("bias", "restore_best"):
+        return repr(value) if isinstance(value, bool) else "..."
+    if argument == "monitor":
+        name = value.removeprefix("val_") if isinstance(value, str) else ""
+        meant = name if name == "loss" else _meant("metric", name)
+        return repr("val_" * (name != value) + meant) if meant else "..."
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return repr(value) if number and argument in _REPEATED and _REPEATED[argument](value) else "..."
+
+
+def _meant(kind: str, value: str) -> str | None:
+    """bpx's name for what a value means here or elsewhere; None where it is not known."""
+
+    def bare(name: str) -> str:
+        name = re.sub(r"[_\- ]", "", name.casefold())
+        return name.removesuffix("loss") if kind == "loss" else name
+
+    if kind == "backend" and (device := re.fullmatch(r"(?:cuda|gpu):(\d+)", value.casefold())):
+        return "cupy" if device[1] == "0" else f"cupy:{device[1]}"
+    for one, others in VALUES[kind].items():
+        if bare(value) in map(bare, (one, *others.split())):
+            return one
+    return None

@@ -1,187 +1,219 @@
-"""What to write in place of a name that other libraries have."""
+"""What other libraries call arguments, methods, losses, activations, ..., and what to write in bpx."""
 
 from __future__ import annotations
 
-__all__ = ["INSTEAD", "OFF"]
+__all__ = ["INSTEAD", "OFF", "VALUES"]
 
-_RATE = "give optimizer=bpx.{optimizer}({value})"
-_EPOCHS = "give epochs={value}"
-_PATIENCE = "give stop=bpx.stop.Patience(patience=10), with validation=0.2 or (X_val, y_val)"
-_VALIDATION = "give validation=(X_val, y_val)"
-_NETWORK = "it belongs to the network, bpx.MLP(sizes, {name}={value})"
-_PROGRESS = "give progress=True"
-_TO_FIT = "it belongs to training, bpx.fit(net, X, y, ...)"
-_SIZES = "give sizes=[inputs, hidden units of each layer, ..., outputs], such as bpx.MLP([4, 100, 3])"
-_BACKENDS = "; there are 'numpy', 'cupy', 'torch:cuda' and more"
+Hints = dict[str, dict[str, str]]
+
+
+def _by_name(hints: Hints) -> Hints:
+    """By owner and name; the tables below have by owner and hint all the names that it answers."""
+    return {
+        owner: {name: hint for hint, names in those.items() for name in names.split()} for owner, those in hints.items()
+    }
+
 
 # What to write in place of an argument or attribute that other libraries have; by the function's public name.
-INSTEAD: dict[str, dict[str, str]] = {
+INSTEAD: Hints = _by_name({
     "bpx.fit": {
-        **dict.fromkeys(("learning_rate", "lr", "learning_rate_init", "eta", "step_size"), _RATE),
-        **dict.fromkeys(("max_iter", "n_epochs", "num_epochs", "nb_epoch", "n_iter", "max_epochs", "iters"), _EPOCHS),
-        **dict.fromkeys(("early_stopping", "patience", "n_iter_no_change"), _PATIENCE),
-        **dict.fromkeys(("validation_data", "val_data", "eval_set", "X_val", "y_val", "X_test", "y_test"), _VALIDATION),
-        **dict.fromkeys(("validation_split", "validation_fraction", "test_size"), "give validation={value}"),
-        **dict.fromkeys(("dropout", "dtype", "hidden", "output", "init", "stack"), _NETWORK),
-        **dict.fromkeys(("activation", "activations", "hidden_activation", "act"),
-                        "it belongs to the network, bpx.MLP(sizes, hidden={value})"),
-        **dict.fromkeys(("output_activation", "out_activation"),
-                        "it belongs to the network, bpx.MLP(sizes, output={value})"),
-        **dict.fromkeys(("hidden_layer_sizes", "hidden_sizes", "layers", "sizes", "units"),
-                        "it belongs to the network, bpx.MLP([inputs, hidden units of each layer, ..., outputs])"),
-        **dict.fromkeys(("device", "backend"), "the network has it, bpx.MLP(sizes, backend={value})" + _BACKENDS),
-        **dict.fromkeys(("verbose", "verbosity", "disp"), _PROGRESS),
-        **dict.fromkeys(("criterion", "loss_fn", "loss_function", "objective", "cost"), "give loss={value}"),
-        **dict.fromkeys(
-            ("scheduler", "lr_scheduler", "schedule", "lr_schedule"),
-            "a schedule is an optimizer's learning rate, optimizer=bpx.Adam(bpx.schedules.Cosine(0.001, length=20))",
-        ),
-        **dict.fromkeys(
-            ("clip_norm", "clipnorm", "grad_clip", "gradient_clip", "max_grad_norm"),
-            "give optimizer=bpx.{optimizer}(clip_norm={value})",
-        ),
-        **dict.fromkeys(("alpha", "reg", "regularization", "weight_penalty"), "give l2={value}"),
-        **dict.fromkeys(("random_state", "random_seed"), "give seed={value}"),
-        "momentum": "give optimizer=bpx.SGD(learning_rate=0.01, momentum={value})",
-        "weight_decay": "give optimizer=bpx.AdamW(weight_decay={value}), or l2= for a penalty in the loss",
-        "shuffle": "give sampling={value}",
-        "solver": "give optimizer={value}",
-        "weights": "give sample_weight=",
-        "n_jobs": "threads are BLAS's, OPENBLAS_NUM_THREADS in the environment; processes are comm='mpi'",
-        "callback": "give callbacks=[...]",
+        "give optimizer=bpx.{optimizer}({value})": "learning_rate lr learning_rate_init eta step_size",
+        "give epochs={value}": "max_iter n_epochs num_epochs nb_epoch n_iter max_epochs iters",
+        "give stop=bpx.stop.Patience(patience=10), with validation=0.2 or (X_val, y_val)":
+            "early_stopping patience n_iter_no_change",
+        "give validation=(X_val, y_val)": "validation_data val_data eval_set X_val y_val X_test y_test",
+        "give validation={value}": "validation_split validation_fraction test_size",
+        "it belongs to the network, bpx.MLP(sizes, {name}={value})": "dropout dtype hidden output init stack",
+        "it belongs to the network, bpx.MLP(sizes, hidden={value})": "activation activations hidden_activation act",
+        "it belongs to the network, bpx.MLP(sizes, output={value})": "output_activation out_activation",
+        "it belongs to the network, bpx.MLP([inputs, hidden units of each layer, ..., outputs])":
+            "hidden_layer_sizes hidden_sizes layers sizes units",
+        "the network has it, bpx.MLP(sizes, backend={value}); there are 'numpy', 'cupy', 'torch:cuda' and more":
+            "device backend",
+        "give progress=True": "verbose verbosity disp",
+        "give loss={value}": "criterion loss_fn loss_function objective cost",
+        "a schedule is an optimizer's learning rate, optimizer=bpx.Adam(bpx.schedules.Cosine(0.001, length=20))":
+            "scheduler lr_scheduler schedule lr_schedule",
+        "give optimizer=bpx.{optimizer}(clip_norm={value})": "clip_norm clipnorm grad_clip gradient_clip max_grad_norm",
+        "give l2={value}": "alpha reg regularization weight_penalty",
+        "give seed={value}": "random_state random_seed",
+        "give optimizer=bpx.SGD(learning_rate=0.01, momentum={value})": "momentum",
+        "give optimizer=bpx.AdamW(weight_decay={value}), or l2= for a penalty in the loss": "weight_decay",
+        "give sampling={value}": "shuffle",
+        "give optimizer={value}": "solver",
+        "give sample_weight=": "weights",
+        "threads are BLAS's, OPENBLAS_NUM_THREADS in the environment; processes are comm='mpi'": "n_jobs",
+        "give callbacks=[...]": "callback",
     },
     "bpx.MLP": {
-        **dict.fromkeys(
-            ("hidden_layer_sizes", "hidden_sizes", "hidden_size", "n_hidden", "input_size", "input_dim", "output_size",
-             "in_features", "out_features", "n_in", "n_out", "layers", "layer_sizes", "units"), _SIZES
-        ),
-        **dict.fromkeys(("activation", "activations", "hidden_activation", "act"), "give hidden={value}"),
-        **dict.fromkeys(("output_activation", "out_activation"), "give output={value}"),
-        **dict.fromkeys(
-            ("learning_rate", "lr", "optimizer", "solver", "loss", "epochs", "max_iter", "batch_size", "momentum", "l2",
-             "alpha", "weight_decay", "early_stopping", "callbacks", "verbose", "learning_rate_init"), _TO_FIT
-        ),
-        **dict.fromkeys(("initializer", "kernel_initializer", "weight_init", "init_method"), "give init={value}"),
-        **dict.fromkeys(("random_state", "random_seed"), "give seed={value}"),
-        "device": "give backend={value}" + _BACKENDS,
-        "use_bias": "give bias={value}",
-        "n_networks": "give stack={value}",
+        "give sizes=[inputs, hidden units of each layer, ..., outputs], such as bpx.MLP([4, 100, 3])":
+            "hidden_layer_sizes hidden_sizes hidden_size n_hidden input_size input_dim output_size in_features "
+            "out_features n_in n_out layers layer_sizes units",
+        "give hidden={value}": "activation activations hidden_activation act",
+        "give output={value}": "output_activation out_activation",
+        "it belongs to training, bpx.fit(net, X, y, ...)":
+            "learning_rate lr optimizer solver loss epochs max_iter batch_size momentum l2 alpha weight_decay "
+            "early_stopping callbacks verbose learning_rate_init",
+        "give init={value}": "initializer kernel_initializer weight_init init_method",
+        "give seed={value}": "random_state random_seed",
+        "give backend={value}; there are 'numpy', 'cupy', 'torch:cuda' and more": "device",
+        "give bias={value}": "use_bias",
+        "give stack={value}": "n_networks",
     },
     "an optimizer": {
-        **dict.fromkeys(("lr", "learning_rate_init", "eta", "step_size"), "give learning_rate={value}"),
-        **dict.fromkeys(("clipnorm", "max_norm", "max_grad_norm", "gradient_clip"), "give clip_norm={value}"),
-        **dict.fromkeys(
-            ("decay", "lr_decay", "scheduler", "schedule"),
-            "a schedule is the learning rate, learning_rate=bpx.schedules.StepDecay(0.01)",
-        ),
-        "betas": "give beta_1= and beta_2=",
-        "eps": "give epsilon={value}",
-        "weight_decay": "use bpx.AdamW(weight_decay={value}), or l2= of bpx.fit",
-        "momentum": "use bpx.SGD(momentum={value})",
-        "alpha": "give rho={value} | give weight_decay={value} |"
-                 " a penalty on weights is l2={value} of bpx.fit, or weight_decay= of bpx.AdamW",
-        "params": "bpx.fit gives it the parameters",
+        "give learning_rate={value}": "lr learning_rate_init eta step_size",
+        "give clip_norm={value}": "clipnorm max_norm max_grad_norm gradient_clip",
+        "a schedule is the learning rate, learning_rate=bpx.schedules.StepDecay(0.01)":
+            "decay lr_decay scheduler schedule",
+        "give beta_1= and beta_2=": "betas",
+        "give epsilon={value}": "eps",
+        "use bpx.AdamW(weight_decay={value}), or l2= of bpx.fit": "weight_decay",
+        "use bpx.SGD(momentum={value})": "momentum",
+        "give rho={value} | give weight_decay={value} | a penalty on weights is l2={value} of bpx.fit, or "
+        "weight_decay= of bpx.AdamW":
+            "alpha",
+        "bpx.fit gives it the parameters": "params",
     },
     "a schedule": {
-        **dict.fromkeys(("lr", "learning_rate", "learning_rate_init", "base_lr"), "give initial={value}"),
-        **dict.fromkeys(("T_max", "decay_steps", "total_steps", "epochs"), "give length={value}"),
-        **dict.fromkeys(("eta_min", "min_lr", "end_learning_rate"), "give minimum={value}"),
-        "step_size": "give every={value}",
-        **dict.fromkeys(("gamma", "decay_rate"), "give factor={value}"),
+        "give initial={value}": "lr learning_rate learning_rate_init base_lr",
+        "give length={value}": "T_max decay_steps total_steps epochs",
+        "give minimum={value}": "eta_min min_lr end_learning_rate",
+        "give every={value}": "step_size",
+        "give factor={value}": "gamma decay_rate",
     },
     "a stopping rule": {
-        "metric": "give monitor={value}",
-        **dict.fromkeys(("n_iter_no_change", "epochs"), "give patience={value}"),
-        "tol": "give min_delta={value}",
-        "restore_best_weights": "give restore_best={value}",
+        "give monitor={value}": "metric",
+        "give patience={value}": "n_iter_no_change epochs",
+        "give min_delta={value}": "tol",
+        "give restore_best={value}": "restore_best_weights",
     },
     "an estimator's fit": {
-        **dict.fromkeys(("validation", "validation_data", "val_data", "eval_set"), "give X_val= and y_val="),
-        **dict.fromkeys(
-            ("epochs", "max_iter"), "the estimator has it, est.set_params(max_iter={value})"
-        ),
-        "batch_size": "the estimator has it, est.set_params(batch_size={value})",
-        **dict.fromkeys(("verbose", "progress", "callbacks"), "the estimator has it, est.set_params({name}=...)"),
+        "give X_val= and y_val=": "validation validation_data val_data eval_set",
+        "the estimator has it, est.set_params(max_iter={value})": "epochs max_iter",
+        "the estimator has it, est.set_params(batch_size={value})": "batch_size",
+        "the estimator has it, est.set_params({name}=...)": "verbose progress callbacks",
     },
     "an estimator's partial_fit": {
-        **dict.fromkeys(
-            ("validation", "validation_data", "val_data", "eval_set", "X_val", "y_val", "sample_weight_val"),
-            "validation data are fit's, or look at est.score(X_val, y_val) between the calls",
-        ),
-        **dict.fromkeys(("epochs", "max_iter"), "a call is one epoch, call it several times"),
-        "batch_size": "the estimator has it, est.set_params(batch_size={value})",
-        **dict.fromkeys(("verbose", "progress", "callbacks"), "the estimator has it, est.set_params({name}=...)"),
+        "validation data are fit's, or look at est.score(X_val, y_val) between the calls":
+            "validation validation_data val_data eval_set X_val y_val sample_weight_val",
+        "a call is one epoch, call it several times": "epochs max_iter",
+        "the estimator has it, est.set_params(batch_size={value})": "batch_size",
+        "the estimator has it, est.set_params({name}=...)": "verbose progress callbacks",
     },
     "bpx.predict": {
-        "batch_size": "rows are read in blocks, give buffer= in bytes",
+        "rows are read in blocks, give buffer= in bytes": "batch_size",
     },
     "bpx.trace": {
-        **dict.fromkeys(("lr", "eta"), "give learning_rate={value}"),
-        "optimizer": "a step of gradient descent is shown, give learning_rate=",
+        "give learning_rate={value}": "lr eta",
+        "a step of gradient descent is shown, give learning_rate=": "optimizer",
     },
     "bpx.sweep": {
-        **dict.fromkeys(("lr", "learning_rate"), "put it into the grid, {{'learning_rate': [...]}}"),
-        **dict.fromkeys(("param_grid", "params", "param_distributions"), "give grid="),
-        "n_jobs": "give workers={value}",
-        "verbose": _PROGRESS,
-        "estimator": "give model=",
+        "put it into the grid, {{'learning_rate': [...]}}": "lr learning_rate",
+        "give grid=": "param_grid params param_distributions",
+        "give workers={value}": "n_jobs",
+        "give progress=True": "verbose",
+        "give model=": "estimator",
     },
     "a grid": {
-        **dict.fromkeys(("lr", "learning_rate_init", "eta"), "use 'learning_rate'"),
-        **dict.fromkeys(("max_iter", "n_epochs", "num_epochs"), "use 'epochs'"),
-        **dict.fromkeys(("alpha", "weight_penalty"), "use 'l2'"),
-        "weight_decay": "use 'l2', or optimizer='adamw'",
+        "use 'learning_rate'": "lr learning_rate_init eta",
+        "use 'epochs'": "max_iter n_epochs num_epochs",
+        "use 'l2'": "alpha weight_penalty",
+        "use 'l2', or optimizer='adamw'": "weight_decay",
     },
     "an estimator": {
-        **dict.fromkeys(("lr", "eta", "step_size"), "give learning_rate_init={value}"),
-        **dict.fromkeys(("epochs", "n_epochs", "num_epochs"), "give max_iter={value}"),
-        **dict.fromkeys(("hidden", "sizes", "layers"), "give hidden_layer_sizes= and activation="),
-        **dict.fromkeys(("l2", "weight_decay"), "give alpha={value}, which is divided by the batch's size"),
-        **dict.fromkeys(("validation", "validation_split"), "give early_stopping=True, validation_fraction=0.1; or"
-                        " fit(X, y, X_val=, y_val=)"),
-        **dict.fromkeys(("stop", "patience"), "give early_stopping=True, n_iter_no_change=10"),
-        "optimizer": "give solver={value}",
-        "output": "give output_activation={value}",
-        "seed": "give random_state={value}",
+        "give learning_rate_init={value}": "lr eta step_size",
+        "give max_iter={value}": "epochs n_epochs num_epochs",
+        "give hidden_layer_sizes= and activation=": "hidden sizes layers",
+        "give alpha={value}, which is divided by the batch's size": "l2 weight_decay",
+        "give early_stopping=True, validation_fraction=0.1; or fit(X, y, X_val=, y_val=)":
+            "validation validation_split",
+        "give early_stopping=True, n_iter_no_change=10": "stop patience",
+        "give solver={value}": "optimizer",
+        "give output_activation={value}": "output",
+        "give random_state={value}": "seed",
     },
     "net": {
-        "fit": "use bpx.fit(net, X, y)",
-        "train": "use bpx.fit(net, X, y); dropout is on in training alone",
-        "eval": "there is nothing to switch, dropout is on in training alone",
-        "compile": "give loss= and optimizer= to bpx.fit(net, X, y)",
-        "partial_fit": "use bpx.fit(net, X, y, epochs=1), which goes on from the parameters there are",
-        "predict": "use net(X), or bpx.predict(net, X) for a host array",
-        "predict_proba": "use bpx.predict(net, X), which gives probabilities where the output is softmax or sigmoid",
-        **dict.fromkeys(
-            ("score", "evaluate"),
-            "compare bpx.predict(net, X) with y, as in (bpx.predict(net, X).argmax(axis=1) == y).mean()",
-        ),
-        **dict.fromkeys(("state_dict", "get_weights", "parameters", "named_parameters"), "use net.params, or net.flat"),
-        **dict.fromkeys(("load_state_dict", "set_weights", "load_weights"), "use net.set_params({{'0.W': ..., ...}})"),
-        **dict.fromkeys(("cuda", "gpu"), "use net.to('cupy') or net.to('torch:cuda')"),
-        **dict.fromkeys(("coefs_", "layers"), "use net.weights"),
-        "intercepts_": "use net.biases",
-        "backward": "use net.loss_and_grads(X, y)",
-        "zero_grad": "there is nothing to set to 0; net.loss_and_grads(X, y) gives gradients",
-        "summary": "use print(net)",
-        "cpu": "use net.to('numpy')",
-        "load": "use bpx.load(path)",
-        "get_params": "use net.params",
-        "device": "use net.backend.device",
+        "use bpx.fit(net, X, y)": "fit",
+        "use bpx.fit(net, X, y); dropout is on in training alone": "train",
+        "there is nothing to switch, dropout is on in training alone": "eval",
+        "give loss= and optimizer= to bpx.fit(net, X, y)": "compile",
+        "use bpx.fit(net, X, y, epochs=1), which goes on from the parameters there are": "partial_fit",
+        "use net(X), or bpx.predict(net, X) for a host array": "predict",
+        "use bpx.predict(net, X), which gives probabilities where the output is softmax or sigmoid": "predict_proba",
+        "compare bpx.predict(net, X) with y, as in (bpx.predict(net, X).argmax(axis=1) == y).mean()": "score evaluate",
+        "use net.params, or net.flat": "state_dict get_weights parameters named_parameters",
+        "use net.set_params({{'0.W': ..., ...}})": "load_state_dict set_weights load_weights",
+        "use net.to('cupy') or net.to('torch:cuda')": "cuda gpu",
+        "use net.weights": "coefs_ layers",
+        "use net.biases": "intercepts_",
+        "use net.loss_and_grads(X, y)": "backward",
+        "there is nothing to set to 0; net.loss_and_grads(X, y) gives gradients": "zero_grad",
+        "use print(net)": "summary",
+        "use net.to('numpy')": "cpu",
+        "use bpx.load(path)": "load",
+        "use net.params": "get_params",
+        "use net.backend.device": "device",
     },
-}  # fmt: skip
-# What an argument that switches something off says: that it is off.
-OFF: dict[str, dict[str, str]] = {
+})  # fmt: skip
+# What to say to an argument that switches something off, where that is off anyway.
+OFF: Hints = _by_name({
     "bpx.fit": {
-        **dict.fromkeys(("verbose", "verbosity", "disp"), "leave it out, training is quiet by default"),
-        **dict.fromkeys(("early_stopping", "patience", "n_iter_no_change"),
-                        "leave it out, training stops early only by rules in stop="),
-        **dict.fromkeys(("validation_split", "validation_fraction", "test_size", "validation_data", "val_data"),
-                        "leave it out, rows are held out only by validation="),
-        **dict.fromkeys(("clip_norm", "clipnorm", "grad_clip", "gradient_clip", "max_grad_norm"),
-                        "leave it out, gradients are clipped only by an optimizer's clip_norm="),
+        "leave it out, training is quiet by default": "verbose verbosity disp",
+        "leave it out, training stops early only by rules in stop=": "early_stopping patience n_iter_no_change",
+        "leave it out, rows are held out only by validation=":
+            "validation_split validation_fraction test_size validation_data val_data",
+        "leave it out, gradients are clipped only by an optimizer's clip_norm=":
+            "clip_norm clipnorm grad_clip gradient_clip max_grad_norm",
     },
-    "an optimizer": dict.fromkeys(("clipnorm", "max_norm", "max_grad_norm", "gradient_clip"),
-                                  "leave it out, gradients are clipped only by clip_norm="),
-    "bpx.sweep": {"verbose": "leave it out, a sweep is quiet by default"},
+    "an optimizer": {
+        "leave it out, gradients are clipped only by clip_norm=": "clipnorm max_norm max_grad_norm gradient_clip",
+    },
+    "bpx.sweep": {
+        "leave it out, a sweep is quiet by default": "verbose",
+    },
+})  # fmt: skip
+# bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
+# do not matter.
+VALUES: Hints = {
+    "loss": {
+        "squared_error": "mse mean_squared_error l2 quadratic least_squares ls",
+        "absolute_error": "mae mean_absolute_error l1 lad", "huber": "smooth_l1", "quantile": "pinball",
+        "binary_cross_entropy": "bce bce_with_logits logistic binary_logistic binary",
+        "cross_entropy": "nll ce categorical_cross_entropy sparse_categorical_cross_entropy log_loss "
+            "log negative_log_likelihood softmax_cross_entropy softmax",
+        "poisson": "poisson_nll poisson_deviance",
+    },
+    "activation": {
+        "identity": "linear none purelin", "sigmoid": "expit sigm logsig", "logistic": "",
+        "tanh": "tansig hyperbolic_tangent", "relu": "rectifier rectified_linear", "leaky_relu": "lrelu", "elu": "",
+        "softplus": "", "silu": "swish", "gelu": "", "softmax": "log_softmax", "exp": "exponential",
+        "step": "heaviside threshold hardlim",
+    },
+    "optimizer": {
+        "sgd": "gd gradient_descent momentum nesterov nag", "rmsprop": "", "adagrad": "", "adam": "", "adamw": "",
+        "cg": "conjugate_gradient", "bfgs": "", "lbfgs": "l_bfgs", "l-bfgs-b": "", "newton-cg": "newton", "tnc": "",
+        "slsqp": "", "trust-constr": "",
+    },
+    "metric": {
+        "accuracy": "acc accuracy_score categorical_accuracy binary_accuracy sparse_categorical_accuracy",
+        "balanced_accuracy": "balanced_accuracy_score", "auc": "roc_auc roc_auc_score auroc",
+        "log_loss": "nll ce cross_entropy neg_log_loss", "r2": "r2_score r_squared",
+        "mae": "mean_absolute_error neg_mean_absolute_error l1",
+        "rmse": "root_mean_squared_error neg_root_mean_squared_error mse mean_squared_error",
+    },
+    "initializer": {
+        "glorot_uniform": "xavier xavier_uniform glorot", "glorot_normal": "xavier_normal",
+        "he_uniform": "kaiming kaiming_uniform he", "he_normal": "kaiming_normal", "lecun_uniform": "lecun",
+        "lecun_normal": "", "zeros": "zero",
+    },
+    "backend": {
+        "numpy": "cpu np", "cupy": "cuda gpu cp", "torch": "pytorch", "auto": "", "torch:cuda": "", "torch:cpu": "",
+        "torch:mps": "mps",
+    },
+    "dtype": {
+        "float32": "float single f4", "float64": "double f8",
+    },
+    "sampling": {
+        "shuffle": "random true", "sequential": "false", "replacement": "bootstrap",
+    },
 }  # fmt: skip

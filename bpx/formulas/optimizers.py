@@ -15,8 +15,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace, State
 from bpx.backend.base import writable
-from bpx.errors.calls import explained
-from bpx.errors.values import unknown_value
+from bpx.errors.calls import explained, unknown_value
 from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.schedules import Clock, Constant, Schedule

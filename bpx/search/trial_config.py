@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bpx import losses, optimizers
-from bpx.errors.calls import instead_of, is_told_of, is_wrong_call
+from bpx.errors.calls import instead_of, is_wrong_call, is_wrong_call_within
 from bpx.errors.names import INSTEAD
 from bpx.errors.values import check_count
 from bpx.formulas.precision import Precision
@@ -95,7 +95,7 @@ class TrialConfig:
         for name in self.architecture:
             if name not in INSTEAD["a grid"] and not get_close_matches(name, self._names, n=1):
                 continue
-            if is_told_of(error, f"bpx.MLP has no {name}=;") and name not in signature(self.make).parameters:
+            if is_wrong_call_within(error, f"bpx.MLP has no {name}=;") and name not in signature(self.make).parameters:
                 return str(name)
         return None
 
