@@ -13,7 +13,7 @@ from bpx.errors import ShapeError
 from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
 from bpx.network.mlp import MLP
 
-__all__ = ["HostArray", "got", "host", "labels", "network", "numbers", "whole"]
+__all__ = ["HostArray", "got", "host", "network", "numbers", "whole"]
 
 HostArray = np.ndarray[Any, Any]
 
@@ -67,32 +67,6 @@ def numbers(x: Any, name: str) -> HostArray:
         check_no_dates(x, name)
         raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{without_numbers(x)}")
     return array.astype(np.float64)
-
-
-def labels(y: Any, name: str) -> HostArray:
-    """Class labels, shape (n,), on the host.
-
-    Raises
-    ------
-    TypeError, ShapeError
-    """
-    try:
-        check_in_memory(y, name)
-        array = plain(host(y))
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected one label per sample ({error})") from error
-    if array.ndim == 0:
-        raise ShapeError(f"{name}: expected one label per sample, shape (n,), got {got(y)}")
-    if array.ndim == 2 and array.shape[1] == 1:
-        array = array[:, 0]
-    if array.ndim != 1:
-        raise ShapeError(
-            f"{name}: expected one label per sample, shape (n,), got {array.shape}; of outputs or one-hot rows take"
-            f" {name}.argmax(axis=1)"
-        )
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise TypeError(f"{name}: expected class labels, got NaN or infinity; drop these samples")
-    return array
 
 
 def network(net: Any, of_estimator: str = "use from_estimator") -> MLP:
