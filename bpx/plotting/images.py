@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
 from bpx.errors import ShapeError
-from bpx.network.data_frames import check_in_memory, plain
+from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
-from bpx.plotting.arrays import HostArray, got, host, network, numbers, whole
-from bpx.plotting.frame import colour_bar
-from bpx.plotting.style import DIVERGING, canvas
-from bpx.plotting.tiles import WRONG, Tiles
+from bpx.plotting.arguments import HostArray, column, host, network, numbers, received, whole
+from bpx.plotting.decorations import add_colorbar
+from bpx.plotting.image_grid import WRONG, ImageGrid
+from bpx.plotting.style import DIVERGING, INK, canvas
 
 __all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
 
@@ -77,20 +77,12 @@ class HiddenWeightsDisplay:
         Returns
         -------
         HiddenWeightsDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
         """
-        net = network(net, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
-        if member is not None:
-            net = net.member(member)
-        if net.stack is not None:
-            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        net = network(net, member, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
         layers = len(net.sizes) - 1
         if not isinstance(layer, (int, np.integer)):
             hint = "; the shape of an image is shape=" if isinstance(layer, tuple) else ""
-            raise TypeError(f"layer: expected a layer's number, got {got(layer)}{hint}")
+            raise TypeError(f"layer: expected a layer's number, got {received(layer)}{hint}")
         if not -layers <= layer < layers:
             raise ValueError(f"layer: expected 0..{layers - 1}, got {layer}")
         layer %= layers
@@ -132,16 +124,15 @@ class HiddenWeightsDisplay:
         finite = np.abs(self.weights[np.isfinite(self.weights)])
         largest = limit if limit is not None else (float(finite.max()) if finite.size else 0.0)
         norm = Normalize(-(largest or 1.0), largest or 1.0)
-        tiles = Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
-        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
-            self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
-            tiles.title(self.ax_, self.title if title is None else title)
-            self.colorbar_ = (
-                colour_bar(self.ax_, self.images_[0], own=ax is None, label="weight", shrink=0.8, pad=0.02)
-                if colorbar
-                else None
-            )
-            self.text_ = tiles.label(self.ax_, [str(unit) for unit in self.units])
+        grid = ImageGrid(len(self.weights), self.weights.shape[1:], columns, labelled=True, own=ax is None)
+        with canvas(ax, grid.figure_height) as (self.figure_, self.ax_):
+            title = self.title if title is None else title
+            self.images_ = grid.draw(self.ax_, self.weights, title, {"cmap": cmap, "norm": norm})
+            self.colorbar_: Any = None
+            if colorbar:
+                look: Any = {"label": "weight", "shrink": 0.8, "pad": 0.02}
+                self.colorbar_ = add_colorbar(self.ax_, self.images_[0], own=ax is None, **look)
+            self.text_ = grid.label(self.ax_, [str(unit) for unit in self.units], [INK] * len(self.units))
         return self
 
 
@@ -174,10 +165,8 @@ class ImageGridDisplay:
             )
         if not self.images.size:
             raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
-        self.labels, self.predictions = (
-            _column(labels, "labels", self.images),
-            _column(predictions, "predictions", self.images),
-        )
+        self.labels = None if labels is None else column(labels, "labels", len(self.images))
+        self.predictions = None if predictions is None else column(predictions, "predictions", len(self.images))
         self.title = title
 
     @classmethod
@@ -207,10 +196,6 @@ class ImageGridDisplay:
         Returns
         -------
         ImageGridDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
         """
         rows = numbers(X, "X")
         if rows.ndim < 2 or not rows.size:
@@ -219,8 +204,9 @@ class ImageGridDisplay:
         if shape is not None and not _is_shape(shape, rows):
             if labels is not None or np.shape(host(shape))[:1] != rows.shape[:1]:
                 raise ShapeError(
-                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels, got"
-                    f" {got(shape)}; labels and predictions go by name, as in from_images(X, labels=y, predictions=p)"
+                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels,"
+                    f" got {received(shape)}; labels and predictions go by name, as in from_images(X, labels=y,"
+                    " predictions=p)"
                 )
             shape, labels = None, shape
         if rows.ndim == 2:
@@ -230,8 +216,10 @@ class ImageGridDisplay:
         if rows.ndim == 4 and _integers(X):
             rows = rows / 255.0
         count = min(whole(max_images, "max_images", 1), len(rows))
-        named = (("labels", labels), ("predictions", predictions))
-        labels, predictions = (None if c is None else c[:count] for c in (_column(c, name, rows) for name, c in named))
+        if labels is not None:
+            labels = column(labels, "labels", len(rows))[:count]
+        if predictions is not None:
+            predictions = column(predictions, "predictions", len(rows))[:count]
         if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
@@ -257,20 +245,16 @@ class ImageGridDisplay:
         ImageGridDisplay
             This display.
         """
-        labelled = self.labels is not None or self.predictions is not None
-        tiles = Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
-        look: dict[str, Any] = {}
+        texts, colours = self._captions()
+        grid = ImageGrid(len(self.images), self.images.shape[1:3], columns, labelled=bool(texts), own=ax is None)
+        images, look = np.clip(self.images, 0, 1), {}
         if self.images.ndim == 3:
             finite = self.images[np.isfinite(self.images)]
             low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-            look = {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
-        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
-            self.images_ = tiles.draw(
-                self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
-            )
-            tiles.title(self.ax_, self._title() if title is None else title)
-            texts, colours = self._captions()
-            self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
+            images, look = self.images, {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
+        with canvas(ax, grid.figure_height) as (self.figure_, self.ax_):
+            self.images_ = grid.draw(self.ax_, images, self._title() if title is None else title, look)
+            self.text_ = grid.label(self.ax_, texts, colours) if texts else []
         return self
 
     def _title(self) -> str:
@@ -283,8 +267,9 @@ class ImageGridDisplay:
     def _captions(self) -> tuple[list[str], list[str]]:
         """What stands above each image, and in which colour."""
         if self.predictions is None or self.labels is None:
-            shown = self.labels if self.labels is not None else self.predictions
-            return [str(label) for label in (shown if shown is not None else [])], []
+            column = self.labels if self.labels is not None else self.predictions
+            texts = [] if column is None else [str(label) for label in column]
+            return texts, [INK] * len(texts)
         pairs = list(zip(self.labels.tolist(), self.predictions.tolist(), strict=True))
         return (
             [f"{guess}" if guess == label else f"{guess}, is {label}" for label, guess in pairs],
@@ -303,7 +288,7 @@ def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[i
             )
         return side, side
     if not _whole_numbers(shape):
-        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {got(shape)}")
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {received(shape)}")
     shape = tuple(int(side) for side in shape)
     if math.prod(shape) != size:
         raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {shape}: {math.prod(shape)}")
@@ -326,20 +311,3 @@ def _integers(X: Any) -> bool:
     """Whether the images are given in whole numbers."""
     given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
     return plain(given).dtype.kind in "iu"
-
-
-def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
-    """One label per image, shape (n,); a column of shape (n, 1) is one, too."""
-    if values is None:
-        return None
-    try:
-        check_in_memory(values, name)
-        column = plain(host(values))
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got {got(values)}") from error
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.shape != (len(images),):
-        hint = f"; of one-hot rows take {name}.argmax(axis=1)" if column.ndim == 2 else ""
-        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}{hint}")
-    return column
