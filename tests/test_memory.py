@@ -11,7 +11,8 @@ from allocations import planted
 import bpx
 from bpx.formulas import losses
 from bpx.network.objective import Objective
-from bpx.training.batches import Batch, Data
+from bpx.training.batches import ArrayFeed, Batch, Data
+from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 
 OPTIMIZERS = {
@@ -40,7 +41,9 @@ class Training:
         bound = optimizer.bind(self.net.asarray, stack)
         self.state = bound.init(self.net.flat)
         objective = Objective(self.net, losses.get("cross_entropy"), l2=0.01)
-        self.step = Step(self.net, objective, [data], bound, self.state, seed=3, by_rows=False)
+        feed = ArrayFeed(b, data, 6, lambda: None)
+        config = RunConfig(self.net, feed, objective.loss, bound, seed=3)
+        self.step = Step(config, objective, bound, self.state)
         self.done = 0
         orders = [rng.permutation(12)[:6] for _ in range(6)]
         self.batches = [Batch(0, rows, b.asarray(rows), 6) for rows in orders]

@@ -24,7 +24,7 @@ from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
 from bpx.errors.values import unknown_value
 
-__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "to_host", "use_backend"]
 
 # A backend's name, an array API namespace, a Backend, or None for "whatever holds here".
 BackendLike = str | ModuleType | Backend | None
@@ -173,6 +173,11 @@ def backend_of(x: Any) -> Backend:
     if library == "torch":
         return _resolve("torch" if x.device.type == "cpu" else f"torch:{x.device}", strict=True)
     return NamespaceBackend(x.__array_namespace__(), x.device)
+
+
+def to_host(x: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return x if library_of(x) == "host" else backend_of(x).to_host(x)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["VALUES", "plain", "repeated", "unknown_value"]
+__all__ = ["VALUES", "check_integer", "plain", "repeated", "unknown_value"]
 
 # bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
 # do not matter.
@@ -79,6 +79,28 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("validation", "rho", "factor"), _within(_TINY, 1.0)),
     **dict.fromkeys(("seed", "random_state"), lambda value: isinstance(value, int) and 0 <= value < 2**32),
 }  # fmt: skip
+
+
+def check_integer(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
+    """An argument that is an integer of at least `least`; the one check of such arguments.
+
+    Parameters
+    ----------
+    name : str
+        The argument's.
+    value : object
+        What was given; a bool is no integer.
+    least : int
+        0 or 1.
+    otherwise : str
+        What else may be given, for messages: ``", or None for never"``.
+    """
+    kind = "a positive integer" if least == 1 else f"an integer >= {least}"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name}: expected {kind}{otherwise}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected {'at least 1' if least == 1 else kind}{otherwise}, got {value}")
+    return int(value)
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import type_of_target, unique_labels
 
-from bpx.estimators.inference import to_host
+from bpx.backend.select import to_host
 from bpx.formulas.activations import Activation
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
 from bpx.formulas.losses import LOSSES, Loss, capped

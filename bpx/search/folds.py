@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpx.training.batches import Order, Sampler
 from bpx.training.hold_out import held_out
 
-__all__ = ["Fold", "folds"]
+__all__ = ["Fold", "folds", "order_of"]
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -100,3 +101,16 @@ def _checked(n: int, pair: Any) -> Fold:
         if part.ndim != 1 or part.dtype.kind not in "iu" or not part.size or part.min() < 0 or part.max() >= n:
             raise ValueError(f"cv: expected row numbers in 0..{n - 1}, at least one, got {part!r:.80}")
     return Fold(parts[0].astype(np.int64), parts[1].astype(np.int64))
+
+
+def order_of(sampler: Sampler, n: int, own: Sequence[Fold]) -> Callable[[], Order]:
+    """Draws an epoch's rows, of n, for a stack: each network's own fold in the order that it would have alone."""
+    one_for_all = all(fold is own[0] for fold in own)
+    base = own[0].train if one_for_all else np.stack([fold.train for fold in own])
+    unchanged = None if one_for_all and np.array_equal(base, np.arange(n)) else base
+
+    def order() -> Order:
+        positions = sampler()
+        return unchanged if positions is None else base[..., positions]
+
+    return order

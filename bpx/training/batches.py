@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final, get_args
+from typing import Any, Literal, NamedTuple, final, get_args
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
+from bpx.errors.values import check_integer
+from bpx.training.distributed import Ranks
 
 __all__ = [
     "SAMPLINGS",
@@ -112,11 +111,7 @@ def check_batch_size(batch_size: int | None, n: int) -> int:
     """Samples per step: a positive integer, held to n; None is all of them."""
     if batch_size is None:
         return n
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-        raise TypeError(f"batch_size: expected a positive integer, or None for the full batch, got {batch_size!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, or None for the full batch, got {batch_size}")
-    return min(int(batch_size), n)
+    return min(check_integer("batch_size", batch_size, otherwise=", or None for the full batch"), n)
 
 
 def check_sampling(sampling: Sampling) -> Sampling:

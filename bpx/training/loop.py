@@ -17,14 +17,15 @@ from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Batch, Data, Feed
+from bpx.training.batches import Batch, Data
+from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
 from bpx.training.run import Run
+from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 
 if TYPE_CHECKING:
     from bpx.training.checkpoints import Checkpointer
-    from bpx.training.distributed import Ranks
 
 __all__ = ["Descent"]
 
@@ -39,20 +40,14 @@ class Descent:
 
     Parameters
     ----------
+    config : RunConfig
+        Of the run.
     optimizer : Optimizer
         Bound to the network's device.
     schedule : Schedule
         The learning rate.
-    feed : Feed
-        The batches.
-    seed : int
-        Of the dropout masks, with the network's own.
-    by_rows : bool
-        Whether an epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
     ranks : Ranks, optional
         Processes that train together.
-    precision : str, optional
-        Of `bpx.fit`, checked.
     state, schedule_state : dict, optional
         Of the optimizer and of the schedule; None before the first epoch.
     step, epoch, samples : int
@@ -69,13 +64,10 @@ class Descent:
         Of float16's gradients; None before the first epoch, and for other precisions.
     """
 
+    config: RunConfig
     optimizer: Optimizer
     schedule: Schedule
-    feed: Feed
-    seed: int = 0
-    by_rows: bool = False
     ranks: Ranks | None = None
-    precision: str | None = None
     state: State | None = None
     schedule_state: State | None = None
     step: int = 0
@@ -96,24 +88,21 @@ class Descent:
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
         if self.feed_state is None:
-            self.feed_state = self.feed.state
-        if self.scaling is None and self.precision == "float16":
+            self.feed_state = self.config.feed.state
+        if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, run: Run, objective: Objective, keeper: Checkpointer | None = None) -> StopReason:
+    def train(self, run: Run, objective: Objective, checkpointer: Checkpointer | None = None) -> StopReason:
         """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
         self.begin(run.net.flat)
         run.begin()
         assert self.state is not None
-        step = Step(
-            run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
-            self.precision, self.scaling,
-        )  # fmt: skip
+        step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
         while run.epoch < run.epochs and reason is None:
-            reason = self._epoch(run, step, keeper)
-            if keeper is not None:
-                keeper.after_epoch(reason)
+            reason = self._epoch(run, step, checkpointer)
+            if checkpointer is not None:
+                checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which says enough
             self._look_at_scale(run.net)
         return StopReason.EPOCHS if reason is None else reason
@@ -132,7 +121,7 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, run: Run, step: Step, keeper: Checkpointer | None) -> StopReason | None:
+    def _epoch(self, run: Run, step: Step, checkpointer: Checkpointer | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
         net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
@@ -140,7 +129,7 @@ class Descent:
             self.rate = self.schedule.rate(schedule_state, self._clock())
         rate = _on_device(net, self.rate)
         step.reset(self.sums)
-        with closing(self.feed.epoch(self.epoch, self.batch)) as batches:
+        with closing(self.config.feed.epoch(self.epoch, self.batch)) as batches:
             for batch in batches:
                 if not fixed:
                     self.rate = self.schedule.rate(schedule_state, self._clock())
@@ -157,12 +146,12 @@ class Descent:
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
                 self.batch += 1
                 run.end_step()
-                if keeper is not None:
+                if checkpointer is not None:
                     self.sums = step.sums
-                    keeper.after_step()
+                    checkpointer.after_step()
         reason = run.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
-        self.feed_state = self.feed.state
+        self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
 
@@ -172,7 +161,7 @@ class Descent:
         if not net.backend.is_out_of_memory(error):
             return None
         step.release()
-        data = self.feed.data
+        data = self.config.feed.data
         if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
             remedies.append("keep the data out of memory, with bpx.stream(X, y)")
         smaller = "give a smaller batch (batch_size={rows} would fit)"
@@ -187,7 +176,7 @@ class Descent:
         for name in _KEPT:
             setattr(self, name, saved[name])
         if self.feed_state is not None:  # the running epoch's order, or the next one's, is drawn again
-            self.feed.state = self.feed_state
+            self.config.feed.state = self.feed_state
 
     def _clock(self) -> Clock:
         """How far training is."""

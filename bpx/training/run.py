@@ -124,7 +124,7 @@ class Run:
         self._callbacks = [*callbacks, *log_lines()]
         # Whether callbacks are being asked, and the logger that has written the epoch, which can take no more columns.
         self._asking, self._logged = False, ""
-        self._begun = False
+        self.begun = False
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self._start = time.perf_counter()
         # NumPy's function costs more than the sum of a small network's parameters.
@@ -150,23 +150,10 @@ class Run:
         """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
         for callback in self._callbacks:
             callback.on_fit_begin(self)
-        self._begun = True
-
-    def carry_out(self, train: Callable[[], StopReason]) -> StopReason:
-        """Train; Ctrl-C ends it and keeps the network."""
-        with self._closing(), self.net.backend.matmul_precision():
-            try:
-                reason = train()
-            except KeyboardInterrupt:
-                if not self._begun or self._ranks is not None:  # it ends the other ranks too
-                    raise
-                return StopReason.INTERRUPTED
-            if not self._begun:  # a checkpoint of a run that was done
-                self.begin()
-            return reason
+        self.begun = True
 
     @contextmanager
-    def _closing(self) -> Iterator[None]:
+    def closing(self) -> Iterator[None]:
         """An error reaches the callbacks that hold something open, and goes on."""
         try:
             yield
@@ -332,7 +319,7 @@ class Run:
 
     def finish(self, reason: StopReason) -> History:
         """Restore what must be restored, warn of divergence, and complete the history."""
-        with self._closing():
+        with self.closing():
             self._complete(reason)
         return self.history
 

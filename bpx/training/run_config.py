@@ -31,21 +31,22 @@ HYPERPARAMETERS, DATA = "hyperparameters", "data"
 @final
 @dataclass(frozen=True)
 class RunConfig:
-    """The arguments of one `fit`, checked; `optimizer` may be a SciPy method."""
+    """The arguments of one run, checked, as `bpx.training.assemble` makes them; `optimizer` may be a SciPy method."""
 
     net: MLP
     feed: Feed
-    validation: Any
     loss: Loss
     optimizer: Any
-    rules: Sequence[Any]
-    size: int
-    sampling: str
-    seed: int
-    l2: Any
-    class_weight: Any
+    validation: Any = None
+    rules: Sequence[Any] = ()
+    size: int = 0
+    sampling: str = "shuffle"
+    seed: int = 0
+    l2: Any = 0.0
+    class_weight: Any = None
     precision: str | None = None
     measures: Measures | None = None
+    by_rows: bool = False
 
     @property
     def fixed(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -14,9 +15,10 @@ from bpx.kernels import select
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data, chunks
+from bpx.training.batches import chunks
 from bpx.training.history import StopReason
 from bpx.training.run import Run
+from bpx.training.run_config import RunConfig
 
 __all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
 
@@ -105,13 +107,15 @@ def check(net: MLP, solver: SciPy) -> Any:
     return scipy_minimize
 
 
-def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, solver: SciPy) -> StopReason:
-    """Train `run.net` to a minimum of `objective` on `data`; an iteration counts as an epoch.
+def minimize(scipy_minimize: Any, run: Run, objective: Objective, config: RunConfig) -> StopReason:
+    """Train `run.net` to a minimum of `objective` on all data; an iteration counts as an epoch.
 
     SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
     """
     net, backend = run.net, run.net.backend
+    objective = copy(objective)
     objective.use(select.for_backend(backend, net.dtype))
+    solver, data = config.optimizer, config.feed.data
     data = next(chunks(data, data.X.shape[0]))  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []

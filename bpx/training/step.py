@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,13 +16,11 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
-from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
 from bpx.network.precision import mixed
 from bpx.training.batches import Batch, Data, SparseRows
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
+from bpx.training.distributed import Ranks
+from bpx.training.run_config import RunConfig
 
 __all__ = ["Step"]
 
@@ -35,26 +34,18 @@ class Step:
 
     Parameters
     ----------
-    net : MLP
-        Changed in place.
+    config : RunConfig
+        Its network is changed in place; its feed's sources are what batches index.
     objective : Objective
-        Loss and gradient; from now on it computes with kernels where there are any.
-    sources : sequence of Data
-        What batches index.
+        Loss and gradient; a copy computes with kernels where there are any.
     optimizer : Optimizer
         Bound to the network's device.
     state : dict
         The optimizer's; kept up here.
-    seed : int
-        Of the dropout masks, with the network's own.
-    by_rows : bool
-        Whether the mean loss weighs each batch by its rows, not by its sample weights.
-    ranks : Ranks, optional
-        Processes that share each batch.
-    precision : str, optional
-        Of `bpx.fit`.
     scaling : dict, optional
         Of float16's gradients; kept up here.
+    ranks : Ranks, optional
+        Processes that share each batch.
 
     Attributes
     ----------
@@ -63,18 +54,11 @@ class Step:
     """
 
     def __init__(
-        self,
-        net: MLP,
-        objective: Objective,
-        sources: Sequence[Data],
-        optimizer: Optimizer,
-        state: State,
-        seed: int,
-        by_rows: bool,
-        ranks: Ranks | None = None,
-        precision: str | None = None,
-        scaling: State | None = None,
-    ) -> None:
+        self, config: RunConfig, objective: Objective, optimizer: Optimizer, state: State,
+        scaling: State | None = None, ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
+        net, precision, sources = config.net, config.precision, config.feed.sources
+        objective = copy(objective)
         self._mixed = mixed(net, precision, scaling)
         twins = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
         objective.use(twins, self._mixed)
@@ -92,8 +76,8 @@ class Step:
         self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = twins.module(linear), twins.module(updates)
-        self._drops, self._run_seed = any(net.dropout), fold(seed)
-        self._by_rows = by_rows or sources[0].weight is None
+        self._drops, self._run_seed = any(net.dropout), fold(config.seed)
+        self._by_rows = config.by_rows or sources[0].weight is None
         self._records = twins.records
         # On a device ranks wait for each other's numbers in every step.
         together = ranks is not None and net.backend.xp is not np
