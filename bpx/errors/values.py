@@ -1,4 +1,4 @@
-"""What other libraries call a loss, an activation, ..., and which values a hint repeats."""
+"""Checks of single values; what other libraries call a loss, an activation, ...; which values a hint repeats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["VALUES", "check_integer", "plain", "repeated", "unknown_value"]
+__all__ = ["VALUES", "check_count", "plain", "repeated", "unknown_value"]
 
 # bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
 # do not matter.
@@ -81,25 +81,29 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
 }  # fmt: skip
 
 
-def check_integer(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
-    """An argument that is an integer of at least `least`; the one check of such arguments.
+def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
+    """An argument that is a whole number, as an int.
 
     Parameters
     ----------
     name : str
-        The argument's.
+        Of the argument.
     value : object
-        What was given; a bool is no integer.
+        What was given.
     least : int
-        0 or 1.
+        The smallest that is allowed.
     otherwise : str
-        What else may be given, for messages: ``", or None for never"``.
+        What else the caller allows, for the message, such as ", or None".
+
+    Raises
+    ------
+    TypeError, ValueError
     """
-    kind = "a positive integer" if least == 1 else f"an integer >= {least}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        kind = "a positive integer" if least == 1 else f"an integer >= {least}"
         raise TypeError(f"{name}: expected {kind}{otherwise}, got {value!r}")
     if value < least:
-        raise ValueError(f"{name}: expected {'at least 1' if least == 1 else kind}{otherwise}, got {value}")
+        raise ValueError(f"{name}: expected at least {least}{otherwise}, got {value}")
     return int(value)
 
 

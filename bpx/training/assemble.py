@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, final
 
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
@@ -180,12 +180,12 @@ def assemble(
         solver = solvers.get(optimizer)
         if solver is None:
             optimizer = optimizers.get(optimizer)
-        epochs = check_integer("epochs", epochs)
+        epochs = check_count("epochs", epochs)
         check_sampling(sampling)
         rules = _rules(stop)
         asked = metrics if isinstance(metrics, Measures) else check_metrics(metrics)
         hooks = _callbacks(callbacks, progress)
-        seed = check_integer("seed", seed, 0)
+        seed = check_count("seed", seed, 0)
         if checkpoint is None and (resume or checkpoint_steps is not None):
             raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
         if solver is not None:

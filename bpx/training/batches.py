@@ -13,7 +13,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.training.distributed import Ranks
 
 __all__ = [
@@ -111,7 +111,7 @@ def check_batch_size(batch_size: int | None, n: int) -> int:
     """Samples per step: a positive integer, held to n; None is all of them."""
     if batch_size is None:
         return n
-    return min(check_integer("batch_size", batch_size, otherwise=", or None for the full batch"), n)
+    return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
 
 
 def check_sampling(sampling: Sampling) -> Sampling:

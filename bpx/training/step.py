@@ -60,28 +60,28 @@ class Step:
         net, precision, sources = config.net, config.precision, config.feed.sources
         objective = copy(objective)
         self._mixed = mixed(net, precision, scaling)
-        twins = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
-        objective.use(twins, self._mixed)
+        kernels = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
+        objective.use(kernels, self._mixed)
         # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
         self._products = (
             nullcontext if precision is None
-            else partial(net.backend.matmul_precision, tf32=True, process=not twins.records)
+            else partial(net.backend.matmul_precision, tf32=True, process=not kernels.records)
         )  # fmt: skip
         self.state = state
-        if twins.records:
+        if kernels.records:
             sources = [_contiguous(net.backend.xp, data) for data in sources]
         if ranks is not None:
             objective.combine_by(ranks.combine, ranks.grad)
         self._net, self._objective, self._sources, self._optimizer = net, objective, sources, optimizer
         self._ranks = ranks
         self._xp = net.backend.xp
-        self._linear, self._equations = twins.module(linear), twins.module(updates)
+        self._linear, self._equations = kernels.module(linear), kernels.module(updates)
         self._drops, self._run_seed = any(net.dropout), fold(config.seed)
         self._by_rows = config.by_rows or sources[0].weight is None
-        self._records = twins.records
+        self._records = kernels.records
         # On a device ranks wait for each other's numbers in every step.
         together = ranks is not None and net.backend.xp is not np
-        self._recorder = None if together else twins.recorder(net.backend, self._drops)
+        self._recorder = None if together else kernels.recorder(net.backend, self._drops)
         self._recorded: dict[Any, Callable[[Batch, Any, int], None] | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
@@ -131,40 +131,25 @@ class Step:
         done : int
             Updates made before this one.
         """
-        self._do(batch, rate, done)
+        recorder, recorded = self._recorder, None
+        if recorder is not None and batch.n > 0:
+            # a rate for all may become one for each network
+            key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
+            if key not in self._recorded:
+                state = self.state
+                full = len(self._recorded) >= RECORDINGS
+                self._recorded[key] = None if full else recorder.record(self._compute, batch, rate)
+                self.state = state
+            recorded = self._recorded[key]
+        if recorded is None:
+            self._compute(batch, rate, done)
+        else:
+            recorded(batch, rate, done)
+            self.state["step"] = done + 1
         self._rows_done += batch.n if self._ranks is None else self._ranks.rows
 
-    def _do(self, batch: Batch, rate: Any, done: int) -> None:
-        """The update, by what was recorded where there is that."""
-        recorder = self._recorder
-        if recorder is None or batch.n == 0:
-            self._compute(batch, rate, done, None)
-            return
-        # a rate for all may become one for each network
-        key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
-        if key not in self._recorded:
-            full = len(self._recorded) >= RECORDINGS
-            self._recorded[key] = None if full else self._record(recorder, batch, rate)
-        recorded = self._recorded[key]
-        if recorded is None:
-            self._compute(batch, rate, done, None)
-            return
-        recorded(batch, rate, done)
-        self.state["step"] = done + 1
-
-    def _record(self, recorder: Any, batch: Batch, rate: Any) -> Callable[[Batch, Any, int], None] | None:
-        """The step for a batch of that kind; None where something in it cannot be recorded."""
-        state = self.state
-
-        def step(rows: Array | None, rate: Array, done: Array, number: Array) -> None:
-            self._compute(batch._replace(rows=rows, on_device=rows), rate, done, number)
-
-        recorded: Callable[[Batch, Any, int], None] | None = recorder.record(step, batch, rate)
-        self.state = state
-        return recorded
-
-    def _compute(self, batch: Batch, rate: Any, done: Any, number: Any) -> None:
-        """The step itself."""
+    def _compute(self, batch: Batch, rate: Any, done: Any, number: Any = None) -> None:
+        """The step itself; `number` is its own, from 1, in an array that a recording reads."""
         net, xp = self._net, self._xp
         X, y, weight = self._gather(batch)
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None

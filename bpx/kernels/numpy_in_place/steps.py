@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import numpy as np
@@ -39,7 +40,7 @@ class Recorder:
         Parameters
         ----------
         step : callable
-            ``step(rows, rate, done, number)`` does one with arrays that hold the rows' numbers (or None), the learning
+            ``step(batch, rate, done, number)`` does one with arrays that hold the batch's rows (or None), the learning
             rate, the number of steps done and this one's number from 1.
         batch : Batch
             One of them.
@@ -54,7 +55,7 @@ class Recorder:
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
-        replay = record(lambda: step(rows, now, done, number))
+        replay = record(partial(step, batch._replace(rows=rows, on_device=rows), now, done, number))
         return None if replay is None else _Recorded(replay, rows, now, done if self._drops else None, number)
 
 
