@@ -126,7 +126,8 @@ def test_closed_and_full_standard_output(tmp_path):
     full = as_process(tmp_path, "bpx trace >/dev/full")
     assert full.returncode == 2
     assert full.stderr == (
-        "bpx trace: error: standard output: No space left on device; free some space, or give a path on another disk\n"
+        "bpx trace: error: standard output: No space left on device;"
+        " check the path, its permissions and the space on its disk\n"
     )
     silent = as_process(tmp_path, "bpx trace --hidden nonsense 2>&-")
     assert (silent.returncode, silent.stdout) == (2, "")
@@ -182,7 +183,12 @@ def test_no_file_takes_the_place_of_a_closed_stream(closed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "advice"), [(errno.ENOSPC, "free some space"), (errno.EFBIG, "ulimit -f"), (errno.ENOENT, "another path")]
+    ("code", "advice"),
+    [
+        (errno.ENOSPC, "No space left on device; check the path, its permissions and the space on its disk"),
+        (errno.EACCES, "Permission denied; check the path, its permissions"),
+        (errno.ENOENT, "another path"),
+    ],
 )
 def test_what_the_system_refuses_names_the_users_path_and_what_to_do(code, advice, tmp_path, capsys, monkeypatch):
     def refuse(file, content):
@@ -368,8 +374,8 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
 def test_rows_are_scored_in_blocks(y, tmp_path, capsys, monkeypatch):
     seen = []
     monkeypatch.setattr("bpx.cli.scores.BLOCK", 7)
-    whole = TableModel.answers
-    monkeypatch.setattr(TableModel, "answers", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
+    whole = TableModel.predict
+    monkeypatch.setattr(TableModel, "predict", lambda self, net, X: seen.append(len(X)) or whole(self, net, X))
     blocks = as_json(capsys, *_model(tmp_path, **y))["scores"]
     assert max(seen) == 7
     assert sum(seen) == 40

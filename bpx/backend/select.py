@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
@@ -212,8 +213,7 @@ class BackendTable(tuple[BackendStatus, ...]):
         rows += [
             (s.name, "yes" if s.available else "no", s.device, s.version, " ".join(s.reason.split())) for s in self
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
+        return aligned(rows)
 
     __repr__ = __str__
 

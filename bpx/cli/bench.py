@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import Table
 from bpx.backend.base import Backend
-from bpx.backend.select import backends, get_backend
-from bpx.checks.text_table import Table
-from bpx.cli import kernels, parser
+from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import MistakeError, Output
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
@@ -54,9 +53,11 @@ ROUND = 0.08
 # So long may all rounds take; a network whose steps are slow has fewer rounds, but at least so many.
 SECONDS, FEWEST = 40.0, 3
 WORDS = {
-    "auto": "kernels", "numpy": "kernels of NumPy alone", "reference": "plain formulas",
+    "auto": "kernels",
+    "numpy": "kernels of NumPy alone",
+    "reference": "plain formulas",
     "products": "products alone",
-}  # fmt: skip
+}
 
 
 @dataclass
@@ -74,53 +75,54 @@ class Contender:
         """Of one step."""
         return statistics.median(self.rounds) * 1e6
 
+    @property
+    def name(self) -> str:
+        """Its way in words."""
+        return "compiled kernels" if (self.backend, self.way) == ("numpy", "auto") else WORDS[self.way]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What was measured, for ``--json``."""
+        return {
+            "backend": self.backend,
+            "way": self.name,
+            "microseconds per step": self.microseconds,
+            "steps per second": 1e6 / self.microseconds,
+            "rounds": [seconds * 1e6 for seconds in self.rounds],
+        }
+
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     sub.add_argument("--backend", metavar="NAME", action="append", help="measure this one (default: all that work)")
     sub.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="default: float32")
     sub.add_argument("--rounds", metavar="N", type=parser.count, default=5, help="default: 5")
-    sub.add_argument(
-        "--network", metavar="SIZES", choices=list(NETWORKS), action="append",
-        help=f"{', '.join(NETWORKS)} (default: all, the last one on a GPU only)",
-    )  # fmt: skip
+    words = f"{', '.join(NETWORKS)} (default: all, the last one on a GPU only)"
+    sub.add_argument("--network", metavar="SIZES", choices=list(NETWORKS), action="append", help=words)
     parser.describe(sub, "bpx bench [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Measure one network after the other."""
-    try:
-        chosen = (
-            [get_backend(status.name) for status in backends() if status.available]
-            if args.backend is None
-            else [get_backend(name, strict=True) for name in args.backend]
-        )
-    except ValueError as error:
-        raise MistakeError(f"--backend: {error}") from error
-    found = []
-    on_gpu = any(str(backend.device) != "cpu" for backend in chosen)
+    measured, idle = backend_option.several(args.backend)
+    if args.backend and idle:
+        raise MistakeError(next(iter(idle.values())))
+    on_gpu = any(str(backend.device) != "cpu" for backend in measured)
     names = args.network or [name for name in NETWORKS if name != LARGEST or on_gpu]
+    tables, networks = [], []
     for name in names:
         output.progress(f"measuring {name}")
-        found.append((name, _measured(name, chosen, args.dtype, args.rounds)))
-    output.result("\n\n".join(_table(name, those, args.dtype) for name, those in found), {
-        "dtype": args.dtype,
-        "rounds": args.rounds,
-        "networks": [
-            {"network": name, "batch": NETWORKS[name][1], "contenders": [
-                {"backend": one.backend, "way": _way(one), "microseconds per step": one.microseconds,
-                 "steps per second": 1e6 / one.microseconds, "rounds": [seconds * 1e6 for seconds in one.rounds]}
-                for one in those
-            ]}
-            for name, those in found
-        ],
-    })  # fmt: skip
+        contenders = _measured(name, measured, args.dtype, args.rounds)
+        tables.append(_table(name, contenders, args.dtype))
+        networks.append(
+            {"network": name, "batch": NETWORKS[name][1], "contenders": [one.to_dict() for one in contenders]}
+        )
+    output.result("\n\n".join(tables), {"dtype": args.dtype, "rounds": args.rounds, "networks": networks})
 
 
-def _measured(name: str, chosen: list[Backend], dtype: DType, rounds: int) -> list[Contender]:
+def _measured(name: str, backends: list[Backend], dtype: DType, rounds: int) -> list[Contender]:
     """All contenders on one network; they take turns, so that a busy moment of the machine hits them all."""
     end = time.perf_counter() + SECONDS / len(NETWORKS)
-    contenders = [contender for backend in chosen for contender in _contenders(name, backend, dtype)]
+    contenders = [contender for backend in backends for contender in _contenders(name, backend, dtype)]
     for one in contenders:
         seconds = one.run(1)  # what is done once is done here
         one.repeats = max(1, min(200, round(ROUND / max(seconds * NETWORKS[name][2], 1e-6))))
@@ -133,47 +135,40 @@ def _measured(name: str, chosen: list[Backend], dtype: DType, rounds: int) -> li
 
 
 def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
-    """What is measured on a backend."""
-    sizes, batch, steps = NETWORKS[name]
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(batch * steps, sizes[0])).astype(dtype)
-    y = rng.integers(0, sizes[-1], batch * steps)
+    """What is measured on a backend; two names for the same work are measured once."""
     with kernels.using("auto"):
         found = kernels.names(backend, dtype)
-    # Two names for the same work are measured once.
-    ways = (["auto"] if found else []) + ["reference"]
+    ways = ["auto", "reference"] if found else ["reference"]
     if backend.xp is np:
         ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
-    return [
-        Contender(backend.name, "products", _products(backend, sizes, batch, steps, dtype)),
-        *(
-            Contender(backend.name, which, _training(backend, which, sizes, batch, steps, X, y, dtype))
-            for which in ways
-        ),
-    ]
+    training = [Contender(backend.name, way, _training(name, backend, way, dtype)) for way in ways]
+    return [Contender(backend.name, "products", _products(name, backend, dtype)), *training]
 
 
-def _training(
-    backend: Backend, which: str, sizes: Any, batch: int, steps: int, X: Any, y: Any, dtype: DType
-) -> Callable[[int], float]:
+def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[int], float]:
     """Seconds per step of so many epochs of `fit`; the first epoch, with what a fit does once, is left out."""
+    sizes, batch, steps = NETWORKS[name]
+    rng = np.random.default_rng(0)
     net = MLP(sizes, dtype=dtype, backend=backend)
-    X = net.asarray(X)
+    X = net.asarray(rng.normal(size=(batch * steps, sizes[0])).astype(dtype))
+    y = rng.integers(0, sizes[-1], batch * steps)
 
     def run(epochs: int) -> float:
         stamps: list[float] = []
-        with kernels.using(which):
-            # An epoch's end reads its loss from the device, so the stamps are of work that is done.
-            fit(
-                net, X, y, epochs=epochs + 1, batch_size=batch, callbacks=[lambda _: stamps.append(time.perf_counter())]
-            )
+
+        def stamp(_: Any) -> None:  # an epoch's end reads its loss from the device: this is when its work is done
+            stamps.append(time.perf_counter())
+
+        with kernels.using(way):
+            fit(net, X, y, epochs=epochs + 1, batch_size=batch, callbacks=[stamp])
         return (stamps[-1] - stamps[0]) / (epochs * steps)
 
     return run
 
 
-def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: DType) -> Callable[[int], float]:
+def _products(name: str, backend: Backend, dtype: DType) -> Callable[[int], float]:
     """Seconds per step of the matrix products: a W forward, and backward aᵀ g and, but for the first layer, g Wᵀ."""
+    sizes, batch, steps = NETWORKS[name]
     xp, kind = backend.xp, backend.dtype(dtype)
     rng = np.random.default_rng(0)
 
@@ -203,18 +198,13 @@ def _products(backend: Backend, sizes: Any, batch: int, steps: int, dtype: DType
     return run
 
 
-def _way(one: Contender) -> str:
-    """How a contender does a step, in words."""
-    return "compiled kernels" if (one.backend, one.way) == ("numpy", "auto") else WORDS[one.way]
-
-
 def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
     """One network's contenders."""
     table = Table((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
     floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}
     for one in contenders:
         table.add(
-            f"{one.backend}, {_way(one)}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
+            f"{one.backend}, {one.name}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
             f"{one.microseconds / floors[one.backend]:.2f}",
         )  # fmt: skip
     return table.to_text()

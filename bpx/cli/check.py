@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from bpx._text import Table
 from bpx.backend.base import Backend
-from bpx.backend.select import backends, get_backend
 from bpx.checks.gradients import check_gradients
 from bpx.checks.parity import TOLERANCES, check_parity
-from bpx.checks.text_table import Table
-from bpx.cli import kernels, parser
-from bpx.cli.output import MistakeError, Output
-from bpx.errors import BackendUnavailableError
-from bpx.formulas.losses import LossName
+from bpx.cli import backend_option, kernels, parser
+from bpx.cli.output import Output
+from bpx.losses import LossName
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
@@ -63,40 +61,21 @@ class Finding:
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub.add_argument(
-        "--backend",
-        metavar="NAME",
-        action="append",
-        help="check this one, and fail without it (default: all that work)",
-    )
+    words = "check this one, and fail without it (default: all that work)"
+    sub.add_argument("--backend", metavar="NAME", action="append", help=words)
     parser.describe(sub, "bpx check [options]", DESCRIPTION, EXAMPLES, run)
 
 
 def run(args: argparse.Namespace, output: Output) -> bool:
     """Check, and say whether all passed."""
     start = time.perf_counter()
-    idle = {}
-    chosen: list[Backend] = []
-    if args.backend is None:
-        for status in backends():
-            if status.available:
-                chosen.append(get_backend(status.name))
-            else:
-                idle[status.name] = " ".join(status.reason.split())
-    for name in args.backend or []:
-        try:
-            chosen.append(get_backend(name, strict=True))
-        except ValueError as error:
-            raise MistakeError(f"--backend: {error}") from error
-        except BackendUnavailableError as error:
-            idle[name] = " ".join(str(error).split())
-    findings = []
-    for backend in chosen:
+    working, idle = backend_option.several(args.backend)
+    findings: list[Finding] = []
+    for backend in working:
         output.progress(f"checking {backend.name} on {backend.device}")
         findings += [*_gradients(backend), *_parity(backend), *_kernels(backend)]
     failed = [finding for finding in findings if not finding.passed]
-    unmet = list(idle) if args.backend else []
-    passed = not failed and not unmet
+    missing = list(idle) if args.backend else []
     seconds = time.perf_counter() - start
     table = Table(("check", "backend", "largest difference", "tolerance", ""))
     for one in findings:
@@ -104,21 +83,15 @@ def run(args: argparse.Namespace, output: Output) -> bool:
         table.add(f"{one.check}: {one.what}", one.backend, f"{one.difference:.1e}", f"{one.tolerance:.0e}", verdict)
     lines = [table.to_text()] if findings else []
     lines += [f"{name} did not run: {reason}" for name, reason in idle.items()]
-    told = f"{len(failed)} of {len(findings)} checks FAILED" if failed else f"all {len(findings)} checks passed"
-    lines.append(f"FAILED: {', '.join(unmet)} did not run" if unmet and not failed else f"{told} in {seconds:.1f} s")
-    output.result(
-        "\n".join(lines),
-        {
-            "passed": passed,
-            "seconds": seconds,
-            "checks": [
-                {"check": one.check, "what": one.what, "backend": one.backend, "difference": one.difference,
-                 "tolerance": one.tolerance, "passed": one.passed}
-                for one in findings
-            ],
-            "did not run": idle,
-        },
-    )  # fmt: skip
+    if failed:
+        lines.append(f"{len(failed)} of {len(findings)} checks FAILED in {seconds:.1f} s")
+    elif missing:
+        lines.append(f"FAILED: {', '.join(missing)} did not run")
+    else:
+        lines.append(f"all {len(findings)} checks passed in {seconds:.1f} s")
+    passed = not failed and not missing
+    checks = [asdict(one) | {"passed": one.passed} for one in findings]
+    output.result("\n".join(lines), {"passed": passed, "seconds": seconds, "checks": checks, "did not run": idle})
     return passed
 
 

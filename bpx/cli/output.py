@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import json
+import os
 import sys
 from collections.abc import Mapping
 from typing import Any, final
 
+from bpx import _text
 from bpx.errors import say
 
-__all__ = ["STDOUT", "MistakeError", "Output", "aligned", "counted", "finite"]
-
-# What the system's errors are of, where a result could not be written.
-STDOUT = "standard output"
+__all__ = ["MistakeError", "Output", "aligned", "counted", "write"]
 
 
 class MistakeError(Exception):
@@ -35,7 +33,7 @@ class Output:
         self.json: bool = args.json
         self.quiet: bool = args.quiet
         self.notes: list[str] = []
-        # The file that is written, for whoever reads of an error after that.
+        # What to say of a file that has been written, if an error follows.
         self.written: str | None = None
         self._held: list[str] = []
 
@@ -46,7 +44,7 @@ class Output:
             self._held.append(f"note: {text}")
 
     def warn(self, text: str) -> None:
-        """The same of a warning, which is said with ``--quiet`` too."""
+        """Keep a warning for standard error, with ``--quiet`` too."""
         self._held.append(f"warning: {' '.join(text.split())}")
 
     def release(self) -> None:
@@ -64,40 +62,39 @@ class Output:
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The result: the text, or with ``--json`` the data."""
         if self.json:
-            text = json.dumps(finite(data), indent=2, ensure_ascii=False)
+            text = json.dumps(_text.to_json(data), indent=2, ensure_ascii=False)
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
-        """Text to standard output, as UTF-8 and with Unix line ends wherever that goes."""
+        """Notes so far to standard error, then `text` to standard output."""
         self.release()
-        if sys.stdout is None:  # closed by who started bpx: nobody reads
-            return
-        raw = getattr(sys.stdout, "buffer", None)
-        try:
-            if raw is None:
-                sys.stdout.write(text)
-            else:
-                sys.stdout.flush()
-                rest = memoryview(text.encode("utf-8"))
-                while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
-                    rest = rest[raw.write(rest) or 0 :]
+        write(text)
+
+
+def write(text: str) -> None:
+    """All of `text` to standard output, as UTF-8 and with Unix line ends wherever that goes.
+
+    Raises
+    ------
+    OSError
+        Where it cannot be written. Standard output is given up then, so that the flush at exit does not fail too.
+    """
+    if sys.stdout is None:  # closed by who started bpx: nobody reads
+        return
+    raw = getattr(sys.stdout, "buffer", None)
+    try:
+        if raw is None:
+            sys.stdout.write(text)
+        else:
             sys.stdout.flush()
-        except OSError as error:
-            error.filename = STDOUT
-            raise
-        except ValueError as error:  # closed in this process
-            raise OSError(errno.EBADF, "closed", STDOUT) from error
-
-
-def finite(data: Any) -> Any:
-    """The same with None in place of NaN and infinity, which JSON has not."""
-    if isinstance(data, Mapping):
-        return {str(name): finite(value) for name, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [finite(value) for value in data]
-    if isinstance(data, float) and (data != data or data in (float("inf"), float("-inf"))):
-        return None
-    return data
+            rest = memoryview(text.encode("utf-8"))
+            while rest:  # unbuffered (PYTHONUNBUFFERED), it may take less at once
+                rest = rest[raw.write(rest) or 0 :]
+        sys.stdout.flush()
+    except OSError as error:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the end
+        error.filename = "standard output"
+        raise
 
 
 def counted(n: int, word: str) -> str:
@@ -107,5 +104,4 @@ def counted(n: int, word: str) -> str:
 
 def aligned(rows: Mapping[str, str]) -> str:
     """Names in one column, what belongs to them in the next."""
-    width = max(map(len, rows))
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows.items())
+    return _text.aligned(list(rows.items()))

@@ -12,12 +12,13 @@ from itertools import pairwise
 from typing import Any, NoReturn, TypeVar, final
 
 from bpx._version import __version__
+from bpx.cli.output import write
 from bpx.errors import say
 from bpx.formulas.metrics import METRICS
 
 __all__ = [
-    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "numbers", "penalty",
-    "rate", "share", "sizes", "whole",
+    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "metrics", "numbers",
+    "penalty", "rate", "share", "sizes", "whole",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -58,29 +59,25 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
+        # ``--inputs -1,2`` is ``--inputs=-1,2``: Python has this pattern since 3.14.
+        self._negative_number_matcher = re.compile(r"-\.?\d")
         self._words: list[str] = []
 
     def parse_known_args(self, args: Any = None, namespace: Any = None, **more: Any) -> Any:
-        """As argparse's, but that ``--inputs -1,2`` is ``--inputs=-1,2`` before Python 3.14, too."""
-        self._words = self._with_numbers(sys.argv[1:] if args is None else list(args))
-        return super().parse_known_args(self._words, namespace, **more)
-
-    def _with_numbers(self, words: list[str]) -> list[str]:
-        """The words; one that begins as a negative number is the value of the option before it."""
-        found: list[str] = []
-        for word in words:
-            action = self._option_string_actions.get(found[-1]) if found and "--" not in found else None
-            if action is not None and action.nargs is None and re.match(r"-\.?\d", word):
-                found[-1] += f"={word}"
-            else:
-                found.append(word)
-        return found
+        """As argparse's; keeps the words for `error`."""
+        self._words = list(args)
+        return super().parse_known_args(args, namespace, **more)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """As argparse's, which says nothing where --help or --version could not be written."""
-        if message and file is not None:
-            file.write(message)
-            file.flush()
+        """Write what --help or --version prints; argparse's own ignores that it could not be written."""
+        del file
+        try:
+            write(message)
+        except BrokenPipeError:
+            self.exit(LEFT)
+        except OSError as error:
+            say(f"bpx: error: {error.filename}: {error.strerror}", sys.stderr)
+            self.exit(MISTAKE)
 
     def error(self, message: str) -> NoReturn:
         """Leave with exit code 2."""
@@ -120,62 +117,39 @@ def describe(parser: argparse.ArgumentParser, usage: str, description: str, exam
     general.add_argument("--traceback", action="store_true", help="show where an error came from")
 
 
-def count(text: str) -> int:
-    """A positive integer."""
-    return _checked(text, int, lambda value: value >= 1, "a positive integer")
+def _type(convert: Callable[[str], T], allowed: Callable[[T], bool], expected: str) -> Callable[[str], T]:
+    """An option's type: converts its text, and says what was expected where that fails or is not allowed."""
+
+    def checked(text: str) -> T:
+        try:
+            value = convert(text)
+            right = allowed(value)
+        except ValueError:
+            right = False
+        if not right:
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return checked
 
 
-def whole(text: str) -> int:
-    """An integer that is not negative."""
-    return _checked(text, int, lambda value: value >= 0, "an integer >= 0")
-
-
-def rate(text: str) -> float:
-    """A positive finite number."""
-    return _checked(text, float, lambda value: 0.0 < value < math.inf, "a number > 0")
-
-
-def penalty(text: str) -> float:
-    """A finite number that is not negative."""
-    return _checked(text, float, lambda value: 0.0 <= value < math.inf, "a number >= 0")
-
-
-def share(text: str) -> float:
-    """A share in [0, 1)."""
-    return _checked(text, float, lambda value: 0.0 <= value < 1.0, "a share from 0 to below 1, such as 0.2")
-
-
-def numbers(text: str) -> list[float]:
-    """Numbers with commas between them."""
-    return _checked(
-        text, lambda t: [float(part) for part in t.split(",")], lambda v: all(map(math.isfinite, v)),
-        "numbers with commas between them, such as 0.1,0.2",
-    )  # fmt: skip
-
-
-def sizes(text: str) -> list[int]:
-    """Positive integers with commas between them; ``none`` is none of them."""
-    return _checked(
-        text, lambda t: [] if t == "none" else [int(part) for part in t.split(",")], lambda v: all(n > 0 for n in v),
-        "sizes with commas between them, such as 100,50",
-    )  # fmt: skip
-
-
-def metrics(text: str) -> list[str]:
-    """Names of metrics with commas between them."""
-    return _checked(
-        text, lambda t: list(dict.fromkeys(part.strip() for part in t.split(","))), lambda v: METRICS.keys() >= set(v),
-        f"names with commas between them, of {', '.join(METRICS)}",
-    )  # fmt: skip
-
-
-def _checked(text: str, convert: Callable[[str], T], allowed: Callable[[T], bool], wanted: str) -> T:
-    """The converted text; argparse's own error where it is not what was wanted."""
-    try:
-        value = convert(text)
-        right = allowed(value)
-    except ValueError:
-        right = False
-    if not right:
-        raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
-    return value
+count = _type(int, lambda n: n >= 1, "a positive integer")
+whole = _type(int, lambda n: n >= 0, "an integer >= 0")
+rate = _type(float, lambda value: 0.0 < value < math.inf, "a number > 0")
+penalty = _type(float, lambda value: 0.0 <= value < math.inf, "a number >= 0")
+share = _type(float, lambda value: 0.0 <= value < 1.0, "a share from 0 to below 1, such as 0.2")
+numbers = _type(
+    lambda text: [float(part) for part in text.split(",")],
+    lambda values: all(map(math.isfinite, values)),
+    "numbers with commas between them, such as 0.1,0.2",
+)
+sizes = _type(
+    lambda text: [] if text == "none" else [int(part) for part in text.split(",")],
+    lambda values: all(n > 0 for n in values),
+    "sizes with commas between them, such as 100,50",
+)
+metrics = _type(
+    lambda text: list(dict.fromkeys(part.strip() for part in text.split(","))),
+    lambda names: METRICS.keys() >= set(names),
+    f"names with commas between them, of {', '.join(METRICS)}",
+)

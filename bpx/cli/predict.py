@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from bpx.cli import backend_option, data, parser, scores, target
+from bpx.cli import backend_option, data, parser, scores
 from bpx.cli.output import MistakeError, Output, aligned, counted
 from bpx.cli.table_model import TableModel
+from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
 from bpx.files import atomic, model
 from bpx.tables import parquet_form, writing
@@ -41,14 +42,8 @@ def add(sub: argparse.ArgumentParser) -> None:
         help="a .csv, .tsv, .npz or .parquet file, or - for CSV on stdout (default: -)",
     )  # fmt: skip
     sub.add_argument("--proba", action="store_true", help="each class's probability too")
-    sub.add_argument(
-        "--keep",
-        metavar="COL",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="columns of DATA to write too, such as an id",
-    )
+    words = "columns of DATA to write too, such as an id"
+    sub.add_argument("--keep", metavar="COL", nargs="+", action="extend", default=[], help=words)
     sub.add_argument("--backend", metavar="NAME", help="auto, numpy, cupy, torch, torch:cuda (default: auto)")
     parser.describe(sub, "bpx predict MODEL DATA [options]", DESCRIPTION, EXAMPLES, run)
 
@@ -56,37 +51,37 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> None:
     """Read, encode, predict, write."""
     _check_out(args)
-    recipe = TableModel.of(_header(args.model), args.model)
-    if args.proba and recipe.target.task != target.CLASSIFY:
-        raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {recipe.target.name!r}")
-    backend = backend_option.backend(args.backend)
-    net, _ = model.network_in(args.model, backend)
-    goal = recipe.target.name
-    table = data.read(args, {*recipe.encoding.as_text, *args.keep, goal}, markers=recipe.markers, usual=recipe.usual)
-    kept = [(name, table[name]) for name in args.keep]
-    X, unseen = recipe.encoding.encode(table, net.dtype)
-    _say_unseen(unseen, table, output)
+    table_model = TableModel.of(_header(args.model), args.model)
+    target, classify = table_model.target, table_model.target.task == CLASSIFY
+    if args.proba and not classify:
+        raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
+    net, _ = model.network_in(args.model, backend_option.backend(args.backend))
+    as_text = {*table_model.encoding.as_text, *args.keep, target.name}
+    table = data.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
+    columns: dict[str, Any] = {name: table[name].texts for name in args.keep}
+    X, unseen = table_model.encoding.encode(table, net.dtype)
+    _note_unseen(unseen, table, output)
 
-    answers = recipe.answers(net, X)
-    columns: dict[str, Any] = {name: column.texts for name, column in kept}
-    classify = recipe.target.task == target.CLASSIFY
-    columns |= _named(columns, {PREDICTION: recipe.labelled(answers) if classify else answers})
+    predicted = table_model.predict(net, X)
+    new: dict[str, Any] = {PREDICTION: table_model.labelled(predicted) if classify else predicted}
     if args.proba:
-        probabilities = {f"p({label})": answers[:, i] for i, label in enumerate(recipe.target.labels)}
-        columns |= _named(columns, probabilities)
-    scored = _score(recipe, table, answers, output) if goal in table.columns else None
-    _write(args, output, columns, table.n_rows, scored)
+        new |= {f"p({label})": predicted[:, i] for i, label in enumerate(target.labels)}
+    for name in new:
+        if name in columns:
+            raise MistakeError(f"--keep: a column {name!r} would be written twice; rename it in the table")
+    scored = _score(table_model, table, predicted, output) if target.name in table.columns else None
+    _write(args, output, columns | new, table.n_rows, scored)
 
 
 def _header(path: str) -> dict[str, Any]:
-    """The model file's header; what is said of a file from elsewhere is for the command line."""
+    """The model file's header; of a file of another kind, what the command line can do with it."""
     try:
         return model.read_header(path)
     except FileFormatError as error:
-        told, others, _ = str(error).partition(" come in by ")
-        raise FileFormatError(
-            f"{told.rpartition(';')[0]}; give a model that bpx train wrote" if others else told
-        ) from (error)
+        message, other, _ = str(error).partition(" come in by ")
+        if other:  # by functions of Python, which the message names
+            message = f"{message.rpartition(';')[0]}; give a model that bpx train wrote"
+        raise FileFormatError(message) from error
 
 
 def _check_out(args: argparse.Namespace) -> None:
@@ -103,52 +98,41 @@ def _check_out(args: argparse.Namespace) -> None:
         parquet_form.check_installed()
 
 
-def _named(taken: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """New columns; a name that a kept column has is a mistake."""
-    for name in new:
-        if name in taken:
-            raise MistakeError(f"--keep: a column {name!r} would be written twice; rename it in the table")
-    return new
+def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
+    """Notes on categories and missing values that the training rows did not have."""
 
+    def having(count: int) -> str:
+        return f"{count} of {counted(table.n_rows, 'row')} {'has' if count == 1 else 'have'}"
 
-def _say_unseen(unseen: Unseen, table: Table, output: Output) -> None:
-    """What training had not."""
     for name, count in unseen.categories.items():
         output.note(
-            f"column {name!r}: {_having(count, table)} a category that training had not, such as"
+            f"column {name!r}: {having(count)} a category that training had not, such as"
             f" {unseen.examples[name]!r:.60}; none of its inputs is set for them"
         )
     for name, count in unseen.missing.items():
-        output.note(f"column {name!r}: {_having(count, table)} no value, which training had in all rows")
+        output.note(f"column {name!r}: {having(count)} no value, which training had in all rows")
 
 
-def _having(count: int, table: Table) -> str:
-    """So many of the table's rows have."""
-    return f"{count} of {counted(table.n_rows, 'row')} {'has' if count == 1 else 'have'}"
-
-
-def _score(recipe: TableModel, table: Table, answers: Any, output: Output) -> dict[str, float] | None:
-    """The score on rows that have their target."""
-    goal = recipe.target.name
-    y = recipe.target.values(table[goal])
-    classify = recipe.target.task == target.CLASSIFY
+def _score(table_model: TableModel, table: Table, predicted: Any, output: Output) -> dict[str, float] | None:
+    """The scores on rows that have their target."""
+    name = table_model.target.name
+    y = table_model.target.values(table[name])
+    classify = table_model.target.task == CLASSIFY
     known = y >= 0 if classify else np.isfinite(y)
-    strange = np.flatnonzero(~known & ~table[goal].missing)
+    strange = np.flatnonzero(~known & ~table[name].missing)
     if len(strange):
-        column = table[goal]
+        column = table[name]
         example = str((column.numbers if column.texts is None else column.texts)[strange[0]])  # type: ignore[index]
         kind = "a label that training had not" if classify else "no number"
         output.note(
-            f"target {goal!r}: {len(strange)} of {counted(table.n_rows, 'row')} with {kind}, such as {example!r:.60};"
+            f"target {name!r}: {len(strange)} of {counted(table.n_rows, 'row')} with {kind}, such as {example!r:.60};"
             f" {'they do not count for the score' if np.any(known) else 'so there is no score'}"
         )
     if not np.any(known):
         return None
-    scored = scores.score(recipe, answers[known], y[known])
-    output.note(
-        f"the table has the target {goal!r}: {scores.in_words(scored)} on"
-        f" {counted(int(np.count_nonzero(known)), 'row')}"
-    )
+    scored = scores.score(table_model, predicted[known], y[known])
+    rows = counted(int(np.count_nonzero(known)), "row")
+    output.note(f"the table has the target {name!r}: {scores.in_words(scored)} on {rows}")
     return scored
 
 
@@ -159,10 +143,8 @@ def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], ro
     if args.out != STDOUT:
         writing.write(args.out, columns)
         output.written = f"the predictions are written to {args.out}"
-        written = counted(rows, "row") + (
-            f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
-        )
-        output.result(aligned({"written": f"{args.out}: {written}"}), facts | {"out": args.out})
+        names = f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
+        output.result(aligned({"written": f"{args.out}: {counted(rows, 'row')}{names}"}), facts | {"out": args.out})
     elif output.json:
         output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
     else:

@@ -1,4 +1,4 @@
-"""How good answers are: accuracy for classes, R2 and errors for numbers, and the metrics that are asked for."""
+"""How good predictions are: accuracy for classes, R2 and errors for numbers, and the metrics that are asked for."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["check", "in_training", "in_words", "of_rows", "score"]
 
 HostArray = np.ndarray[Any, Any]
 
-# Rows that are answered at once.
+# Rows that are predicted at once.
 BLOCK = 8192
 
-# What is said in any case.
+# What is said in any case; whether the target is a class.
 USUAL = {True: ("accuracy",), False: ("r2", "rmse", "mae")}
 # How they are called and written for people.
 WORDS = {"r2": "R2", "rmse": "RMSE", "mae": "MAE"}
@@ -37,32 +37,32 @@ def check(target: Target, names: Sequence[str]) -> None:
         raise MistakeError(f"--metrics: {wrong[0]!r} is not for a target of {kind}; choose from {fit}")
 
 
-def in_training(recipe: TableModel, names: Sequence[str]) -> list[Metric]:
-    """Metrics for `bpx.fit`, errors in the target's own unit, which the network does not see."""
+def in_training(table_model: TableModel, names: Sequence[str]) -> list[Metric]:
+    """Metrics for `bpx.fit`; errors in the target's own unit, which the network does not see."""
 
     def scaled(metric: Metric) -> Metric:
-        return replace(metric, function=lambda y_true, y_pred: recipe.scale * metric.function(y_true, y_pred))
+        return replace(metric, function=lambda y_true, y_pred: table_model.scale * metric.function(y_true, y_pred))
 
     return [scaled(METRICS[name]) if name in ("mae", "rmse") else METRICS[name] for name in names]
 
 
-def score(recipe: TableModel, answers: HostArray, y: HostArray, names: Sequence[str] = ()) -> dict[str, float]:
-    """The scores of answers to rows whose targets are known."""
-    classes = recipe.target.task == CLASSIFY
-    wanted = dict.fromkeys((*USUAL[classes], *names))
-    if not classes:
-        answers, y = answers[:, None], y[:, None]
-    elif recipe.outputs == 1:
-        answers, y = answers[:, 1:], y[:, None] == 1
-    return {name: METRICS[name].function(y, answers) for name in wanted}
+def score(table_model: TableModel, predicted: HostArray, y: HostArray, names: Sequence[str] = ()) -> dict[str, float]:
+    """The scores of predictions for rows whose targets are known."""
+    classify = table_model.target.task == CLASSIFY
+    if not classify:
+        predicted, y = predicted[:, None], y[:, None]
+    elif table_model.outputs == 1:
+        predicted, y = predicted[:, 1:], y[:, None] == 1
+    return {name: METRICS[name].function(y, predicted) for name in dict.fromkeys((*USUAL[classify], *names))}
 
 
 def of_rows(
-    recipe: TableModel, net: MLP, X: HostArray, y: HostArray, rows: HostArray, names: Sequence[str] = ()
+    table_model: TableModel, net: MLP, X: HostArray, y: HostArray, rows: HostArray, names: Sequence[str] = ()
 ) -> dict[str, float]:
-    """The scores on some rows, answered a block at a time: a copy of all of them may not fit into memory."""
+    """The scores on some rows, predicted a block at a time: a copy of all of them may not fit into memory."""
     blocks = [rows[start : start + BLOCK] for start in range(0, len(rows), BLOCK)]
-    return score(recipe, np.concatenate([recipe.answers(net, X[block]) for block in blocks]), y[rows], names)
+    predicted = np.concatenate([table_model.predict(net, X[block]) for block in blocks])
+    return score(table_model, predicted, y[rows], names)
 
 
 def in_words(scores: dict[str, float]) -> str:

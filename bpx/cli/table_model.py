@@ -12,7 +12,6 @@ from bpx.cli.target import CLASSIFY, REGRESS, Target
 from bpx.errors import FileFormatError
 from bpx.files.header import exactly, shown
 from bpx.files.model import TABLE
-from bpx.formulas.losses import LossName
 from bpx.network.mlp import MLP
 from bpx.tables.encoding import Encoding
 
@@ -25,7 +24,7 @@ VERSION = 1
 @final
 @dataclass(frozen=True)
 class TableModel:
-    """From a table's rows to answers.
+    """From a table's rows to predictions.
 
     Attributes
     ----------
@@ -60,17 +59,7 @@ class TableModel:
         """The output's."""
         return "identity" if self.target.task == REGRESS else "sigmoid" if self.outputs == 1 else "softmax"
 
-    @property
-    def loss(self) -> LossName:
-        """The one that is trained with."""
-        losses: dict[str, LossName] = {
-            "identity": "squared_error",
-            "sigmoid": "binary_cross_entropy",
-            "softmax": "cross_entropy",
-        }
-        return losses[self.activation]
-
-    def answers(self, net: MLP, X: Any) -> np.ndarray[Any, Any]:
+    def predict(self, net: MLP, X: Any) -> np.ndarray[Any, Any]:
         """Predicted numbers (n,), float64; or each class's probability (n, classes), in the network's dtype."""
         out = np.asarray(net.backend.to_host(net(X)))
         if self.target.task == REGRESS:
@@ -106,7 +95,7 @@ class TableModel:
 
     @classmethod
     def of(cls, header: dict[str, Any], path: str) -> TableModel:
-        """The recipe in a model file's header.
+        """The model that a file's header describes.
 
         Raises
         ------
@@ -122,32 +111,36 @@ class TableModel:
             )
         if isinstance(entry, dict) and type(entry.get("version")) is int and entry["version"] > VERSION:
             raise FileFormatError(f"{path}: the model was written by a newer bpx; install that")
-        if isinstance(entry, dict):
-            entry = {"usual": True} | entry  # the first files had no other
         try:
-            exactly(
-                entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
-                labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
-                usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
-            )  # fmt: skip
-            target = Target(entry["target"], tuple(entry["labels"]))
-            recipe = cls(
-                target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
-                entry["usual"], entry["about"],
-            )  # fmt: skip
-            sizes = header["network"]["sizes"]
-            right = (recipe.encoding.width, recipe.outputs)
-            if (
-                target.task != entry["task"]
-                or (sizes[0], sizes[-1]) != right
-                or len(target.labels) == 1
-                or header["network"]["output"] != recipe.activation
-                or header["network"]["stack"] is not None
-            ):
-                raise FileFormatError(f"expected a network with {right} inputs and outputs, got {shown(sizes)}")
+            return cls._parsed(entry, header["network"])
         except FileFormatError as error:
             raise FileFormatError(f"{path}: {error}") from error
-        return recipe
+
+    @classmethod
+    def _parsed(cls, entry: Any, network: dict[str, Any]) -> TableModel:
+        """The model of an entry of this version, which must fit the network beside it."""
+        if isinstance(entry, dict):
+            entry = {"usual": True} | entry  # the first files had no other
+        exactly(
+            entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
+            labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
+            usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
+        )  # fmt: skip
+        target = Target(entry["target"], tuple(entry["labels"]))
+        model = cls(
+            target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
+            entry["usual"], entry["about"],
+        )  # fmt: skip
+        sizes, right = network["sizes"], (model.encoding.width, model.outputs)
+        if (
+            target.task != entry["task"]
+            or (sizes[0], sizes[-1]) != right
+            or len(target.labels) == 1
+            or network["output"] != model.activation
+            or network["stack"] is not None
+        ):
+            raise FileFormatError(f"expected a network with {right} inputs and outputs, got {shown(sizes)}")
+        return model
 
 
 def _is_number(value: Any) -> bool:

@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+from bpx.activations import ACTIVATIONS
 from bpx.cli import data, parser, target
-from bpx.formulas import activations, optimizers
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
+from bpx.optimizers import OPTIMIZERS
 
 __all__ = ["add_options"]
 
@@ -39,14 +40,8 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     table = sub.add_argument_group("the table's columns")
     table.add_argument("--task", choices=(target.CLASSIFY, target.REGRESS), help="default: chosen from the target")
     table.add_argument("--drop", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out")
-    table.add_argument(
-        "--categorical",
-        metavar="COL",
-        nargs="+",
-        action="extend",
-        default=[],
-        help="columns of numbers that are categories",
-    )
+    words = "columns of numbers that are categories"
+    table.add_argument("--categorical", metavar="COL", nargs="+", action="extend", default=[], help=words)
     table.add_argument(
         "--max-categories", metavar="N", type=parser.count, default=100,
         help="the commonest N of a column get an input each (default: 100)",
@@ -60,7 +55,7 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
         "--hidden", metavar="SIZES", type=parser.sizes, default=[100],
         help="neurons per hidden layer, such as 100,50, or none (default: 100)",
     )  # fmt: skip
-    hidden = sorted(name for name, one in activations.ACTIVATIONS.items() if not one.output_only and name != "step")
+    hidden = sorted(name for name, one in ACTIVATIONS.items() if not one.output_only and name != "step")
     net.add_argument(
         "--hidden-activation", metavar="NAME", choices=hidden, default="relu",
         help=f"{', '.join(hidden)} (default: relu)",
@@ -73,7 +68,7 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
         "--epochs", metavar="N", type=parser.count, help="default: 20 000 steps, but from 10 to 200 epochs"
     )
     how.add_argument("--batch-size", metavar="N", type=parser.count, default=64, help="default: 64")
-    how.add_argument("--optimizer", choices=sorted(optimizers.OPTIMIZERS), default="adam", help="default: adam")
+    how.add_argument("--optimizer", choices=sorted(OPTIMIZERS), default="adam", help="default: adam")
     how.add_argument("--learning-rate", metavar="R", type=parser.rate, help="default: the optimizer's (adam: 0.001)")
     how.add_argument("--l2", metavar="L2", type=parser.penalty, default=1e-4, help="penalty (default: 0.0001)")
     how.add_argument(

@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.network.mlp import MLP
 from bpx.search.grid import Setting
 
@@ -90,12 +91,8 @@ class SweepTable:
         shown = self.rows if most is None else self.rows[:most]
         header = ["rank", *self.names, "score", "std"]
         lines = [header, *([_cell(row.get(name, "")) for name in header] for row in shown)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-        text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines]
-        text.insert(1, "  ".join("-" * w for w in widths))
-        if len(shown) < len(self.rows):
-            text.append(f"... {len(self.rows) - len(shown)} more")
-        return "\n".join(text)
+        more = f"\n... {len(self.rows) - len(shown)} more" if len(shown) < len(self.rows) else ""
+        return aligned(lines, ">", rule=True) + more
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first 20 rows."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 
+from bpx._text import to_json
 from bpx.errors.calls import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
@@ -190,13 +191,4 @@ class JSONLinesLogger(_TextFile):
     def _write(self, run: Run) -> None:
         import json
 
-        self._line(json.dumps(_plain(figures(run))))
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON has: None for NaN and infinity."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+        self._line(json.dumps(to_json(figures(run))))
