@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bpx.errors.calls import instead_of
+from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -22,7 +23,6 @@ from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.training import solvers
 from bpx.training.assemble import assemble
 from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
-from bpx.training.class_weight import class_weights
 from bpx.training.history import History, StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.solvers import SciPy

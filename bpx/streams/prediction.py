@@ -1,4 +1,4 @@
-"""Answers for data that need not fit into memory."""
+"""Predictions for data that need not fit into memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.network.check_network import check_network
 from bpx.network.data_frames import check_in_memory
 from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
 from bpx.network.mlp import MLP
 from bpx.streams.feed import in_order
 from bpx.streams.sources import Batches
 from bpx.streams.stream import BUFFER, Stream, stream
-from bpx.training.validation import check_network
 
 __all__ = ["predict"]
 

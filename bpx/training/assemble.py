@@ -11,6 +11,7 @@ from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
+from bpx.network.check_network import check_network
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -28,7 +29,6 @@ from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.validation import check_network
 
 __all__ = ["Training", "assemble"]
 

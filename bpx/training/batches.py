@@ -5,16 +5,14 @@ The order is drawn on the host, so that every backend sees the same batches; the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Any, Literal, NamedTuple, final, get_args
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.errors.values import check_count
-from bpx.training.distributed import Ranks
+from bpx.streams.batches import Batch, Data, Feed, RowSharing, check_batch_size
 
 __all__ = [
     "SAMPLINGS",
@@ -40,78 +38,6 @@ SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 # Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
 # have.
 Order = np.ndarray[Any, np.dtype[np.int64]] | None
-
-
-class Data(NamedTuple):
-    """Samples as they come through the gate: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
-
-    X: Array
-    y: Array
-    weight: Array | None = None
-
-
-class Batch(NamedTuple):
-    """The rows of one step that this process computes.
-
-    Parameters
-    ----------
-    source : int
-        Which of the feed's sources they are in.
-    rows, on_device : integer array of shape (n,), (K, n) for each network's own, or None for all rows in their order
-        On the host and on the device.
-    n : int
-        How many.
-    first : int
-        Where they begin in the whole batch, of which other processes may have the rest.
-    order : integer array of shape (m,) or (K, m), optional
-        Where the rows of many batches follow one another on a device, in a contiguous array that is kept.
-    start : int
-        Where this batch's begin in it.
-    """
-
-    source: int
-    rows: np.ndarray[Any, Any] | None
-    on_device: Array | None
-    n: int
-    first: int = 0
-    order: Array | None = None
-    start: int = 0
-
-
-class Feed(ABC):
-    """Gives training its batches.
-
-    Attributes
-    ----------
-    sources : sequence of Data
-        What batches index; a source keeps its arrays, whatever is in them.
-    data : Data, or what `chunks` takes
-        All samples.
-    plan : dict
-        What must be the same where a run goes on in another process, as plain values.
-    state : object
-        Plain data from which the coming epochs are drawn; set it to draw them again.
-    """
-
-    sources: Sequence[Data]
-    data: Any
-    plan: dict[str, Any]
-    state: Any = None
-
-    def fingerprint(self) -> dict[str, list[float]]:
-        """Some rows in one number each, to know a stream again; nothing where that cannot be, or `data` are arrays."""
-        return {}
-
-    @abstractmethod
-    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
-        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
-
-
-def check_batch_size(batch_size: int | None, n: int) -> int:
-    """Samples per step: a positive integer, held to n; None is all of them."""
-    if batch_size is None:
-        return n
-    return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
 
 
 def check_sampling(sampling: Sampling) -> Sampling:
@@ -227,12 +153,12 @@ class ArrayFeed(Feed):
     order : callable
         ``order()`` gives the host indices of an epoch's samples, or None for the order they have; of shape (K, n) they
         give each network of a stack its own.
-    ranks : Ranks, optional
+    ranks : RowSharing, optional
         Processes that share each batch.
     """
 
     def __init__(
-        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Ranks | None = None
+        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: RowSharing | None = None
     ) -> None:
         self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
         self._backend, self._size, self._order, self._ranks = backend, size, order, ranks

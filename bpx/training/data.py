@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx.formulas.losses import Loss
+from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.streams.stream import Stream, is_stream, stream
 from bpx.training.batches import ArrayFeed, Data, Feed, Order, Sampler, SparseRows, check_batch_size, some_rows
-from bpx.training.class_weight import class_weights
 from bpx.training.distributed import Ranks
 from bpx.training.hold_out import classes_of, held_out
 from bpx.training.validation import check_data, check_validation

@@ -15,6 +15,7 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
+from bpx.streams.fingerprint import project, sampled_rows
 from bpx.training.batches import Data, Feed, SparseRows
 from bpx.training.metrics import Measures
 from bpx.training.stopping import resolved
@@ -224,20 +225,16 @@ def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
-    """One number for each of some rows: little to keep, and other for other data."""
+    """A short fingerprint of sampled rows that changes when the data change."""
     if array is None:
         return []
     axis = -2 if name == "weight" else 0
-    rows = np.unique(np.linspace(0, array.shape[axis] - 1, ROWS).astype(np.int64))
+    rows = sampled_rows(array.shape[axis], ROWS)
     if isinstance(array, SparseRows):
         taken = array.dense(rows)
     else:
         taken = net.backend.xp.take(array, net.backend.asarray(rows), axis=axis)
-    host = np.asarray(net.backend.to_host(taken), dtype=np.float64)
-    host = np.moveaxis(host, axis, 0).reshape(len(rows), -1)
-    with np.errstate(all="ignore"):
-        numbers: list[float] = (host @ np.cos(np.arange(1, host.shape[1] + 1))).tolist()
-    return numbers
+    return project(np.moveaxis(net.backend.to_host(taken), axis, 0))
 
 
 def _alike(one: Any, other: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Arguments and data of a training checked, and data brought to the network's backend, before anything changes."""
+"""The data of a run, checked and brought to the network's backend, before anything changes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,7 @@ from bpx.network.memory import Attempt, explaining, rows_of
 from bpx.network.mlp import MLP
 from bpx.training.batches import Data, SparseRows
 
-__all__ = ["check_data", "check_network", "check_validation"]
-
-
-def check_network(net: Any, call: str, *others: Any) -> None:
-    """Refuse what is no network, and say which call is meant; `others` are the arguments after it.
-
-    Raises
-    ------
-    TypeError
-    """
-    if isinstance(net, MLP):
-        return
-    hint = ""
-    if any(isinstance(other, MLP) for other in others):
-        hint = f"; the network comes first, {call}"
-    elif hasattr(net, "get_params") and hasattr(net, "predict"):
-        method = call.partition("(")[0].removeprefix("bpx.")
-        hint = f"; an estimator has a method of its own, estimator.{method}({call.partition(', ')[2]}"
-    raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}{hint}")
+__all__ = ["check_data", "check_validation"]
 
 
 def check_data(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any = None, suffix: str = "") -> Data:

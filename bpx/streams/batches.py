@@ -1,0 +1,98 @@
+"""What training takes its steps from: data, their batches and what gives these, for arrays and streams alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.errors.values import check_count
+
+__all__ = ["Batch", "Data", "Feed", "RowSharing", "check_batch_size"]
+
+
+class Data(NamedTuple):
+    """Samples that have been checked: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
+
+    X: Array
+    y: Array
+    weight: Array | None = None
+
+
+class Batch(NamedTuple):
+    """The rows of one step that this process computes.
+
+    Parameters
+    ----------
+    source : int
+        Which of the feed's sources they are in.
+    rows, on_device : integer array of shape (n,), (K, n) for each network's own, or None for all rows in their order
+        On the host and on the device.
+    n : int
+        How many.
+    first : int
+        Where they begin in the whole batch, of which other processes may have the rest.
+    order : integer array of shape (m,) or (K, m), optional
+        Where the rows of many batches follow one another on a device, in a contiguous array that is kept.
+    start : int
+        Where this batch's begin in it.
+    """
+
+    source: int
+    rows: np.ndarray[Any, Any] | None
+    on_device: Array | None
+    n: int
+    first: int = 0
+    order: Array | None = None
+    start: int = 0
+
+
+class Feed(ABC):
+    """Gives training its batches.
+
+    Attributes
+    ----------
+    sources : sequence of Data
+        What batches index; a source keeps its arrays, whatever is in them.
+    data : Data, or an object whose ``parts()`` gives them one after the other
+        All samples.
+    plan : dict
+        What must be the same where a run goes on in another process, as plain values.
+    state : object
+        Plain data from which the coming epochs are drawn; set it to draw them again.
+    """
+
+    sources: Sequence[Data]
+    data: Any
+    plan: dict[str, Any]
+    state: Any = None
+
+    def fingerprint(self) -> dict[str, list[float]]:
+        """A fingerprint of a stream's rows; empty where these cannot be read in any order, or `data` are arrays."""
+        return {}
+
+    @abstractmethod
+    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
+        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
+
+
+class RowSharing(Protocol):
+    """Processes that share each batch, seen from one of them; see `bpx.training.distributed.Ranks`."""
+
+    rank: int
+
+    def share(self, n: int) -> slice:
+        """Which of n rows are this process's."""
+
+    def end_stream(self) -> None:
+        """Refuse streams that do not end after the same number of batches on all processes."""
+
+
+def check_batch_size(batch_size: int | None, n: int) -> int:
+    """Samples per step: a positive integer, held to n; None is all of them."""
+    if batch_size is None:
+        return n
+    return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
