@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.network.mlp import MLP
 from bpx.search.driver import Search, run
 from bpx.search.grid import settings
@@ -114,7 +114,7 @@ def sweep(
     listed = settings(grid)
     for name, count in (("stack", stack), ("workers", workers)):
         if count is not None:
-            check_integer(name, count, otherwise=" or None")
+            check_count(name, count, otherwise=" or None")
     if isinstance(model, MLP):
         raise TypeError(
             "expected a function that makes a network for each setting, got a network; write lambda: MLP(...)"

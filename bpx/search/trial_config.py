@@ -12,7 +12,7 @@ import numpy as np
 
 from bpx.errors.calls import instead_of, is_told_of, is_wrong_call
 from bpx.errors.names import INSTEAD
-from bpx.errors.values import check_integer
+from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
@@ -138,7 +138,7 @@ def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[st
         for name in names:
             _check_single(name, getattr(optimizer, name))
     _check_single("l2", own["l2"])
-    epochs = check_integer("epochs", own["epochs"])
+    epochs = check_count("epochs", own["epochs"])
     return TrialConfig(
         make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
         own["l2"], own["class_weight"], own["precision"],
