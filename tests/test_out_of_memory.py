@@ -101,7 +101,7 @@ def test_the_error_holds_no_array_of_the_attempt_and_no_recorded_step(monkeypatc
     forward = net.output.forward
 
     def remember(run):
-        arrays.append(weakref.ref(run._latest))
+        arrays.append(weakref.ref(run))
         plan.largest = 1000
 
     assert forward is not None

@@ -127,11 +127,12 @@ def train(
     if solver is not None and est.clip_norm is not None:
         raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
     resumed = est._resume if incremental and solver is None else None
-    optimizer, schedule, rate = (solver, None, None) if solver is not None else first_order(est)
     if resumed is not None:  # with the optimizer that it has, whatever set_params has changed since, as in scikit-learn
         optimizer, schedule, rate = resumed["optimizer"]
         if rate is not None:
             schedule = rate = copy(rate)
+    else:
+        optimizer, schedule, rate = first_order(est) if solver is None else (solver, None, None)
     epoch_end = EpochEnd(est, rate, metric, restore)
     if solver is None and est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]

@@ -11,8 +11,9 @@ from bpx.errors.values import unknown_value
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
 from bpx.training.batches import Data
-from bpx.training.evaluation import Evaluation, Outputs
+from bpx.training.evaluation import mean_loss, outputs_of
 from bpx.training.metrics import fitting, task_of
 
 __all__ = ["SCORINGS", "Scoring", "default_scoring", "scoring_of"]
@@ -24,7 +25,7 @@ SCORINGS = (*METRICS, "neg_loss")
 
 def neg_loss(net: MLP, data: Data, loss: Loss) -> float:
     """Minus the mean loss, without penalty."""
-    return -float(Evaluation(net, loss).mean_loss(data))
+    return -float(mean_loss(net, Objective(net, loss), data))
 
 
 def default_scoring(loss: Loss) -> str:
@@ -73,10 +74,8 @@ def _unwritable(rows: Any) -> Any:
 def _scored_by(metric: Metric) -> Scoring:
     """A metric as a scoring; one of which less is better counts negative."""
 
-    def score(net: MLP, data: Data, loss: Loss) -> float:
-        outputs = Outputs(net)
-        Evaluation(net, loss).in_chunks(data, outputs)
-        value: float = metric.function(*outputs.whole(None))
+    def score(net: MLP, data: Data, _: Loss) -> float:
+        value: float = metric.function(*outputs_of(net, data))
         return value if metric.larger else -value
 
     return score

@@ -11,15 +11,20 @@ import numpy as np
 from bpx._typing import Array
 from bpx.errors.values import check_count
 
-__all__ = ["Batch", "Data", "Feed", "RowSharing", "check_batch_size"]
+__all__ = ["Batch", "Data", "Feed", "Ranks", "check_batch_size", "fingerprint"]
 
 
 class Data(NamedTuple):
-    """Samples that have been checked: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
+    """Checked samples, where the network is: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
 
     X: Array
     y: Array
     weight: Array | None = None
+
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return int(self.X.shape[-2])
 
 
 class Batch(NamedTuple):
@@ -48,6 +53,18 @@ class Batch(NamedTuple):
     first: int = 0
     order: Array | None = None
     start: int = 0
+
+
+class Ranks(Protocol):
+    """What feeds ask of processes that train together, seen from process number `rank`."""
+
+    rank: int
+
+    def share(self, n: int) -> slice:
+        """Which of n rows are this process's."""
+
+    def end_stream(self) -> None:
+        """Say that no batch is left here."""
 
 
 class Feed(ABC):
@@ -79,20 +96,16 @@ class Feed(ABC):
         """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
 
 
-class RowSharing(Protocol):
-    """Processes that share each batch, seen from one of them; see `bpx.training.distributed.Ranks`."""
-
-    rank: int
-
-    def share(self, n: int) -> slice:
-        """Which of n rows are this process's."""
-
-    def end_stream(self) -> None:
-        """Refuse streams that do not end after the same number of batches on all processes."""
-
-
 def check_batch_size(batch_size: int | None, n: int) -> int:
     """Samples per step: a positive integer, held to n; None is all of them."""
     if batch_size is None:
         return n
     return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
+
+
+def fingerprint(rows: np.ndarray[Any, Any]) -> list[float]:
+    """A short fingerprint of sampled rows that changes when the data change: of each row the sum of x_j cos(j)."""
+    flat = rows.astype(np.float64).reshape(len(rows), -1)
+    with np.errstate(all="ignore"):
+        numbers: list[float] = (flat @ np.cos(np.arange(1, flat.shape[1] + 1))).tolist()
+    return numbers

@@ -10,7 +10,7 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Data, Feed, RowSharing, check_batch_size
+from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, peek, rows_of_a_window
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.sequential import InOrder
@@ -38,7 +38,7 @@ class BatchFeed(Feed):
         Within a window of the buffer.
     seed : int
         Of the shuffling.
-    ranks : RowSharing, optional
+    ranks : Ranks, optional
         Processes each of which has an iterable of its own rows.
 
     Raises
@@ -49,7 +49,7 @@ class BatchFeed(Feed):
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: RowSharing | None = None,
+        ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
         assert isinstance(source, Batches)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
-from bpx.network.check_network import check_network
+from bpx.network.calls import check_network
 from bpx.network.data_frames import check_in_memory
 from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
 from bpx.network.mlp import MLP

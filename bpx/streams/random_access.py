@@ -9,7 +9,7 @@ from typing import final
 import numpy as np
 
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Feed, RowSharing, check_batch_size
+from bpx.streams.batches import Batch, Feed, Ranks, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, check_pieces, peek, rows_at_once
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.sequential import InOrder
@@ -36,7 +36,7 @@ class RowFeed(Feed):
     sampling : {"shuffle", "sequential"}
     seed : int
         Of the shuffling.
-    ranks : RowSharing, optional
+    ranks : Ranks, optional
         Processes that share each batch, and read only what they need of it.
 
     Raises
@@ -47,7 +47,7 @@ class RowFeed(Feed):
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: RowSharing | None = None,
+        ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
         assert isinstance(source, RowSource)

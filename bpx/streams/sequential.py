@@ -10,7 +10,7 @@ from typing import final
 from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, RowSharing
+from bpx.streams.batches import Data, Ranks
 from bpx.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.shuffling import blocks
@@ -34,7 +34,7 @@ class InOrder:
     validate : RowValidator
     lent : DoubleBuffer, optional
         A training's, to read into while training does not use it; else a buffer is made.
-    ranks : RowSharing, optional
+    ranks : Ranks, optional
         Each reads its share.
     like : Data, optional
         Some checked rows, where they have been looked at before.
@@ -47,7 +47,7 @@ class InOrder:
 
     def __init__(
         self, stream: Stream, net: MLP, validate: RowValidator, lent: DoubleBuffer | None = None,
-        ranks: RowSharing | None = None, like: Data | None = None,
+        ranks: Ranks | None = None, like: Data | None = None,
     ) -> None:  # fmt: skip
         self._source, self._validate, self._net = stream.source, validate, net
         self._bytes, self._lent, self._ranks = stream.buffer, lent, ranks

@@ -13,7 +13,7 @@ from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.network.data_frames import check_in_memory, is_frame, plain, rows_between
 from bpx.network.validation import check_known
-from bpx.streams.fingerprint import project, sampled_rows
+from bpx.streams.batches import fingerprint
 
 __all__ = ["ArrayRows", "Batches", "Part", "RowSource"]
 
@@ -63,11 +63,12 @@ class RowSource(ABC):
 
     def fingerprint(self) -> dict[str, list[float]]:
         """One number for each of a few rows, by which the data are recognised."""
-        parts = [self.read(row, row + 1) for row in sampled_rows(self.n, FINGERPRINTS).tolist()]
+        sampled = np.unique(np.linspace(0, self.n - 1, FINGERPRINTS).astype(np.int64)).tolist()
+        parts = [self.read(row, row + 1) for row in sampled]
         self.forget()
         columns = zip(("X", "y", "weight"), zip(*parts, strict=True), strict=True)
         return {
-            name: [project(plain(to_host(row)))[0] for row in rows] for name, rows in columns if rows[0] is not None
+            name: [fingerprint(plain(to_host(row)))[0] for row in rows] for name, rows in columns if rows[0] is not None
         }
 
     def forget(self) -> None:

@@ -11,7 +11,7 @@ from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
-from bpx.network.check_network import check_network
+from bpx.network.calls import check_network
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
@@ -25,6 +25,7 @@ from bpx.training.history import History, StopReason
 from bpx.training.loop import Descent
 from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.progress import check_progress, progress_callbacks
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import SciPy
@@ -36,72 +37,63 @@ __all__ = ["Training", "assemble"]
 @final
 @dataclass
 class Training:
-    """A run that is ready to begin.
+    """A run that is ready to begin."""
 
-    Attributes
-    ----------
-    run : Run
-        What rules and callbacks see.
-    config : RunConfig
-        What it was started with.
-    objective : Objective
-        Loss and penalty.
-    loop : Descent or None
-        The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
-    minimize : callable or None
-        SciPy's.
-    ranks : Ranks, optional
-        Processes that train together.
-    checkpointer : Checkpointer, optional
-        Writes checkpoints.
-    saved : dict, optional
-        The checkpoint from which the run goes on.
-    """
-
-    run: Run
+    recorder: Recorder
     config: RunConfig
     objective: Objective
+    # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
     loop: Descent | None
     minimize: Any = None
     ranks: Ranks | None = None
     checkpointer: Any = None
+    # The checkpoint from which the run goes on.
     saved: Any = None
+
+    @property
+    def run(self) -> Run:
+        """What rules and callbacks see."""
+        return self.recorder.run
 
     def train(self) -> History:
         """Train the network and complete the history; Ctrl-C ends training and keeps the network."""
-        run, loop, ranks = self.run, self.loop, self.ranks
-        with run.net.backend.scope(), nullcontext() if ranks is None else ranks.together():
-            with run.closing(), run.net.backend.matmul_precision():
+        recorder, loop, ranks = self.recorder, self.loop, self.ranks
+        backend = recorder.run.net.backend
+        with backend.scope(), nullcontext() if ranks is None else ranks.together():
+            with recorder.closing(), backend.matmul_precision():
                 try:
                     if loop is None:
-                        reason = solvers.minimize(self.minimize, run, self.objective, self.config)
+                        reason = solvers.minimize(self.minimize, recorder, self.objective, self.config)
                     else:
                         with self._checkpoints(loop) as done:
-                            reason = done or loop.train(run, self.objective, self.checkpointer)
+                            reason = done or loop.train(recorder, self.objective, self.checkpointer)
                 except KeyboardInterrupt:
-                    if not run.begun or ranks is not None:  # it ends the other ranks too
+                    if not recorder.begun or ranks is not None:  # it ends the other ranks too
                         raise
                     reason = StopReason.INTERRUPTED
-                if not run.begun:  # a checkpoint of a run that was done
-                    run.begin()
+                if not recorder.begun:  # a checkpoint of a run that was done
+                    recorder.begin()
             if ranks is None:
-                return run.finish(reason)
-            history = run.finish(reason) if ranks.is_first else run.history
+                return recorder.finish(reason)
+            history = recorder.finish(reason) if ranks.is_first else recorder.run.history
             ranks.decide(0)
             complete: History = ranks.from_first(history)
             return complete
 
     def _checkpoints(self, loop: Descent) -> AbstractContextManager[StopReason | None]:
         """Go on from a checkpoint where there is one, and write others; gives the reason where that run was done."""
+        loop.begin(self.run.net.flat)
         if self.checkpointer is not None:
-            keeping: AbstractContextManager[StopReason | None] = self.checkpointer.keeps(self.run, loop, self.saved)
+            keeping: AbstractContextManager[StopReason | None] = self.checkpointer.keeps(
+                self.recorder, loop, self.saved
+            )
             return keeping
         if self.saved is None:
             return nullcontext()
         from bpx.training.checkpoints import GOES_ON, restore
 
         self.saved["run"]["rules"] = []  # are rank 0's
-        reason = restore(self.run, loop, self.saved, "rank 0's checkpoint")
+        reason = restore(self.recorder, loop, self.saved, "rank 0's checkpoint")
         return nullcontext(None if reason in GOES_ON else reason)
 
 
@@ -216,15 +208,16 @@ def assemble(
         saved = ranks.from_first(saved)
         ranks.begin(net)
     with agreeing(ranks), net.backend.scope():
-        run = Run(
+        recorder = Recorder(
             net, data.feed.data, objective, data.validation, rules if watches else [], hooks if watches else [], epochs,
             _advice(config), goes_on, ranks, measures,
         )  # fmt: skip
+        run = recorder.run
         run.history.validation_rows = data.held_out
         run.describe = describe or (lambda: config.settings)
         run.batch_size = data.size if solver is None and data.size else None
         loop = None if bound is None else Descent(config, bound, schedule or optimizer.schedule, ranks)
-    return Training(run, config, objective, loop, minimize, ranks, checkpointer, saved)
+    return Training(recorder, config, objective, loop, minimize, ranks, checkpointer, saved)
 
 
 def _rules(stop: Any) -> list[StopRule]:

@@ -12,25 +12,12 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.batches import Batch, Data, Feed, RowSharing, check_batch_size
+from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
 
 __all__ = [
-    "SAMPLINGS",
-    "ArrayFeed",
-    "Batch",
-    "Data",
-    "Feed",
-    "Order",
-    "Sampler",
-    "Sampling",
-    "SparseRows",
-    "check_batch_size",
-    "check_sampling",
-    "chunks",
-    "rows_between",
-    "some_rows",
-    "wholes",
-]
+    "SAMPLINGS", "ArrayFeed", "Batch", "Data", "Feed", "Order", "Sampler", "Sampling", "SparseRows", "check_batch_size",
+    "check_sampling", "chunks", "rows_between", "some_rows", "wholes",
+]  # fmt: skip
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
@@ -140,25 +127,10 @@ def some_rows(data: Data, rows: slice) -> Data:
 
 @final
 class ArrayFeed(Feed):
-    """Batches of arrays that lie where the network is.
-
-    Parameters
-    ----------
-    backend : Backend
-        The network's.
-    data : Data
-        All samples.
-    size : int
-        Rows of a batch; the last of an epoch is smaller where the samples are no multiple of it.
-    order : callable
-        ``order()`` gives the host indices of an epoch's samples, or None for the order they have; of shape (K, n) they
-        give each network of a stack its own.
-    ranks : RowSharing, optional
-        Processes that share each batch.
-    """
+    """Batches of `size` rows of arrays that lie where the network is; ``order()`` draws those of an epoch."""
 
     def __init__(
-        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: RowSharing | None = None
+        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Ranks | None = None
     ) -> None:
         self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
         self._backend, self._size, self._order, self._ranks = backend, size, order, ranks

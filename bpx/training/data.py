@@ -20,32 +20,20 @@ __all__ = ["TrainingData", "training_data"]
 
 
 class TrainingData(NamedTuple):
-    """A run's data.
-
-    Parameters
-    ----------
-    feed : Feed
-        The batches.
-    size : int
-        Rows of a batch; 0: as they come.
-    validation : Data, InOrder or None
-        This rank's share.
-    unweighted : Data or None
-        What is trained on, with sample weights and without class weights; None for a stream.
-    targets : list of Array
-        Of training and validation, as far as they are in memory, of all ranks.
-    held_out : host array of shape (m,), or None
-        The rows that a share of them holds out.
-    streams : list of Stream
-        Of validation and training, those whose targets are not in memory.
-    """
+    """A run's data, checked."""
 
     feed: Feed
+    # Rows of a batch; 0: as they come.
     size: int
+    # This rank's share: Data, a stream in its order, or None.
     validation: Any
+    # What is trained on, with sample weights and without class weights; None for a stream.
     unweighted: Data | None
+    # Of training and validation, those in memory, of all ranks.
     targets: list[Any]
+    # The rows that a share of them holds out, on the host.
     held_out: Any = None
+    # Of validation and training, those whose targets are not in memory.
     streams: Sequence[Stream] = ()
 
 

@@ -30,27 +30,10 @@ RECORDINGS = 16
 
 @final
 class Step:
-    """Does the steps of a training run.
+    """Does the steps of a training run; updates the network, and the optimizer's `state` and float16's `scaling`.
 
-    Parameters
-    ----------
-    config : RunConfig
-        Its network is changed in place; its feed's sources are what batches index.
-    objective : Objective
-        Loss and gradient; a copy computes with kernels where there are any.
-    optimizer : Optimizer
-        Bound to the network's device.
-    state : dict
-        The optimizer's; kept up here.
-    scaling : dict, optional
-        Of float16's gradients; kept up here.
-    ranks : Ranks, optional
-        Processes that share each batch.
-
-    Attributes
-    ----------
-    total, weights : Array of shape (...)
-        Sums over the steps since `reset`: of the losses times the batches' weights, and of these weights.
+    The objective is copied, and the copy computes with kernels where there are any. `total` and `weights`, of shape
+    (...), are sums over the steps since `reset`: of the losses times the batches' weights, and of these weights.
     """
 
     def __init__(
@@ -120,17 +103,7 @@ class Step:
         return self.total / self._xp.where(self.weights > 0.0, self.weights, self._xp.ones_like(self.weights))
 
     def __call__(self, batch: Batch, rate: Any, done: int) -> None:
-        """One update.
-
-        Parameters
-        ----------
-        batch : Batch
-            Its rows.
-        rate : float or Array of shape (K, 1)
-            Learning rate.
-        done : int
-            Updates made before this one.
-        """
+        """One update, with a learning rate (float or Array of shape (K, 1)), after `done` others."""
         recorder, recorded = self._recorder, None
         if recorder is not None and batch.n > 0:
             # a rate for all may become one for each network

@@ -1,4 +1,4 @@
-"""The data of a run, checked and brought to the network's backend, before anything changes."""
+"""Data of a training checked, and brought to the network's backend, before anything changes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,7 @@ __all__ = ["check_data", "check_validation"]
 
 
 def check_data(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any = None, suffix: str = "") -> Data:
-    """Check data and bring them to the network's backend; `suffix` is "_val" in messages about validation data.
-
-    Raises
-    ------
-    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
-    ExplainedMemoryError
-        If they do not fit there.
-    """
+    """Check data and bring them to the network's backend; `suffix` is "_val" in messages about validation data."""
     backend, dtype, n_out = net.backend, net.backend.dtype(net.dtype), net.sizes[-1]
     remedy = "read them while training goes on, with bpx.stream(X, y)"
     with backend.scope(), explaining(net, Attempt("in bringing the data to the network", rows_of(X), _bytes,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx._text import to_json
 from bpx.errors.calls import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
 

@@ -1,4 +1,4 @@
-"""What a call does with a network argument that is none."""
+"""Calls whose first argument is to be a network."""
 
 from __future__ import annotations
 
