@@ -174,7 +174,7 @@ CASES = {
     "half an image to a row": (
         lambda: p.ImageGridDisplay.from_images(np.ones((3, 4)), columns=1.5),
         TypeError,
-        "whole",
+        "columns: expected a positive integer, got 1.5",
     ),
     "data as the shape of weights": (
         lambda: p.HiddenWeightsDisplay.from_network(bpx.MLP([4, 2, 2]), 0, np.ones((300, 4))),

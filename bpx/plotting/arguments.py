@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import operator
 from typing import Any
 
 import numpy as np
 
-from bpx.backend.base import library_of
-from bpx.backend.select import backend_of
+from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
 from bpx.network.mlp import MLP
 
-__all__ = ["HostArray", "column", "host", "network", "numbers", "received", "whole"]
+__all__ = ["HostArray", "column", "network", "numbers", "received"]
 
 HostArray = np.ndarray[Any, Any]
-
-
-def host(x: Any) -> Any:
-    """A device array's copy on the host; anything else as it is."""
-    return x if library_of(x) == "host" else backend_of(x).to_host(x)
 
 
 def received(x: Any) -> str:
@@ -33,24 +26,13 @@ def received(x: Any) -> str:
     return text if len(text) <= 80 else f"{type(x).__name__} {text[:60]}…"
 
 
-def whole(x: Any, name: str, low: int) -> int:
-    """`x` as a whole number of at least `low`, from any library's integer type."""
-    try:
-        number = operator.index(x)
-    except TypeError as error:
-        raise TypeError(f"{name}: expected a whole number, got {received(x)}") from error
-    if number < low:
-        raise ValueError(f"{name}: expected at least {low}, got {number}")
-    return number
-
-
 def numbers(x: Any, name: str) -> HostArray:
     """`x` as a float64 array on the host; NaN and infinity are allowed."""
     if isinstance(x, (list, tuple)):  # of numbers, or of arrays on any device
-        x = [host(part) for part in x]
+        x = [to_host(part) for part in x]
     try:
         check_in_memory(x, name)
-        array = plain(host(x))
+        array = plain(to_host(x))
     except ValueError as error:
         raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
     if array.dtype.kind not in "biuf":
@@ -64,7 +46,7 @@ def column(values: Any, name: str, count: int) -> HostArray:
     expected = f"{name}: expected one for each of the {count} images, got"
     try:
         check_in_memory(values, name)
-        array = plain(host(values))
+        array = plain(to_host(values))
     except ValueError as error:
         raise ShapeError(f"{expected} {received(values)}") from error
     if array.ndim == 2 and array.shape[1] == 1:

@@ -11,8 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from bpx.errors import ShapeError
+from bpx.errors.values import check_count
 from bpx.network.mlp import MLP
-from bpx.plotting.arguments import HostArray, network, numbers, received, whole
+from bpx.plotting.arguments import HostArray, network, numbers, received
 from bpx.plotting.diagram_layout import FONT_SIZE, NodeLayout, drawn_units
 from bpx.plotting.diagram_text import DiagramText, Labels
 from bpx.plotting.label_placement import overlap, place_labels
@@ -163,8 +164,7 @@ class NetworkDisplay:
         """
         if not isinstance(numbers, (bool, np.bool_, str)) or numbers not in (True, False, "auto"):
             raise ValueError(f"numbers: expected True, False or 'auto', got {received(numbers)}")
-        if whole(max_units, "max_units", 1) < 3:
-            raise ValueError(f"max_units: expected at least 3, the first two and the last, got {max_units}")
+        check_count("max_units", max_units, 3)  # the first two and the last
         self.shown = [drawn_units(size, max_units) for size in self.sizes]
         self._layout = NodeLayout(self.sizes, self.shown, traced=self.trace is not None)
         text = DiagramText(self, decimals, numbers is not False)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.errors.values import check_count
 from bpx.network.data_frames import column_names
-from bpx.plotting.arguments import HostArray, numbers, received, whole
+from bpx.plotting.arguments import HostArray, numbers, received
 
 __all__ = ["FeatureGrid", "class_positions", "columns", "targets"]
 
@@ -29,7 +30,7 @@ class FeatureGrid:
             raise ValueError("X: expected finite numbers, got NaN or infinity; remove or impute them")
         width = points.shape[1]
         first, second = _two_features(features, width)
-        resolution = whole(resolution, "grid_resolution", 2)
+        resolution = check_count("grid_resolution", resolution, 2)
         self.points = points[:, (first, second)]
         low, high = self.points.min(axis=0), self.points.max(axis=0)
         pad = np.where(high > low, MARGIN * (high - low), 1.0)

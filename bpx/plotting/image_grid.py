@@ -7,7 +7,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from bpx.plotting.arguments import HostArray, whole
+from bpx.errors.values import check_count
+from bpx.plotting.arguments import HostArray
 from bpx.plotting.decorations import set_title
 from bpx.plotting.style import width_in_points
 
@@ -28,7 +29,7 @@ class ImageGrid:
         cell_width, cell_height = self.width + GAP, self.height + GAP + self.above
         # Rather broad than high, as the page is.
         wanted = math.sqrt(1.5 * count * cell_height / cell_width)
-        self.columns = _columns(count, wanted) if columns is None else whole(columns, "columns", 1)
+        self.columns = _columns(count, wanted) if columns is None else check_count("columns", columns)
         rows = math.ceil(count / self.columns)
         self.across, self.down = self.columns * cell_width, rows * cell_height
         self.figure_height = min(7.6, max(2.2, 0.6 + min(6.6 * self.down / self.across, 1.9 * rows)))

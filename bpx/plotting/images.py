@@ -10,10 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from bpx.backend.select import to_host
 from bpx.errors import ShapeError
+from bpx.errors.values import check_count
 from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
-from bpx.plotting.arguments import HostArray, column, host, network, numbers, received, whole
+from bpx.plotting.arguments import HostArray, column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
 from bpx.plotting.image_grid import WRONG, ImageGrid
 from bpx.plotting.style import DIVERGING, INK, canvas
@@ -88,7 +90,7 @@ class HiddenWeightsDisplay:
         layer %= layers
         W = net.backend.to_host(net.params[f"{layer}.W"])
         images = W.T.reshape(W.shape[1], *_image_shape(W.shape[0], shape, "weights into a unit"))
-        count = min(whole(max_units, "max_units", 1), len(images))
+        count = min(check_count("max_units", max_units), len(images))
         of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
         kind = "output" if layer == layers - 1 else "hidden"
         where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
@@ -202,7 +204,7 @@ class ImageGridDisplay:
             hint = "; of one image pass X[None]" if rows.size else ""
             raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
         if shape is not None and not _is_shape(shape, rows):
-            if labels is not None or np.shape(host(shape))[:1] != rows.shape[:1]:
+            if labels is not None or np.shape(to_host(shape))[:1] != rows.shape[:1]:
                 raise ShapeError(
                     f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels,"
                     f" got {received(shape)}; labels and predictions go by name, as in from_images(X, labels=y,"
@@ -215,7 +217,7 @@ class ImageGridDisplay:
             raise ShapeError(f"shape: expected {rows.shape[1:]}, that of X's images, got {tuple(shape)}")
         if rows.ndim == 4 and _integers(X):
             rows = rows / 255.0
-        count = min(whole(max_images, "max_images", 1), len(rows))
+        count = min(check_count("max_images", max_images), len(rows))
         if labels is not None:
             labels = column(labels, "labels", len(rows))[:count]
         if predictions is not None:
@@ -309,5 +311,5 @@ def _is_shape(shape: Any, rows: HostArray) -> bool:
 
 def _integers(X: Any) -> bool:
     """Whether the images are given in whole numbers."""
-    given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
+    given = [to_host(part) for part in X] if isinstance(X, (list, tuple)) else to_host(X)
     return plain(given).dtype.kind in "iu"

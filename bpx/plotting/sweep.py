@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from bpx.plotting.arguments import HostArray, host, received
+from bpx.backend.select import to_host
+from bpx.plotting.arguments import HostArray, received
 from bpx.plotting.decorations import add_colorbar, add_legend, set_title
 from bpx.plotting.heatmap import draw_cells, name_cells, write_cells
 from bpx.plotting.style import COLOURS, INK, SEQUENTIAL, add_grid, canvas
@@ -318,7 +319,7 @@ def _score(value: Any, name: str) -> float:
     if value is None:
         return math.nan
     try:
-        found = float(host(value))
+        found = float(to_host(value))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name}: expected numbers, got {received(value)}") from error
     return found if math.isfinite(found) else math.nan
