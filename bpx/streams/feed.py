@@ -48,7 +48,7 @@ def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
     sampling: str, seed: int, ranks: Ranks | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip
-    """The feed for a stream."""
+    """The feed for a stream; arguments as `bpx.fit`'s."""
     kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
     return kind(net, stream, RowValidator(net, loss, class_weight), batch_size, sampling, seed, ranks)
 

@@ -24,27 +24,10 @@ __all__ = ["BatchFeed"]
 
 @final
 class BatchFeed(Feed):
-    """Batches made of those that an iterable gives.
+    """Batches made of those that an iterable gives; arguments as `bpx.fit`'s.
 
-    Parameters
-    ----------
-    net : MLP
-    stream : Stream
-        Of `Batches`.
-    validate : RowValidator
-    batch_size : int or None
-        Rows of a batch; None: every batch as it comes.
-    sampling : {"shuffle", "sequential"}
-        Within a window of the buffer.
-    seed : int
-        Of the shuffling.
-    ranks : Ranks, optional
-        Processes each of which has an iterable of its own rows.
-
-    Raises
-    ------
-    ValueError
-        If a batch does not fit into the buffer.
+    Without `batch_size` each is taken as it comes. Rows are shuffled within a window of the buffer. Processes that
+    train together have iterables of their own rows. A batch that does not fit into the buffer is a ValueError.
     """
 
     def __init__(

@@ -75,23 +75,18 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     check_in_memory(X, "X")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
-    with net.backend.scope():
-        return _predict(net, given, lead, out)
-
-
-def _predict(net: MLP, given: Stream, lead: tuple[int, ...], out: Any) -> Any:
-    """Outputs for all rows of a stream; `lead` is a stack's length."""
     parts: list[np.ndarray[Any, Any]] = []
     at = 0
-    for part in in_order(given, net, None).parts():
-        outputs = net.backend.to_host(net.forward(part.X))
-        stop = at + outputs.shape[-2]
-        if out is None:
-            parts.append(np.array(outputs))
-        else:
-            _check_out(out, lead, stop, net.sizes[-1])
-            out[(*(slice(None) for _ in lead), slice(at, stop))] = outputs
-        at = stop
+    with net.backend.scope():
+        for part in in_order(given, net, None).parts():
+            outputs = net.backend.to_host(net.forward(part.X))
+            stop = at + outputs.shape[-2]
+            if out is None:
+                parts.append(np.array(outputs))
+            else:
+                _check_out(out, lead, stop, net.sizes[-1])
+                out[(*(slice(None) for _ in lead), slice(at, stop))] = outputs
+            at = stop
     if out is None:
         return np.concatenate(parts, axis=-2)
     if out.shape[-2] != at:

@@ -23,26 +23,10 @@ __all__ = ["RowFeed"]
 
 @final
 class RowFeed(Feed):
-    """Batches of rows that can be read in any order.
+    """Batches of rows that can be read in any order; arguments as `bpx.fit`'s.
 
-    Parameters
-    ----------
-    net : MLP
-    stream : Stream
-        Of a `RowSource`.
-    validate : RowValidator
-    batch_size : int or None
-        Rows of a batch.
-    sampling : {"shuffle", "sequential"}
-    seed : int
-        Of the shuffling.
-    ranks : Ranks, optional
-        Processes that share each batch, and read only what they need of it.
-
-    Raises
-    ------
-    ValueError
-        If a batch, or a chunk of the source, does not fit into the buffer.
+    Processes that train together share each batch, and each reads only its part of it. A batch, or a chunk of the
+    source, that does not fit into the buffer is a ValueError.
     """
 
     def __init__(

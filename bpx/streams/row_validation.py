@@ -19,15 +19,7 @@ __all__ = ["RowValidator"]
 
 @final
 class RowValidator:
-    """Checks what a stream gives as arrays in memory are checked.
-
-    Parameters
-    ----------
-    net : MLP
-    loss : Loss or None
-        Says which targets are allowed; None where there are only inputs.
-    class_weight : dict of int to float, optional
-    """
+    """Checks what a stream gives as arrays in memory are checked; without a loss there are only inputs."""
 
     def __init__(self, net: MLP, loss: Loss | None, class_weight: Mapping[int, float] | None = None) -> None:
         self._net, self._loss, self._class_weight = net, loss, class_weight

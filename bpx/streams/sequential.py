@@ -27,22 +27,8 @@ logger = Log("bpx")
 class InOrder:
     """All rows of a stream, or a rank's share of them, in their order.
 
-    Parameters
-    ----------
-    stream : Stream
-    net : MLP
-    validate : RowValidator
-    lent : DoubleBuffer, optional
-        A training's, to read into while training does not use it; else a buffer is made.
-    ranks : Ranks, optional
-        Each reads its share.
-    like : Data, optional
-        Some checked rows, where they have been looked at before.
-
-    Attributes
-    ----------
-    n : int or None
-        Rows, where that is known before they have been read.
+    `lent` is a training's buffer, used while training does not use it; `like` are some checked rows, where they have
+    been looked at before. `n` is the number of rows, or None where they must be read to be counted.
     """
 
     def __init__(

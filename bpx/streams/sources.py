@@ -27,14 +27,8 @@ Part = tuple[Any, Any, Any]
 class RowSource(ABC):
     """Rows that can be read in any order.
 
-    Attributes
-    ----------
-    n : int
-        How many.
-    edges : int64 array or None
-        Where the pieces begin and end that can only be read whole, such as chunks; None: every row by itself.
-    name : str
-        What it is, for messages.
+    There are `n`; `edges` are where the pieces begin and end that can only be read whole, such as chunks (None: every
+    row by itself); `name` is what they are, for messages.
     """
 
     n: int
@@ -78,19 +72,7 @@ class RowSource(ABC):
 
 @final
 class ArrayRows(RowSource):
-    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, n_in)
-    y : array-like of shape (n,) or (n, n_out), optional
-    weight : array-like of shape (n,), optional
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of rows differ, or a dask array does not know its own.
-    """
+    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such."""
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
         self._arrays = (X, y, weight)
@@ -139,19 +121,9 @@ def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
 
 @final
 class Batches:
-    """Batches (X, y) or (X, y, weight) that an iterable gives, again for every epoch.
+    """Batches (X, y) or (X, y, weight), or inputs alone, that an iterable gives, again for every epoch.
 
-    Parameters
-    ----------
-    given : iterable
-        Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
-    targets : bool
-        Whether there are targets, or only inputs to predict for.
-
-    Raises
-    ------
-    TypeError
-        If it can be iterated over only once.
+    Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
     """
 
     def __init__(self, given: Iterable[Any], targets: bool = True) -> None:

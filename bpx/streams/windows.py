@@ -25,25 +25,9 @@ class PrefetchedWindow(NamedTuple):
 
 @final
 class DoubleBuffer:
-    """The memory of two windows; `place` is 0 or 1.
+    """The memory of two windows of `rows` rows, with the columns and dtypes of `like`.
 
-    Parameters
-    ----------
-    backend : Backend
-        The network's.
-    rows : int
-        Of one window.
-    like : Data
-        Some checked rows: of the same columns, dtypes and library.
-
-    Attributes
-    ----------
-    backend : Backend
-        The network's.
-    sources : list of Data
-        The windows where the network is.
-    in_use : bool
-        Whether somebody fills and reads them.
+    A window's `place` is 0 or 1; `sources` are both where the network is; `in_use` says whether they are being filled.
     """
 
     def __init__(self, backend: Backend, rows: int, like: Data) -> None:
@@ -130,16 +114,8 @@ def prefetched(
 ) -> Generator[PrefetchedWindow, None, None]:
     """Windows in turn, each filled by a thread while the one before is used.
 
-    Parameters
-    ----------
-    fill : callable
-        ``fill(take)`` yields windows; ``take()`` waits for a place in the buffer that is free.
-    buffer : DoubleBuffer
-        What they are in.
-
-    Notes
-    -----
-    What `fill` raises is raised here, after the windows that were filled before. Close the generator to end the thread.
+    ``fill(take)`` yields windows; ``take()`` waits for a place in the buffer that is free. What `fill` raises is raised
+    here, after the windows that were filled before. Close the generator to end the thread.
     """
     free: SimpleQueue[int | None] = SimpleQueue()
     full: SimpleQueue[PrefetchedWindow | BaseException | None] = SimpleQueue()
