@@ -24,7 +24,7 @@ from bpx.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, 
 
 __all__ = ["DecisionBoundaryDisplay"]
 
-# Names stand in a legend up to here.
+# The legend lists at most this many classes.
 MOST_NAMES = 20
 # Of a stack's networks: black is the boundary of their mean.
 NETWORK_COLOURS = CLASS_COLOURS[:-1]
@@ -40,12 +40,12 @@ class DecisionBoundaryDisplay:
     response : array of shape (r, r, n_classes) or (r, r), or of a stack (K, r, r, n_classes) or (K, r, r)
         One score per class, of which the largest decides; or one value.
     by_class : bool
-        Which of the two.
+        Whether `response` has one score per class.
     X, y : arrays of shape (n, 2) and (n,), optional
         Points to draw, and their classes (numbers from 0) or values.
     class_names, feature_names : sequences of str, optional
     note : str, optional
-        Stands in the title.
+        Added to the title.
 
     Attributes
     ----------
@@ -115,7 +115,7 @@ class DecisionBoundaryDisplay:
         output : int, optional
             Draw the value of this output and no classes.
         threshold : float, optional
-            Makes two classes of a single output.
+            Turns a single output into two classes, below it and from it on.
         grid_resolution : int
             Points of the grid on each side.
         class_names, feature_names : sequences of str, optional
@@ -164,7 +164,7 @@ class DecisionBoundaryDisplay:
         Parameters
         ----------
         estimator : classifier with ``predict_proba`` and ``classes_``, or regressor of one target
-            Fitted.
+            Fitted, of any library.
         X : array or data frame of shape (n, n_features)
             Samples; a data frame's column names are the axes' labels.
         y : array of shape (n,), optional
@@ -174,7 +174,7 @@ class DecisionBoundaryDisplay:
         grid_resolution : int
             Points of the grid on each side.
         class_names, feature_names : sequences of str, optional
-            Other names than the estimator's and the data frame's.
+            In place of the estimator's and the data frame's names.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -234,7 +234,7 @@ class DecisionBoundaryDisplay:
         title : str, optional
             None says what is drawn; "" leaves it out.
         value_label : str
-            Of the colour bar.
+            Label of the colour bar.
 
         Returns
         -------

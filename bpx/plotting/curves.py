@@ -38,11 +38,11 @@ class LossCurveDisplay:
     val_loss : array of the same shape, optional
         Validation loss; its last epoch may be missing, as it is where training diverged.
     name : str, optional
-        Stands in the legend, to tell several histories in one axes apart.
+        Name in the legend, to tell several histories in one axes apart.
     best_epoch : int or array of shape (K,), optional
         Epoch (from 1) whose parameters were restored.
     quantity : str
-        What `loss` and `val_loss` are values of: "loss", or a metric's name.
+        What `loss` and `val_loss` hold: "loss", or a metric's name.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class LossCurveDisplay:
         metric : str, optional
             A name in ``history.metrics``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
-            Stands in the legend; call again with the same `ax` to compare histories.
+            Name in the legend; call again with the same `ax` to compare histories.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -122,7 +122,7 @@ class LossCurveDisplay:
         metric : str, optional
             A name in ``estimator.metrics_``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
-            Stands in the legend.
+            Name in the legend.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs

@@ -40,7 +40,7 @@ class NetworkDisplay:
     names : list of str, optional
         The layers' activations.
     trace : StepTrace, optional
-        The step whose numbers stand in the diagram.
+        The step whose numbers are shown.
     sample : int
         Which sample of a trace of several.
 
@@ -49,7 +49,7 @@ class NetworkDisplay:
     nodes_ : list of dict from unit to matplotlib Circle
         One dict for the inputs and one per layer; elided units are left out.
     node_text_, bias_text_, output_text_ : lists of dict from unit to matplotlib Text
-        What stands in a node, below it, and beside an output; empty where numbers are left out.
+        The texts in a node, below it, and beside an output; empty where numbers are left out.
     edges_, edge_text_ : lists of dict from (input, unit) to matplotlib Line2D and Text
         One dict per layer.
     title_, caption_ : matplotlib Text
@@ -87,7 +87,7 @@ class NetworkDisplay:
         trace : StepTrace
             What `bpx.trace` returned.
         sample : int
-            Of a trace of several samples, the one whose z, a and delta stand in the nodes; gradients are the batch's.
+            In a trace of several samples, the one whose z, a and delta are shown; gradients are those of the batch.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -147,7 +147,7 @@ class NetworkDisplay:
         ax : matplotlib Axes, optional
             None makes a figure, as high as the numbers need.
         numbers : bool or "auto"
-            Whether numbers stand in the diagram; "auto": where they can be read.
+            Whether to show numbers; "auto": where they can be read.
         decimals : int
             Of the numbers.
         max_units : int
@@ -155,7 +155,7 @@ class NetworkDisplay:
         title : str, optional
             None says what it is; "" leaves it out.
         caption : bool
-            Whether a line below says how to read it.
+            Whether to explain the diagram below it.
 
         Returns
         -------

@@ -37,7 +37,7 @@ class GradientCheckDisplay:
     failed_ : list of matplotlib PathCollection
         Rings around the worst entry of each parameter that failed.
     line_ : matplotlib Line2D
-        Where both are equal.
+        Where both gradients are equal, or the tolerance.
     legend_ : matplotlib Legend
     ax_, figure_ : matplotlib Axes and Figure
     """

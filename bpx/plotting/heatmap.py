@@ -36,7 +36,7 @@ def draw_cells(ax: Axes, values: HostArray, cmap: Any) -> Any:
 
 
 def name_cells(ax: Axes, columns: list[str], rows: list[str]) -> None:
-    """Names below and beside the cells, cut to a length; those below stand at a slant where they would collide."""
+    """Names below and beside the cells, cut to a length; those below are slanted where they would collide."""
     size = 10.0 if max(len(columns), len(rows)) <= 14 else 8.5
     ax.set_xticks(range(len(columns)), [shortened(name, LONGEST_NAME) for name in columns], fontsize=size)
     ax.set_yticks(range(len(rows)), [shortened(name, LONGEST_NAME) for name in rows], fontsize=size)

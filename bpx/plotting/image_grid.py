@@ -48,14 +48,14 @@ class ImageGrid:
             drawn.append(ax.imshow(image, extent=extent, interpolation="nearest", **look))
         ax.set(xlim=(-GAP, self.across), ylim=(self.down, -GAP / 2), aspect="equal")
         ax.set_axis_off()
-        ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how broad the images are
+        ax.get_figure(root=True).draw_without_rendering()  # the layout says how wide the images are
         fits = not self.own or width_in_points(ax) > 7.2 * len(title)
         set_title(ax, title, own=self.own, loc="left" if fits else "center")
         return drawn
 
     def label(self, ax: Axes, texts: list[str], colours: list[str]) -> list[Any]:
         """Texts above the images, as large as there is room for; none where that could not be read."""
-        ax.get_figure(root=True).draw_without_rendering()  # lays out, which tells how large an image is
+        ax.get_figure(root=True).draw_without_rendering()  # the layout says how large an image is
         unit = width_in_points(ax) / (self.across + GAP)
         longest = max((len(text) for text in texts), default=1)
         size = min(11.0, 0.78 * self.above * unit, (self.width + 0.6 * GAP) * unit / (0.62 * longest))

@@ -70,7 +70,7 @@ class HiddenWeightsDisplay:
         member : int, optional
             Which network of a stack.
         max_units : int
-            The first so many units are drawn.
+            Draw at most this many units, the first ones.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -110,11 +110,11 @@ class HiddenWeightsDisplay:
         columns : int, optional
             Images side by side.
         cmap : str or matplotlib Colormap
-            "gray" tells the signs apart in a grey print too.
+            With "gray" the signs differ in a grey print, too.
         colorbar : bool
             Whether it stands beside the images.
         limit : float, optional
-            The colours reach from -limit to limit; None is the largest weight.
+            The colours range from -limit to limit; None takes the largest weight.
         title : str, optional
             None keeps the display's own.
 
@@ -146,9 +146,9 @@ class ImageGridDisplay:
     images : array of shape (n, height, width) or (n, height, width, 3)
         Colours are in [0, 1].
     labels : sequence of n, optional
-        Stand above the images.
+        Written above the images.
     predictions : sequence of n, optional
-        Beside labels: one that is right stands alone in blue, a wrong one in orange with the right one.
+        With labels, a right prediction is blue, and a wrong one orange with the right label.
     title : str
 
     Attributes
@@ -185,11 +185,11 @@ class ImageGridDisplay:
         shape : (int, int) or (int, int, 3), optional
             Of an image, for flat rows; None for a square number of pixels. ``from_images(X, y)`` means ``labels=y``.
         labels, predictions : sequences of n, optional
-            Labels stand above the images; a prediction that is wrong stands in orange with the right label.
+            Written above the images; a wrong prediction is orange, with the right label.
         max_images : int
-            The first so many are drawn.
+            Draw at most this many, the first ones.
         title : str
-            Stands above them.
+            Title above the images.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -280,7 +280,7 @@ class ImageGridDisplay:
 
 
 def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
-    """The shape of an image of so many numbers."""
+    """The shape of an image of `size` numbers."""
     if shape is None:
         side = math.isqrt(size)
         if side * side != size:

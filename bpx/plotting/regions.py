@@ -13,8 +13,8 @@ from bpx.plotting.style import CLASS_COLOURS, INK, shortened, tint
 
 __all__ = ["region_colour", "write_names"]
 
-# How strong the tints are: pale for the first classes, stronger once the colours are used up. Steps as the eye tells
-# apart: no two of the first 24 are nearer than the nearest two of the first 8.
+# How strong the tints are: pale for the first classes, stronger once the colours are used up. No two of
+# the first 24 look more alike than the nearest two of the first 8.
 STRENGTHS = (0.34, 0.7, 0.9)
 # A name is left out where its region is narrower than this share of the grid.
 NARROWEST = 0.03

@@ -64,7 +64,7 @@ def check_pieces(source: RowSource, buffer: int) -> None:
 
 
 def batches_of_a_window(buffer: int, row: int, size: int) -> int:
-    """M, for windows of M batches of `size` rows of so many bytes."""
+    """M, for windows of M batches of `size` rows, each of `row` bytes."""
     batches = int(buffer * WINDOW) // (row * size)
     if batches < 1:
         need = int(row * size / WINDOW) + 1
@@ -76,5 +76,5 @@ def batches_of_a_window(buffer: int, row: int, size: int) -> int:
 
 
 def rows_of_a_window(buffer: int, row: int) -> int:
-    """How many rows of so many bytes a window holds; at least one."""
+    """How many rows of `row` bytes each a window holds; at least one."""
     return max(1, int(buffer * WINDOW) // row)

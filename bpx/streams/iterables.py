@@ -102,7 +102,7 @@ class BatchFeed(Feed):
                 )
 
     def _parts_after(self, rows: int) -> Iterator[Data]:
-        """The parts without so many rows at their beginning, which have been trained on."""
+        """The parts without their first `rows` rows, which have been trained on."""
         for data in self._parts():
             skipped = min(rows, data.X.shape[0])
             rows -= skipped

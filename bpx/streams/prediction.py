@@ -21,7 +21,7 @@ Out = TypeVar("Out")
 
 
 def _predicting(given: dict[str, Any]) -> Attempt:
-    """Reading rows, and keeping what they give."""
+    """What an out-of-memory error says about `predict`."""
     remedies = ["give out=, an array on disk to write the outputs into"] if given["out"] is None else []
     remedies.append(f"give a smaller buffer than {given['buffer']} bytes")
     return Attempt("in bpx.predict", rows_of(given["X"]), forward_bytes, remedies=remedies)
@@ -100,7 +100,7 @@ def _is_one(X: Any) -> bool:
 
 
 def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
-    """Refuse an array that has no room for what comes next."""
+    """Refuse an array without room for the next outputs."""
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out: expected an array that can be written, got a read-only one; open the file with mode"
                          " 'r+', or create it with 'w+'")  # fmt: skip

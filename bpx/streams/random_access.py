@@ -65,7 +65,7 @@ class RowFeed(Feed):
                 yield from window.batches
 
     def _share_of(self, rows: int) -> slice:
-        """The rows of a batch of so many that this rank computes."""
+        """Which rows of a batch this rank computes."""
         return slice(0, rows) if self._ranks is None else self._ranks.share(rows)
 
     def _fill(self, epoch: int, first: int, take: Callable[[], int]) -> Iterator[PrefetchedWindow]:

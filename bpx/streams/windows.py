@@ -86,7 +86,7 @@ def _pinned(backend: Backend, rows: int, like: Data) -> Data:
 def packed(
     parts: Iterable[Data], buffer: DoubleBuffer, take: Callable[[], int], rows: int
 ) -> Iterator[tuple[int, int]]:
-    """Windows of so many rows made of whatever parts come: each one's place and rows; the last may be smaller."""
+    """Windows of `rows` rows made of whatever parts come: each one's place and rows; the last may be smaller."""
     place, at = -1, 0
     for part in parts:
         begin, n = 0, part.X.shape[0]
