@@ -82,28 +82,15 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
 
 
 def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
-    """An argument that is a whole number, as an int.
+    """`value` as an int; refuses what is not a whole number of at least `least`.
 
-    Parameters
-    ----------
-    name : str
-        Of the argument.
-    value : object
-        What was given.
-    least : int
-        The smallest that is allowed.
-    otherwise : str
-        What else the caller allows, for the message, such as ", or None".
-
-    Raises
-    ------
-    TypeError, ValueError
+    Messages call it `name`; `otherwise` is what else the caller allows, such as ", or None".
     """
+    kind = "a positive integer" if least == 1 else f"an integer >= {least}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        kind = "a positive integer" if least == 1 else f"an integer >= {least}"
         raise TypeError(f"{name}: expected {kind}{otherwise}, got {value!r}")
     if value < least:
-        raise ValueError(f"{name}: expected at least {least}{otherwise}, got {value}")
+        raise ValueError(f"{name}: expected {'at least 1' if least == 1 else kind}{otherwise}, got {value}")
     return int(value)
 
 

@@ -22,7 +22,7 @@ from bpx.estimators.solver import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates
-from bpx.network.memory import plainly
+from bpx.network.memory import explains_memory_errors
 from bpx.network.mlp import MLP
 from bpx.network.validation import check_weights
 
@@ -66,7 +66,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
     # ------------------------------------------------------------------ fit
 
-    @plainly
+    @explains_memory_errors()
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False, **validation: Any) -> Self:
         """Fit, or leave the estimator as it was; `validation` is X_val, y_val and sample_weight_val."""
         before = dict(self.__dict__)

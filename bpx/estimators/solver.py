@@ -16,7 +16,7 @@ from sklearn.utils import shuffle
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.callback_protocol import Ticker
-from bpx.estimators.early_stopping import EpochEnd, EpochRate
+from bpx.estimators.early_stopping import EarlyStopping, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
@@ -133,7 +133,7 @@ def train(
             schedule = rate = copy(rate)
     else:
         optimizer, schedule, rate = first_order(est) if solver is None else (solver, None, None)
-    epoch_end = EpochEnd(est, rate, metric, restore)
+    epoch_end = EarlyStopping(est, rate, metric, restore)
     if solver is None and est._resume is not None:
         epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
         epoch_end.restores = est.monitor is not None
@@ -155,7 +155,7 @@ def train(
         warnings.simplefilter("ignore", DivergenceWarning)
         reason = training.train().stop_reason
     if loop is not None:
-        est._resume = _kept(net, loop, epoch_end) | {"optimizer": (optimizer, schedule, rate)}
+        est._resume = {"optimizer": (optimizer, schedule, rate)} | _kept(net, loop, epoch_end)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
@@ -209,7 +209,7 @@ def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) ->
         loop.scaling = {name: net.asarray(value) for name, value in kept["scaling"].items()}
 
 
-def _kept(net: MLP, loop: Any, epoch_end: EpochEnd) -> dict[str, Any]:
+def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
     """What the next fit goes on with."""
     return {
         "state": loop.state,
@@ -269,18 +269,22 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
     X_val, y_val, weight = held_out
     val_data = check_data(est._net, X_val, est._encode(y_val), loss, weight)
     weight = to_host(weight)
+    return val_data, watched(est, lambda _: score_of(est, X_val, y_val, weight))
+
+
+def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
+    """What is watched where there are validation data, larger is better; None: scikit-learn's training loss."""
     if callable(est.monitor):
-        return val_data, est.monitor
+        monitor: Callable[[Run], Any] = est.monitor
+        return monitor
     if est.monitor == "validation_loss":
-        return val_data, lambda run: -np.asarray(run.val_loss)
+        return lambda run: -np.asarray(run.val_loss)
     if est.monitor == "loss":
-        return val_data, lambda run: -np.asarray(run.loss)
-    if not scores(est):
-        return val_data, None
+        return lambda run: -np.asarray(run.loss)
     if watches_metric(est):
         sign = 1.0 if METRICS[est.monitor].larger else -1.0
-        return val_data, lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
-    return val_data, lambda _: score_of(est, X_val, y_val, weight)
+        return lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
+    return score if scores(est) else None
 
 
 def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
@@ -324,7 +328,7 @@ def _padded(values: list[Any], n: int) -> list[Any]:
     return [*values, *[float("nan")] * (n - len(values))]
 
 
-def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
+def keep_best(est: Any, run: Run, epoch_end: EarlyStopping) -> None:
     """Of several restarts keep the network that is best at what is watched, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
     worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
@@ -332,7 +336,7 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     take_member(est, est._net, run, epoch_end, int(np.argmax(worth)))
 
 
-def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> None:
+def take_member(est: Any, stack: MLP, run: Run, epoch_end: EarlyStopping, k: int) -> None:
     """Give an estimator network `k` of a stack, and its curves."""
     epochs = int(epoch_end.epochs[k])
     losses = np.asarray(run.history.loss)

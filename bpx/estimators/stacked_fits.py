@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 from sklearn.utils import shuffle
 
-from bpx._typing import Array
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.base import Prepared
-from bpx.estimators.early_stopping import EpochEnd
-from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
+from bpx.estimators.early_stopping import EarlyStopping
+from bpx.estimators.solver import batch_size, first_order, monitoring, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.training.assemble import assemble
@@ -68,12 +67,12 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     if rate is not None:
         rates: Any = np.asarray(rate.initial, dtype=np.float64) * np.ones(len(fits))
         rate.initial = rate.now = rates
-    epoch_end = EpochEnd(lead, rate, metric, restores(lead), visited)
+    stopping = EarlyStopping(lead, rate, metric, restores(lead), visited)
     size = batch_size(lead, visited)
     training = assemble(
         net, data, loss=loss, optimizer=optimizer, epochs=lead.max_iter, batch_size=size,
         order=_order(lead, fits, size), l2=lead.alpha, l1=lead.l1, per_batch=True, by_rows=True, validation=held_out,
-        stop=epoch_end, goes_on=True, callbacks=lambda _: halt.is_set(), schedule=schedule, precision=lead.precision,
+        stop=stopping, goes_on=True, callbacks=lambda _: halt.is_set(), schedule=schedule, precision=lead.precision,
     )  # fmt: skip
     run, history = training.run, training.train()
     if history.stop_reason is StopReason.INTERRUPTED:
@@ -81,15 +80,15 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     losses = np.asarray(history.loss)
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     for k, fit in enumerate(fits):
-        if finite[k] and (restores(lead) or np.isfinite(losses[epoch_end.epochs[k] - 1, k])):
-            take_member(fit.estimator, net, run, epoch_end, k)
+        if finite[k] and (restores(lead) or np.isfinite(losses[stopping.epochs[k] - 1, k])):
+            take_member(fit.estimator, net, run, stopping, k)
         else:
             fit.estimator = None
-    return [int(epochs) for epochs in epoch_end.epochs]
+    return [int(epochs) for epochs in stopping.epochs]
 
 
 def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
-    """All rows through the gate, with the targets and weights of those that are trained on."""
+    """All rows where the network is, with the targets and weights of those that are trained on."""
     first = fits[0].ready
     target = np.zeros((n, net.sizes[-1]))
     target[:] = to_host(first.target)[0]  # a row that is never visited has some target, and a valid one
@@ -138,32 +137,20 @@ def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
 def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
     """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
     if fits[0].ready.held_out is None:
-        if lead.monitor not in (None, "loss"):
-            raise ValueError(f"monitor={lead.monitor!r} needs early_stopping=True")
-        return None, None
+        return monitoring(lead, None, loss)
     xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.ready.held_out) is not None]
-    gated = [
+    checked = [
         check_data(net, part[0], fit.estimator._encode(part[1]), loss, part[2])
         for fit, part in zip(fits, parts, strict=True)
     ]
-    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in gated]
-    weight = None if gated[0].weight is None else xp.stack([part.weight for part in gated])
-    data = Data(xp.stack(X), xp.stack([part.y for part in gated]), weight)
-    if lead.monitor == "validation_loss":
-        return data, lambda run: -np.asarray(run.val_loss)
-    if lead.monitor == "loss":
-        return data, lambda run: -np.asarray(run.loss)
-    if not scores(lead):
-        return data, None
+    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in checked]
+    weight = None if checked[0].weight is None else xp.stack([part.weight for part in checked])
+    data = Data(xp.stack(X), xp.stack([part.y for part in checked]), weight)
 
     def score(_: Run) -> list[float]:
-        output = net.backend.to_host(_outputs(net, data.X))
+        # Each network's outputs for samples of its own, (K, n, n_in).
+        output = net.backend.to_host(propagate(xp, data.X, net.layer_params, (*net.hidden, net.output))[-1].a)
         pairs = zip(fits, parts, output, strict=True)
         return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]
 
-    return data, score
-
-
-def _outputs(net: MLP, X: Array) -> Array:
-    """Each network's outputs for samples of its own, (K, n, n_in)."""
-    return propagate(net.backend.xp, X, net.layer_params, (*net.hidden, net.output))[-1].a
+    return data, watched(lead, score)

@@ -1,1 +1,1 @@
-"""The network itself: one flat vector of parameters with named views, dense layers on it, and the MLP they make."""
+"""The network: parameters in one flat vector with named views, its state, layers and objective on it, and the MLP."""

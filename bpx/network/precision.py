@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from bpx._typing import Array, State
 from bpx.formulas import precision, updates
@@ -13,19 +13,17 @@ from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import HALVES, PRECISIONS
 from bpx.kernels.select import Twins
 from bpx.network.params import LayerParams
-
-if TYPE_CHECKING:
-    from bpx.network.mlp import MLP
+from bpx.network.state import NetworkState
 
 __all__ = ["Mixed", "check_precision", "mixed"]
 
 
-def check_precision(net: MLP, name: str | None, first_order: bool = True) -> None:
+def check_precision(net: NetworkState, name: str | None, first_order: bool = True) -> None:
     """Refuse a precision with which this network cannot be trained.
 
     Parameters
     ----------
-    net : MLP
+    net : NetworkState
         The network.
     name : str or None
         One of ``bpx.fit``'s.
@@ -57,7 +55,7 @@ def check_precision(net: MLP, name: str | None, first_order: bool = True) -> Non
         net.backend.storage_dtype(name)
 
 
-def mixed(net: MLP, name: str | None, scaling: State | None) -> Mixed | None:
+def mixed(net: NetworkState, name: str | None, scaling: State | None) -> Mixed | None:
     """The network's step in that precision; None where it stores float32."""
     return Mixed(net, name, scaling) if name in HALVES else None
 
@@ -75,7 +73,7 @@ class Mixed:
 
     Parameters
     ----------
-    net : MLP
+    net : NetworkState
         Of float32.
     name : str
         ``"float16"`` or ``"bfloat16"``.
@@ -92,7 +90,7 @@ class Mixed:
         What takes the place of functions of `bpx.formulas.linear`.
     """
 
-    def __init__(self, net: MLP, name: str, scaling: State | None) -> None:
+    def __init__(self, net: NetworkState, name: str, scaling: State | None) -> None:
         self._net, self._xp, self.name = net, net.backend.xp, name
         self.dtype = net.backend.storage_dtype(name)
         self.scaling = scaling

@@ -18,7 +18,7 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.errors import DivergenceWarning, say, warn_caller
-from bpx.network.memory import plainly
+from bpx.network.memory import explains_memory_errors
 from bpx.search.folds import Fold
 from bpx.search.grid import Setting
 from bpx.search.table import SweepTable
@@ -29,25 +29,13 @@ __all__ = ["Search", "run"]
 
 
 class Search(ABC):
-    """Settings and data, checked, and what trains and scores them.
-
-    Attributes
-    ----------
-    folds : list of Fold
-    scoring : str
-        What the scores are.
-    on_host : bool
-        Whether NumPy computes.
-    best : str
-        The table's attribute that `refit` gives.
-    silenced : tuple of Warning types
-        What single trainings may warn of and a sweep says once.
-    """
+    """Settings and data, checked, and what trains and scores them."""
 
     folds: list[Fold]
     scoring: str
-    on_host: bool
-    best: ClassVar[str]
+    on_host: bool  # whether NumPy computes
+    best: ClassVar[str]  # the table's attribute that `refit` gives
+    # What single trainings may warn of and a sweep says once.
     silenced: ClassVar[tuple[type[Warning], ...]] = (DivergenceWarning,)
 
     @abstractmethod
@@ -122,7 +110,7 @@ def _table(settings: Sequence[Setting], n_folds: int, results: Sequence[TrialRes
     return SweepTable(settings, scores, epochs, scoring)
 
 
-@plainly
+@explains_memory_errors()
 def _train_all(
     stacks: Sequence[list[Trial]], search: Search, ranks: Ranks | None, threads: int, progress: bool
 ) -> list[TrialResult]:

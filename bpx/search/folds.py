@@ -23,26 +23,10 @@ class Fold(NamedTuple):
 
 
 def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[Any, Any]) -> list[Fold]:
-    """The folds that `cv` or `validation` ask for.
+    """The folds of n rows that `cv` or `validation` of `bpx.sweep` ask for; 5 where neither does.
 
-    Parameters
-    ----------
-    n : int
-        Rows.
-    labels : host array of shape (n,), or None
-        Classes, of which each fold gets its share.
-    cv : int, splitter with ``split(X, y)``, list of (train, test), or None
-        An int is that many folds, the same as scikit-learn's ``StratifiedKFold`` or, without labels, ``KFold``.
-    validation : float, tuple or None
-        A share of the rows to hold out once, or data of their own. With neither, `cv` is 5.
-    seed : int
-        Of the rows that a share holds out.
-    data : tuple
-        (X, y) for the splitter.
-
-    Raises
-    ------
-    TypeError, ValueError
+    `labels` (n,), where there are any, are the classes of which each fold gets its share; `seed` draws the rows that a
+    share holds out; `data` are (X, y) for a splitter.
     """
     if cv is not None and validation is not None:
         raise ValueError("expected cv or validation, got both: a setting is scored on its folds or on held-out data")

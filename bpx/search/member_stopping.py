@@ -20,18 +20,8 @@ __all__ = ["MemberStopping"]
 class MemberStopping(StopRule):
     """Stops each network when the first of some rules holds for it, and keeps its parameters.
 
-    Parameters
-    ----------
-    rules : sequence of StopRule
-    halt : threading.Event
-        When it is set, the run ends after the epoch.
-
-    Attributes
-    ----------
-    epochs : array of shape (K,)
-        That each network was trained for.
-    lost : array of shape (K,)
-        Whether its loss was no longer finite: it stops then.
+    ``epochs`` (K,) says how long each was trained, ``lost`` (K,) whether its loss was no longer finite: it stops then,
+    too. When `halt` is set, the run ends after the epoch.
     """
 
     reason: ClassVar = StopReason.CALLBACK

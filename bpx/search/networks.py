@@ -37,19 +37,10 @@ COMMON: dict[str, Any] = {"sample_weight": None, "stop": (), "seed": 0}
 
 
 class Group(NamedTuple):
-    """What settings whose networks can be trained in one stack have in common.
+    """What settings whose networks can be trained in one stack have in common."""
 
-    Parameters
-    ----------
-    data : Data
-        All rows, where the networks are.
-    validation : Data or None
-        The data of their own that networks are scored on in place of folds.
-    score : callable
-    """
-
-    data: Data
-    validation: Data | None
+    data: Data  # all rows, where the networks are
+    validation: Data | None  # what networks are scored on in place of folds
     score: Scoring
 
 

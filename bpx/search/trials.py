@@ -34,21 +34,7 @@ class TrialResult(NamedTuple):
 
 
 def largest_stack(stack: int | None, sizes: Sequence[int], rows: int, itemsize: int, on_host: bool) -> int:
-    """Networks in one stack at most: `stack` where it is given, else by the memory that a step takes.
-
-    Parameters
-    ----------
-    stack : int or None
-        What the user asked for.
-    sizes : sequence of int
-        Layers of a network.
-    rows : int
-        Of a batch.
-    itemsize : int
-        Bytes of a number.
-    on_host : bool
-        Whether NumPy computes.
-    """
+    """Networks in one stack at most: `stack` where it is given, else by the memory that a step of `rows` takes."""
     if stack is not None:
         return int(stack)
     one = step_bytes(sizes, rows, itemsize)

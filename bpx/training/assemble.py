@@ -84,10 +84,9 @@ class Training:
         """Go on from a checkpoint where there is one, and write others; gives the reason where that run was done."""
         loop.begin(self.run.net.flat)
         if self.checkpointer is not None:
-            keeping: AbstractContextManager[StopReason | None] = self.checkpointer.keeps(
-                self.recorder, loop, self.saved
-            )
-            return keeping
+            attached: AbstractContextManager[StopReason | None]
+            attached = self.checkpointer.attached(self.recorder, loop, self.saved)
+            return attached
         if self.saved is None:
             return nullcontext()
         from bpx.training.checkpoints import GOES_ON, restore

@@ -40,19 +40,6 @@ class Resumable(Protocol):
         """Go on where `snapshot` was made."""
 
 
-def _refuse_another_file(path: str) -> None:
-    """Refuse to overwrite another file; where there is a previous checkpoint, this one may be damaged."""
-    if not os.path.exists(path) or os.path.exists(path + ".previous"):
-        return
-    try:
-        checkpoint.read(path)
-    except FileFormatError as error:
-        raise FileFormatError(
-            f"checkpoint: expected a new file or a checkpoint of bpx.fit, got {path}, which is another file or damaged"
-            f" ({error}); give another path, or delete it"
-        ) from error
-
-
 @final
 class Checkpointer:
     """Writes a run's checkpoints, and brings a run back from one.
@@ -78,9 +65,10 @@ class Checkpointer:
 
     def __init__(self, path: Path, every: int | None, steps: int | None, config: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
+        self._previous = self._path + ".previous"
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
-        _refuse_another_file(self._path)
+        self._refuse_another_file()
         interval = partial(check_count, otherwise=", or None for never")
         self._every = None if every is None else interval("checkpoint_every", every)
         self._steps = None if steps is None else interval("checkpoint_steps", steps)
@@ -88,12 +76,17 @@ class Checkpointer:
         self._signal: int | None = None
         self._written: tuple[int, int, StopReason | None] | None = None
 
-    @property
-    def _previous(self) -> str:
-        """Where the checkpoint before the last one lies."""
-        return self._path + ".previous"
-
-    # ------------------------------------------------------------------ back
+    def _refuse_another_file(self) -> None:
+        """Refuse to overwrite another file; beside a previous checkpoint this one may be damaged."""
+        if not os.path.exists(self._path) or os.path.exists(self._previous):
+            return
+        try:
+            checkpoint.read(self._path)
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"checkpoint: expected a new file or a checkpoint of bpx.fit, got {self._path}, which is another file"
+                f" or damaged ({error}); give another path, or delete it"
+            ) from error
 
     def load(self) -> State | None:
         """The newest checkpoint that can be read; None where there is none.
@@ -121,7 +114,7 @@ class Checkpointer:
         return None
 
     @contextmanager
-    def keeps(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
+    def attached(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
         """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
         self._recorder, self._run, self._descent = recorder, recorder.run, descent
         reason = None
@@ -131,8 +124,6 @@ class Checkpointer:
         # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
         with noted(self._note) as self._former:
             yield None if reason in GOES_ON else reason
-
-    # ------------------------------------------------------------------ out
 
     def after_step(self) -> None:
         """Write a checkpoint if one is due after this step, or if the process was asked to end, which it then does."""
@@ -187,8 +178,6 @@ class Checkpointer:
         except OSError:  # a file system without links
             shutil.copyfile(self._path, passing)
         atomic.replace(passing, self._previous)
-
-    # ------------------------------------------------------------------ signals
 
     def _note(self, number: int, frame: Any) -> None:
         """Remember the signal; a second Ctrl-C does not wait."""

@@ -93,12 +93,8 @@ class Divergence:
 
     def snapshot(self) -> State:
         """Its part of a run's checkpoint; arrays are not copied."""
-        return {
-            "proven": self._proven,
-            "latest": self._latest,
-            "diverged": self.found,
-            "diverged_in": self._epochs,
-        }
+        epochs = {"diverged": self.found, "diverged_in": self._epochs}
+        return {"proven": self._proven, "latest": self._latest} | epochs
 
     def restore(self, saved: State) -> None:
         """Go on where `snapshot` was made."""

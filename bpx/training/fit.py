@@ -28,10 +28,10 @@ def _fitting(given: Mapping[str, Any]) -> memory.Attempt:
     """Training, where memory ran out neither in a step nor in an evaluation."""
     rows, size = memory.rows_of(given["X"]), given["batch_size"]
     rows = rows if size is None else size if rows is None else min(rows, size)
-    return memory.step(rows, "give a smaller batch (batch_size={rows} would fit)", doing="in bpx.fit")
+    return memory.step(rows, "give a smaller batch, such as batch_size={rows}", doing="in bpx.fit")
 
 
-@memory.telling(_fitting)
+@memory.explains_memory_errors(_fitting)
 def fit(
     net: MLP,
     X: Any,

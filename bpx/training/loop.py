@@ -154,7 +154,7 @@ class Descent:
         data = self.config.feed.data
         if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
             remedies.append("keep the data out of memory, with bpx.stream(X, y)")
-        smaller = "give a smaller batch (batch_size={rows} would fit)"
+        smaller = "give a smaller batch, such as batch_size={rows}"
         return memory.explain(net, error, memory.step(batch.n, smaller, *remedies))
 
     def snapshot(self) -> State:

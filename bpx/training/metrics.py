@@ -276,14 +276,13 @@ class Measures:
             reason = metrics.undefined(metric, rows.y, first, weight)
             if reason is not None:
                 warn_caller(f"metrics: {metric.name!r} is NaN on the {of} data: {reason}", UserWarning)
+        where = f"on the {of} data after epoch {epoch}"
         if self._net.stack is None:
-            return self._call(metric, rows.y, rows.output, rows.weight, f"on the {of} data after epoch {epoch}")
-        values = []
-        for k, output in enumerate(rows.output):
-            weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight[k]
-            where = f"on the {of} data after epoch {epoch}, of network {k}"
-            values.append(self._call(metric, rows.y, output, weight, where))
-        return np.array(values)
+            return self._call(metric, rows.y, rows.output, rows.weight, where)
+        K = self._net.stack
+        weights = [None] * K if rows.weight is None else np.broadcast_to(rows.weight, (K, len(rows.y)))
+        pairs = enumerate(zip(rows.output, weights, strict=True))
+        return np.array([self._call(metric, rows.y, p, w, f"{where}, of network {k}") for k, (p, w) in pairs])
 
     def _call(self, metric: Metric, y: Any, output: Any, weight: Any, where: str) -> float:
         """Call the function; an error of it names the metric."""

@@ -26,6 +26,10 @@ from bpx.training.stopping import StopRule
 
 __all__ = ["Recorder"]
 
+# What checkpoints keep of a run, and of its history.
+_KEPT = ("epoch", "step", "loss", "val_loss")
+_CURVES = ("loss", "val_loss", "learning_rate")
+
 
 @final
 class Recorder:
@@ -33,18 +37,12 @@ class Recorder:
 
     Parameters
     ----------
-    net : MLP
-        The network in training.
-    data : Data, or a stream in its order
-        What it is trained on.
-    objective : Objective
-        Loss and penalty.
+    net, data, objective, epochs
+        The network, what it is trained on, its loss and penalty, and the epoch limit.
     validation : Data, stream in its order, or None
         What ``val_loss`` is of; with `ranks`, this rank's share.
     rules, callbacks : list of StopRule and of Callback
-        None on other ranks than the first, whose decide for all.
-    epochs : int
-        The epoch limit.
+        Empty on all ranks but the first, whose decide for all.
     advice : str
         What to try where training diverges.
     goes_on : bool
@@ -59,7 +57,7 @@ class Recorder:
     run : Run
         What rules and callbacks are given.
     begun : bool
-        Whether callbacks have been told that training begins.
+        Whether the callbacks' `on_fit_begin` has been called.
     """
 
     def __init__(
@@ -181,14 +179,14 @@ class Recorder:
 
     def _ask_callbacks(self) -> bool:
         """Tell every callback that an epoch has ended; whether one asks to stop."""
-        run, answers = self.run, []
+        run, stops = self.run, []
         run.records, run.written_by = True, ""
         for callback in self._callbacks:
-            answers.append(callback.on_epoch_end(run))
+            stops.append(callback.on_epoch_end(run))
             if isinstance(callback, EpochLogger):
                 run.written_by = run.written_by or type(callback).__name__
         run.records = False
-        return any(asks_to_stop(answer) for answer in answers)
+        return any(asks_to_stop(answer) for answer in stops)
 
     def _fill_up(self) -> None:
         """NaN in the columns for which this epoch has no value."""
@@ -200,30 +198,19 @@ class Recorder:
     def snapshot(self) -> State:
         """All that a later process needs to go on here, except the parameters; arrays are not copied."""
         run, history = self.run, self.run.history
-        return {
-            "epoch": run.epoch,
-            "step": run.step,
-            "loss": run.loss,
-            "val_loss": run.val_loss,
-            "seconds": run.seconds,
-            "history": {
-                "loss": history.loss,
-                "val_loss": history.val_loss,
-                "learning_rate": history.learning_rate,
-                # As pairs: a run that goes on may have others.
-                "metrics": [[name, values] for name, values in history.metrics.items()],
-            },
-            **self._divergence.snapshot(),
-            "rules": [state for _, state in self._rules],
-        }
+        curves: State = {name: getattr(history, name) for name in _CURVES}
+        # As pairs: a run that goes on may have others.
+        curves["metrics"] = [[name, values] for name, values in history.metrics.items()]
+        kept = {name: getattr(run, name) for name in _KEPT} | {"seconds": run.seconds, "history": curves}
+        return kept | self._divergence.snapshot() | {"rules": [state for _, state in self._rules]}
 
     def restore(self, saved: State) -> None:
         """Go on where `snapshot` was made."""
         run, history = self.run, self.run.history
-        for name in ("epoch", "step", "loss", "val_loss"):
+        for name in _KEPT:
             setattr(run, name, saved[name])
         run.started -= saved["seconds"]
-        for name in ("loss", "val_loss", "learning_rate"):
+        for name in _CURVES:
             setattr(history, name, list(saved["history"][name]))
         kept = {name: list(values) for name, values in saved["history"]["metrics"]}
         history.metrics = kept | {name: [] for name in run.columns if name not in kept}
