@@ -82,7 +82,7 @@ class BatchFeed(Feed):
         for number, part in enumerate(self._source):
             data = self._validate(part, f"batch {number}")
             self._compare(data, number)
-            rows += data.X.shape[0]
+            rows += data.n
             yield data
         known = self.state["rows"]
         if known is not None and rows != known:
@@ -104,7 +104,7 @@ class BatchFeed(Feed):
     def _parts_after(self, rows: int) -> Iterator[Data]:
         """The parts without their first `rows` rows, which have been trained on."""
         for data in self._parts():
-            skipped = min(rows, data.X.shape[0])
+            skipped = min(rows, data.n)
             rows -= skipped
             yield data if not skipped else Data(*(None if a is None else a[skipped:, ...] for a in data))
         if rows:
@@ -118,7 +118,7 @@ class BatchFeed(Feed):
         for number, data in enumerate(self._parts()):
             if number < first:
                 continue
-            n = data.X.shape[0]
+            n = data.n
             if n > self._capacity:
                 raise ValueError(
                     f"buffer: expected batches of at most {self._capacity} rows for this buffer, got one of {n}; give"

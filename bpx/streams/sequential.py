@@ -49,7 +49,7 @@ class InOrder:
         if buffer is None or buffer.in_use:  # a callback may ask in the middle of an epoch
             rows = self._rows if self._lent is None else -(-self._rows // 8)
             buffer = self._own = self._own or _buffer(self._net, rows, self._like)
-        rows = buffer.sources[0].X.shape[0]
+        rows = buffer.sources[0].n
 
         def fill(take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
             return (PrefetchedWindow(*window, []) for window in packed(self._pieces(), buffer, take, rows))

@@ -89,7 +89,7 @@ def packed(
     """Windows of `rows` rows made of whatever parts come: each one's place and rows; the last may be smaller."""
     place, at = -1, 0
     for part in parts:
-        begin, n = 0, part.X.shape[0]
+        begin, n = 0, part.n
         while begin < n:
             if at == 0:
                 place = take()
