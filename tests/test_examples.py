@@ -76,7 +76,7 @@ def test_example_prints_what_its_comments_say_and_saves_its_picture(name: str, t
 def test_gallery_makes_small_pictures_800_pixels_wide_and_prints_their_names(tmp_path: Path) -> None:
     assert_as_expected(run("gallery", tmp_path), "gallery", tmp_path)
     pictures = list((tmp_path / "gallery").iterdir())
-    assert len(pictures) == 11
+    assert len(pictures) == 10
     for picture in pictures:
         content = picture.read_bytes()
         assert content.startswith(b"\x89PNG")

@@ -232,7 +232,6 @@ LAZILY = {
     "estimator": lambda lazy: pytest.importorskip("sklearn") and bpx.MLPRegressor(hidden_layer_sizes=(3,)).fit(lazy, Y),
     "boundary": lambda lazy: _plotted("DecisionBoundaryDisplay.from_network", net(), lazy),
     "images": lambda lazy: _plotted("ImageGridDisplay.from_images", lazy),
-    "confusion": lambda lazy: _plotted("ConfusionMatrixDisplay.from_predictions", lazy, Y),
 }
 
 

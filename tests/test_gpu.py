@@ -356,21 +356,21 @@ def test_a_window_is_filled_after_what_used_its_memory_before(monkeypatch) -> No
 
 
 def test_a_window_that_was_left_half_way_is_filled_after_what_was_begun_with_it() -> None:
-    from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, filled
+    from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
 
     net = bpx.MLP([12, 4], backend="cupy", seed=1)
-    halves = DoubleBuffer(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))
-    at_first = list(halves._read)
+    buffer = DoubleBuffer(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))
+    at_first = list(buffer._read)
 
     def fill(take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
         for _ in range(4):
             yield PrefetchedWindow(take(), 5, [])
 
-    windows = filled(fill, halves)
+    windows = prefetched(fill, buffer)
     next(windows)
     windows.close()
     assert all(event is not None for event in at_first)
-    assert not {id(event) for event in halves._read} & {id(event) for event in at_first}
+    assert not {id(event) for event in buffer._read} & {id(event) for event in at_first}
 
 
 @pytest.fixture

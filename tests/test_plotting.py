@@ -312,60 +312,6 @@ def test_a_parameter_that_fails_is_ringed_at_its_worst_entry():
         assert [t.get_text() for t in display.legend_.get_texts()][1] == "0.b: 5.0e-01 FAILED"
 
 
-# ---------------------------------------------------------------- confusion
-
-
-def plain_count(truth, guess, classes):
-    return [[sum(t == a and g == b for t, g in zip(truth, guess, strict=True)) for b in classes] for a in classes]
-
-
-def test_confusion_counts_are_a_plain_count():
-    truth, guess = rng.choice(["cat", "dog", "eel"], 60), rng.choice(["cat", "dog", "eel"], 60)
-    display = plotting.ConfusionMatrixDisplay.from_predictions(truth, guess)
-    counts = plain_count(truth, guess, ["cat", "dog", "eel"])
-    assert display.im_.get_array().tolist() == counts
-    assert [[int(text.get_text()) for text in row] for row in display.text_] == counts
-    assert [label.get_text() for label in display.ax_.get_yticklabels()] == ["cat", "dog", "eel"]
-
-
-@pytest.mark.parametrize("normalize", [None, "true", "pred", "all"])
-def test_confusion_matrix_is_that_of_scikit_learn(normalize):
-    metrics = pytest.importorskip("sklearn.metrics")
-    truth, guess, weight = rng.integers(0, 4, 50), rng.integers(0, 4, 50), rng.uniform(size=50)
-    options = {"labels": [3, 0, 1], "sample_weight": weight, "normalize": normalize}
-    ours = plotting.ConfusionMatrixDisplay.from_predictions(truth, guess, **options).confusion_matrix
-    np.testing.assert_allclose(ours, metrics.confusion_matrix(truth, guess, **options))
-
-
-def test_confusion_of_a_network_counts_classes_that_do_not_occur():
-    X, y = points()
-    net = bpx.MLP([2, 4, 3])
-    display = plotting.ConfusionMatrixDisplay.from_network(net, X, y)
-    guess = net.backend.to_host(net(X)).argmax(axis=1)
-    assert display.confusion_matrix.tolist() == plain_count(y, guess, range(3))
-
-
-@pytest.mark.slow
-def test_names_in_a_confusion_matrix_do_not_overlap():
-    truth = np.repeat(np.arange(20), 3)
-    names = [f"a rather long name for class {i} of all" for i in range(20)]
-    for count, shown in ((20, names), (3, names[:3]), (20, None)):
-        display = plotting.ConfusionMatrixDisplay.from_predictions(
-            truth[truth < count], truth[truth < count], display_labels=shown
-        )
-        display.figure_.draw_without_rendering()
-        labels = display.ax_.get_xticklabels()
-        assert len({label.get_text() for label in labels}) == count
-        boxes = [label.get_window_extent() for label in labels]
-        if labels[0].get_rotation() == 0:
-            assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
-        # Slanted ones are apart by the distance of their lines.
-        apart = display.ax_.get_window_extent().width / count * np.sin(np.deg2rad(labels[0].get_rotation()))
-        assert labels[0].get_rotation() == 0 or apart > labels[0].get_fontsize() * 100 / 72
-        assert min(box.x0 for box in boxes) >= 0
-        assert min(box.y0 for box in boxes) >= 0
-
-
 # ---------------------------------------------------------------- sweep
 
 
@@ -422,6 +368,25 @@ def test_a_setting_without_a_score_is_hatched():
     assert np.ma.is_masked(display.im_.get_array()[0, 0])
 
 
+@pytest.mark.slow
+def test_names_below_a_heat_map_do_not_overlap():
+    long = [f"a rather long name for setting {i} of all" for i in range(20)]
+    for names in (long, long[:3], [str(i) for i in range(20)]):
+        rows = [{"a": name, "b": b, "score": 1.0} for name in names for b in range(3)]
+        display = plotting.SweepDisplay.from_sweep(rows, x="a", y="b")
+        display.figure_.draw_without_rendering()
+        labels = display.ax_.get_xticklabels()
+        assert len({label.get_text() for label in labels}) == len(names)
+        boxes = [label.get_window_extent() for label in labels]
+        if labels[0].get_rotation() == 0:
+            assert all(a.x1 < b.x0 for a, b in pairwise(boxes))
+        # Slanted ones are apart by the distance of their lines.
+        apart = display.ax_.get_window_extent().width / len(names) * np.sin(np.deg2rad(labels[0].get_rotation()))
+        assert labels[0].get_rotation() == 0 or apart > labels[0].get_fontsize() * 100 / 72
+        assert min(box.x0 for box in boxes) >= 0
+        assert min(box.y0 for box in boxes) >= 0
+
+
 # ---------------------------------------------------------------- in axes that are given
 
 
@@ -436,8 +401,7 @@ def four_displays(axes):
         plotting.DecisionBoundaryDisplay.from_network(net, X, y, grid_resolution=40, ax=axes[1]),
         plotting.GradientCheckDisplay.from_report(bpx.check_gradients(net, X[:4], y[:4]), ax=axes[2]),
         plotting.SweepDisplay.from_sweep(rows, ax=axes[3]),
-        plotting.ConfusionMatrixDisplay.from_predictions(y, 1 - y, ax=axes[4]),
-        plotting.HiddenWeightsDisplay.from_network(bpx.MLP([64, 24, 10]), ax=axes[5]),
+        plotting.HiddenWeightsDisplay.from_network(bpx.MLP([64, 24, 10]), ax=axes[4]),
     ]
 
 
@@ -510,8 +474,9 @@ def test_a_font_of_one_weight_is_asked_for_in_both_without_a_word(caplog, monkey
     assert sum(face.name == "SimHei (bpx)" for face in fonts.ttflist) == 2
 
 
-def test_a_matrix_of_very_many_classes_has_no_numbers_in_its_cells():
-    texts = plotting.ConfusionMatrixDisplay.from_predictions(range(80), range(80)).text_
+def test_a_heat_map_of_very_many_cells_has_no_numbers_in_them():
+    rows = [{"a": a, "b": b, "score": float(a + b)} for a in range(80) for b in range(80)]
+    texts = plotting.SweepDisplay.from_sweep(rows).text_
     assert texts.shape == (80, 80)
     assert {text.get_text() for text in texts.flat} == {""}
 

@@ -12,7 +12,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from bpx import plotting  # noqa: E402
-from bpx.plotting.placement import place  # noqa: E402
+from bpx.plotting.label_placement import place_labels  # noqa: E402
 from bpx.plotting.style import number  # noqa: E402
 
 
@@ -224,7 +224,7 @@ def test_labels_are_placed_apart_where_there_is_room():
         np.array([[0.0, 0.0], [0.0, 100.0], [0.0, 50.0]]),
         np.array([[200.0, 100.0], [200.0, 0.0], [200.0, 50.0]]),
     )
-    middles = place(starts, ends, np.full((3, 2), (40.0, 20.0)), np.array([[80.0, 30.0, 120.0, 70.0]]))
+    middles = place_labels(starts, ends, np.full((3, 2), (40.0, 20.0)), np.array([[80.0, 30.0, 120.0, 70.0]]))
     for i in range(3):
         assert (
             np.all(np.abs(middles[i] - (100, 50)) >= (40, 20)) or np.max(np.abs(middles[i] - (100, 50)) - (40, 30)) >= 0

@@ -163,7 +163,6 @@ def pictures(kind: str) -> Any:
     flat, plane = net(), net((2, 4, 3))
     history = bpx.fit(plane, SMALL[:, :2], LABELS, epochs=3)
     make = {
-        "ConfusionMatrixDisplay": lambda d: d.from_network(flat, X, LABELS),
         "DecisionBoundaryDisplay": lambda d: d.from_network(plane, SMALL[:, :2], LABELS, grid_resolution=20),
         "GradientCheckDisplay": lambda d: d.from_report(bpx.check_gradients(flat, SMALL[:4], LABELS[:4])),
         "HiddenWeightsDisplay": lambda d: d.from_network(net((4, 3, 2)), shape=(2, 2)),

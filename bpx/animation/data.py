@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bpx._text import to_json
+from bpx.checks.step_trace import LayerTrace, StepTrace
 from bpx.files.describe import describe_activation, describe_loss
-
-if TYPE_CHECKING:
-    from bpx.checks.step_trace import LayerTrace, StepTrace
-    from bpx.formulas.activations import Activation
+from bpx.formulas.activations import Activation
 
 __all__ = ["DRAWN", "count", "page_data"]
 
@@ -24,9 +22,7 @@ DRAWN = 10
 
 def count(trace: StepTrace) -> int:
     """How many numbers `page_data` will hold, at least."""
-    sizes = _sizes(trace)
-    samples = 1 if trace.x.ndim == 1 else trace.x.shape[0]
-    return int(samples * sum(4 * min(size, DRAWN - 1) for size in sizes[1:]))
+    return int(len(np.atleast_2d(trace.x)) * sum(4 * min(size, DRAWN - 1) for size in _sizes(trace)[1:]))
 
 
 def page_data(trace: StepTrace) -> dict[str, Any]:
@@ -46,8 +42,7 @@ def page_data(trace: StepTrace) -> dict[str, Any]:
     """
     sizes = _sizes(trace)
     drawn = [_drawn(size) for size in sizes]
-    x = np.atleast_2d(trace.x)
-    losses = np.atleast_2d(trace.losses)
+    x, losses = np.atleast_2d(trace.x), np.atleast_2d(trace.losses)
     targets = _targets(trace, losses)
     return {
         "sizes": sizes,

@@ -11,13 +11,14 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from bpx.animation.data import count, page_data
+from bpx.checks.step_trace import StepTrace
 from bpx.files import atomic
 
 if TYPE_CHECKING:
     from pathlib import Path as _Path
-
-    from bpx.checks.step_trace import StepTrace
 else:
     _Path = type(Path())  # before Python 3.12 only the kind of path that this system has can be a base class
 
@@ -39,7 +40,7 @@ class Page(_Path):
         return repr(Path(self))
 
     def _repr_html_(self) -> str | None:
-        """The page in a frame of its own, apart from the notebook's styles and scripts; None where it is no more."""
+        """The page in a frame of its own, apart from the notebook's styles and scripts; None once it is gone."""
         try:
             page = self.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
@@ -108,7 +109,7 @@ def html(trace: StepTrace, language: str = "en") -> str:
 
 def _too_large(trace: StepTrace, excess: str) -> ValueError:
     """What makes a page large are samples and layers; the neurons of a layer are drawn in part."""
-    samples = 1 if trace.x.ndim == 1 else trace.x.shape[0]
+    samples = len(np.atleast_2d(trace.x))
     return ValueError(
         f"animate: the page of {samples} sample(s) through {len(trace.layers)} layers would be {excess} over"
         f" {LARGEST} bytes; trace fewer samples at once, or a network of fewer layers"

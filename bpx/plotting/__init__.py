@@ -13,7 +13,6 @@ except ModuleNotFoundError as error:
     raise ImportError(f"bpx.plotting needs matplotlib: {how_to_install('plot', 'matplotlib')}") from error
 
 from bpx.plotting.boundary import DecisionBoundaryDisplay
-from bpx.plotting.confusion import ConfusionMatrixDisplay
 from bpx.plotting.curves import LossCurveDisplay
 from bpx.plotting.diagram import NetworkDisplay
 from bpx.plotting.gradients import GradientCheckDisplay
@@ -24,7 +23,6 @@ from bpx.plotting.sweep import SweepDisplay
 __all__ = [
     "COLOURS",
     "STYLE",
-    "ConfusionMatrixDisplay",
     "DecisionBoundaryDisplay",
     "GradientCheckDisplay",
     "HiddenWeightsDisplay",

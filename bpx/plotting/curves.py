@@ -11,10 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from bpx.errors import ShapeError
 from bpx.formulas.metrics import METRICS
-from bpx.plotting.arrays import HostArray, got, numbers
-from bpx.plotting.frame import legend as write_legend
-from bpx.plotting.frame import title as heading
-from bpx.plotting.style import COLOURS, MARKERS, canvas, grid
+from bpx.plotting.arguments import HostArray, numbers, received
+from bpx.plotting.decorations import add_legend, set_title
+from bpx.plotting.style import COLOURS, MARKERS, add_grid, canvas
 from bpx.training.history import short
 
 __all__ = ["LossCurveDisplay"]
@@ -25,6 +24,8 @@ MOST_LINES = 8
 LOGARITHMIC = 20.0
 # How a single curve is called that is not of training data.
 VALIDATION = "validation"
+VALIDATION_COLOUR = "#D55E00"
+DASHES = (0, (4, 1.5))
 
 
 class LossCurveDisplay:
@@ -37,11 +38,11 @@ class LossCurveDisplay:
     val_loss : array of the same shape, optional
         Validation loss; its last epoch may be missing, as it is where training diverged.
     name : str, optional
-        Stands in the legend, to tell several histories in one axes apart.
+        Name in the legend, to tell several histories in one axes apart.
     best_epoch : int or array of shape (K,), optional
         Epoch (from 1) whose parameters were restored.
     quantity : str
-        What `loss` and `val_loss` are values of: "loss", or a metric's name.
+        What `loss` and `val_loss` hold: "loss", or a metric's name.
 
     Attributes
     ----------
@@ -86,7 +87,7 @@ class LossCurveDisplay:
         metric : str, optional
             A name in ``history.metrics``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
-            Stands in the legend; call again with the same `ax` to compare histories.
+            Name in the legend; call again with the same `ax` to compare histories.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -95,11 +96,6 @@ class LossCurveDisplay:
         Returns
         -------
         LossCurveDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
-            If it has no losses, or none of one shape.
         """
         fitted = hasattr(history, "loss_curve_") or hasattr(history, "get_params")  # whose loss is a name
         if fitted or not hasattr(history, "loss"):
@@ -126,7 +122,7 @@ class LossCurveDisplay:
         metric : str, optional
             A name in ``estimator.metrics_``, without ``val_``, that is drawn in place of the loss.
         name : str, optional
-            Stands in the legend.
+            Name in the legend.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -135,10 +131,6 @@ class LossCurveDisplay:
         Returns
         -------
         LossCurveDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
         """
         if not hasattr(estimator, "loss_curve_"):
             hint = (
@@ -183,7 +175,7 @@ class LossCurveDisplay:
             This display.
         """
         if not isinstance(yscale, str) or yscale not in ("auto", "linear", "log", "symlog"):
-            raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {got(yscale)}")
+            raise ValueError(f"yscale: expected 'auto', 'linear', 'log' or 'symlog', got {received(yscale)}")
         with canvas(ax) as (self.figure_, self.ax_):
             self.lines_: list[Any] = []
             self.val_lines_: list[Any] = []
@@ -191,22 +183,22 @@ class LossCurveDisplay:
             self.lost_: list[Any] = []
             self.band_: Any = None
             self.val_band_: Any = None
-            self._kw = line_kw or {}
-            stacked = self.loss.ndim == 2
-            if stacked and self.loss.shape[1] > max_lines:
-                self._draw_many()
+            self._line_kw = line_kw or {}
+            if self.loss.ndim == 1:
+                self._draw_one(self.loss, self.val_loss, None)
+            elif self.loss.shape[1] > max_lines:
+                self._draw_spread()
             else:
-                for k in range(self.loss.shape[1] if stacked else 1):
-                    self._draw_one(k if stacked else None)
-            finite = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
-            self._scale(yscale, np.concatenate(finite))
+                for k in range(self.loss.shape[1]):
+                    self._draw_one(self.loss[:, k], None if self.val_loss is None else self.val_loss[:, k], k)
+            self._set_scale(yscale)
             self.ax_.set(xlabel="epoch", ylabel=self.quantity if ylabel is None else ylabel)
             self.ax_.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
-            if len(self.ax_.get_lines()) and self.loss.shape[0] == 1 and self.ax_.get_xlim()[1] < 2:
+            if len(self.loss) == 1 and self.ax_.get_xlim()[1] < 2:
                 self.ax_.set_xlim(0, 2)
-            grid(self.ax_)
+            add_grid(self.ax_)
             if title is not None or ax is None:
-                made = heading(self.ax_, self._title() if title is None else title, own=ax is None)
+                made = set_title(self.ax_, self._title() if title is None else title, own=ax is None)
                 made.set_gid("bpx-losses" if title is None else None)
             else:
                 for text in self.ax_.findobj(lambda artist: artist.get_gid() == "bpx-losses"):
@@ -222,7 +214,7 @@ class LossCurveDisplay:
         return "Loss" if self.quantity == "loss" else self.quantity
 
     def _title(self) -> str:
-        """The last losses in words."""
+        """The last values."""
         epochs = len(self.loss)
         after = f"after {epochs} epoch{'s' if epochs > 1 else ''}"
         if self.loss.ndim == 2:
@@ -231,117 +223,106 @@ class LossCurveDisplay:
         training = "" if self.name == VALIDATION else "training "
         return f"{self._word} {after}: {training}{short(self.loss[-1])}{validation}"
 
-    def _line(self, values: HostArray, label: str | None, **look: Any) -> Any:
-        """One curve over epochs 1, 2, ...; where a point has no neighbour a mark, which a line would not show."""
+    def _line(self, values: HostArray, **look: Any) -> Any:
+        """One curve over epochs 1, 2, ...; a single epoch is a mark, as a line would not show it."""
         marker = "o" if len(values) == 1 else None
-        look = {"marker": marker, "label": label} | look | self._kw
-        return self.ax_.plot(np.arange(1, len(values) + 1), values, **look)[0]
+        return self.ax_.plot(np.arange(1, len(values) + 1), values, **({"marker": marker} | look | self._line_kw))[0]
 
-    def _next_colour(self, ahead: int = 0) -> str:
+    def _colour(self) -> Any:
         """The first colour that no training curve of these axes has."""
         taken = sum(line.get_gid() == "bpx-loss" for line in self.ax_.get_lines())
-        return COLOURS[(taken + ahead) % len(COLOURS)]
+        return self._line_kw.get("color") or COLOURS[taken % len(COLOURS)]
 
-    def _draw_one(self, k: int | None) -> None:
-        """The curves of one network."""
-        loss = self.loss if k is None else self.loss[:, k]
-        name = self.name if k is None else f"{self.name + ', ' if self.name else ''}network {k}"
-        colour = self._kw.get("color") or self._next_colour()
-        # A second sign beside the colour.
-        sign = {} if k is None else {"marker": MARKERS[k % len(MARKERS)], "markevery": (0.03 + 0.012 * k, 0.12)}
-        self.lines_.append(self._line(loss, name or "training", color=colour, gid="bpx-loss", **sign))
+    def _draw_one(self, loss: HostArray, val_loss: HostArray | None, k: int | None) -> None:
+        """The curves of one network, number `k` of a stack."""
+        colour, name, look = self._colour(), self.name, {}
+        if k is not None:
+            name = f"{self.name + ', ' if self.name else ''}network {k}"
+            # A second sign beside the colour.
+            look = {"marker": MARKERS[k % len(MARKERS)], "markevery": (0.03 + 0.012 * k, 0.12)}
+        self.lines_.append(self._line(loss, label=name or "training", color=colour, gid="bpx-loss", **look))
         shown, curve = loss, colour
-        if self.val_loss is not None:
-            shown = self.val_loss if k is None else self.val_loss[:, k]
-            curve = colour if name else "#D55E00"
-            label = None if name else "validation"
-            self.val_lines_.append(self._line(shown, label, color=curve, linestyle=(0, (4, 1.5)), linewidth=1.8))
+        if val_loss is not None:
+            shown, curve = val_loss, colour if name else VALIDATION_COLOUR
+            label = None if name else VALIDATION
+            self.val_lines_.append(self._line(val_loss, label=label, color=curve, linestyle=DASHES, linewidth=1.8))
         best = None if self.best_epoch is None else self.best_epoch[k or 0]
         if best is not None and 1 <= best <= len(shown) and np.isfinite(shown[best - 1]):
             label = f"epoch {best}, restored" if k is None else None
             self.best_ += self.ax_.plot(
                 best, shown[best - 1], "D", color=curve, markeredgecolor="black", markersize=8, label=label, zorder=4
             )
-        self._mark_lost(loss, colour, name)
-
-    def _mark_lost(self, loss: HostArray, colour: str, name: str | None) -> None:
-        """A cross where a loss was last finite."""
         broken = np.flatnonzero(~np.isfinite(loss))
-        if not broken.size or self.quantity != "loss":  # a metric may be left out in some epochs
-            return
-        first = int(broken[0])
-        label = f"{name + ' ' if name else ''}not finite from epoch {first + 1} on"
-        at = (first, loss[first - 1]) if first else (np.nan, np.nan)  # of none there is only the legend's word
-        self.lost_ += self.ax_.plot(
-            *at, "X", color=colour, markersize=11, markeredgecolor="black", linestyle="none", label=label, zorder=5
-        )
+        if broken.size and self.quantity == "loss":  # a metric may be left out in some epochs
+            first = int(broken[0])
+            label = f"{name + ' ' if name else ''}not finite from epoch {first + 1} on"
+            at = (first, loss[first - 1]) if first else (np.nan, np.nan)  # then there is only the legend's word
+            self.lost_ += self.ax_.plot(
+                *at, "X", color=colour, markersize=11, markeredgecolor="black", label=label, zorder=5
+            )
 
-    def _draw_many(self) -> None:
+    def _draw_spread(self) -> None:
         """Median and band of a stack."""
-        count = self.loss.shape[1]
-        colour, name = self._kw.get("color") or self._next_colour(), f"{self.name}: " if self.name else ""
-        first = "training"
+        count, colour = self.loss.shape[1], self._colour()
+        kind, prefix = "training", f"{self.name}: " if self.name else ""
         if self.name == VALIDATION:
-            first, name = VALIDATION, ""
-        parts: list[tuple[str, HostArray, str, Any]] = [(first, self.loss, colour, "-")]
+            kind, prefix = VALIDATION, ""
+        line, self.band_ = self._spread(self.loss, f"{prefix}{kind}", color=colour, linestyle="-")
+        line.set_gid("bpx-loss")
+        self.lines_ = [line]
         if self.val_loss is not None:
-            parts.append((VALIDATION, self.val_loss, colour if self.name else "#D55E00", (0, (4, 1.5))))
-        for kind, losses, shade, dashes in parts:
-            middle, low, high = _spread(losses)
-            line = self._line(middle, f"{name}{kind}, median of {count} networks", color=shade, linestyle=dashes)
-            band = self.ax_.fill_between(
-                np.arange(1, len(middle) + 1), low, high, color=shade, alpha=0.2, linewidth=0,
-                label=f"{name}{kind}, middle 80 %",
-            )  # fmt: skip
-            if losses is self.loss:
-                line.set_gid("bpx-loss")
-                self.lines_, self.band_ = [line], band
-            else:
-                self.val_lines_, self.val_band_ = [line], band
+            shade = colour if self.name else VALIDATION_COLOUR
+            line, self.val_band_ = self._spread(self.val_loss, f"{prefix}{VALIDATION}", color=shade, linestyle=DASHES)
+            self.val_lines_ = [line]
         lost = int(np.count_nonzero(~np.all(np.isfinite(self.loss), axis=0)))
         if lost and self.quantity == "loss":
-            label = f"{name}{lost} of {count} not finite at last, left out from there"
-            self.lost_ += self.ax_.plot(np.nan, np.nan, "X", color=colour, linestyle="none", label=label)
+            label = f"{prefix}{lost} of {count} not finite at last, left out from there"
+            self.lost_ += self.ax_.plot(np.nan, np.nan, "X", color=colour, label=label)
 
-    @property
-    def _falls(self) -> bool:
-        """Whether it is a loss, or a metric that is made small."""
-        return self.quantity == "loss" or (self.quantity in METRICS and not METRICS[self.quantity].larger)
+    def _spread(self, losses: HostArray, name: str, **look: Any) -> tuple[Any, Any]:
+        """Median, and the band from the 10th to the 90th percentile, of the networks whose loss is finite."""
+        finite = [row[np.isfinite(row)] for row in losses]
+        low, middle, high = np.transpose(
+            [np.percentile(row, (10, 50, 90)) if row.size else (np.nan,) * 3 for row in finite]
+        )
+        line = self._line(middle, label=f"{name}, median of {losses.shape[1]} networks", **look)
+        band = self.ax_.fill_between(
+            np.arange(1, len(middle) + 1), low, high, color=look["color"], alpha=0.2, linewidth=0,
+            label=f"{name}, middle 80 %",
+        )  # fmt: skip
+        return line, band
 
-    def _scale(self, yscale: str, finite: HostArray) -> None:
+    def _set_scale(self, yscale: str) -> None:
         """The vertical scale; of several histories in one axes each may make it logarithmic, none linear again."""
-        if yscale != "auto":
-            self.ax_.set_yscale("symlog", linthresh=_smallest(finite)) if yscale == "symlog" else self.ax_.set_yscale(
-                yscale
-            )
-        elif self._falls and finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
+        parts = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
+        finite = np.concatenate(parts)
+        falls = self.quantity == "loss" or (self.quantity in METRICS and not METRICS[self.quantity].larger)
+        if yscale == "symlog":
+            sizes = np.abs(finite[finite != 0])
+            self.ax_.set_yscale("symlog", linthresh=float(sizes.min()) if sizes.size else 1.0)
+        elif yscale != "auto":
+            self.ax_.set_yscale(yscale)
+        elif falls and finite.size and finite.min() > 0 and finite.max() > LOGARITHMIC * finite.min():
             self.ax_.set_yscale("log")
         if not finite.size:
             self.ax_.set_yticks([])
-            self.ax_.text(
-                0.5,
-                0.5,
-                f"no finite {self.quantity}",
-                transform=self.ax_.transAxes,
-                ha="center",
-                va="center",
-                fontsize=14,
-            )
+            middle: Any = {"transform": self.ax_.transAxes, "ha": "center", "va": "center"}
+            self.ax_.text(0.5, 0.5, f"no finite {self.quantity}", fontsize=14, **middle)
 
     def _legend(self, own: bool) -> Any:
         """The legend, with a word on dashes where they are not named one by one."""
         handles, names = self.ax_.get_legend_handles_labels()
-        if self.val_lines_ and not any("validation" in name for name in names):
-            handles.append(self.ax_.plot([], [], color="#555555", linestyle=(0, (4, 1.5)))[0])
+        if self.val_lines_ and not any(VALIDATION in name for name in names):
+            handles.append(self.ax_.plot([], [], color="#555555", linestyle=DASHES)[0])
             names.append("dashed: validation")
-        return write_legend(self.ax_, handles, names, own=own, beside=len(names) > 6)
+        return add_legend(self.ax_, handles, names, own=own, beside=len(names) > 6)
 
 
-def _metric(there: Mapping[str, Any], metric: str, name: str | None) -> dict[str, Any]:
-    """A display's arguments for the curves of a metric; of a stream there are those of validation data alone."""
-    training, validation = there.get(metric), there.get(f"val_{metric}")
+def _metric(measured: Mapping[str, Any], metric: str, name: str | None) -> dict[str, Any]:
+    """A display's arguments for the curves of a metric; training on a stream measures validation data alone."""
+    training, validation = measured.get(metric), measured.get(f"val_{metric}")
     if training is None and validation is None:
-        known = ", ".join(dict.fromkeys(column.removeprefix("val_") for column in there))
+        known = ", ".join(dict.fromkeys(column.removeprefix("val_") for column in measured))
         raise ValueError(
             f"metric: expected the name of something that was measured ({known or 'nothing was; give metrics=[...]'}),"
             f" got {metric!r}"
@@ -357,16 +338,3 @@ def _curves(values: Any, name: str) -> HostArray:
     if array.ndim not in (1, 2):
         raise ShapeError(f"{name}: expected shape (epochs,), or (epochs, K) of a stack, got {array.shape}")
     return array
-
-
-def _spread(losses: HostArray) -> tuple[HostArray, HostArray, HostArray]:
-    """Median, 10th and 90th percentile over the networks whose loss is finite; NaN where none is."""
-    rows = [row[np.isfinite(row)] for row in losses]
-    made = np.array([np.percentile(row, (50, 10, 90)) if row.size else (np.nan,) * 3 for row in rows])
-    return made[:, 0], made[:, 1], made[:, 2]
-
-
-def _smallest(finite: HostArray) -> float:
-    """Where a symmetric logarithmic axis turns linear: the smallest size that is there."""
-    sizes = np.abs(finite[finite != 0])
-    return float(sizes.min()) if sizes.size else 1.0

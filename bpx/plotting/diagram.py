@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from textwrap import wrap
 from typing import Any
 
@@ -11,18 +11,22 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Circle
 
 from bpx.errors import ShapeError
+from bpx.errors.values import check_count
 from bpx.network.mlp import MLP
-from bpx.plotting.arrays import got, network, numbers, whole
-from bpx.plotting.layout import Layout, elided
-from bpx.plotting.placement import overlap, place
+from bpx.plotting.arguments import HostArray, network, numbers, received
+from bpx.plotting.diagram_layout import FONT_SIZE, NodeLayout, drawn_units
+from bpx.plotting.diagram_text import DiagramText, Labels
+from bpx.plotting.label_placement import overlap, place_labels
 from bpx.plotting.style import COLOURS, INK, canvas, tint
-from bpx.plotting.wording import Wording
 
 __all__ = ["NetworkDisplay"]
 
 POSITIVE, NEGATIVE, ZERO = COLOURS[0], "#D55E00", "#888888"
 DASHED = (0, (4, 2))
 BARE = {"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"}
+FRAME = {"boxstyle": "round,pad=0.18", "facecolor": "white", "linewidth": 0.9}
+INPUT_FILL, HIDDEN_FILL, OUTPUT_FILL = tint("#888888", 0.15), tint("#56B4E9", 0.22), tint("#E69F00", 0.2)
+CROSS = (-1.0, -0.6, 1.0, 0.6), (-0.6, -1.0, 0.6, 1.0)
 
 
 class NetworkDisplay:
@@ -36,7 +40,7 @@ class NetworkDisplay:
     names : list of str, optional
         The layers' activations.
     trace : StepTrace, optional
-        The step whose numbers stand in the diagram.
+        The step whose numbers are shown.
     sample : int
         Which sample of a trace of several.
 
@@ -45,7 +49,7 @@ class NetworkDisplay:
     nodes_ : list of dict from unit to matplotlib Circle
         One dict for the inputs and one per layer; elided units are left out.
     node_text_, bias_text_, output_text_ : lists of dict from unit to matplotlib Text
-        What stands in a node, below it, and beside an output; empty where numbers are left out.
+        The texts in a node, below it, and beside an output; empty where numbers are left out.
     edges_, edge_text_ : lists of dict from (input, unit) to matplotlib Line2D and Text
         One dict per layer.
     title_, caption_ : matplotlib Text
@@ -72,7 +76,7 @@ class NetworkDisplay:
         if trace is not None:
             count = 1 if np.ndim(trace.x) == 1 else len(trace.x)
             if not isinstance(sample, (int, np.integer)) or not 0 <= sample < count:
-                raise ValueError(f"sample: expected one of the trace's {count} samples, from 0, got {got(sample)}")
+                raise ValueError(f"sample: expected one of the trace's {count} samples, from 0, got {received(sample)}")
 
     @classmethod
     def from_trace(cls, trace: Any, *, sample: int = 0, ax: Axes | None = None, **kwargs: Any) -> NetworkDisplay:
@@ -83,7 +87,7 @@ class NetworkDisplay:
         trace : StepTrace
             What `bpx.trace` returned.
         sample : int
-            Of a trace of several samples, the one whose z, a and delta stand in the nodes; gradients are the batch's.
+            In a trace of several samples, the one whose z, a and delta are shown; gradients are those of the batch.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -92,10 +96,6 @@ class NetworkDisplay:
         Returns
         -------
         NetworkDisplay
-
-        Raises
-        ------
-        TypeError, ValueError
         """
         if not hasattr(trace, "layers") or not hasattr(trace, "learning_rate"):
             hint = "; use from_network" if isinstance(trace, MLP) else ""
@@ -126,16 +126,9 @@ class NetworkDisplay:
         Returns
         -------
         NetworkDisplay
-
-        Raises
-        ------
-        TypeError, ValueError
         """
-        net = network(net, "NetworkDisplay(weights=e.coefs_, biases=e.intercepts_).plot() draws an estimator e")
-        if member is not None:
-            net = net.member(member)
-        if net.stack is not None:
-            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        hint = "NetworkDisplay(weights=e.coefs_, biases=e.intercepts_).plot() draws an estimator e"
+        net = network(net, member, hint)
         host = {name: net.backend.to_host(view) for name, view in net.params.items()}
         layers = range(len(net.sizes) - 1)
         return cls(
@@ -154,7 +147,7 @@ class NetworkDisplay:
         ax : matplotlib Axes, optional
             None makes a figure, as high as the numbers need.
         numbers : bool or "auto"
-            Whether numbers stand in the diagram; "auto": where they can be read.
+            Whether to show numbers; "auto": where they can be read.
         decimals : int
             Of the numbers.
         max_units : int
@@ -162,7 +155,7 @@ class NetworkDisplay:
         title : str, optional
             None says what it is; "" leaves it out.
         caption : bool
-            Whether a line below says how to read it.
+            Whether to explain the diagram below it.
 
         Returns
         -------
@@ -170,191 +163,158 @@ class NetworkDisplay:
             This display.
         """
         if not isinstance(numbers, (bool, np.bool_, str)) or numbers not in (True, False, "auto"):
-            raise ValueError(f"numbers: expected True, False or 'auto', got {got(numbers)}")
-        if whole(max_units, "max_units", 1) < 3:
-            raise ValueError(f"max_units: expected at least 3, the first two and the last, got {max_units}")
-        self.shown = [elided(size, max_units) for size in self.sizes]
-        layout = Layout(self.sizes, self.shown, traced=self.trace is not None)
-        attempts = layout.attempts(numbers)
-        self._words = Wording(self, decimals, numbers is not False)
+            raise ValueError(f"numbers: expected True, False or 'auto', got {received(numbers)}")
+        check_count("max_units", max_units, 3)  # the first two and the last
+        self.shown = [drawn_units(size, max_units) for size in self.sizes]
+        self._layout = NodeLayout(self.sizes, self.shown, traced=self.trace is not None)
+        text = DiagramText(self, decimals, numbers is not False)
+        attempts = self._layout.attempts(numbers)
         with canvas(ax, attempts[0][1], "none") as (self.figure_, self.ax_):
             if ax is None:
                 self.ax_.set_position((0.01, 0.01, 0.98, 0.98))
             others = set(self.ax_.get_children())
-            for i, (level, height) in enumerate(attempts):
+            for level, height in attempts:
+                for artist in set(self.ax_.get_children()) - others:  # of the attempt before
+                    artist.remove()
                 if ax is None:
                     self.figure_.set_size_inches(8.0, height)
-                self._draw(layout, level, title, caption)
-                if i == len(attempts) - 1 or not self._collides(layout):
+                words = text.caption(level) if caption else ""
+                self._draw(text.labels(level), text.title() if title is None else title, words)
+                if not self._collides():
                     break
-                for artist in set(self.ax_.get_children()) - others:
-                    artist.remove()
         return self
 
     # ------------------------------------------------------------------ inside
 
-    def _draw(self, layout: Layout, level: str, title: str | None, caption: bool) -> None:
-        """The whole diagram with all numbers, with fewer or without."""
-        self._texts = self._words.write(level)
+    def _draw(self, labels: Labels, title: str, caption: str) -> None:
+        """The whole diagram with these labels."""
         self.ax_.set_aspect("auto")  # an attempt before may have narrowed it
         self.figure_.draw_without_rendering()
         box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
         width, height = box.width * points, box.height * points
         self.ax_.set(xlim=(0, width), ylim=(0, height), aspect="equal")
         self.ax_.set_axis_off()
-        above, below = self._frame_texts(width, height, title, caption)
-        layout.arrange(width, above, below, self._texts["nodes"])
-        self._draw_nodes(layout)
-        self._draw_edges(layout, level != "none")
-        self._draw_headings(layout, above)
+        above, below = self._draw_title_and_caption(width, height, title, caption)
+        self._layout.arrange(width, above, below, labels.nodes)
+        self._draw_nodes(labels)
+        self._draw_edges(labels)
+        self._draw_headings(above)
         for text in self.ax_.texts:  # a layout engine must not make room for what stands inside
             text.set_in_layout(False)
 
-    def _collides(self, layout: Layout) -> bool:
+    def _collides(self) -> bool:
         """Whether texts cover each other or a node, or leave the axes."""
-        inverse = self.ax_.transData.inverted()
         inside = [text for texts in self.node_text_ for text in texts.values()]
-        loose = [text for text in self.ax_.texts if text.get_text() and text not in inside]
-        boxes = np.array([inverse.transform(_extent(text).get_points()).ravel() for text in loose])
+        boxes = self._boxes(text for text in self.ax_.texts if text.get_text() and text not in inside)
         shared = overlap(boxes[:, None, :], boxes[None, :, :])
         np.fill_diagonal(shared, 0.0)
-        nodes = np.array(self._node_boxes(layout))
         (left, right), (bottom, top) = self.ax_.get_xlim(), self.ax_.get_ylim()
         outside = (boxes[:, :2] < (left - 1, bottom - 1)) | (boxes[:, 2:] > (right + 1, top + 1))
-        return bool(np.any(shared > 1.0) or np.any(overlap(boxes[:, None, :], nodes) > 1.0) or np.any(outside))
+        covers = np.any(shared > 1.0) or np.any(overlap(boxes[:, None, :], self._node_boxes()) > 1.0)
+        return bool(covers or np.any(outside))
 
-    def _frame_texts(self, width: float, height: float, title: str | None, caption: bool) -> tuple[float, float]:
-        """Title and caption; where the space between them begins and ends."""
-        title = self._words.title() if title is None else title
-        room = int(width / 5.0)
-        text = (
-            "\n".join(part for line in self._words.caption().split("\n") for part in wrap(line, room))
-            if caption
-            else ""
-        )
+    def _draw_title_and_caption(self, width: float, height: float, title: str, caption: str) -> tuple[float, float]:
+        """Both, wrapped; where the space between them ends and begins."""
+        caption = "\n".join(part for line in caption.split("\n") for part in wrap(line, int(width / 5.0)))
         size = 12.0 if len(title) * 7.2 <= width else max(9.0, width / (0.6 * len(title)))
         title = "\n".join(wrap(title, int(width / (0.6 * size))))
         self.title_ = self.ax_.text(2, height - 2, title, fontsize=size, fontweight="bold", va="top")
-        self.caption_ = self.ax_.text(2, 2, text, fontsize=9, va="bottom", linespacing=1.4)
-        lines = [len(part.split("\n")) if part else 0 for part in (title, text)]
-        return height - 2 - 1.65 * size * lines[0], 6.0 + 13.0 * lines[1]
+        self.caption_ = self.ax_.text(2, 2, caption, fontsize=9, va="bottom", linespacing=1.4)
+        return height - 2 - 1.65 * size * len(title.splitlines()), 6.0 + 13.0 * len(caption.splitlines())
 
-    def _draw_nodes(self, layout: Layout) -> None:
+    def _draw_nodes(self, labels: Labels) -> None:
         """Circles with their texts, biases below, targets beside."""
         self.nodes_: list[dict[int, Any]] = [{} for _ in self.sizes]
         self.node_text_: list[dict[int, Any]] = [{} for _ in self.sizes]
         self.bias_text_: list[dict[int, Any]] = [{} for _ in self.weights]
         self.output_text_: list[dict[int, Any]] = [{}]
-        for column, units in enumerate(self.shown):
-            fill = tint("#56B4E9", 0.22) if 0 < column < len(self.sizes) - 1 else tint("#E69F00", 0.2)
-            fill = tint("#888888", 0.15) if column == 0 else fill
-            radius = layout.radius[column]
-            for unit in units:
-                x, y = layout.at[column][unit]
+        write, last = self.ax_.text, len(self.sizes) - 1
+        look: dict[str, Any] = {"fontsize": FONT_SIZE, "zorder": 5, "linespacing": 1.15}
+        for column, radius in enumerate(self._layout.radius):
+            fill = INPUT_FILL if column == 0 else OUTPUT_FILL if column == last else HIDDEN_FILL
+            for unit, (x, y) in self._layout.at[column].items():
                 patch = Circle((x, y), radius, facecolor=fill, edgecolor=INK, linewidth=1.2, zorder=3)
                 self.nodes_[column][unit] = self.ax_.add_patch(patch)
-                style: dict[str, Any] = {"fontsize": layout.font, "zorder": 5, "linespacing": 1.15}
-                if unit in self._texts["nodes"][column]:
-                    text = self._texts["nodes"][column][unit]
-                    self.node_text_[column][unit] = self.ax_.text(x, y, text, ha="center", va="center", **style)
-                if column and unit in self._texts["biases"][column - 1]:
-                    text = self._texts["biases"][column - 1][unit]
-                    self.bias_text_[column - 1][unit] = self.ax_.text(
-                        x, y - radius - 3, text, ha="center", va="top", bbox=BARE, **style
-                    )
-                if column == len(self.sizes) - 1 and unit in self._texts["outputs"][0]:
-                    self.output_text_[0][unit] = self.ax_.text(
-                        x + radius + 6, y, self._texts["outputs"][0][unit], ha="left", va="center", **style
-                    )
-            if len(units) < self.sizes[column]:
-                self.ax_.text(*layout.ellipsis[column], "⋮", ha="center", va="center", fontsize=18, color=INK)
+                if text := labels.nodes[column].get(unit):
+                    self.node_text_[column][unit] = write(x, y, text, ha="center", va="center", **look)
+                if column and (text := labels.biases[column - 1].get(unit)):
+                    below: Any = {"ha": "center", "va": "top", "bbox": BARE}
+                    self.bias_text_[column - 1][unit] = write(x, y - radius - 3, text, **below, **look)
+                if column == last and (text := labels.outputs.get(unit)):
+                    self.output_text_[0][unit] = write(x + radius + 6, y, text, ha="left", va="center", **look)
+            if place := self._layout.ellipsis[column]:
+                write(*place, "⋮", ha="center", va="center", fontsize=18, color=INK)
 
-    def _draw_edges(self, layout: Layout, with_numbers: bool) -> None:
+    def _draw_edges(self, labels: Labels) -> None:
         """Lines by sign and size of the weight, with their labels where these cover least."""
         self.edges_: list[dict[Any, Any]] = [{} for _ in self.weights]
         self.edge_text_: list[dict[Any, Any]] = [{} for _ in self.weights]
-        taken = self._boxes(layout)
+        texts = [text for part in (*self.bias_text_, *self.output_text_) for text in part.values()]
+        taken = np.concatenate([self._node_boxes(), self._boxes(texts)])
+        with_numbers = any(labels.edges)
         for k, W in enumerate(self.weights):
-            shown = W[np.ix_(self.shown[k], self.shown[k + 1])]
-            finite = np.abs(shown[np.isfinite(shown)])
-            largest = float(finite.max(initial=0.0)) or 1.0
-            thickest = 2.6 if with_numbers or shown.size <= 30 else 1.6
-            for i in self.shown[k]:
-                for j in self.shown[k + 1]:
+            drawn = W[np.ix_(self.shown[k], self.shown[k + 1])]
+            largest = float(np.abs(drawn[np.isfinite(drawn)]).max(initial=0.0)) or 1.0
+            thickest = 2.6 if with_numbers or drawn.size <= 30 else 1.6
+            for i, start in self._layout.at[k].items():
+                for j, end in self._layout.at[k + 1].items():
                     w = float(W[i, j])
-                    colour = POSITIVE if w > 0 else NEGATIVE if w < 0 else ZERO
                     share = min(1.0, abs(w) / largest) if np.isfinite(w) else 1.0
                     (self.edges_[k][i, j],) = self.ax_.plot(
-                        *zip(layout.at[k][i], layout.at[k + 1][j], strict=True), color=colour, zorder=1,
+                        *zip(start, end, strict=True), color=POSITIVE if w > 0 else NEGATIVE if w < 0 else ZERO,
                         linestyle=DASHED if w < 0 else "-", linewidth=0.5 + thickest * share,
-                        alpha=1.0 if with_numbers else 0.35 + 0.65 * share,
+                        alpha=1.0 if with_numbers else 0.35 + 0.65 * share, zorder=1,
                     )  # fmt: skip
-            if self._texts["edges"][k]:
-                self._label_edges(layout, k, taken)
+            if labels.edges[k]:
+                taken = np.concatenate([taken, self._label_edges(labels.edges[k], k, taken)])
 
-    def _label_edges(self, layout: Layout, k: int, taken: list[Any]) -> None:
-        """The labels of one layer's edges."""
-        keys = list(self._texts["edges"][k])
-        ends = np.array([[layout.at[k][i], layout.at[k + 1][j]] for i, j in keys])
-        labels = []
-        for key in keys:
-            colour = self.edges_[k][key].get_color()
-            frame = {"boxstyle": "round,pad=0.18", "facecolor": "white", "edgecolor": colour, "linewidth": 0.9}
-            text = self._texts["edges"][k][key].replace(" → ", "\n→ " if layout.narrow else " → ")
-            labels.append(
-                self.ax_.text(0, 0, text, ha="center", va="center", fontsize=layout.font - 0.5, zorder=4, bbox=frame,
-                              linespacing=1.1)
-            )  # fmt: skip
-        points = 72 / self.figure_.dpi
-        extents = [label.get_window_extent() for label in labels]
-        pad = 2 * 0.18 * (layout.font - 0.5) + 1
-        sizes = np.array([[e.width * points + pad, e.height * points + pad] for e in extents])
+    def _label_edges(self, texts: dict[Any, str], k: int, taken: HostArray) -> HostArray:
+        """Label one layer's edges; the labels' boxes, which are in the way of the next layer's."""
+        size = FONT_SIZE - 0.5
+        for key, text in texts.items():
+            frame = FRAME | {"edgecolor": self.edges_[k][key].get_color()}
+            text = text.replace(" → ", "\n→ ") if self._layout.narrow else text
+            self.edge_text_[k][key] = self.ax_.text(
+                0, 0, text, ha="center", va="center", fontsize=size, zorder=4, bbox=frame, linespacing=1.1
+            )
+        boxes = self._boxes(self.edge_text_[k].values())
+        sizes = boxes[:, 2:] - boxes[:, :2] + 1
+        ends = np.array([[self._layout.at[k][i], self._layout.at[k + 1][j]] for i, j in texts])
         way = ends[:, 1] - ends[:, 0]
-        unit = way / np.linalg.norm(way, axis=1, keepdims=True)
-        starts = ends[:, 0] + unit * layout.radius[k]
-        stops = ends[:, 1] - unit * layout.radius[k + 1]
-        places = place(starts, stops, sizes, np.array(taken))
-        for key, label, at, half in zip(keys, labels, places, sizes / 2, strict=True):
-            label.set_position(tuple(at))
-            taken.append((*(at - half), *(at + half)))  # in the way of the next layer's
-            self.edge_text_[k][key] = label
+        way /= np.linalg.norm(way, axis=1, keepdims=True)
+        starts, stops = ends[:, 0] + way * self._layout.radius[k], ends[:, 1] - way * self._layout.radius[k + 1]
+        middles = place_labels(starts, stops, sizes, taken)
+        for label, middle in zip(self.edge_text_[k].values(), middles, strict=True):
+            label.set_position(tuple(middle))
+        return np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
 
-    def _boxes(self, layout: Layout) -> list[Any]:
-        """The boxes of nodes and of the texts that are there, in points."""
-        boxes = self._node_boxes(layout)
+    def _boxes(self, texts: Iterable[Any]) -> HostArray:
+        """The boxes of texts with their frames, in points."""
         inverse = self.ax_.transData.inverted()
-        for text in [t for part in (*self.bias_text_, *self.output_text_) for t in part.values()]:
-            (left, bottom), (right, top) = inverse.transform(_extent(text).get_points())
-            boxes.append((left, bottom, right, top))
-        return boxes
+        return np.array([inverse.transform(_extent(text).get_points()).ravel() for text in texts]).reshape(-1, 4)
 
-    def _node_boxes(self, layout: Layout) -> list[Any]:
+    def _node_boxes(self) -> HostArray:
         """The boxes of nodes: a cross of two is nearer to a circle than the square around it."""
-        boxes = []
-        for column, units in enumerate(self.shown):
-            r = layout.radius[column]
-            for unit in units:
-                x, y = layout.at[column][unit]
-                boxes += [(x - r, y - 0.6 * r, x + r, y + 0.6 * r), (x - 0.6 * r, y - r, x + 0.6 * r, y + r)]
-        return boxes
+        crosses = []
+        for places, r in zip(self._layout.at, self._layout.radius, strict=True):
+            middles = np.tile(list(places.values()), 2)
+            crosses += [middles + r * np.array(CROSS[0]), middles + r * np.array(CROSS[1])]
+        return np.concatenate(crosses)
 
-    def _draw_headings(self, layout: Layout, above: float) -> None:
+    def _draw_headings(self, above: float) -> None:
         """The layers' names over the columns."""
-        last = len(self.sizes) - 1
-        for column, size in enumerate(self.sizes):
-            kind = "inputs" if column == 0 else "output" if column == last else "hidden"
-            if kind == "hidden" and last > 2:
-                kind = f"hidden {column}"
-            name = f": {self.names[column - 1]}" if column and self.names[column - 1] else ""
-            if layout.crowded:
-                name = name.replace(": ", "\n")
-            count = f"\n{size} {'unit' if size == 1 else 'units'}" if column and not layout.whole else ""
-            kind = f"{size} inputs" if column == 0 and not layout.whole else kind
-            self.ax_.text(
-                layout.x[column], above - 4, f"{kind}{name}{count}", ha="center", va="top",
-                fontsize=9.0 if layout.crowded else 10.5,
-                fontweight="bold", color="#444444",
-            )  # fmt: skip
+        last, crowded, complete = len(self.sizes) - 1, self._layout.crowded, self._layout.complete
+        for column, (x, size) in enumerate(zip(self._layout.x, self.sizes, strict=True)):
+            if column == 0:
+                heading = "inputs" if complete else f"{size} inputs"
+            else:
+                heading = "output" if column == last else f"hidden {column}" if last > 2 else "hidden"
+                if name := self.names[column - 1]:
+                    heading += f"\n{name}" if crowded else f": {name}"
+                if not complete:
+                    heading += f"\n{size} {'unit' if size == 1 else 'units'}"
+            look: Any = {"fontsize": 9.0 if crowded else 10.5, "fontweight": "bold", "color": "#444444"}
+            self.ax_.text(x, above - 4, heading, ha="center", va="top", **look)
 
 
 def _extent(text: Any) -> Any:

@@ -8,10 +8,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from bpx.errors import ShapeError
-from bpx.plotting.arrays import numbers
-from bpx.plotting.frame import legend as write_legend
-from bpx.plotting.frame import title as heading
-from bpx.plotting.style import COLOURS, INK, MARKERS, canvas, grid
+from bpx.plotting.arguments import numbers
+from bpx.plotting.decorations import add_legend, set_title
+from bpx.plotting.style import COLOURS, INK, MARKERS, add_grid, canvas
 
 __all__ = ["GradientCheckDisplay"]
 
@@ -38,7 +37,7 @@ class GradientCheckDisplay:
     failed_ : list of matplotlib PathCollection
         Rings around the worst entry of each parameter that failed.
     line_ : matplotlib Line2D
-        Where both are equal.
+        Where both gradients are equal, or the tolerance.
     legend_ : matplotlib Legend
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -74,10 +73,6 @@ class GradientCheckDisplay:
         Returns
         -------
         GradientCheckDisplay
-
-        Raises
-        ------
-        TypeError
         """
         if not hasattr(report, "parameters") or not hasattr(report, "tolerance"):
             raise TypeError(f"report: expected what bpx.check_gradients returns, got {type(report).__name__}")
@@ -110,28 +105,25 @@ class GradientCheckDisplay:
             self.points_: list[Any] = []
             self.failed_: list[Any] = []
             failed = [not error <= self.tolerance for error in self.relative_errors]
-            for i, name in enumerate(self.names):
+            for i in range(len(self.names)):
                 x, y = self._coordinates(i, kind)
-                label = f"{name}: {self.relative_errors[i]:.1e}{' FAILED' if failed[i] else ''}"
+                colour, marker = COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]
                 self.points_.append(
                     self.ax_.scatter(
-                        x, y, s=30, marker=MARKERS[i % len(MARKERS)], facecolors="none", linewidths=1.2,
-                        edgecolors=COLOURS[i % len(COLOURS)], label=label, zorder=3,
+                        x, y, s=30, marker=marker, facecolors="none", edgecolors=colour, linewidths=1.2, zorder=3
                     )
-                )  # fmt: skip
+                )
                 if failed[i]:
                     difference = np.abs(self.analytic[i] - self.numerical[i])
                     worst = int(np.argmax(np.where(np.isfinite(difference), difference, -1.0)))
-                    self.failed_.append(
-                        self.ax_.scatter(x[worst], y[worst], s=260, facecolors="none", edgecolors="#D55E00",
-                                         linewidths=2.4, zorder=4)
-                    )  # fmt: skip
-            self._frame(kind)
-            worst_error = float(np.max(self.relative_errors))
+                    ring: Any = {"facecolors": "none", "edgecolors": "#D55E00", "linewidths": 2.4}
+                    self.failed_.append(self.ax_.scatter(x[worst], y[worst], s=260, zorder=4, **ring))
+            reference = self._draw_reference(kind)
             verdict = "failed" if any(failed) else "passed"
+            worst_error = float(np.max(self.relative_errors))
             said = f"Gradient check {verdict}: largest relative error {worst_error:.1e}"
-            heading(self.ax_, f"{said}, tolerance {self.tolerance:.0e}", own=ax is None)
-            self.legend_ = self._legend(failed, own=ax is None)
+            set_title(self.ax_, f"{said}, tolerance {self.tolerance:.0e}", own=ax is None)
+            self.legend_ = self._legend(failed, reference, own=ax is None)
         return self
 
     # ------------------------------------------------------------------ inside
@@ -142,45 +134,37 @@ class GradientCheckDisplay:
             return self.numerical[i], self.analytic[i]
         # On a logarithmic axis what is exactly 0 stands at the end of what float64 resolves.
         scale = max(float(np.max(np.abs(part), initial=1e-5)) for part in (self.analytic[i], self.numerical[i]))
-        return (
-            np.maximum(np.abs(self.numerical[i]), 1e-17),
-            np.maximum(np.abs(self.analytic[i] - self.numerical[i]) / scale, 1e-17),
-        )
+        difference = np.abs(self.analytic[i] - self.numerical[i]) / scale
+        return np.maximum(np.abs(self.numerical[i]), 1e-17), np.maximum(difference, 1e-17)
 
-    def _frame(self, kind: str) -> None:
-        """Axes, labels and the line."""
-        grid(self.ax_)
-        if kind == "scatter":
-            both = np.concatenate([*self.analytic, *self.numerical])
-            finite = both[np.isfinite(both)]
-            low, high = (finite.min(), finite.max()) if finite.size else (-1.0, 1.0)
-            pad = 0.05 * (high - low) or 1.0
-            ends = [low - pad, high + pad]
-            (self.line_,) = self.ax_.plot(ends, ends, color=INK, linewidth=1.0, zorder=2, label="equal")
+    def _draw_reference(self, kind: str) -> str:
+        """Axes, and the line of equal values or of the tolerance; its name."""
+        add_grid(self.ax_)
+        if kind == "difference":
             self.ax_.set(
-                xlim=ends, ylim=ends, xlabel="gradient by central differences", ylabel="gradient by back-propagation"
-            )
-            return
+                xscale="log", yscale="log", xlabel="size of the gradient, by central differences",
+                ylabel="difference over the parameter's largest gradient",
+            )  # fmt: skip
+            self.line_ = self.ax_.axhline(self.tolerance, color=INK, linewidth=1.2, linestyle="--")
+            return "tolerance"
+        both = np.concatenate([*self.analytic, *self.numerical])
+        finite = both[np.isfinite(both)]
+        low, high = (finite.min(), finite.max()) if finite.size else (-1.0, 1.0)
+        pad = 0.05 * (high - low) or 1.0
+        ends = [low - pad, high + pad]
+        (self.line_,) = self.ax_.plot(ends, ends, color=INK, linewidth=1.0, zorder=2)
         self.ax_.set(
-            xscale="log", yscale="log", xlabel="size of the gradient, by central differences",
-            ylabel="difference over the parameter's largest gradient",
-        )  # fmt: skip
-        self.line_ = self.ax_.axhline(self.tolerance, color=INK, linewidth=1.2, linestyle="--", label="tolerance")
-
-    def _legend(self, failed: list[bool], own: bool) -> Any:
-        """Each parameter with its relative error; of many the failed ones and the first."""
-        handles, names = self.ax_.get_legend_handles_labels()
-        pairs = list(zip(handles, names, strict=True))
-        named = pairs[: len(self.names)] if len(pairs) == len(self.names) + 1 else pairs[:-1]
-        rest = [pair for pair in pairs if pair not in named]
-        order = (
-            sorted(range(len(named)), key=lambda i: not failed[i])[:MOST_NAMES]
-            if len(named) > MOST_NAMES
-            else range(len(named))
+            xlim=ends, ylim=ends, xlabel="gradient by central differences", ylabel="gradient by back-propagation"
         )
-        shown = [named[i] for i in sorted(order)] + rest
-        title = "relative error" if len(named) <= MOST_NAMES else f"relative error, {MOST_NAMES} of {len(named)}"
-        return write_legend(
-            self.ax_, [handle for handle, _ in shown], [name for _, name in shown], own=own, beside=True, title=title,
-            alignment="left",
-        )  # fmt: skip
+        return "equal"
+
+    def _legend(self, failed: list[bool], reference: str, own: bool) -> Any:
+        """Each parameter with its relative error; of many the failed ones and the first."""
+        count = len(self.names)
+        shown = sorted(sorted(range(count), key=lambda i: not failed[i])[:MOST_NAMES])
+        texts = [
+            f"{self.names[i]}: {self.relative_errors[i]:.1e}{' FAILED' if failed[i] else ''}" for i in shown
+        ]  # fmt: skip
+        title = "relative error" + (f", {MOST_NAMES} of {count}" if count > MOST_NAMES else "")
+        handles = [*(self.points_[i] for i in shown), self.line_]
+        return add_legend(self.ax_, handles, [*texts, reference], own=own, beside=True, title=title, alignment="left")

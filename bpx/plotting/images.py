@@ -10,13 +10,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 
+from bpx.backend.select import to_host
 from bpx.errors import ShapeError
-from bpx.network.data_frames import check_in_memory, plain
+from bpx.errors.values import check_count
+from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
-from bpx.plotting.arrays import HostArray, got, host, network, numbers, whole
-from bpx.plotting.frame import colour_bar
-from bpx.plotting.style import DIVERGING, canvas
-from bpx.plotting.tiles import WRONG, Tiles
+from bpx.plotting.arguments import HostArray, column, network, numbers, received
+from bpx.plotting.decorations import add_colorbar
+from bpx.plotting.image_grid import WRONG, ImageGrid
+from bpx.plotting.style import DIVERGING, INK, canvas
 
 __all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
 
@@ -68,7 +70,7 @@ class HiddenWeightsDisplay:
         member : int, optional
             Which network of a stack.
         max_units : int
-            The first so many units are drawn.
+            Draw at most this many units, the first ones.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -77,26 +79,18 @@ class HiddenWeightsDisplay:
         Returns
         -------
         HiddenWeightsDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
         """
-        net = network(net, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
-        if member is not None:
-            net = net.member(member)
-        if net.stack is not None:
-            raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+        net = network(net, member, "HiddenWeightsDisplay(weights=images).plot() takes images made of its coefs_")
         layers = len(net.sizes) - 1
         if not isinstance(layer, (int, np.integer)):
             hint = "; the shape of an image is shape=" if isinstance(layer, tuple) else ""
-            raise TypeError(f"layer: expected a layer's number, got {got(layer)}{hint}")
+            raise TypeError(f"layer: expected a layer's number, got {received(layer)}{hint}")
         if not -layers <= layer < layers:
             raise ValueError(f"layer: expected 0..{layers - 1}, got {layer}")
         layer %= layers
         W = net.backend.to_host(net.params[f"{layer}.W"])
         images = W.T.reshape(W.shape[1], *_image_shape(W.shape[0], shape, "weights into a unit"))
-        count = min(whole(max_units, "max_units", 1), len(images))
+        count = min(check_count("max_units", max_units), len(images))
         of = f"{count} of the {len(images)}" if count < len(images) else f"the {count}"
         kind = "output" if layer == layers - 1 else "hidden"
         where = f"{kind} unit{'s' if len(images) > 1 else ''}" + (f" of layer {layer + 1}" if layers > 2 else "")
@@ -116,11 +110,11 @@ class HiddenWeightsDisplay:
         columns : int, optional
             Images side by side.
         cmap : str or matplotlib Colormap
-            "gray" tells the signs apart in a grey print too.
+            With "gray" the signs differ in a grey print, too.
         colorbar : bool
             Whether it stands beside the images.
         limit : float, optional
-            The colours reach from -limit to limit; None is the largest weight.
+            The colours range from -limit to limit; None takes the largest weight.
         title : str, optional
             None keeps the display's own.
 
@@ -132,16 +126,15 @@ class HiddenWeightsDisplay:
         finite = np.abs(self.weights[np.isfinite(self.weights)])
         largest = limit if limit is not None else (float(finite.max()) if finite.size else 0.0)
         norm = Normalize(-(largest or 1.0), largest or 1.0)
-        tiles = Tiles(len(self.weights), self.weights.shape[1:3], columns, labelled=True, own=ax is None)
-        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
-            self.images_ = tiles.draw(self.ax_, self.weights, {"cmap": cmap, "norm": norm})
-            tiles.title(self.ax_, self.title if title is None else title)
-            self.colorbar_ = (
-                colour_bar(self.ax_, self.images_[0], own=ax is None, label="weight", shrink=0.8, pad=0.02)
-                if colorbar
-                else None
-            )
-            self.text_ = tiles.label(self.ax_, [str(unit) for unit in self.units])
+        grid = ImageGrid(len(self.weights), self.weights.shape[1:], columns, labelled=True, own=ax is None)
+        with canvas(ax, grid.figure_height) as (self.figure_, self.ax_):
+            title = self.title if title is None else title
+            self.images_ = grid.draw(self.ax_, self.weights, title, {"cmap": cmap, "norm": norm})
+            self.colorbar_: Any = None
+            if colorbar:
+                look: Any = {"label": "weight", "shrink": 0.8, "pad": 0.02}
+                self.colorbar_ = add_colorbar(self.ax_, self.images_[0], own=ax is None, **look)
+            self.text_ = grid.label(self.ax_, [str(unit) for unit in self.units], [INK] * len(self.units))
         return self
 
 
@@ -153,9 +146,9 @@ class ImageGridDisplay:
     images : array of shape (n, height, width) or (n, height, width, 3)
         Colours are in [0, 1].
     labels : sequence of n, optional
-        Stand above the images.
+        Written above the images.
     predictions : sequence of n, optional
-        Beside labels: one that is right stands alone in blue, a wrong one in orange with the right one.
+        With labels, a right prediction is blue, and a wrong one orange with the right label.
     title : str
 
     Attributes
@@ -174,10 +167,8 @@ class ImageGridDisplay:
             )
         if not self.images.size:
             raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
-        self.labels, self.predictions = (
-            _column(labels, "labels", self.images),
-            _column(predictions, "predictions", self.images),
-        )
+        self.labels = None if labels is None else column(labels, "labels", len(self.images))
+        self.predictions = None if predictions is None else column(predictions, "predictions", len(self.images))
         self.title = title
 
     @classmethod
@@ -194,11 +185,11 @@ class ImageGridDisplay:
         shape : (int, int) or (int, int, 3), optional
             Of an image, for flat rows; None for a square number of pixels. ``from_images(X, y)`` means ``labels=y``.
         labels, predictions : sequences of n, optional
-            Labels stand above the images; a prediction that is wrong stands in orange with the right label.
+            Written above the images; a wrong prediction is orange, with the right label.
         max_images : int
-            The first so many are drawn.
+            Draw at most this many, the first ones.
         title : str
-            Stands above them.
+            Title above the images.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -207,20 +198,17 @@ class ImageGridDisplay:
         Returns
         -------
         ImageGridDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, ShapeError
         """
         rows = numbers(X, "X")
         if rows.ndim < 2 or not rows.size:
             hint = "; of one image pass X[None]" if rows.size else ""
             raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
         if shape is not None and not _is_shape(shape, rows):
-            if labels is not None or np.shape(host(shape))[:1] != rows.shape[:1]:
+            if labels is not None or np.shape(to_host(shape))[:1] != rows.shape[:1]:
                 raise ShapeError(
-                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels, got"
-                    f" {got(shape)}; labels and predictions go by name, as in from_images(X, labels=y, predictions=p)"
+                    f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels,"
+                    f" got {received(shape)}; labels and predictions go by name, as in from_images(X, labels=y,"
+                    " predictions=p)"
                 )
             shape, labels = None, shape
         if rows.ndim == 2:
@@ -229,9 +217,11 @@ class ImageGridDisplay:
             raise ShapeError(f"shape: expected {rows.shape[1:]}, that of X's images, got {tuple(shape)}")
         if rows.ndim == 4 and _integers(X):
             rows = rows / 255.0
-        count = min(whole(max_images, "max_images", 1), len(rows))
-        named = (("labels", labels), ("predictions", predictions))
-        labels, predictions = (None if c is None else c[:count] for c in (_column(c, name, rows) for name, c in named))
+        count = min(check_count("max_images", max_images), len(rows))
+        if labels is not None:
+            labels = column(labels, "labels", len(rows))[:count]
+        if predictions is not None:
+            predictions = column(predictions, "predictions", len(rows))[:count]
         if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
@@ -257,20 +247,16 @@ class ImageGridDisplay:
         ImageGridDisplay
             This display.
         """
-        labelled = self.labels is not None or self.predictions is not None
-        tiles = Tiles(len(self.images), self.images.shape[1:3], columns, labelled=labelled, own=ax is None)
-        look: dict[str, Any] = {}
+        texts, colours = self._captions()
+        grid = ImageGrid(len(self.images), self.images.shape[1:3], columns, labelled=bool(texts), own=ax is None)
+        images, look = np.clip(self.images, 0, 1), {}
         if self.images.ndim == 3:
             finite = self.images[np.isfinite(self.images)]
             low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
-            look = {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
-        with canvas(ax, tiles.figure_height) as (self.figure_, self.ax_):
-            self.images_ = tiles.draw(
-                self.ax_, np.clip(self.images, 0, 1) if self.images.ndim == 4 else self.images, look
-            )
-            tiles.title(self.ax_, self._title() if title is None else title)
-            texts, colours = self._captions()
-            self.text_ = tiles.label(self.ax_, texts, colours) if labelled else []
+            images, look = self.images, {"cmap": cmap, "norm": Normalize(low, high if high > low else low + 1.0)}
+        with canvas(ax, grid.figure_height) as (self.figure_, self.ax_):
+            self.images_ = grid.draw(self.ax_, images, self._title() if title is None else title, look)
+            self.text_ = grid.label(self.ax_, texts, colours) if texts else []
         return self
 
     def _title(self) -> str:
@@ -283,8 +269,9 @@ class ImageGridDisplay:
     def _captions(self) -> tuple[list[str], list[str]]:
         """What stands above each image, and in which colour."""
         if self.predictions is None or self.labels is None:
-            shown = self.labels if self.labels is not None else self.predictions
-            return [str(label) for label in (shown if shown is not None else [])], []
+            column = self.labels if self.labels is not None else self.predictions
+            texts = [] if column is None else [str(label) for label in column]
+            return texts, [INK] * len(texts)
         pairs = list(zip(self.labels.tolist(), self.predictions.tolist(), strict=True))
         return (
             [f"{guess}" if guess == label else f"{guess}, is {label}" for label, guess in pairs],
@@ -293,7 +280,7 @@ class ImageGridDisplay:
 
 
 def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
-    """The shape of an image of so many numbers."""
+    """The shape of an image of `size` numbers."""
     if shape is None:
         side = math.isqrt(size)
         if side * side != size:
@@ -303,7 +290,7 @@ def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[i
             )
         return side, side
     if not _whole_numbers(shape):
-        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {got(shape)}")
+        raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {received(shape)}")
     shape = tuple(int(side) for side in shape)
     if math.prod(shape) != size:
         raise ShapeError(f"shape: expected (height, width) with {size} {what}, got {shape}: {math.prod(shape)}")
@@ -324,22 +311,5 @@ def _is_shape(shape: Any, rows: HostArray) -> bool:
 
 def _integers(X: Any) -> bool:
     """Whether the images are given in whole numbers."""
-    given = [host(part) for part in X] if isinstance(X, (list, tuple)) else host(X)
+    given = [to_host(part) for part in X] if isinstance(X, (list, tuple)) else to_host(X)
     return plain(given).dtype.kind in "iu"
-
-
-def _column(values: Any, name: str, images: HostArray) -> HostArray | None:
-    """One label per image, shape (n,); a column of shape (n, 1) is one, too."""
-    if values is None:
-        return None
-    try:
-        check_in_memory(values, name)
-        column = plain(host(values))
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got {got(values)}") from error
-    if column.ndim == 2 and column.shape[1] == 1:
-        column = column[:, 0]
-    if column.shape != (len(images),):
-        hint = f"; of one-hot rows take {name}.argmax(axis=1)" if column.ndim == 2 else ""
-        raise ShapeError(f"{name}: expected one for each of the {len(images)} images, got shape {column.shape}{hint}")
-    return column

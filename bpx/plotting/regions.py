@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from bpx.plotting.arrays import HostArray
+from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import CLASS_COLOURS, INK, shortened, tint
 
 __all__ = ["region_colour", "write_names"]
 
-# How strong the tints are: pale for the first classes, stronger once the colours are used up. Steps as the eye tells
-# apart: no two of the first 24 are nearer than the nearest two of the first 8.
+# How strong the tints are: pale for the first classes, stronger once the colours are used up. No two of
+# the first 24 look more alike than the nearest two of the first 8.
 STRENGTHS = (0.34, 0.7, 0.9)
-# A name is left out where its region is narrower than this share of the plane.
+# A name is left out where its region is narrower than this share of the grid.
 NARROWEST = 0.03
 
 
@@ -43,20 +43,15 @@ def write_names(ax: Axes, xx0: HostArray, xx1: HostArray, regions: HostArray, na
 
 
 def _deepest(inside: HostArray) -> tuple[int, int, int]:
-    """Row and column of a mask's cell that is farthest from its edge, and how many steps: by peeling it off."""
-    left, depth = np.pad(inside, 1), 0
-    last = left
-    while left.any():
-        last, depth = left, depth + 1
-        kept = left.copy()
-        kept[1:] &= left[:-1]
-        kept[:-1] &= left[1:]
-        kept[:, 1:] &= left[:, :-1]
-        kept[:, :-1] &= left[:, 1:]
-        left = kept
+    """Row and column of a mask's cell that is farthest from its edge, and how many cells: by peeling it off."""
+    last, depth = inside, 0
+    while inside.any():
+        last, depth = inside, depth + 1
+        padded = np.pad(inside, 1)
+        inside = inside & padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
     if not depth:
         return 0, 0, 0
-    cells = np.argwhere(last) - 1
+    cells = np.argwhere(last)
     # Of several the one in their midst.
     row, column = cells[np.argmin(np.sum((cells - cells.mean(axis=0)) ** 2, axis=1))]
     return int(row), int(column), depth

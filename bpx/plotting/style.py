@@ -22,14 +22,15 @@ __all__ = [
     "MARKERS",
     "SEQUENTIAL",
     "STYLE",
+    "add_grid",
     "canvas",
     "contrasting",
-    "grid",
     "number",
     "shortened",
     "style",
+    "style_ticks",
     "tint",
-    "wide",
+    "width_in_points",
 ]
 
 # Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is pale.
@@ -164,14 +165,19 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
         raise
 
 
-def grid(ax: Axes) -> None:
-    """Pale lines to read values by, and ticks in the style whenever they are made."""
+def add_grid(ax: Axes) -> None:
+    """Pale lines to read values by, and ticks in the style."""
     ax.grid(True, color="#e6e6e6", linewidth=0.8)
+    style_ticks(ax)
+
+
+def style_ticks(ax: Axes) -> None:
+    """Ticks in the style, whenever they are made."""
     ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"], color="#666666", labelcolor=INK)
 
 
-def wide(ax: Axes) -> float:
-    """The width of an axes in points, as it is laid out now."""
+def width_in_points(ax: Axes) -> float:
+    """The width of an axes, as it is laid out now."""
     return float(ax.get_window_extent().width * 72 / ax.get_figure(root=True).dpi)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
 
-from bpx.plotting.arrays import HostArray, got, host
-from bpx.plotting.cells import draw_cells, name_ticks, write_cells
-from bpx.plotting.frame import colour_bar
-from bpx.plotting.frame import legend as write_legend
-from bpx.plotting.frame import title as heading
-from bpx.plotting.style import COLOURS, INK, SEQUENTIAL, canvas, grid
+from bpx.backend.select import to_host
+from bpx.plotting.arguments import HostArray, received
+from bpx.plotting.decorations import add_colorbar, add_legend, set_title
+from bpx.plotting.heatmap import draw_cells, name_cells, write_cells
+from bpx.plotting.style import COLOURS, INK, SEQUENTIAL, add_grid, canvas
 
 __all__ = ["SweepDisplay"]
 
@@ -22,9 +22,9 @@ __all__ = ["SweepDisplay"]
 RESULTS = ("score", "std", "rank")
 # A plane with more cells than this, most of them empty, is no grid.
 FEW_CELLS = 36
-
 # Scores that need more are written with a power of ten.
 MOST_DECIMALS = 6
+BEST = "#D55E00"
 
 
 class SweepDisplay:
@@ -72,17 +72,16 @@ class SweepDisplay:
             raise ValueError("rows: expected at least one setting, got none")
         for axis, name in (("x", x), ("y", y)):
             if hasattr(name, "shape"):
-                raise TypeError(f"{axis}: expected the name of a parameter, got {got(name)}")
+                raise TypeError(f"{axis}: expected the name of a parameter, got {received(name)}")
         if x == y:
             raise ValueError(f"x and y: expected two parameters, got {x!r} twice; leave y out for a line")
-        wanted = (x, *(() if y is None else (y,)), value)
+        wanted = (x, value) if y is None else (x, y, value)
         columns = list(dict.fromkeys(name for row in rows for name in row))
         for name in wanted:
             if name not in columns:
-                few = ", ".join(map(repr, columns[:20])) + (
-                    f" and {len(columns) - 20} more" if len(columns) > 20 else ""
-                )
-                raise KeyError(f"{got(name)} is no column of the sweep; it has {few}")
+                more = f" and {len(columns) - 20} more" if len(columns) > 20 else ""
+                known = ", ".join(map(repr, columns[:20])) + more
+                raise KeyError(f"{received(name)} is no column of the sweep; it has {known}")
         # Of several grids one may lack a parameter.
         rows = [row for row in rows if all(name in row for name in wanted)]
         if not rows:
@@ -93,10 +92,7 @@ class SweepDisplay:
         self.rows, self.x, self.y, self.value, self.reduce = rows, x, y, value, reduce
         self.values = np.array([_score(row[value], value) for row in rows])
         self.x_values, self._x_at = _distinct([row[x] for row in rows])
-        self.y_values: list[Any] = [""]
-        self._y_at = [0] * len(rows)
-        if y is not None:
-            self.y_values, self._y_at = _distinct([row[y] for row in rows])
+        self.y_values, self._y_at = _distinct(["" if y is None else row[y] for row in rows])
         self._order = self._ranked()
 
     @classmethod
@@ -124,10 +120,6 @@ class SweepDisplay:
         Returns
         -------
         SweepDisplay
-
-        Raises
-        ------
-        TypeError, ValueError, KeyError
         """
         if hasattr(table, "to_dict") and hasattr(table, "columns"):  # a data frame
             table = table.to_dict("records") if hasattr(table, "iloc") else table.to_dicts()
@@ -135,9 +127,9 @@ class SweepDisplay:
         if callable(given) or isinstance(given, (str, Mapping)) or not np.iterable(given):
             raise TypeError(f"table: expected what bpx.sweep returns or a list of dicts, got {type(table).__name__}")
         rows = list(given)
-        if any(not isinstance(row, Mapping) for row in rows):
-            kind = next(type(row).__name__ for row in rows if not isinstance(row, Mapping))
-            raise TypeError(f"table: expected rows that are dicts, got {kind}")
+        for row in rows:
+            if not isinstance(row, Mapping):
+                raise TypeError(f"table: expected rows that are dicts, got {type(row).__name__}")
         rows = [dict(row) for row in rows]
         if not rows:
             raise ValueError("table: expected at least one setting, got none")
@@ -185,8 +177,8 @@ class SweepDisplay:
             self.colorbar_: Any = None
             self.best_: Any = None
             self.lines_: list[Any] = []
-            self._own, self._decimals = ax is None, self._enough() if decimals is None else decimals
-            heading(self.ax_, self._title() if title is None else title, own=ax is None)
+            self._own, self._decimals = ax is None, self._enough_decimals() if decimals is None else decimals
+            set_title(self.ax_, self._title() if title is None else title, own=self._own)
             if is_grid:
                 self._draw_grid(cmap, colorbar)
             elif self.y is not None:
@@ -226,105 +218,100 @@ class SweepDisplay:
             return f"{value:.3g}"
         return f"{value or 0.0:.{self._decimals}f}"  # no minus before 0
 
-    def _enough(self) -> int:
+    def _enough_decimals(self) -> int:
         """Decimals that leave three digits of the best score: a small error is not 0.000."""
         sizes = [abs(float(self.values[i])) for i in self._order]  # the best comes first
         size = next((size for size in sizes if math.isfinite(size) and size > 0), 1.0)
         return max(3, 2 - math.floor(math.log10(size)))
 
-    def _label(self) -> str:
+    def _label(self, counts: HostArray) -> str:
         """What the values are."""
-        _, _, counts = self._cells()
-        others = [n for row in self.rows for n in row if n not in (self.x, self.y, self.value, *RESULTS)]
-        others = [n for n in dict.fromkeys(others) if len(_distinct([row.get(n) for row in self.rows])[0]) > 1]
-        over = f" over {', '.join(others)}" if others else " over repetitions"
-        return self.scoring if counts.max() <= 1 else f"{self.scoring}, {self.reduce}{over}"
+        if counts.max() <= 1:
+            return self.scoring
+        shown = (self.x, self.y, self.value, *RESULTS)
+        names = dict.fromkeys(name for row in self.rows for name in row if name not in shown)
+        others = [name for name in names if len(_distinct([row.get(name) for row in self.rows])[0]) > 1]
+        return f"{self.scoring}, {self.reduce} over {', '.join(others) or 'repetitions'}"
 
     def _title(self) -> str:
         """The best setting."""
         best = self._order[0]
         if math.isnan(self.values[best]):
             return "No setting has a score"
-        names = [n for n in self.rows[best] if n not in (self.value, *RESULTS)]
-        setting = ", ".join(f"{n} {_text(self.rows[best][n])}" for n in names)
+        parameters = {name: v for name, v in self.rows[best].items() if name not in (self.value, *RESULTS)}
+        setting = ", ".join(f"{name} {_text(v)}" for name, v in parameters.items())
         return f"Best {self.scoring} {self._number(self.values[best])}: {setting}"
 
     def _draw_grid(self, cmap: Any, colorbar: bool) -> None:
         """The heat map."""
         values, deviations, counts = self._cells()
-        finite = values[np.isfinite(values)]
-        low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-        self.im_ = draw_cells(self.ax_, values, cmap, low, high)
+        self.im_ = draw_cells(self.ax_, values, cmap)
         self.ax_.set(xlabel=self.x, ylabel=self.y)
-        if colorbar:
-            self.colorbar_ = colour_bar(self.ax_, self.im_, own=self._own, label=self._label(), pad=0.02)
-        name_ticks(self.ax_, [_text(v) for v in self.x_values], [_text(v) for v in self.y_values])
+        self._add_colorbar(colorbar, self._label(counts))
+        name_cells(self.ax_, [_text(v) for v in self.x_values], [_text(v) for v in self.y_values])
         texts = [["" for _ in row] for row in values]
-        for r, c in np.ndindex(*values.shape):
-            if counts[r, c] and not np.isfinite(values[r, c]):
-                texts[r][c] = "no score"
-            elif counts[r, c]:
-                texts[r][c] = self._number(float(values[r, c]))
-                if np.isfinite(deviations[r, c]):
-                    texts[r][c] += f"\n±{self._number(float(deviations[r, c]))}"
+        for r, c in np.argwhere(counts > 0):
+            texts[r][c] = self._number(float(values[r, c])) if np.isfinite(values[r, c]) else "no score"
+            if np.isfinite(values[r, c]) and np.isfinite(deviations[r, c]):
+                texts[r][c] += f"\n±{self._number(float(deviations[r, c]))}"
         self.text_ = write_cells(self.ax_, self.im_, texts)
         if _numeric(self.y_values):
             self.ax_.invert_yaxis()
-        i = self._order[0]
-        self.best_ = self.ax_.add_patch(_frame(self._x_at[i], self._y_at[i]))
+        x, y = self._x_at[self._order[0]], self._y_at[self._order[0]]
+        frame = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=BEST, linewidth=3.0, zorder=5)
+        self.best_ = self.ax_.add_patch(frame)
+
+    def _add_colorbar(self, wanted: bool, label: str) -> None:
+        """Beside the image."""
+        if wanted:
+            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=label, pad=0.02)
+
+    def _ring(self, x: float, y: float) -> None:
+        """An orange ring around the best point."""
+        self.best_ = self.ax_.scatter(x, y, s=320, facecolors="none", edgecolors=BEST, linewidths=2.4, zorder=4)
 
     def _draw_points(self, cmap: Any, colorbar: bool) -> None:
         """One point per setting, where few cells of the grid would be filled."""
-        xs, ys = _positions(self.x_values, self._x_at), _positions(self.y_values, self._y_at)
+        xs, ys = _positions(self.x_values)[self._x_at], _positions(self.y_values)[self._y_at]
         known = np.isfinite(self.values)
         if not np.all(known):
-            self.ax_.scatter(xs[~known], ys[~known], marker="x", s=50, color=INK, label="no score")
-            write_legend(self.ax_, *self.ax_.get_legend_handles_labels(), own=self._own, beside=True)
-        # The best lie on top.
-        order = [i for i in reversed(self._order) if known[i]]
-        self.im_ = self.ax_.scatter(xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK,
-                                    linewidths=0.6)  # fmt: skip
-        if colorbar:
-            self.colorbar_ = colour_bar(self.ax_, self.im_, own=self._own, label=self.scoring, pad=0.02)
-        i = self._order[0]
-        self.best_ = self.ax_.scatter(xs[i], ys[i], s=320, facecolors="none", edgecolors="#D55E00", linewidths=2.4)
+            crosses = self.ax_.scatter(xs[~known], ys[~known], marker="x", s=50, color=INK)
+            add_legend(self.ax_, [crosses], ["no score"], own=self._own, beside=True)
+        order = [i for i in reversed(self._order) if known[i]]  # the best lie on top
+        self.im_ = self.ax_.scatter(
+            xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK, linewidths=0.6
+        )
+        self._add_colorbar(colorbar, self.scoring)
+        self._ring(xs[self._order[0]], ys[self._order[0]])
         self.ax_.set(xlabel=self.x, ylabel=self.y)
-        for axis, values in (("x", self.x_values), ("y", self.y_values)):
-            self._axis(axis, values)
-        grid(self.ax_)
+        _set_axis(self.ax_, "x", self.x_values)
+        _set_axis(self.ax_, "y", self.y_values)
+        add_grid(self.ax_)
 
     def _draw_line(self) -> None:
         """Score over the one parameter, with the deviation."""
-        values, deviations, _ = self._cells()
-        xs = _positions(self.x_values, range(len(self.x_values)))
-        self.lines_ = self.ax_.plot(xs, values[0], "o-" if _numeric(self.x_values) else "o", color=COLOURS[0])
+        (values,), (deviations,), counts = self._cells()
+        xs = _positions(self.x_values)
+        self.lines_ = self.ax_.plot(xs, values, "o-" if _numeric(self.x_values) else "o", color=COLOURS[0])
+        label = self._label(counts)
         if np.any(np.isfinite(deviations)):
-            self.errors_ = self.ax_.errorbar(xs, values[0], deviations[0], fmt="none", ecolor=COLOURS[0], capsize=4)
-        i = self._order[0]
-        self.best_ = self.ax_.scatter(
-            xs[self._x_at[i]], values[0][self._x_at[i]], s=320, facecolors="none", edgecolors="#D55E00",
-            linewidths=2.4, zorder=4,
-        )  # fmt: skip
-        deviation = " ± standard deviation" if self.errors_ is not None else ""
-        self.ax_.set(xlabel=self.x, ylabel=self._label() + deviation)
-        self._axis("x", self.x_values)
-        grid(self.ax_)
-
-    def _axis(self, axis: str, values: list[Any]) -> None:
-        """Logarithmic for positive numbers over two decades or more; names for what are no numbers."""
-        if not _numeric(values):
-            getattr(self.ax_, f"set_{axis}ticks")(range(len(values)), [_text(v) for v in values])
-        elif len(values) <= 6 and max(values) < 50 * max(min(values), 0):
-            getattr(self.ax_, f"set_{axis}ticks")(values, [_text(v) for v in values])
-        elif min(values) > 0 and max(values) >= 50 * min(values):
-            getattr(self.ax_, f"set_{axis}scale")("log")
+            self.errors_ = self.ax_.errorbar(xs, values, deviations, fmt="none", ecolor=COLOURS[0], capsize=4)
+            label += " ± standard deviation"
+        best = self._x_at[self._order[0]]
+        self._ring(xs[best], values[best])
+        self.ax_.set(xlabel=self.x, ylabel=label)
+        _set_axis(self.ax_, "x", self.x_values)
+        add_grid(self.ax_)
 
 
-def _frame(column: int, row: int) -> Any:
-    """An orange frame around a cell."""
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((column - 0.48, row - 0.46), 0.96, 0.92, fill=False, edgecolor="#D55E00", linewidth=3.0, zorder=5)
+def _set_axis(ax: Axes, axis: str, values: list[Any]) -> None:
+    """Logarithmic for positive numbers over two decades or more; a tick for each of a few, or for names."""
+    if not _numeric(values):
+        ax.set(**{f"{axis}ticks": range(len(values)), f"{axis}ticklabels": [_text(v) for v in values]})
+    elif len(values) <= 6 and max(values) < 50 * max(min(values), 0):
+        ax.set(**{f"{axis}ticks": values, f"{axis}ticklabels": [_text(v) for v in values]})
+    elif min(values) > 0 and max(values) >= 50 * min(values):
+        ax.set(**{f"{axis}scale": "log"})
 
 
 def _score(value: Any, name: str) -> float:
@@ -332,9 +319,9 @@ def _score(value: Any, name: str) -> float:
     if value is None:
         return math.nan
     try:
-        found = float(host(value))
+        found = float(to_host(value))
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: expected numbers, got {got(value)}") from error
+        raise TypeError(f"{name}: expected numbers, got {received(value)}") from error
     return found if math.isfinite(found) else math.nan
 
 
@@ -351,10 +338,9 @@ def _distinct(values: list[Any]) -> tuple[list[Any], list[int]]:
     return [found[key] for key in keys], [place[repr(value)] for value in values]
 
 
-def _positions(values: list[Any], at: Any) -> HostArray:
-    """Where settings lie on an axis: numbers at their value, others at 0, 1, ..."""
-    scale = np.asarray(values, dtype=np.float64) if _numeric(values) else np.arange(len(values), dtype=np.float64)
-    return scale[np.asarray(at, dtype=np.int64)]
+def _positions(values: list[Any]) -> HostArray:
+    """Where values lie on an axis: numbers at their value, others at 0, 1, ..."""
+    return np.array(values if _numeric(values) else range(len(values)), dtype=np.float64)
 
 
 def _text(value: Any) -> str:

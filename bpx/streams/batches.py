@@ -1,4 +1,4 @@
-"""What training is fed with: arrays, batches of their rows, and what gives one batch after the other."""
+"""What training takes its steps from: data, their batches and what gives these, for arrays and streams alike."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 class Ranks(Protocol):
-    """Of processes that train together, what feeds need; `rank` is this process's number."""
+    """What feeds ask of processes that train together, seen from process number `rank`."""
 
     rank: int
 
@@ -74,7 +74,7 @@ class Feed(ABC):
     ----------
     sources : sequence of Data
         What batches index; a source keeps its arrays, whatever is in them.
-    data : Data, or what `chunks` takes
+    data : Data, or an object whose ``parts()`` gives them one after the other
         All samples.
     plan : dict
         What must be the same where a run goes on in another process, as plain values.
@@ -88,7 +88,7 @@ class Feed(ABC):
     state: Any = None
 
     def fingerprint(self) -> dict[str, list[float]]:
-        """Some rows in one number each, to know a stream again; nothing where that cannot be, or `data` are arrays."""
+        """A fingerprint of a stream's rows; empty where these cannot be read in any order, or `data` are arrays."""
         return {}
 
     @abstractmethod
@@ -104,7 +104,7 @@ def check_batch_size(batch_size: int | None, n: int) -> int:
 
 
 def fingerprint(rows: np.ndarray[Any, Any]) -> list[float]:
-    """For each of some rows one number, by which they are known again: the sum of x_j cos(j), j = 1, 2, ..."""
+    """A short fingerprint of sampled rows that changes when the data change: of each row the sum of x_j cos(j)."""
     flat = rows.astype(np.float64).reshape(len(rows), -1)
     with np.errstate(all="ignore"):
         numbers: list[float] = (flat @ np.cos(np.arange(1, flat.shape[1] + 1))).tolist()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.streams.batches import Data
+from bpx.streams.row_validation import RowValidator
 from bpx.streams.sources import Batches, Part, RowSource
-from bpx.streams.windows import Gate
 
 __all__ = [
     "batches_of_a_window", "bytes_of", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window",
@@ -21,41 +19,43 @@ WINDOW, PIECE = 7 / 16, 1 / 8
 BLOCK = 2**20
 
 
+def bytes_of(part: Part) -> int:
+    """Of rows as they are given."""
+    return sum(int(a.nbytes if hasattr(a, "nbytes") else np.asarray(a).nbytes) for a in part if a is not None)
+
+
 def bytes_per_row(data: Data, dtype: str) -> int:
-    """Of rows that have come through the gate to a network of that dtype: labels are 64-bit integers."""
+    """Of rows that have been checked for a network of that dtype: labels are 64-bit integers."""
     itemsize = np.dtype(dtype).itemsize
     return sum(8 if a.ndim == 1 else itemsize * int(a.shape[1]) for a in data if a is not None)
 
 
-def peek(source: RowSource | Batches, gate: Gate) -> tuple[Part, Data]:
-    """The first rows, as they are given and as they come through the gate; bad ones are refused before training."""
+def peek(source: RowSource | Batches, validate: RowValidator) -> tuple[Part, Data]:
+    """The first rows, as they are given and as they are trained on; bad ones are refused before training."""
     if isinstance(source, RowSource):
         if source.n == 0:
             raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
         part = source.read(0, 1)
-        data = gate(part, "the first row")
+        data = validate(part, "the first row")
         source.forget()
         return part, data
     for part in source:
-        return part, gate(part, "batch 0")
+        return part, validate(part, "batch 0")
     raise ShapeError("X: expected at least one batch, got an iterable that gives none")
 
 
 def rows_at_once(source: RowSource, buffer: int) -> int:
     """Rows of a block of an array whose rows can be read one by one."""
-    part = source.read(0, 1)
-    size = sum(bytes_of(a) for a in part if a is not None)
-    return max(1, min(BLOCK, int(buffer * PIECE)) // max(1, size))
+    return max(1, min(BLOCK, int(buffer * PIECE)) // max(1, bytes_of(source.read(0, 1))))
 
 
 def check_pieces(source: RowSource, buffer: int) -> None:
     """Refuse chunks that would not leave the buffer its size."""
     if source.edges is None:
         return
-    part = source.read(0, 1)
+    row = bytes_of(source.read(0, 1))
     source.forget()
-    size = sum(bytes_of(a) for a in part if a is not None)
-    largest = int(np.max(source.edges[1:] - source.edges[:-1])) * size
+    largest = int(np.max(np.diff(source.edges))) * row
     if largest > buffer * PIECE:
         raise ValueError(
             f"buffer: expected at least {int(largest / PIECE) + 1} bytes, eight times the largest chunk or row group of"
@@ -64,7 +64,7 @@ def check_pieces(source: RowSource, buffer: int) -> None:
 
 
 def batches_of_a_window(buffer: int, row: int, size: int) -> int:
-    """M, for windows of M batches of `size` rows of so many bytes."""
+    """M, for windows of M batches of `size` rows, each of `row` bytes."""
     batches = int(buffer * WINDOW) // (row * size)
     if batches < 1:
         need = int(row * size / WINDOW) + 1
@@ -76,10 +76,5 @@ def batches_of_a_window(buffer: int, row: int, size: int) -> int:
 
 
 def rows_of_a_window(buffer: int, row: int) -> int:
-    """How many rows of so many bytes a window holds; at least one."""
+    """How many rows of `row` bytes each a window holds; at least one."""
     return max(1, int(buffer * WINDOW) // row)
-
-
-def bytes_of(a: Any) -> int:
-    """Of an array, or of what becomes one."""
-    return int(a.nbytes if hasattr(a, "nbytes") else np.asarray(a).nbytes)

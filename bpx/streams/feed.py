@@ -7,17 +7,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from bpx.errors import ShapeError
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Ranks
 from bpx.streams.budget import bytes_of, bytes_per_row, peek
 from bpx.streams.iterables import BatchFeed
 from bpx.streams.random_access import RowFeed
+from bpx.streams.row_validation import RowValidator
 from bpx.streams.sequential import InOrder
 from bpx.streams.sources import Part, RowSource
 from bpx.streams.stream import Stream
-from bpx.streams.windows import Gate
 
 __all__ = ["feed_of_stream", "fits", "in_order", "read_whole"]
 
@@ -27,11 +26,8 @@ def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
     source = stream.source
     if not isinstance(source, RowSource):
         return False
-    if source.n == 0:
-        raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
-    part, data = peek(source, Gate(net, loss))
-    given = sum(bytes_of(a) for a in part if a is not None)
-    return source.n * (given + bytes_per_row(data, net.dtype)) <= stream.buffer
+    part, data = peek(source, RowValidator(net, loss))
+    return source.n * (bytes_of(part) + bytes_per_row(data, net.dtype)) <= stream.buffer
 
 
 def read_whole(stream: Stream) -> Part:
@@ -52,12 +48,11 @@ def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
     sampling: str, seed: int, ranks: Ranks | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip
-    """The feed for a stream."""
-    gate = Gate(net, loss, class_weight)
+    """The feed for a stream; arguments as `bpx.fit`'s."""
     kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
-    return kind(net, stream, gate, batch_size, sampling, seed, ranks)
+    return kind(net, stream, RowValidator(net, loss, class_weight), batch_size, sampling, seed, ranks)
 
 
 def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Ranks | None = None) -> InOrder:
     """All rows of a stream, or each rank's share of them, with a buffer of their own."""
-    return InOrder(stream, net, Gate(net, loss), ranks=ranks)
+    return InOrder(stream, net, RowValidator(net, loss), ranks=ranks)

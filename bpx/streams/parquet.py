@@ -16,29 +16,10 @@ __all__ = ["ParquetRows"]
 
 @final
 class ParquetRows(RowSource):
-    """Rows of a Parquet data set.
+    """Rows of a Parquet data set: a file, a folder of files, or a pyarrow.dataset.Dataset.
 
-    Parameters
-    ----------
-    given : str, path-like or pyarrow.dataset.Dataset
-        A file, a folder of files, or a data set.
-    y : str or list of str, optional
-        Columns of the targets; one column gives targets of shape (n,).
-    weight : str, optional
-        Column of the sample weights.
-    columns : list of str, optional
-        Columns of the inputs; None: all others.
-
-    Raises
-    ------
-    ImportError
-        If pyarrow is not installed.
-    ValueError
-        If there is no such column.
-    TypeError
-        If a column holds no numbers.
-    ShapeError
-        If there are no rows.
+    `y` and `weight` name the columns of targets and sample weights, `columns` those of the inputs (None: all others).
+    One column of targets gives targets of shape (n,).
     """
 
     def __init__(self, given: Any, y: Any = None, weight: str | None = None, columns: Any = None) -> None:

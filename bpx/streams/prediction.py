@@ -1,4 +1,4 @@
-"""Answers for data that need not fit into memory."""
+"""Predictions for data that need not fit into memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Out = TypeVar("Out")
 
 
 def _predicting(given: dict[str, Any]) -> Attempt:
-    """Reading rows, and keeping what they give."""
+    """What an out-of-memory error says about `predict`."""
     remedies = ["give out=, an array on disk to write the outputs into"] if given["out"] is None else []
     remedies.append(f"give a smaller buffer than {given['buffer']} bytes")
     return Attempt("in bpx.predict", rows_of(given["X"]), forward_bytes, remedies=remedies)
@@ -75,23 +75,18 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     check_in_memory(X, "X")
     given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
-    with net.backend.scope():
-        return _predict(net, given, lead, out)
-
-
-def _predict(net: MLP, given: Stream, lead: tuple[int, ...], out: Any) -> Any:
-    """Outputs for all rows of a stream; `lead` is a stack's length."""
     parts: list[np.ndarray[Any, Any]] = []
     at = 0
-    for part in in_order(given, net, None).parts():
-        outputs = net.backend.to_host(net.forward(part.X))
-        stop = at + outputs.shape[-2]
-        if out is None:
-            parts.append(np.array(outputs))
-        else:
-            _check_out(out, lead, stop, net.sizes[-1])
-            out[(*(slice(None) for _ in lead), slice(at, stop))] = outputs
-        at = stop
+    with net.backend.scope():
+        for part in in_order(given, net, None).parts():
+            outputs = net.backend.to_host(net.forward(part.X))
+            stop = at + outputs.shape[-2]
+            if out is None:
+                parts.append(np.array(outputs))
+            else:
+                _check_out(out, lead, stop, net.sizes[-1])
+                out[(*(slice(None) for _ in lead), slice(at, stop))] = outputs
+            at = stop
     if out is None:
         return np.concatenate(parts, axis=-2)
     if out.shape[-2] != at:
@@ -105,7 +100,7 @@ def _is_one(X: Any) -> bool:
 
 
 def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
-    """Refuse an array that has no room for what comes next."""
+    """Refuse an array without room for the next outputs."""
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out: expected an array that can be written, got a read-only one; open the file with mode"
                          " 'r+', or create it with 'w+'")  # fmt: skip

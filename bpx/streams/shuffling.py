@@ -30,22 +30,9 @@ class Window(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Windows:
-    """How an epoch of n rows is cut.
+    """How an epoch of n rows is cut into batches of `size` (B) and windows of `batches` batches (M).
 
-    Parameters
-    ----------
-    n : int
-        Rows.
-    size : int
-        B, rows of a batch.
-    batches : int
-        M, batches of a window.
-    edges : int64 array
-        Where the blocks begin and end.
-    shuffle : bool
-        Whether rows are shuffled, or come in the order they have.
-    seed : int
-        Of the shuffling.
+    `edges` are where the blocks begin and end; without `shuffle` rows come in the order they have.
     """
 
     n: int

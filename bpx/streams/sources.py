@@ -9,15 +9,15 @@ from typing import Any, final
 import numpy as np
 
 from bpx.backend.base import library_of
-from bpx.backend.select import backend_of
+from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.network.data_frames import check_in_memory, is_frame, plain, rows_between
 from bpx.network.validation import check_known
 from bpx.streams.batches import fingerprint
 
-__all__ = ["ArrayRows", "Batches", "Part", "RowSource", "on_host"]
+__all__ = ["ArrayRows", "Batches", "Part", "RowSource"]
 
-# Rows by which data are known again; of a file in chunks each costs the reading of a chunk.
+# Rows of a fingerprint; of a file in chunks each costs the reading of a chunk.
 FINGERPRINTS = 8
 
 # Inputs, targets and weights of some rows, as they were given; the last two may be missing.
@@ -27,14 +27,8 @@ Part = tuple[Any, Any, Any]
 class RowSource(ABC):
     """Rows that can be read in any order.
 
-    Attributes
-    ----------
-    n : int
-        How many.
-    edges : int64 array or None
-        Where the pieces begin and end that can only be read whole, such as chunks; None: every row by itself.
-    name : str
-        What it is, for messages.
+    There are `n`; `edges` are where the pieces begin and end that can only be read whole, such as chunks (None: every
+    row by itself); `name` is what they are, for messages.
     """
 
     n: int
@@ -48,53 +42,37 @@ class RowSource(ABC):
 
     @final
     def read(self, start: int, stop: int) -> Part:
-        """Those rows; of what is read whole, they lie in one piece, which is kept for the next call."""
+        """Those rows, which lie in one piece; a piece that is read whole is kept for the next call."""
         if self.edges is None:
             return self._read(start, stop)
         piece = int(np.searchsorted(self.edges, start, side="right")) - 1
         first = int(self.edges[piece])
         kept = self._kept
         if kept is None or kept[0] != piece:
-            kept = self._kept = None  # the old piece is not in memory beside the new one
-            kept = self._kept = piece, self._read(first, int(self.edges[piece + 1]))
+            self._kept = kept = None  # the old piece is not in memory beside the new one
+            self._kept = kept = piece, self._read(first, int(self.edges[piece + 1]))
         rows = slice(start - first, stop - first)
         X, y, weight = kept[1]
         return X[rows], None if y is None else y[rows], None if weight is None else weight[rows]
 
     def fingerprint(self) -> dict[str, list[float]]:
-        """A few rows in one number each, to know the data again."""
-        rows = np.unique(np.linspace(0, self.n - 1, FINGERPRINTS).astype(np.int64)).tolist()
-        parts = [self.read(row, row + 1) for row in rows]
+        """One number for each of a few rows, by which the data are recognised."""
+        sampled = np.unique(np.linspace(0, self.n - 1, FINGERPRINTS).astype(np.int64)).tolist()
+        parts = [self.read(row, row + 1) for row in sampled]
         self.forget()
-        names = zip(("X", "y", "weight"), zip(*parts, strict=True), strict=True)
-        return {name: [_number(row) for row in column] for name, column in names if column[0] is not None}
+        columns = zip(("X", "y", "weight"), zip(*parts, strict=True), strict=True)
+        return {
+            name: [fingerprint(plain(to_host(row)))[0] for row in rows] for name, rows in columns if rows[0] is not None
+        }
 
     def forget(self) -> None:
         """Free what is kept."""
         self._kept = None
 
 
-def _number(row: Any) -> float:
-    """The fingerprint of one row, which may lie on a device."""
-    host = row if library_of(row) == "host" else backend_of(row).to_host(row)
-    return fingerprint(np.asarray(plain(host)))[0]
-
-
 @final
 class ArrayRows(RowSource):
-    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such.
-
-    Parameters
-    ----------
-    X : array-like of shape (n, n_in)
-    y : array-like of shape (n,) or (n, n_out), optional
-    weight : array-like of shape (n,), optional
-
-    Raises
-    ------
-    ShapeError
-        If the numbers of rows differ, or a dask array does not know its own.
-    """
+    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such."""
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
         self._arrays = (X, y, weight)
@@ -123,7 +101,7 @@ class ArrayRows(RowSource):
 def _rows(a: Any, start: int, stop: int) -> Any:
     """Some rows, on the host; those of a device array stay there."""
     part = rows_between(a, start, stop)
-    if is_frame(part):  # the gate knows their columns' names
+    if is_frame(part):  # checked with its columns' names
         return part
     on_device = library_of(part) != "host" and not str(getattr(part, "device", "cpu")).startswith("cpu")
     return part if on_device else np.asarray(part)
@@ -143,19 +121,9 @@ def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
 
 @final
 class Batches:
-    """Batches (X, y) or (X, y, weight) that an iterable gives, again for every epoch.
+    """Batches (X, y) or (X, y, weight), or inputs alone, that an iterable gives, again for every epoch.
 
-    Parameters
-    ----------
-    given : iterable
-        Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
-    targets : bool
-        Whether there are targets, or only inputs to answer.
-
-    Raises
-    ------
-    TypeError
-        If it can be iterated over only once.
+    Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
     """
 
     def __init__(self, given: Iterable[Any], targets: bool = True) -> None:
@@ -187,16 +155,13 @@ class Batches:
                     f"batch {number}: expected {'(X, y) or (X, y, sample_weight)' if self._targets else 'X'}, got"
                     f" {type(batch).__name__}{f' of {len(batch)}' if hasattr(batch, '__len__') else ''}"
                 )
-            if (
-                not isinstance(parts[0], (str, dict))
-                and np.ndim(parts[0]) == 0
-                and isinstance(self._given, (list, tuple))
-            ):
+            single = not isinstance(parts[0], (str, dict)) and np.ndim(parts[0]) == 0
+            if single and isinstance(self._given, (list, tuple)):
                 raise ShapeError(
                     "X: expected rows, or batches of rows, got a list of single values; "
                     + ("y has the targets where X is one array" if self._targets else "of one sample give [X]")
                 )
-            X, y, weight = (*(on_host(part) for part in parts), None, None)[:3]
+            X, y, weight = (*(_on_host(part) for part in parts), None, None)[:3]
             yield X, y if self._targets else None, weight if self._targets else None
 
     def _is_rows(self, batch: Any) -> bool:
@@ -204,7 +169,7 @@ class Batches:
         return not self._targets and len(batch) > 0 and bool(np.ndim(batch[0]) < (2 if isinstance(batch, list) else 1))
 
 
-def on_host(x: Any) -> Any:
+def _on_host(x: Any) -> Any:
     """A tensor of PyTorch that lies in host memory as a NumPy array of the same memory; others as they are."""
     if type(x).__module__.partition(".")[0] == "torch" and x.device.type == "cpu":
         return x.detach().numpy()

@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors.calls import named
+from bpx.errors.values import check_count
 from bpx.network.data_frames import check_in_memory, is_frame
 from bpx.streams.sources import ArrayRows, Batches, RowSource
 
@@ -22,7 +23,7 @@ _READ_IN_PIECES = ("zarr", "dask", "h5py", "pyarrow")
 
 @final
 class Stream:
-    """Rows that are read while a network trains or answers; made by `bpx.stream`.
+    """Rows that are read while a network trains or predicts; made by `bpx.stream`.
 
     Parameters
     ----------
@@ -103,13 +104,8 @@ def stream(
     >>> bpx.stream(batches)
     <bpx stream of batches of list, buffer 256 MB>
     """
-    for name, value, least in (("buffer", buffer, 1), ("block", block, 1)):
-        if value is None and name == "block":
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-            raise TypeError(f"{name}: expected a positive integer, got {value!r}")
-        if value < least:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+    buffer = check_count("buffer", buffer)
+    block = None if block is None else check_count("block", block)
     if isinstance(X, Stream):
         raise TypeError("X: expected data to read, got a stream; give it to bpx.fit or bpx.predict as it is")
     for name, part in (("X", X), ("y", y), ("sample_weight", sample_weight)):
@@ -117,7 +113,7 @@ def stream(
     source = _source(X, y, sample_weight, columns)
     if sharded and not isinstance(source, Batches):
         raise ValueError("sharded: expected an iterable of batches; rows of arrays and files are split by bpx itself")
-    return Stream(source, int(buffer), None if block is None else int(block), bool(sharded))
+    return Stream(source, buffer, block, bool(sharded))
 
 
 def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:

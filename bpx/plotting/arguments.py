@@ -1,0 +1,68 @@
+"""The arguments of displays: checked, and copied to the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from bpx.backend.select import to_host
+from bpx.errors import ShapeError
+from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
+from bpx.network.mlp import MLP
+
+__all__ = ["HostArray", "column", "network", "numbers", "received"]
+
+HostArray = np.ndarray[Any, Any]
+
+
+def received(x: Any) -> str:
+    """A value in a few words for a message: an array by its shape, anything else by its repr, cut to a length."""
+    if hasattr(x, "shape"):
+        return f"{type(x).__name__} of shape {tuple(x.shape)}"
+    if isinstance(x, (list, tuple)) and len(x) > 4:
+        return f"a {type(x).__name__} of length {len(x)}"
+    text = " ".join(repr(x).split())
+    return text if len(text) <= 80 else f"{type(x).__name__} {text[:60]}…"
+
+
+def numbers(x: Any, name: str) -> HostArray:
+    """`x` as a float64 array on the host; NaN and infinity are allowed."""
+    if isinstance(x, (list, tuple)):  # of numbers, or of arrays on any device
+        x = [to_host(part) for part in x]
+    try:
+        check_in_memory(x, name)
+        array = plain(to_host(x))
+    except ValueError as error:
+        raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+    if array.dtype.kind not in "biuf":
+        check_no_dates(x, name)
+        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{without_numbers(x)}")
+    return array.astype(np.float64)
+
+
+def column(values: Any, name: str, count: int) -> HostArray:
+    """One label for each of `count` images, shape (count,); a column of shape (count, 1) is accepted, too."""
+    expected = f"{name}: expected one for each of the {count} images, got"
+    try:
+        check_in_memory(values, name)
+        array = plain(to_host(values))
+    except ValueError as error:
+        raise ShapeError(f"{expected} {received(values)}") from error
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (count,):
+        hint = f"; of one-hot rows take {name}.argmax(axis=1)" if array.ndim == 2 else ""
+        raise ShapeError(f"{expected} shape {array.shape}{hint}")
+    return array
+
+
+def network(given: Any, member: int | None, hint: str = "use from_estimator", *, stacks: bool = False) -> MLP:
+    """The network, or that member of a stack; `hint` says what to do with an estimator instead."""
+    if not isinstance(given, MLP):
+        hint = f"; {hint}" if hasattr(given, "get_params") else ""
+        raise TypeError(f"net: expected a bpx.MLP, got {type(given).__name__}{hint}")
+    net: MLP = given if member is None else given.member(member)
+    if net.stack is not None and not stacks:
+        raise ValueError(f"net: a stack of {net.stack} networks; choose one with member=0")
+    return net
