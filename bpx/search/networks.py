@@ -51,10 +51,6 @@ class NetworkSearch(Search):
         self, make: Callable[..., MLP], settings: Sequence[Setting], X: Any, y: Any, *, cv: Any, validation: Any,
         scoring: Any, refit: bool, stack: int | None, options: Mapping[str, Any],
     ) -> None:  # fmt: skip
-        unknown = [name for name in options if name not in OPTIONS and name not in COMMON]
-        if unknown:
-            instead = instead_of("bpx.sweep", unknown[0], [*OPTIONS, *COMMON], options)
-            raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
         common = {name: options.get(name, value) for name, value in COMMON.items()}
         self.rules: list[StopRule] = [common["stop"]] if isinstance(common["stop"], StopRule) else list(common["stop"])
         self.seed = common["seed"]
@@ -84,6 +80,14 @@ class NetworkSearch(Search):
             if not all(np.any(weight[fold.train] > 0.0) for fold in self.folds):
                 raise ValueError("sample_weight: in one of the folds every row to train on has weight zero")
         self._check_rules(refit)
+
+    @staticmethod
+    def check_options(options: Mapping[str, Any]) -> None:
+        """Refuse names that are neither `bpx.fit`'s nor the sweep's."""
+        unknown = [name for name in options if name not in OPTIONS and name not in COMMON]
+        if unknown:
+            instead = instead_of("bpx.sweep", unknown[0], [*OPTIONS, *COMMON], options)
+            raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
 
     def _with_known_inputs(self, data: Data) -> Data:
         """The data, with inputs that are already on this device in this dtype."""

@@ -126,6 +126,8 @@ def sweep(
         search = EstimatorSearch
     elif not callable(model) or (isinstance(model, type) and model is not MLP):
         raise TypeError(f"expected a function that makes a network, or a bpx estimator, got {model!r:.80}")
+    else:
+        NetworkSearch.check_options(fit_options)
 
     def checked() -> Search:
         return search(
