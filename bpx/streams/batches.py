@@ -28,29 +28,18 @@ class Data(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The rows of one step that this process computes.
+    """The rows of one step that this process computes."""
 
-    Parameters
-    ----------
-    source : int
-        Which of the feed's sources they are in.
-    rows, on_device : integer array of shape (n,), (K, n) for each network's own, or None for all rows in their order
-        On the host and on the device.
-    n : int
-        How many.
-    first : int
-        Where they begin in the whole batch, of which other processes may have the rest.
-    order : integer array of shape (m,) or (K, m), optional
-        Where the rows of many batches follow one another on a device, in a contiguous array that is kept.
-    start : int
-        Where this batch's begin in it.
-    """
-
+    # Which of the feed's sources they are in.
     source: int
+    # Their numbers on the host and on the device: (n,), (K, n) for each network's own, or None for all in their order.
     rows: np.ndarray[Any, Any] | None
     on_device: Array | None
     n: int
+    # Where they begin in the whole batch, of which other processes may have the rest.
     first: int = 0
+    # The numbers of many batches one after the other, (m,) or (K, m), in a contiguous array that is kept on the device;
+    # where this batch's begin in it.
     order: Array | None = None
     start: int = 0
 
@@ -82,9 +71,13 @@ class Feed(ABC):
         Plain data from which the coming epochs are drawn; set it to draw them again.
     """
 
+    # What batches index; a source keeps its arrays, whatever is in them.
     sources: Sequence[Data]
+    # All samples: Data, or a stream in its order.
     data: Any
+    # What must be the same where a run goes on in another process, as plain values.
     plan: dict[str, Any]
+    # Plain data from which the coming epochs are drawn; set it to draw them again.
     state: Any = None
 
     def fingerprint(self) -> dict[str, list[float]]:

@@ -16,7 +16,7 @@ from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
 
 __all__ = [
     "SAMPLINGS", "ArrayFeed", "Batch", "Data", "Feed", "Order", "Sampler", "Sampling", "SparseRows", "check_batch_size",
-    "check_sampling", "chunks", "rows_between", "some_rows", "wholes",
+    "check_sampling", "rows_between", "some_rows", "wholes",
 ]  # fmt: skip
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
@@ -90,17 +90,6 @@ class SparseRows:
         return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
 
 
-def chunks(data: Any, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense, streams are read).
-
-    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), slices of each.
-    """
-    for part in wholes(data):
-        n = part.X.shape[-2]
-        for start in range(0, n, size):
-            yield rows_between(part, start, min(start + size, n))
-
-
 def wholes(data: Any) -> Iterator[Data]:
     """Data as they are, and a stream's one window after the other."""
     if hasattr(data, "parts"):
@@ -111,7 +100,10 @@ def wholes(data: Any) -> Iterator[Data]:
 
 
 def rows_between(data: Data, start: int, stop: int) -> Data:
-    """Some of the rows, as `chunks` gives them."""
+    """Some of the rows, without copying; sparse ones become dense.
+
+    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), some of each.
+    """
     rows, sparse = slice(start, stop), isinstance(data.X, SparseRows)
     X = data.X.dense(rows) if sparse else data.X[..., rows, :]
     weight = None if data.weight is None else data.weight[..., rows, :]

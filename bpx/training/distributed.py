@@ -221,12 +221,7 @@ class Ranks:
     def _exchange(self, gradient: bool = False) -> None:
         """The one message: the sum of its numbers over all ranks, and where asked the gradient's sum or mean.
 
-        Raises
-        ------
-        RankFailedError
-            If a rank has failed.
-        ValueError
-            If some ranks have no batch left, and others have.
+        It is an error here where a rank has failed, or where some ranks have no batch left and others have.
         """
         has_ended = self._numbers[_ENDED] > 0.0
         leaves = self._leaves()

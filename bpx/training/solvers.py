@@ -15,7 +15,7 @@ from bpx.kernels import select
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import chunks
+from bpx.training.batches import rows_between
 from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
 from bpx.training.run_config import RunConfig
@@ -109,7 +109,7 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
     objective = copy(objective)
     objective.use(select.for_backend(backend, net.dtype))
     solver, data = config.optimizer, config.feed.data
-    data = next(chunks(data, data.X.shape[0]))  # sparse rows become dense: every evaluation needs them all
+    data = rows_between(data, 0, data.n)  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []
     seen: dict[str, Any] = {}
