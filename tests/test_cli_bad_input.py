@@ -311,7 +311,7 @@ def test_a_file_that_is_read_is_not_written_over(model, tmp_path, capsys):
     assert ((tmp_path / "t.npz").read_bytes(), data.read_bytes(), model.read_bytes()) == before
 
 
-@pytest.mark.parametrize(("name", "extra"), [("safetensors", "io"), ("pyarrow", "stream")])
+@pytest.mark.parametrize(("name", "extra"), [("safetensors", "io"), ("pyarrow", "tables")])
 def test_a_library_that_is_not_there_is_named_with_its_extra(name, extra, model, tmp_path, capsys, monkeypatch):
     for module in [module for module in sys.modules if module.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)

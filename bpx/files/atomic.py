@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -16,12 +17,25 @@ try:
 except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check", "open_regular", "replace", "write"]
+__all__ = ["check", "ending_of", "open_regular", "replace", "write"]
 
 Path = str | os.PathLike[str]
 
 # Seconds after which Windows is asked again to replace a file: a reader or a virus scanner keeps it for a moment.
 _PAUSES = (0.01, 0.03, 0.1, 0.3, 0.6)
+
+
+def ending_of(path: Path, endings: Collection[str]) -> str:
+    """The one of these endings that the path has, in lower case; it names the file's form.
+
+    Raises
+    ------
+    ValueError
+    """
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    if ending not in endings:
+        raise ValueError(f"expected a name that ends in {' or '.join(endings)}, got {os.fspath(path)!r}")
+    return ending
 
 
 def write(path: Path, data: bytes) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 
-__all__ = ["Column", "Table", "TableError", "listed"]
+__all__ = ["Column", "Table", "TableError", "listed", "refuse_equal_names"]
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
@@ -91,8 +91,10 @@ class Table:
         return self.columns[name]
 
     def nearest(self, name: str) -> str:
-        """What there is in place of a column that is not there."""
-        return nearest(name, self.names)
+        """A name that is likely meant in place of one that is not there, else the names that there are."""
+        folded = {other.casefold(): other for other in self.names}
+        close = get_close_matches(name.casefold(), folded, n=1)
+        return f"did you mean {folded[close[0]]!r}?" if close else f"it has {listed(self.names)}"
 
     def where(self, row: int) -> str:
         """File and place of a row."""
@@ -111,14 +113,17 @@ class Table:
         return Table(self.source, columns, self.n_rows, self._place)
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A likely meant name, else the names that there are."""
-    folded = {other.casefold(): other for other in names}
-    close = get_close_matches(name.casefold(), folded, n=1)
-    return f"did you mean {folded[close[0]]!r}?" if close else f"it has {listed(names)}"
-
-
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Names with commas, the first few where there are many."""
     shown = ", ".join(repr(name) for name in names[:most])
     return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def refuse_equal_names(names: Sequence[str], source: str) -> None:
+    """Raise TableError where two columns have one name."""
+    for i, name in enumerate(names):
+        first = names.index(name)
+        if first < i:
+            raise TableError(
+                f"{source}: expected names that differ, got {name!r} for columns {first + 1} and {i + 1}; rename one"
+            )
