@@ -8,6 +8,7 @@ from bpx.errors import FileFormatError
 from bpx.files import atomic, container
 from bpx.files.decode import Decoder
 from bpx.files.encode import Encoder
+from bpx.files.header import ArrayTypes
 
 __all__ = ["read", "write"]
 
@@ -44,7 +45,7 @@ def read(path: atomic.Path) -> dict[str, Any]:
         return tree
 
 
-def _check(document: dict[str, Any], _: container.Table) -> None:
+def _check(document: dict[str, Any], _: ArrayTypes) -> None:
     """Refuse what is not a checkpoint's header."""
     if document.get("kind") != "checkpoint" or "tree" not in document:
         raise FileFormatError(f"expected a checkpoint of bpx.fit, got a file of kind {document.get('kind')!r:.40}")

@@ -17,35 +17,12 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.files import atomic, header, npz_form, safetensors_form
-from bpx.files.header import shown
+from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-__all__ = ["Arrays", "Table", "form_of", "named", "read", "write"]
-
-Arrays = dict[str, np.ndarray[Any, Any]]
-# For each array its dtype and shape, in the order of the file's digest.
-Table = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
+__all__ = ["named", "read", "write"]
 
 FORMS = {".safetensors": safetensors_form.to_bytes, ".npz": npz_form.to_bytes}
 DTYPES = frozenset(safetensors_form.CODES)
-
-
-def _contiguous(array: Any) -> np.ndarray[Any, Any]:
-    """A host array row by row and little-endian: safetensors stores the memory as it lies, whatever the strides say."""
-    array = np.asarray(array)
-    return np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
-
-
-def form_of(path: atomic.Path) -> str:
-    """The form that a path's ending names.
-
-    Raises
-    ------
-    ValueError
-    """
-    ending = os.path.splitext(os.fspath(path))[1].lower()
-    if ending not in FORMS:
-        raise ValueError(f"path: expected a name that ends in {' or '.join(FORMS)}, got {os.fspath(path)!r}")
-    return ending
 
 
 def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, Any], form: str | None = None) -> None:
@@ -71,17 +48,20 @@ def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, A
     OSError
         If the file cannot be written; what was there stays.
     """
-    to_bytes = FORMS[form or form_of(path)]
-    rows = {name: _contiguous(array) for name, array in arrays.items()}
-    for name, array in rows.items():
+    to_bytes = FORMS[form or atomic.ending_of(path, FORMS)]
+    contiguous: Arrays = {}
+    for name, given in arrays.items():
+        array = np.asarray(given)
         if array.dtype.name not in DTYPES:
             raise TypeError(f"{name}: expected an array of {', '.join(sorted(DTYPES))}, got {array.dtype}")
-    table = {name: [array.dtype.name, list(array.shape)] for name, array in rows.items()}
-    text = header.compose(dict(document) | {"arrays": table, "data_sha256": _digest(rows)})
-    atomic.write(path, to_bytes(text, rows))
+        # Row by row and little-endian: safetensors stores the memory as it lies, whatever the strides say.
+        contiguous[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
+    types = {name: [array.dtype.name, list(array.shape)] for name, array in contiguous.items()}
+    text = header.compose(dict(document) | {"arrays": types, "data_sha256": _digest(contiguous)})
+    atomic.write(path, to_bytes(text, contiguous))
 
 
-def read(path: atomic.Path, check: Callable[[dict[str, Any], Table], None]) -> tuple[dict[str, Any], Arrays]:
+def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None]) -> tuple[dict[str, Any], Arrays]:
     """Read what `write` wrote.
 
     Parameters
@@ -89,7 +69,7 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], Table], None]) -> t
     path : str or path-like
         The form is told by the content.
     check : callable
-        ``check(document, table)`` raises FileFormatError where header and arrays do not fit; no array is read before.
+        ``check(document, types)`` raises FileFormatError where header and arrays do not fit; no array is read before.
 
     Returns
     -------
@@ -110,17 +90,19 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], Table], None]) -> t
     with named(path):
         file, size = atomic.open_regular(path)
         with file:
-            form = npz_form.NpzFile if npz_form.begins(file) else safetensors_form.SafetensorsFile
+            form = npz_form.NpzFile if npz_form.is_archive(file) else safetensors_form.SafetensorsFile
             opened = form(file, size)
             document = header.read(opened.text)
-            table = _table(document.pop("arrays", None))
+            types = _array_types(document.pop("arrays", None))
             digest = document.pop("data_sha256", None)
-            check(document, table)
-            # Python's integers: a stranger's shape may exceed 64 bits.
-            total = sum(math.prod(shape) * dtype.itemsize for dtype, shape in table.values())
+            check(document, types)
+            # Python's integers: the shape in a forged header may exceed 64 bits.
+            total = sum(math.prod(shape) * dtype.itemsize for dtype, shape in types.values())
             if total > size:
-                raise FileFormatError(f"expected {shown(total)} bytes of arrays, got a file of {size}: it is cut off")
-            arrays = opened.arrays(table)
+                raise FileFormatError(
+                    f"expected {short_repr(total)} bytes of arrays, got a file of {size}: it is cut off"
+                )
+            arrays = opened.arrays(types)
         if _digest(arrays) != digest:
             raise FileFormatError(
                 "the arrays do not have the digest that the header names: the file is damaged; use another copy"
@@ -137,20 +119,22 @@ def named(path: atomic.Path) -> Iterator[None]:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from error
 
 
-def _table(given: Any) -> Table:
+def _array_types(given: Any) -> ArrayTypes:
     """The header's table of arrays, checked."""
     if not isinstance(given, dict):
-        raise FileFormatError(f"expected a header with a table of arrays, got {shown(given)}")
-    table = {}
+        raise FileFormatError(f"expected a header with a table of arrays, got {short_repr(given)}")
+    types = {}
     for name, entry in given.items():
         match entry:
             case [str(dtype), list(shape)] if (
                 dtype in DTYPES and all(type(n) is int and 0 <= n < 2**63 for n in shape) and len(shape) <= 4
             ):
-                table[name] = (np.dtype(dtype).newbyteorder("<"), tuple(shape))
+                types[name] = (np.dtype(dtype).newbyteorder("<"), tuple(shape))
             case _:
-                raise FileFormatError(f"array {shown(name)}: expected a dtype and a shape, got {shown(entry)}")
-    return table
+                raise FileFormatError(
+                    f"array {short_repr(name)}: expected a dtype and a shape, got {short_repr(entry)}"
+                )
+    return types
 
 
 def _digest(arrays: Mapping[str, np.ndarray[Any, Any]]) -> str:

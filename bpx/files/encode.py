@@ -16,12 +16,12 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.files import describe
+from bpx.files import function_json
 from bpx.formulas import optimizers, schedules
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 
-__all__ = ["KINDS", "TIMES", "Encoder", "Kind", "NotPlainError", "dataclass_kind"]
+__all__ = ["STORED_CLASSES", "TIMES", "Encoder", "NotPlainError", "StoredClass", "stored_dataclass"]
 
 # Lists of more floats than that, such as loss curves, are stored as arrays.
 LONGEST_LIST = 16
@@ -34,7 +34,7 @@ class NotPlainError(TypeError):
 
 @final
 @dataclass(frozen=True)
-class Kind:
+class StoredClass:
     """A class whose objects may stand in a tree.
 
     Parameters
@@ -51,14 +51,14 @@ class Kind:
     build: Callable[..., Any]
 
 
-def dataclass_kind(cls: Any) -> Kind:
+def stored_dataclass(cls: Any) -> StoredClass:
     """The kind of a dataclass that its fields make."""
-    return Kind(cls, tuple(field.name for field in fields(cls) if field.init), cls)
+    return StoredClass(cls, tuple(field.name for field in fields(cls) if field.init), cls)
 
 
-KINDS: tuple[Kind, ...] = (
-    *(dataclass_kind(cls) for cls in optimizers.OPTIMIZERS.values()),
-    *(dataclass_kind(getattr(schedules, name)) for name in schedules.__all__ if name not in {"Clock", "Schedule"}),
+STORED_CLASSES: tuple[StoredClass, ...] = (
+    *(stored_dataclass(cls) for cls in optimizers.OPTIMIZERS.values()),
+    *(stored_dataclass(getattr(schedules, name)) for name in schedules.__all__ if name not in {"Clock", "Schedule"}),
 )
 
 
@@ -76,7 +76,7 @@ class Encoder:
 
     Parameters
     ----------
-    kinds : iterable of Kind
+    kinds : iterable of StoredClass
         Classes besides bpx's optimizers and schedules.
 
     Attributes
@@ -85,8 +85,8 @@ class Encoder:
         What `encode` put aside.
     """
 
-    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
-        self._kinds = {kind.type: kind for kind in (*KINDS, *kinds)}
+    def __init__(self, kinds: Iterable[StoredClass] = ()) -> None:
+        self._kinds = {kind.type: kind for kind in (*STORED_CLASSES, *kinds)}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def encode(self, value: Any, place: str) -> Any:
@@ -144,10 +144,10 @@ class Encoder:
     def _object(self, value: Any, place: str) -> Any:
         """One of the kinds, entry by entry."""
         for cls, name, words in (
-            (Activation, "activation", describe.describe_activation),
-            (Loss, "loss", describe.describe_loss),
+            (Activation, "activation", function_json.activation_to_json),
+            (Loss, "loss", function_json.loss_to_json),
         ):
-            if isinstance(value, cls) and describe.own_name(words(value)) is None:
+            if isinstance(value, cls) and function_json.own_name(words(value)) is None:
                 return {name: words(value)}
         if type(value) is np.random.RandomState:
             state: Any = value.get_state(legacy=False)

@@ -8,8 +8,8 @@ import numpy as np
 
 from bpx.backend.select import BackendLike
 from bpx.errors import how_to_install
-from bpx.files import describe
-from bpx.files.exporting import network_and_labels, refuse
+from bpx.files import function_json
+from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.network.mlp import MLP
 
 __all__ = ["from_sklearn", "to_sklearn"]
@@ -120,7 +120,7 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
         if net.output.name == "exp":
             if "loss" not in perceptrons.MLPRegressor().get_params():
                 why = "uses 'exp', which scikit-learn has since version 1.7; install that or a later one"
-                refuse("to_sklearn", net, len(net.sizes) - 2, why)
+                refuse_layer("to_sklearn", net, len(net.sizes) - 2, why)
             shape["loss"] = "poisson"
         twin = perceptrons.MLPRegressor(**shape).partial_fit(X, y)
     elif net.output.name == "sigmoid" and outputs > 1:
@@ -154,24 +154,30 @@ def _check_meaning(model: Any, net: MLP, kind: str | None) -> None:
         problem = (
             f"uses {net.output.name!r}, which scikit-learn takes for {taken}; the estimator's outputs are of {meant}"
         )
-        refuse("to_sklearn", net, len(net.sizes) - 2, problem)
+        refuse_layer("to_sklearn", net, len(net.sizes) - 2, problem)
 
 
 def _checked(net: MLP) -> str:
     """scikit-learn's name for the hidden layers' activation; refuses a network that it cannot represent."""
     names = {ours: theirs for theirs, ours in HIDDEN.items()}
-    used = [describe.name_and_arguments(activation)[0] for activation in net.hidden]
+    used = [function_json.name_and_arguments(activation)[0] for activation in net.hidden]
     for layer, name in enumerate(used):
         if name not in names:
-            refuse("to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}")
+            refuse_layer(
+                "to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}"
+            )
         if name != used[0]:
-            refuse("to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them")
+            refuse_layer(
+                "to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them"
+            )
     for layer, bias in enumerate(net.bias):
         if not bias:
-            refuse("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
-    if describe.name_and_arguments(net.output)[0] not in OUTPUT.values():
+            refuse_layer("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
+    if function_json.name_and_arguments(net.output)[0] not in OUTPUT.values():
         last = len(net.sizes) - 2
-        refuse("to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}")
+        refuse_layer(
+            "to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}"
+        )
     return names[str(used[0])] if used else "relu"
 
 

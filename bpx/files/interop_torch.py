@@ -9,8 +9,8 @@ import numpy as np
 
 from bpx.backend.select import BackendLike
 from bpx.errors import warn_caller
-from bpx.files import describe
-from bpx.files.exporting import network_and_labels, refuse
+from bpx.files import function_json
+from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation, ActivationName
 from bpx.network.mlp import MLP
@@ -295,10 +295,10 @@ def to_torch(model: Any) -> Any:
             if net.bias[layer]:
                 linear.bias.copy_(torch.tensor(host[f"{layer}.b"]))
         modules.append(linear)
-        name, arguments = describe.name_and_arguments(activation)
+        name, arguments = function_json.name_and_arguments(activation)
         makers = _makers(nn)
         if name not in makers:
-            refuse("to_torch", net, layer, f"uses {activation.name!r}, for which PyTorch has no module")
+            refuse_layer("to_torch", net, layer, f"uses {activation.name!r}, for which PyTorch has no module")
         if name != "identity":
             modules.append(makers[name](*arguments))
         if layer < len(net.dropout) and net.dropout[layer]:

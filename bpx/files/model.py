@@ -9,7 +9,7 @@ from typing import Any
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import warn_caller
 from bpx.errors.calls import named
-from bpx.files import atomic, container, header, network_parts
+from bpx.files import atomic, container, header, network_json
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
@@ -54,11 +54,11 @@ def write_model(
     more_arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a file of that kind: the network, the user's metadata, and what an estimator adds."""
-    container.form_of(path)  # a wrong ending is said before the work is done
+    atomic.ending_of(path, container.FORMS)  # a wrong ending is said before the work is done
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
     header.check_plain(dict(metadata or {}), "metadata")
-    description, arrays = network_parts.parts(net)
+    description, arrays = network_json.to_json(net)
     document = {"kind": kind, "network": description, "metadata": dict(metadata or {})} | dict(more or {})
     container.write(path, document, arrays | dict(more_arrays or {}))
 
@@ -129,9 +129,9 @@ def network_in(
     """The network of a file, and what the file says of it; as `load`, without a warning."""
     own = _own(activations)
     chosen = get_backend(backend)
-    document, arrays = container.read(path, network_parts.check)
+    document, arrays = container.read(path, network_json.check_header)
     with container.named(path):
-        return network_parts.network(document["network"], arrays, chosen, own), document
+        return network_json.from_json(document["network"], arrays, chosen, own), document
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def read_header(path: atomic.Path) -> dict[str, Any]:
     FileFormatError, ImportError, OSError
         As `bpx.load`.
     """
-    return container.read(path, network_parts.check)[0]
+    return container.read(path, network_json.check_header)[0]
 
 
 def _own(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.errors import how_to_install
-from bpx.files import atomic, describe
-from bpx.files.exporting import network_and_labels, refuse
+from bpx.files import atomic, function_json
+from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.files.onnx_activations import ACTIVATIONS
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
@@ -109,9 +109,11 @@ class Graph:
                 for letter in "Wb"[: 1 + net.bias[layer]]
             ]
             z = self.op("Gemm", a, *parts)
-            name, arguments = describe.name_and_arguments(activation)
+            name, arguments = function_json.name_and_arguments(activation)
             if name not in ACTIVATIONS:
-                refuse("to_onnx", net, layer, f"uses the activation {activation.name!r}, which is not one of bpx's own")
+                refuse_layer(
+                    "to_onnx", net, layer, f"uses the activation {activation.name!r}, which is not one of bpx's own"
+                )
             a = ACTIVATIONS[name](self, z, *arguments)
         return a
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, BinaryIO, final
+from typing import Any, BinaryIO, final
+
+import numpy as np
 
 from bpx.errors import FileFormatError, how_to_install
 from bpx.files import header
-from bpx.files.header import shown
+from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from bpx.files.container import Arrays, Table
-
-__all__ = ["SafetensorsFile", "check_installed", "to_bytes"]
+__all__ = ["SafetensorsFile", "library", "to_bytes"]
 
 CODES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
@@ -22,7 +19,7 @@ CODES = {
 }  # fmt: skip
 
 
-def _library() -> Any:
+def library() -> Any:
     """safetensors, with its part for NumPy; its absence names the extra."""
     try:
         import safetensors.numpy
@@ -34,11 +31,6 @@ def _library() -> Any:
     return safetensors
 
 
-def check_installed() -> None:
-    """Raise ImportError, which names the extra, where safetensors is not there."""
-    _library()
-
-
 def to_bytes(text: str, arrays: Arrays) -> bytes:
     """The whole file. One metadata entry only: the library writes several in an order that changes.
 
@@ -47,7 +39,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
     ValueError
         If the library's header, which holds bpx's, is too large to be read back.
     """
-    data = bytes(_library().numpy.save(arrays, metadata={"bpx": text}))
+    data = bytes(library().numpy.save(arrays, metadata={"bpx": text}))
     length = int.from_bytes(data[:8], "little")
     if length > header.LARGEST:
         raise ValueError(
@@ -80,33 +72,33 @@ class SafetensorsFile:
         metadata = entries.pop("__metadata__", None) if isinstance(entries, dict) else None
         if not isinstance(metadata, dict) or list(metadata) != ["bpx"] or not isinstance(metadata["bpx"], str):
             raise FileFormatError(
-                f"expected a safetensors file that bpx wrote, with bpx's header as metadata, got {shown(metadata)};"
-                " numbers of other programs come in by bpx.from_torch, from_sklearn and from_keras_weights"
+                f"expected a safetensors file that bpx wrote, with bpx's header as metadata, got"
+                f" {short_repr(metadata)}; numbers of other programs come in by bpx.from_torch, from_sklearn and"
+                " from_keras_weights"
             )
         self.text: str = metadata["bpx"]
         self._entries: dict[str, Any] = entries
 
-    def arrays(self, table: Table) -> Arrays:
-        """The arrays of that table; the library reads them, once the file is known to hold them and nothing else."""
-        if self._entries.keys() != table.keys():
-            raise FileFormatError(header.names_differ(self._entries.keys(), table.keys()))
-        spans = sorted(self._span(name, *entry) for name, entry in table.items())
+    def arrays(self, types: ArrayTypes) -> Arrays:
+        """The arrays of these types; the library reads them, once the file is known to hold them and nothing else."""
+        header.check_names(self._entries.keys(), types.keys())
+        spans = sorted(self._span(name, *entry) for name, entry in types.items())
         ends = [0, *(stop for _, stop in spans)]
         if [start for start, _ in spans] != ends[:-1] or ends[-1] != self._data_size:
             raise FileFormatError(
                 f"expected arrays one after the other, {sum(stop - start for start, stop in spans)} bytes in all, got"
                 f" {self._data_size} bytes: the file is cut off or damaged"
             )
-        library = _library()
+        safetensors = library()
         data = self._beginning + self._file.read(self._data_size)
         try:
-            arrays = library.numpy.load(data)
-        except (library.SafetensorError, ValueError, KeyError) as error:
-            raise FileFormatError(f"safetensors does not read the file ({shown(error)})") from error
-        return {name: arrays[name] for name in table}
+            arrays = safetensors.numpy.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError) as error:
+            raise FileFormatError(f"safetensors does not read the file ({short_repr(error)})") from error
+        return {name: arrays[name] for name in types}
 
     def _span(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, int]:
-        """Where an array begins and ends in the data; the library's entry must say what bpx's table says."""
+        """Where an array begins and ends in the data; the library's entry must say what bpx's header says."""
         entry, size = self._entries[name], math.prod(shape) * dtype.itemsize
         match entry:
             case {"dtype": str(code), "shape": list(given), "data_offsets": [start, stop]} if (
@@ -118,6 +110,6 @@ class SafetensorsFile:
             ):
                 return start, stop
         raise FileFormatError(
-            f"array {shown(name)}: expected {CODES[dtype.name]} of shape {list(shape)} in {size} bytes,"
-            f" got {shown(entry)}"
+            f"array {short_repr(name)}: expected {CODES[dtype.name]} of shape {list(shape)} in {size} bytes,"
+            f" got {short_repr(entry)}"
         )

@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.files.header import exactly
+from bpx.files.header import check_entries
 from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, texts_of
 from bpx.tables.table import Column, Table, TableError, listed
 
@@ -86,13 +86,13 @@ class Encoding:
         columns: list[NumberColumn | CategoryColumn] = []
         for entry in entries:
             if isinstance(entry, dict) and entry.get("kind") == "number":
-                exactly(
+                check_entries(
                     entry, "encoding", kind=_any, name=_is_text, median=_is_number, mean=_is_number,
                     scale=lambda v: _is_number(v) and v > 0, had_missing=_is_bool,
                 )  # fmt: skip
                 columns.append(NumberColumn(**{key: entry[key] for key in entry if key != "kind"}))
             else:
-                exactly(
+                check_entries(
                     entry, "encoding", kind=lambda v: v == "category", name=_is_text, missing=_is_bool, other=_is_bool,
                     categories=lambda v: isinstance(v, list) and all(map(_is_text, v)),
                 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What exports share: the network in what they are given, and the words in which they refuse a layer."""
+"""What can be exported: the network in what an export is given, and the words in which a layer is refused."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 from bpx.network.mlp import MLP
 
-__all__ = ["layer_name", "network_and_labels", "refuse"]
+__all__ = ["network_and_labels", "refuse_layer"]
 
 
 def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]:
@@ -30,11 +30,7 @@ def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]
     return net, kind, classes
 
 
-def layer_name(net: MLP, layer: int) -> str:
-    """A layer as messages call it; the weights of layer i are ``"i.W"``."""
-    return f"layer {layer} ({'output' if layer == len(net.sizes) - 2 else 'hidden'})"
-
-
-def refuse(function: str, net: MLP, layer: int, problem: str) -> NoReturn:
-    """Say which layer cannot be represented, and why."""
-    raise ValueError(f"{function}: {layer_name(net, layer)} {problem}")
+def refuse_layer(function: str, net: MLP, layer: int, problem: str) -> NoReturn:
+    """Say which layer cannot be represented, and why; the weights of layer i are ``"i.W"``."""
+    kind = "output" if layer == len(net.sizes) - 2 else "hidden"
+    raise ValueError(f"{function}: layer {layer} ({kind}) {problem}")
