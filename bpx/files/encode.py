@@ -1,9 +1,9 @@
-"""Nested plain data, as an estimator's parameters or an optimizer's state are, in JSON and named arrays, and back.
+"""Nested plain data, such as an estimator's parameters or an optimizer's state, as JSON and named arrays.
 
 None, bool, int, str, finite floats and lists are what they are in JSON. Everything else is a JSON object of one entry,
 whose name says what it is: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"float": "inf"}``,
-``{"array": name}``, ``{"Adam": {...}}``. Nothing is looked up by a name from the file but in the tables below, and in
-the kinds that a caller adds.
+``{"array": name}``, ``{"Adam": {...}}``. A name from the file is looked up only among these, in `STORED_CLASSES`, and
+among the classes that a caller adds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class NotPlainError(TypeError):
 @final
 @dataclass(frozen=True)
 class StoredClass:
-    """A class whose objects may stand in a tree.
+    """A class whose objects a file may hold.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class StoredClass:
 
 
 def stored_dataclass(cls: Any) -> StoredClass:
-    """The kind of a dataclass that its fields make."""
+    """A dataclass, which its fields make."""
     return StoredClass(cls, tuple(field.name for field in fields(cls) if field.init), cls)
 
 
@@ -76,17 +76,17 @@ class Encoder:
 
     Parameters
     ----------
-    kinds : iterable of StoredClass
-        Classes besides bpx's optimizers and schedules.
+    classes : iterable of StoredClass
+        Besides bpx's optimizers and schedules.
 
     Attributes
     ----------
     arrays : dict of str to host array
-        What `encode` put aside.
+        Those of the values that `encode` was given, by their places.
     """
 
-    def __init__(self, kinds: Iterable[StoredClass] = ()) -> None:
-        self._kinds = {kind.type: kind for kind in (*STORED_CLASSES, *kinds)}
+    def __init__(self, classes: Iterable[StoredClass] = ()) -> None:
+        self._classes = {stored.type: stored for stored in (*STORED_CLASSES, *classes)}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def encode(self, value: Any, place: str) -> Any:
@@ -142,22 +142,22 @@ class Encoder:
         )
 
     def _object(self, value: Any, place: str) -> Any:
-        """One of the kinds, entry by entry."""
-        for cls, name, words in (
+        """An activation, a loss, a generator, or an object of a stored class, attribute by attribute."""
+        for cls, name, to_json in (
             (Activation, "activation", function_json.activation_to_json),
             (Loss, "loss", function_json.loss_to_json),
         ):
-            if isinstance(value, cls) and function_json.own_name(words(value)) is None:
-                return {name: words(value)}
+            if isinstance(value, cls) and function_json.own_name(to_json(value)) is None:
+                return {name: to_json(value)}
         if type(value) is np.random.RandomState:
             state: Any = value.get_state(legacy=False)
             if state["bit_generator"] == "MT19937":
                 parts = [state["state"]["key"], state["state"]["pos"], state["has_gauss"], state["gauss"]]
                 return {"RandomState": [self.encode(part, f"{place}.{i}") for i, part in enumerate(parts)]}
-        kind = self._kinds.get(type(value))
-        if kind is not None:
-            entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in kind.entries}
-            return {kind.type.__name__: entries}
+        stored = self._classes.get(type(value))
+        if stored is not None:
+            entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in stored.entries}
+            return {stored.type.__name__: entries}
         raise NotPlainError(
             f"{place}: expected plain data, got {type(value).__name__}; no file holds functions or objects"
         )

@@ -7,7 +7,6 @@ such values; a category that training had not is "other", or else no input is 1.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, final
@@ -15,8 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.files.header import check_entries
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, texts_of
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, refuse_infinite, texts_of
 from bpx.tables.table import Column, Table, TableError, listed
 
 __all__ = ["Encoding", "learn"]
@@ -32,7 +30,7 @@ class Encoding:
     @property
     def width(self) -> int:
         """Inputs in all."""
-        return sum(column.width for column in self.columns)
+        return len(self.inputs)
 
     @property
     def inputs(self) -> list[str]:
@@ -65,8 +63,9 @@ class Encoding:
         X = np.empty((table.n_rows, self.width), dtype=dtype)
         unseen, start = Unseen(), 0
         for column in self.columns:
-            column.encode(table, X[:, start : start + column.width], unseen)
-            start += column.width
+            stop = start + len(column.inputs)
+            column.encode(table, X[:, start:stop], unseen)
+            start = stop
         return X, unseen
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -83,23 +82,13 @@ class Encoding:
         """
         if not isinstance(entries, list) or not entries:
             raise FileFormatError("encoding: expected a list of columns, got none")
-        columns: list[NumberColumn | CategoryColumn] = []
-        for entry in entries:
-            if isinstance(entry, dict) and entry.get("kind") == "number":
-                check_entries(
-                    entry, "encoding", kind=_any, name=_is_text, median=_is_number, mean=_is_number,
-                    scale=lambda v: _is_number(v) and v > 0, had_missing=_is_bool,
-                )  # fmt: skip
-                columns.append(NumberColumn(**{key: entry[key] for key in entry if key != "kind"}))
-            else:
-                check_entries(
-                    entry, "encoding", kind=lambda v: v == "category", name=_is_text, missing=_is_bool, other=_is_bool,
-                    categories=lambda v: isinstance(v, list) and all(map(_is_text, v)),
-                )  # fmt: skip
-                columns.append(
-                    CategoryColumn(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
-                )
-        return cls(columns)
+        numbers = [isinstance(entry, dict) and entry.get("kind") == "number" for entry in entries]
+        return cls(
+            [
+                NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
+                for entry, is_number in zip(entries, numbers, strict=True)
+            ]
+        )
 
 
 def learn(
@@ -145,8 +134,7 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
     """Median, and mean and standard deviation after the median has filled the gaps."""
     assert column.numbers is not None
     values = column.numbers
-    if np.any(np.isinf(values)):
-        NumberColumn(column.name, 0.0, 0.0, 1.0, True).encode(table, np.empty((table.n_rows, 1)), Unseen())
+    refuse_infinite(table, column.name, values)
     missing = np.isnan(values)
     median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
     mean, scale = 0.0, 1.0
@@ -155,19 +143,3 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
         largest = float(np.max(np.abs(filled))) or 1.0  # over it, squares do not overflow
         mean, scale = largest * float(np.mean(filled / largest)), largest * float(np.std(filled / largest))
     return NumberColumn(column.name, median, mean, scale if scale > 0.0 else 1.0, bool(np.any(missing)))
-
-
-def _any(_: Any) -> bool:
-    return True
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_bool(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

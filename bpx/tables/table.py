@@ -51,27 +51,13 @@ class Column:
 
     def rows(self, which: Any) -> Column:
         """Some of the rows, by indices or a mask."""
-        return Column(
-            self.name,
-            None if self.numbers is None else self.numbers[which],
-            None if self.texts is None else self.texts[which],
-            self.spellings,
-        )
+        numbers = None if self.numbers is None else self.numbers[which]
+        return Column(self.name, numbers, None if self.texts is None else self.texts[which], self.spellings)
 
 
 @final
 class Table:
-    """Columns by name.
-
-    Parameters
-    ----------
-    source : str
-        The file's name, for messages.
-    columns : sequence of Column
-    n_rows : int
-    place : callable, optional
-        Where row i is in the file, in words, such as ``"line 8"``.
-    """
+    """Columns by name; messages use `source`, the file's name, and `place(i)`, where row i is, such as ``"line 8"``."""
 
     def __init__(
         self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None
@@ -115,8 +101,8 @@ class Table:
 
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Names with commas, the first few where there are many."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    first = ", ".join(repr(name) for name in names[:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def refuse_equal_names(names: Sequence[str], source: str) -> None:
