@@ -149,7 +149,7 @@ class Saved:
             As `bpx.load`.
         """
         document, arrays = container.read(path, network_json.check_header)
-        with container.named(path):
+        with container.path_in_message(path):
             if document["kind"] != cls._kind:
                 right = network_json.ESTIMATORS.get(document["kind"], "bpx")
                 raise FileFormatError(

@@ -14,31 +14,16 @@ __all__ = ["read", "write"]
 
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:
-    """Write a tree, all or nothing; what was there stays where it cannot be written.
-
-    Raises
-    ------
-    TypeError
-        If it holds what no file does, such as a function; names the place.
-    OSError
-    """
+    """Write a tree, all or nothing; TypeError names the place of what no file holds, such as a function."""
     encoder = Encoder()
     text = encoder.encode(tree, "run")
     container.write(path, {"kind": "checkpoint", "tree": text}, encoder.arrays, ".npz")
 
 
 def read(path: atomic.Path) -> dict[str, Any]:
-    """The tree that `write` wrote.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, or no checkpoint.
-    OSError
-        If there is no such file, or it cannot be read.
-    """
+    """The tree that `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as `open`."""
     document, arrays = container.read(path, _check)
-    with container.named(path):
+    with container.path_in_message(path):
         tree = Decoder(arrays).decode(document["tree"], "run")
         if not isinstance(tree, dict):
             raise FileFormatError("expected a checkpoint with the state of a run, got something else")

@@ -1,7 +1,7 @@
 """One file that holds a JSON header and named arrays, in one of two forms: safetensors, or NumPy's npz.
 
-Reading goes from what costs nothing to what costs memory: the kind of file, the header, whether the header makes sense,
-whether the arrays can be that large in a file of this size; only then are they read, and their digest compared.
+Cheap checks come first: the kind of file, its header, whether the header makes sense, whether a file of this size can
+hold such arrays. Only then are the arrays read, and their digest compared.
 """
 
 from __future__ import annotations
@@ -19,41 +19,30 @@ from bpx.errors import FileFormatError
 from bpx.files import atomic, header, npz_form, safetensors_form
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-__all__ = ["named", "read", "write"]
+__all__ = ["path_in_message", "read", "write"]
 
 FORMS = {".safetensors": safetensors_form.to_bytes, ".npz": npz_form.to_bytes}
-DTYPES = frozenset(safetensors_form.CODES)
+DTYPES = (
+    "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint16", "uint32", "uint64", "uint8",
+)  # fmt: skip
 
 
 def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, Any], form: str | None = None) -> None:
-    """Write a header and arrays, all or nothing.
+    """Write a header and arrays, all or nothing, in `form` or else the form of the path's ending.
 
-    Parameters
-    ----------
-    path : str or path-like
-        Its ending names the form, unless `form` does.
-    document : mapping
-        Plain JSON; ``format``, ``bpx``, ``arrays`` and the digests are added.
-    arrays : mapping of str to host array
-        Of numbers or bools.
-    form : {".safetensors", ".npz"}, optional
-        In place of the ending's.
+    `document` is plain JSON, to which ``format``, ``bpx``, ``arrays`` and the digests are added.
 
     Raises
     ------
-    ValueError, TypeError
-        If the path has another ending, or something cannot be written.
-    ImportError
-        If safetensors is needed and not installed.
-    OSError
-        If the file cannot be written; what was there stays.
+    ValueError, TypeError, ImportError, OSError
+        For what cannot be written; what was there stays.
     """
     to_bytes = FORMS[form or atomic.ending_of(path, FORMS)]
     contiguous: Arrays = {}
     for name, given in arrays.items():
         array = np.asarray(given)
         if array.dtype.name not in DTYPES:
-            raise TypeError(f"{name}: expected an array of {', '.join(sorted(DTYPES))}, got {array.dtype}")
+            raise TypeError(f"{name}: expected an array of {', '.join(DTYPES)}, got {array.dtype}")
         # Row by row and little-endian: safetensors stores the memory as it lies, whatever the strides say.
         contiguous[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     types = {name: [array.dtype.name, list(array.shape)] for name, array in contiguous.items()}
@@ -62,32 +51,19 @@ def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, A
 
 
 def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None]) -> tuple[dict[str, Any], Arrays]:
-    """Read what `write` wrote.
+    """Read what `write` wrote: the header without ``arrays`` and the digests, and writable arrays.
 
-    Parameters
-    ----------
-    path : str or path-like
-        The form is told by the content.
-    check : callable
-        ``check(document, types)`` raises FileFormatError where header and arrays do not fit; no array is read before.
-
-    Returns
-    -------
-    document : dict
-        The header, without ``arrays`` and the digests.
-    arrays : dict of str to host array
-        Writable.
+    The content tells the form. No array is read before ``check(document, types)``, which raises FileFormatError where
+    header and arrays do not fit.
 
     Raises
     ------
     FileFormatError
         With the path and the reason.
-    ImportError
-        If safetensors is needed and not installed.
-    OSError
-        If there is no such file, or it cannot be read.
+    ImportError, OSError
+        If safetensors is needed and not installed; if the file cannot be read.
     """
-    with named(path):
+    with path_in_message(path):
         file, size = atomic.open_regular(path)
         with file:
             form = npz_form.NpzFile if npz_form.is_archive(file) else safetensors_form.SafetensorsFile
@@ -111,8 +87,8 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None])
 
 
 @contextmanager
-def named(path: atomic.Path) -> Iterator[None]:
-    """The path in front of what is wrong with the file."""
+def path_in_message(path: atomic.Path) -> Iterator[None]:
+    """Put the path in front of the message of a FileFormatError."""
     try:
         yield
     except FileFormatError as error:

@@ -90,13 +90,7 @@ class Encoder:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def encode(self, value: Any, place: str) -> Any:
-        """`value` as JSON; `place` names it in messages, and its arrays.
-
-        Raises
-        ------
-        NotPlainError
-            With the place of what cannot be written.
-        """
+        """`value` as JSON; `place` names its arrays, and in a NotPlainError what cannot be written."""
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or type(value) in (bool, int, str):

@@ -10,15 +10,7 @@ __all__ = ["network_and_labels", "refuse_layer"]
 
 
 def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]:
-    """The network of `model`, and where it is a classifier the kind of its labels and its classes.
-
-    Raises
-    ------
-    TypeError
-        For anything but a network or one of bpx's estimators.
-    ValueError
-        For a stack.
-    """
+    """The network of a network or estimator, and of a classifier the kind of its labels and its classes."""
     if isinstance(model, MLP):
         net, kind, classes = model, None, None
     elif hasattr(model, "_network_and_labels"):

@@ -51,15 +51,7 @@ _PLAIN = "expected plain JSON: None, bool, int, float, str, and lists and dicts 
 
 
 def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
-    """Refuse what JSON cannot hold and give back as it was, naming where it is.
-
-    Raises
-    ------
-    TypeError
-        For a value of another type, or a name that is no str.
-    ValueError
-        For NaN and infinity.
-    """
+    """Raise TypeError or ValueError for what JSON does not give back as it was, naming where it is."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{place}: {_PLAIN}; JSON has no {value}, use None or a str")
     if type(value) in (dict, list) and depth > 0:  # what is nested deeper is refused by `compose`
@@ -72,13 +64,7 @@ def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
 
 
 def compose(document: Mapping[str, Any]) -> str:
-    """The text of a header, its digest first.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is not plain JSON, or is too large or too deep to be read back.
-    """
+    """The text of a header, its digest first; ValueError or TypeError for one that could not be read back."""
     given = {"format": FORMAT, "bpx": __version__} | dict(document)
     body = json.dumps(given, allow_nan=False, separators=(",", ":"))
     text = f'{{"sha256":"{_digest(body)}",{body[1:]}'
@@ -92,13 +78,7 @@ def compose(document: Mapping[str, Any]) -> str:
 
 
 def read(text: str) -> dict[str, Any]:
-    """The document that a header's text holds, without ``sha256``.
-
-    Raises
-    ------
-    FileFormatError
-        If the text is damaged, no JSON object, or of a newer format.
-    """
+    """The document in a header's text, without ``sha256``; FileFormatError for a damaged text or a newer format."""
     document = parse_json(text)
     if not isinstance(document, dict):
         raise FileFormatError(f"expected a header that is a JSON object, got {short_repr(document)}")
@@ -125,12 +105,7 @@ def _digest(text: str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST."""
     if len(text) > LARGEST:
         raise FileFormatError(f"expected a header of at most {LARGEST} bytes, got {len(text)}")
     try:

@@ -65,7 +65,7 @@ def write_model(
 
 @named("bpx.load")
 def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
-    """Read a network from a file that ``net.save`` wrote, or the network of an estimator's or a trained table's file.
+    """Read a network from the file of a network, of an estimator or of ``bpx train``.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     Raises
     ------
     FileFormatError
-        If the file is damaged, cut off, of another kind, of a newer format, or holds what makes no sense. Nothing that
-        it says is executed, and no more memory is used than a few times its size.
+        If the file is damaged, cut off, of another kind or a newer format, or makes no sense. Nothing in it is
+        executed, and no more memory is used than a few times its size.
     BackendUnavailableError
         As `bpx.get_backend`.
     ImportError
@@ -126,16 +126,19 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
 def network_in(
     path: atomic.Path, backend: BackendLike = None, activations: Mapping[str, Activation] | None = None
 ) -> tuple[MLP, dict[str, Any]]:
-    """The network of a file, and what the file says of it; as `load`, without a warning."""
-    own = _own(activations)
-    chosen = get_backend(backend)
+    """The network of a file and the file's header; as `load`, without its warning."""
+    own = activations or {}
+    for name, given in own.items():
+        if not isinstance(given, Activation):
+            raise TypeError(f"activations: expected a bpx.Activation for {name!r}, got {type(given).__name__}")
+    target = get_backend(backend)
     document, arrays = container.read(path, network_json.check_header)
-    with container.named(path):
-        return network_json.from_json(document["network"], arrays, chosen, own), document
+    with container.path_in_message(path):
+        return network_json.from_json(document["network"], arrays, target, own), document
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:
-    """What a model file says of itself, the whole file checked for damage.
+    """The header of a model file; the whole file is checked for damage.
 
     Parameters
     ----------
@@ -154,12 +157,3 @@ def read_header(path: atomic.Path) -> dict[str, Any]:
         As `bpx.load`.
     """
     return container.read(path, network_json.check_header)[0]
-
-
-def _own(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:
-    """The user's activations, checked."""
-    own = activations or {}
-    for name, given in own.items():
-        if not isinstance(given, Activation):
-            raise TypeError(f"activations: expected a bpx.Activation for {name!r}, got {type(given).__name__}")
-    return own

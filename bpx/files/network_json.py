@@ -22,13 +22,7 @@ ESTIMATORS = {"classifier": "bpx.MLPClassifier", "regressor": "bpx.MLPRegressor"
 
 
 def to_json(net: MLP) -> tuple[dict[str, Any], Arrays]:
-    """A network as JSON and host arrays.
-
-    Raises
-    ------
-    NonFiniteError
-        If a parameter is NaN or infinite.
-    """
+    """A network as JSON and host arrays; NonFiniteError if a parameter is NaN or infinite."""
     host = np.asarray(net.backend.to_host(net.flat))
     arrays = dict(ParamViews(np, net.layout, host))
     for name, array in arrays.items():
@@ -98,12 +92,7 @@ def _shapes(entries: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def from_json(description: Any, arrays: Arrays, backend: Any, own: Mapping[str, Activation]) -> MLP:
-    """The network of a description that `check_header` let pass.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """The network of a description that `check_header` let pass; FileFormatError if it makes no sense."""
     sizes, outputs = description["sizes"], (*description["hidden"], description["output"])
     activations = [
         function_json.activation_from_json(

@@ -31,13 +31,7 @@ _END = struct.Struct("<4s4H2LH")
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:
-    """The whole file. Its dates are fixed: equal networks make equal files, whatever the clock says.
-
-    Raises
-    ------
-    ValueError
-        If it would be larger than 2 GiB.
-    """
+    """The whole file, at most 2 GiB. Its dates are fixed: equal networks make equal files, whatever the clock says."""
     size = len(text) + sum(array.nbytes + 1024 for array in arrays.values())
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes for the .npz form, got {size}; use a .safetensors name")
@@ -59,12 +53,7 @@ def is_archive(file: BinaryIO) -> bool:
 
 @final
 class NpzFile:
-    """An open file, of which directory and header are read: ``text`` is bpx's.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """An open file, of which directory and header are read: ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         _check_end(file, size)
@@ -91,7 +80,7 @@ class NpzFile:
             self.text = text.decode("utf-8")
 
     def arrays(self, types: ArrayTypes) -> Arrays:
-        """The arrays of these types, each compared with its own before it is made."""
+        """The arrays, each compared with its type before it is made."""
         header.check_names(self._members.keys() - {HEADER}, {f"{name}.npy" for name in types})
         return {name: self._array(f"{name}.npy", *entry) for name, entry in types.items()}
 
