@@ -71,9 +71,7 @@ def _write(target: str, mode: int | None, data: bytes) -> None:
         try:
             if mode is not None and hasattr(os, "fchmod"):  # before the content, which may be private
                 os.fchmod(file, mode)
-            rest = memoryview(data)
-            while rest:  # the system may take less at once, of large files or of a disk that is filling up
-                rest = rest[os.write(file, rest) :]
+            _write_all(file, data)
             _flush(file)
             if fcntl is not None:
                 replace(temporary, target)  # while the lock still says that the file is somebody's
@@ -179,6 +177,13 @@ def _remove_abandoned(folder: str, prefix: str) -> None:
                     os.close(file)
 
 
+def _write_all(file: int, data: bytes) -> None:
+    """Write all of it: the system may take less at once, of large files or of a disk that is filling up."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+
+
 def _flush(file: int) -> None:
     """Bring a file's content to the disk: what macOS calls fsync leaves it in the drive's own memory."""
     if hasattr(fcntl, "F_FULLFSYNC"):
@@ -226,7 +231,7 @@ def open_regular(path: Path) -> tuple[BinaryIO, int]:
         raise
     except ValueError as error:  # a NUL character in the path
         raise FileFormatError(f"expected the path of a file ({error})") from error
-    raise FileFormatError(f"expected a file that bpx wrote, got {_kind(status.st_mode)}")
+    raise FileFormatError(f"expected a file, got {_kind(status.st_mode)}")
 
 
 def _kind(mode: int) -> str:

@@ -112,7 +112,7 @@ class Decoder:
         return _build(_random_state, place, *self._items(entry, place))
 
     def _object(self, stored: StoredClass, entry: Any, place: str) -> Any:
-        check_entries(entry, place, **dict.fromkeys(stored.entries, lambda _: True))
+        check_entries(entry, place, **dict.fromkeys(stored.entries))
         return _build(stored.build, place, **{n: self.decode(entry[n], f"{place}.{n}") for n in stored.entries})
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from bpx.errors import FileFormatError
-from bpx.files.header import check_entries, short_repr
+from bpx.files.header import check_entries, of_type, short_repr
 from bpx.formulas import activations, initializers, losses
 from bpx.formulas.blocks import block_softmax
 from bpx.formulas.initializers import Initializer
@@ -92,7 +92,7 @@ def initializer_from_json(entry: Any, place: str) -> Any:
     name = own_name(entry)
     if name is not None:
         return Initializer(name, partial(_not_in_the_file, name))
-    return _from_json(entry, place, INITIALIZERS, biases=lambda value: type(value) is bool)
+    return _from_json(entry, place, INITIALIZERS, biases=of_type(bool))
 
 
 def loss_from_json(entry: Any, place: str) -> Any:
@@ -164,7 +164,7 @@ def _from_json(entry: Any, place: str, registry: Registry, **more: Callable[[Any
 def _are_numbers(values: Any) -> bool:
     """Numbers, or one list of numbers."""
     numbers = values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], list) else values
-    return isinstance(numbers, list) and bool(numbers) and all(type(n) in (int, float) for n in numbers)
+    return isinstance(numbers, list) and bool(numbers) and all(map(of_type(int, float), numbers))
 
 
 def _not_in_the_file(name: str, *_: Any) -> Any:

@@ -27,6 +27,7 @@ __all__ = [
     "check_names",
     "check_plain",
     "compose",
+    "of_type",
     "parse_json",
     "read",
     "short_repr",
@@ -137,8 +138,18 @@ def _no_constant(constant: str) -> NoReturn:
     raise FileFormatError(f"expected finite numbers in the header, got {constant}")
 
 
-def check_entries(value: Any, place: str, **checks: Callable[[Any], bool]) -> dict[str, Any]:
-    """`value`, if it is a JSON object with exactly these entries, each as its check wants it; else FileFormatError."""
+def of_type(*types: type) -> Callable[[Any], bool]:
+    """A check for `check_entries`: the value is of one of these types, and of no subclass (True is no int)."""
+    return lambda value: type(value) in types
+
+
+def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None) -> dict[str, Any]:
+    """`value`, if it is a JSON object with exactly these entries, each as its check, if any, wants it.
+
+    Raises
+    ------
+    FileFormatError
+    """
     if not isinstance(value, dict):
         raise FileFormatError(f"{place}: expected a JSON object, got {short_repr(value)}")
     if value.keys() != checks.keys():
@@ -146,7 +157,7 @@ def check_entries(value: Any, place: str, **checks: Callable[[Any], bool]) -> di
         problem = f"without {missing[0]!r}" if missing else f"with the unknown entry {short_repr(unknown[0])}"
         raise FileFormatError(f"{place}: expected the entries {', '.join(checks)}, got a header {problem}")
     for name, check in checks.items():
-        if not check(value[name]):
+        if check is not None and not check(value[name]):
             raise FileFormatError(f"{place}: {name} makes no sense as {short_repr(value[name])}")
     return value
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx.errors import FileFormatError, NonFiniteError
 from bpx.files import function_json
-from bpx.files.header import Arrays, ArrayTypes, check_entries, short_repr
+from bpx.files.header import Arrays, ArrayTypes, check_entries, of_type, short_repr
 from bpx.formulas.activations import Activation
 from bpx.network.architecture import DTYPES
 from bpx.network.mlp import MLP
@@ -50,16 +50,16 @@ def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
     kind = document.get("kind")
     if not isinstance(kind, str) or kind not in ("network", *ESTIMATORS):
         raise FileFormatError(f"expected a file of a network or an estimator, got one of kind {short_repr(kind)}")
-    more = {} if kind == "network" else {"estimator": _is_dict}
+    more = {} if kind == "network" else {"estimator": of_type(dict)}
     check_entries(
-        document, "header", format=_is_anything, bpx=lambda v: isinstance(v, str), kind=_is_anything, network=_is_dict,
-        metadata=_is_dict, **more,
+        document, "header", format=None, bpx=of_type(str), kind=None, network=of_type(dict),
+        metadata=of_type(dict), **more,
     )  # fmt: skip
     entries = check_entries(
-        document["network"], "network", sizes=_are_counts, hidden=_is_list, output=_is_anything,
-        bias=lambda v: _is_list(v) and all(type(bias) is bool for bias in v), init=_is_list,
-        dropout=lambda v: _is_list(v) and all(type(rate) in (int, float) for rate in v), dtype=lambda v: v in DTYPES,
-        seed=lambda v: all(type(seed) is int for seed in (v if _is_list(v) else [v])),
+        document["network"], "network", sizes=_are_counts, hidden=of_type(list), output=None,
+        bias=lambda v: type(v) is list and all(map(of_type(bool), v)), init=of_type(list),
+        dropout=lambda v: type(v) is list and all(map(of_type(int, float), v)), dtype=lambda v: v in DTYPES,
+        seed=lambda v: all(map(of_type(int), v if type(v) is list else [v])),
         stack=lambda v: v is None or _is_count(v),
     )  # fmt: skip
     layers = len(entries["sizes"]) - 1
@@ -115,21 +115,9 @@ def from_json(description: Any, arrays: Arrays, backend: Any, own: Mapping[str, 
         raise FileFormatError(f"network: {short_repr(error)}") from error
 
 
-def _is_anything(_: Any) -> bool:
-    return True
-
-
 def _is_count(value: Any) -> bool:
     return type(value) is int and 0 < value < 2**31
 
 
 def _are_counts(value: Any) -> bool:
     return isinstance(value, list) and all(_is_count(n) for n in value)
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list)
-
-
-def _is_dict(value: Any) -> bool:
-    return isinstance(value, dict)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, final
 
 import numpy as np
 
-from bpx.files.header import check_entries
+from bpx.files.header import check_entries, of_type
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, TableError
 
@@ -77,8 +76,8 @@ class NumberColumn:
     def from_json(cls, entry: Any) -> Self:
         """What `to_json` gave; FileFormatError for anything else."""
         check_entries(
-            entry, "encoding", kind=_of(str), name=_of(str), median=_is_finite, mean=_is_finite,
-            scale=lambda v: _is_finite(v) and v > 0, had_missing=_of(bool),
+            entry, "encoding", kind=None, name=of_type(str), median=_is_finite, mean=_is_finite,
+            scale=lambda v: _is_finite(v) and v > 0, had_missing=of_type(bool),
         )  # fmt: skip
         return cls(**{name: value for name, value in entry.items() if name != "kind"})
 
@@ -129,8 +128,8 @@ class CategoryColumn:
     def from_json(cls, entry: Any) -> Self:
         """What `to_json` gave; FileFormatError for anything else."""
         check_entries(
-            entry, "encoding", kind=lambda v: v == "category", name=_of(str), missing=_of(bool), other=_of(bool),
-            categories=lambda v: isinstance(v, list) and all(map(_of(str), v)),
+            entry, "encoding", kind=lambda v: v == "category", name=of_type(str), missing=of_type(bool),
+            other=of_type(bool), categories=lambda v: isinstance(v, list) and all(map(of_type(str), v)),
         )  # fmt: skip
         return cls(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
 
@@ -153,10 +152,6 @@ def texts_of(column: Column) -> np.ndarray[Any, Any]:
     if not np.all(np.isnan(column.numbers)):
         raise TypeError(f"{column.name}: a category column is read as text")
     return np.full(len(column.numbers), None, dtype=object)
-
-
-def _of(kind: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) is kind
 
 
 def _is_finite(value: Any) -> bool:

@@ -94,4 +94,4 @@ def _opened(path: str) -> BinaryIO:
     try:
         return atomic.open_regular(path)[0]
     except FileFormatError as error:
-        raise TableError(f"{path}: {str(error).replace('a file that bpx wrote', 'a file')}") from error
+        raise TableError(f"{path}: {error}") from error
