@@ -13,7 +13,7 @@ from bpx.files.header import check_entries, of_type
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, TableError
 
-__all__ = ["CategoryColumn", "NumberColumn", "Unseen", "refuse_infinite", "texts_of"]
+__all__ = ["CategoryColumn", "NumberColumn", "Unseen", "column_from_json", "refuse_infinite", "texts_of"]
 
 Matrix = np.ndarray[Any, Any]
 
@@ -74,7 +74,7 @@ class NumberColumn:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """What `to_json` gave; FileFormatError for anything else."""
+        """What `to_json` gave."""
         check_entries(
             entry, "encoding", kind=None, name=of_type(str), median=_is_finite, mean=_is_finite,
             scale=lambda v: _is_finite(v) and v > 0, had_missing=of_type(bool),
@@ -126,12 +126,18 @@ class CategoryColumn:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """What `to_json` gave; FileFormatError for anything else."""
+        """What `to_json` gave."""
         check_entries(
             entry, "encoding", kind=lambda v: v == "category", name=of_type(str), missing=of_type(bool),
             other=of_type(bool), categories=lambda v: isinstance(v, list) and all(map(of_type(str), v)),
         )  # fmt: skip
         return cls(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
+
+
+def column_from_json(entry: Any) -> NumberColumn | CategoryColumn:
+    """What a column's `to_json` gave; FileFormatError for anything else."""
+    is_number = isinstance(entry, dict) and entry.get("kind") == "number"
+    return NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
 
 
 def refuse_infinite(table: Table, name: str, values: np.ndarray[Any, Any]) -> None:

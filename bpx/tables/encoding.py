@@ -14,7 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, refuse_infinite, texts_of
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite, texts_of
 from bpx.tables.table import Column, Table, TableError, listed
 
 __all__ = ["Encoding", "learn"]
@@ -48,7 +48,7 @@ class Encoding:
         return [column.name for column in self.columns if isinstance(column, CategoryColumn)]
 
     def encode(self, table: Table, dtype: str = "float64") -> tuple[np.ndarray[Any, Any], Unseen]:
-        """A table, whose columns may have any order, as inputs of shape (n, width).
+        """A table, whose columns may have any order, as inputs of shape (n, width), and what training had not seen.
 
         Raises
         ------
@@ -74,43 +74,20 @@ class Encoding:
 
     @classmethod
     def from_json(cls, entries: Any) -> Encoding:
-        """What `to_json` gave, checked.
-
-        Raises
-        ------
-        FileFormatError
-        """
+        """What `to_json` gave; FileFormatError for anything else."""
         if not isinstance(entries, list) or not entries:
             raise FileFormatError("encoding: expected a list of columns, got none")
-        numbers = [isinstance(entry, dict) and entry.get("kind") == "number" for entry in entries]
-        return cls(
-            [
-                NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
-                for entry, is_number in zip(entries, numbers, strict=True)
-            ]
-        )
+        return cls([column_from_json(entry) for entry in entries])
 
 
 def learn(
     table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100
 ) -> Encoding:
-    """The encoding of a table's columns, from these rows alone.
+    """The encoding of a table's columns, learned from these rows alone.
 
-    Parameters
-    ----------
-    table : Table
-        Training rows; every column becomes inputs.
-    categorical : collection of str
-        Columns that are text, or are to be treated as categories.
-    standardise : bool
-        Whether numbers get mean 0 and standard deviation 1.
-    max_categories : int
-        The commonest so many categories of a column get an input each; the rest are "other".
-
-    Raises
-    ------
-    TableError
-        If a column of numbers holds an infinite one.
+    The columns in `categorical` become categories: the commonest `max_categories` get an input each, the rest are
+    "other". The others are numbers, which get mean 0 and standard deviation 1 where `standardise` is true; TableError
+    names the row of an infinite one.
     """
     return Encoding(
         [

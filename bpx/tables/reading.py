@@ -50,10 +50,6 @@ def read(
     content : bytes, optional
         The file's content, as CSV, where it has been read from elsewhere; `path` is then its name in messages.
 
-    Returns
-    -------
-    Table
-
     Raises
     ------
     TableError
