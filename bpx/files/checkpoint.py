@@ -1,4 +1,4 @@
-"""Checkpoint files: a tree of plain data and host arrays, always in NumPy's npz form, which needs nothing but NumPy."""
+"""Checkpoint files: nested plain data and host arrays, always in NumPy's npz form, which needs NumPy alone."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["read", "write"]
 
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:
-    """Write a tree, all or nothing; TypeError names the place of what no file holds, such as a function."""
+    """Write nested data, all or nothing; TypeError names the place of what no file holds, such as a function."""
     encoder = Encoder()
     text = encoder.encode(tree, "run")
     container.write(path, {"kind": "checkpoint", "tree": text}, encoder.arrays, ".npz")
 
 
 def read(path: atomic.Path) -> dict[str, Any]:
-    """The tree that `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as `open`."""
+    """The data that `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as `open`."""
     document, arrays = container.read(path, _check)
     with container.path_in_message(path):
         tree = Decoder(arrays).decode(document["tree"], "run")

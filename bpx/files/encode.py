@@ -35,15 +35,9 @@ class NotPlainError(TypeError):
 @final
 @dataclass(frozen=True)
 class StoredClass:
-    """A class whose objects a file may hold.
+    """A class whose objects a file may hold: ``build(**entries)`` makes one of the attributes named in `entries`.
 
-    Parameters
-    ----------
-    type : type
-    entries : tuple of str
-        The attributes that make an object of it.
-    build : callable
-        ``build(**entries)`` gives the object; TypeError, ValueError and OverflowError say that they make no sense.
+    TypeError, ValueError and OverflowError of `build` say that the entries make no sense.
     """
 
     type: type
@@ -72,7 +66,7 @@ def _are_rows(values: list[Any]) -> bool:
 
 @final
 class Encoder:
-    """Turns trees into JSON and arrays.
+    """Turns nested plain data into JSON and arrays.
 
     Parameters
     ----------

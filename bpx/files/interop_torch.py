@@ -206,13 +206,13 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
         raise ValueError(f"from_torch: expected weights of float32 or of float64, got {', '.join(sorted(dtypes))}")
     (dtype,) = dtypes
-    sizes, parts = [layers[0].linear.weight.shape[1]], []
+    sizes, params = [layers[0].linear.weight.shape[1]], []
     for layer in layers:
         n_out, n_in = layer.linear.weight.shape
         if n_in != sizes[-1]:
             raise ValueError(f"from_torch: module {layer.place} takes {n_in} inputs behind {sizes[-1]} outputs")
         sizes.append(n_out)
-        parts += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
+        params += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
         if isinstance(layer.activation, float):  # a Softplus's threshold
             if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
                 raise ValueError(
@@ -222,7 +222,7 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
             layer.activation = "softplus"
     _warn_of_training(tensors)
     return MLP.with_parameters(
-        np.concatenate(parts), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
+        np.concatenate(params), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
         output=output or last.activation or "identity", bias=[layer.linear.bias is not None for layer in layers],
         dropout=[layer.dropout for layer in layers[:-1]], dtype=dtype, backend=backend,
     )  # fmt: skip

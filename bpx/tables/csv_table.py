@@ -110,8 +110,8 @@ def _names(line: str, source: str, separator: str) -> list[str]:
 def _parsed(text: str, source: str, separator: str, width: int) -> Any:
     """The cells below the header as a pyarrow table of texts."""
     pyarrow = library("csv")
-    # A last line with a field too many. It is reported as the other lines of a wrong width are, unless a quotation mark
-    # is open: then it is part of a cell.
+    # pyarrow accepts a quotation mark that is never closed. Add a last line with one field too many: it is reported as
+    # other ragged lines are, unless a quotation mark is open, which makes it part of a cell.
     last = separator.join(['""'] * (width + 1))
     ragged: list[Any] = []
 
@@ -178,7 +178,7 @@ def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection
         gaps = pyarrow.compute.is_in(cells, value_set=pyarrow.array(sorted(missing), cells.type))
         present = pyarrow.compute.if_else(gaps, pyarrow.scalar(None, cells.type), cells)
         try:
-            return Column(name, numbers=np.array(present.cast(pyarrow.float64())))
+            return Column(name, numbers=present.cast(pyarrow.float64()).to_numpy())
         except pyarrow.ArrowInvalid:  # text, or numbers that only Python reads, such as " +1 "
             pass
     encoded = cells.combine_chunks().dictionary_encode()
