@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import bpx
-from bpx.files import container, header, network_parts
+from bpx.files import container, header, network_json
 from bpx.files.container import FORMS
 
 SECONDS, MEGABYTES = 1.0, 200
@@ -48,7 +48,7 @@ class Sample:
 def fingerprint(model: Any) -> bytes:
     """Everything that a loaded model is, as bytes."""
     net = model if isinstance(model, bpx.MLP) else model._net
-    parts, arrays = network_parts.parts(net)
+    parts, arrays = network_json.to_json(net)
     state: Any = [parts]
     if model is not net:
         known = vars(model)

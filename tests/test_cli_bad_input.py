@@ -344,7 +344,7 @@ def test_predict_options_that_make_no_sense(model, tmp_path, capsys):
     )
 
 
-@pytest.mark.parametrize(("name", "extra"), [("safetensors", "io"), ("pyarrow", "stream")])
+@pytest.mark.parametrize(("name", "extra"), [("safetensors", "io"), ("pyarrow", "tables")])
 def test_a_library_that_is_not_there_is_named_with_its_extra(name, extra, model, tmp_path, capsys, monkeypatch):
     for module in [module for module in sys.modules if module.partition(".")[0] == name]:
         monkeypatch.delitem(sys.modules, module)

@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import bpx
-from bpx.tables import csv_form, encoding, reading, writing
+from bpx.tables import encoding, reading, writing
 from bpx.tables.parsing import MISSING
 from bpx.tables.table import Column, Table, TableError
 
@@ -70,11 +70,21 @@ def test_a_column_whose_text_comes_late_keeps_every_cell_as_it_is_written(tmp_pa
     table = read(tmp_path, "code,n\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells)))
     assert values(table["code"]) == cells
     assert values(table["n"]) == list(range(60_000))
-    assert 3 * csv_form.BLOCK == 60_000
 
 
 def test_what_python_but_no_table_calls_a_number_is_text(tmp_path):
     assert values(read(tmp_path, "a\n1_000\n2\n")["a"]) == ["1_000", "2"]
+
+
+def test_numbers_that_need_python_are_read_as_python_reads_them(tmp_path):
+    cells = ["+1", " 2 ", "1e400", "-inf", "٣", ".5", "1.", "NA", "nan"]
+    table = read(tmp_path, "a,b\n" + "".join(f"{cell},{i}\n" for i, cell in enumerate(cells)))
+    np.testing.assert_array_equal(table["a"].numbers, [1, 2, np.inf, -np.inf, 3, 0.5, 1, np.nan, np.nan])
+
+
+def test_a_separator_is_one_ascii_character(tmp_path):
+    with pytest.raises(TableError, match="--sep: expected one ASCII character, or tab, got '§'"):
+        read(tmp_path, "a§b\n1§2\n", separator="§")
 
 
 def test_markers_of_missing_values_can_be_numbers(tmp_path):
@@ -101,6 +111,18 @@ REFUSED = {
     "spreadsheet": (b"PK\x03\x04rest", "export it as CSV"),
     "parquet": (b"PAR1rest", "give it a name that ends in .parquet"),
     "gzip": (gzip.compress(b"a\n1\n"), "give it a name that ends in .gz"),
+    "empty line first": ("\na,b\n1,2\n", "line 1: expected column names, got an empty line"),
+    "open quote in a name": ('a,"b\n1,2\n', "line 1: a quotation mark is not closed"),
+    "open quote at the end": ('a\n"', "line 2: a quotation mark is not closed"),
+    "open quote, ragged": ('a,b\n\n1,2\n\n"3,4\n5,6\n', "line 5: a quotation mark is not closed"),
+    "ragged, then open quote": (
+        'a,b\n1\n2,"3\n',
+        "line 2: expected 2 fields, as many as there are column names, got 1",
+    ),
+    "as wide as its end": (
+        'a,b\n1,2\n"","",""\n',
+        "line 3: expected 2 fields, as many as there are column names, got 3",
+    ),
     "open quote": ('a,b\n1,"' + "x" * 200_000, "line 2: a quotation mark is not closed"),
 }
 

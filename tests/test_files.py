@@ -19,7 +19,7 @@ from conftest import posix
 import bpx
 from bpx import activations, initializers
 from bpx.errors import how_to_install
-from bpx.files import header, network_parts
+from bpx.files import header, network_json
 from bpx.files.container import FORMS
 
 X = np.linspace(-2.0, 2.0, 15).reshape(5, 3)
@@ -38,7 +38,7 @@ def saved_and_loaded(net: bpx.MLP, path: Any, **load: Any) -> bpx.MLP:
 
 def same_network(a: bpx.MLP, b: bpx.MLP) -> None:
     """Equal in everything that a network is, and in the last bit of every parameter."""
-    assert network_parts.parts(a)[0] == network_parts.parts(b)[0]
+    assert network_json.to_json(a)[0] == network_json.to_json(b)[0]
     for name in ("sizes", "bias", "dropout", "dtype", "seed", "stack"):
         assert getattr(a, name) == getattr(b, name)
         assert type(getattr(a, name)) is type(getattr(b, name))
@@ -111,14 +111,14 @@ def test_numbers_of_numpys_are_written_as_plain_ones():
     net = bpx.MLP(
         [3, 4, 2], activations.elu(np.float64(2.5)), init=initializers.normal(np.float32(0.5)), backend="numpy"
     )
-    parts = network_parts.parts(net)[0]
+    parts = network_json.to_json(net)[0]
     assert parts["hidden"] == [{"name": "elu", "arguments": [2.5]}]
     assert parts["init"] == [{"name": "normal", "arguments": [0.5], "biases": False}] * 2
 
 
 def test_a_pickled_networks_activation_is_still_known():
     net = pickle.loads(pickle.dumps(bpx.MLP([3, 4, 2], activations.leaky_relu(0.2), backend="numpy")))
-    assert network_parts.parts(net)[0]["hidden"] == [{"name": "leaky_relu", "arguments": [0.2]}]
+    assert network_json.to_json(net)[0]["hidden"] == [{"name": "leaky_relu", "arguments": [0.2]}]
 
 
 def _double(xp: Any, z: Any) -> Any:

@@ -365,7 +365,7 @@ def test_what_is_no_file_is_refused_without_waiting(tmp_path):
     for name in ("pipe", "/dev/zero", "."):
         (tmp_path / "link").unlink(missing_ok=True)
         (tmp_path / "link").symlink_to(name)
-        refused(tmp_path / "link", "expected a file that bpx wrote, got a")
+        refused(tmp_path / "link", "expected a file, got a")
     (tmp_path / "circle").symlink_to("circle")
     refused(tmp_path / "circle", "links that lead in a circle")
     refused("a\0b", "expected the path of a file")

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx._text import to_json
 from bpx.checks.step_trace import LayerTrace, StepTrace
-from bpx.files.describe import describe_activation, describe_loss
+from bpx.files.function_json import activation_to_json, loss_to_json
 from bpx.formulas.activations import Activation
 
 __all__ = ["DRAWN", "count", "page_data"]
@@ -52,7 +52,7 @@ def page_data(trace: StepTrace) -> dict[str, Any]:
         "rate": trace.learning_rate,
         "loss": _plain(trace.loss),
         "newLoss": _plain(trace.new_loss),
-        "lossFunction": _described(describe_loss(trace.loss_function)),
+        "lossFunction": _described(loss_to_json(trace.loss_function)),
         "fused": _fused(trace, targets),
         "x": _plain(x[:, drawn[0]]),
         "y": _plain(targets[:, drawn[-1]]),
@@ -88,14 +88,14 @@ def _fused(trace: StepTrace, targets: HostArray) -> bool:
     loss, activation = trace.loss_function, trace.activations[-1]
     if not loss.takes_logits(activation):
         return False
-    bpx_own = not any("own" in _described(words) for words in (describe_loss(loss), describe_activation(activation)))
+    bpx_own = not any("own" in _described(words) for words in (loss_to_json(loss), activation_to_json(activation)))
     # Rows of class probabilities may be off a little; softmax's delta is then a * sum(y) - y.
     return bpx_own and (loss.name != "cross_entropy" or bool(np.all(np.abs(targets.sum(axis=-1) - 1.0) < 1e-12)))
 
 
 def _layer(layer: LayerTrace, activation: Activation, before: list[int], here: list[int]) -> dict[str, Any]:
     """One layer's numbers: those of the drawn neurons, and of the weights between drawn neurons."""
-    described = _described(describe_activation(activation))
+    described = _described(activation_to_json(activation))
     elementwise = activation.derivative is not None or activation.jacobian is None
     numbers: dict[str, Any] = {"activation": described | {"elementwise": elementwise}}
     for name in ("z", "a", "grad_a", "delta"):

@@ -33,7 +33,7 @@ they are installed, are loaded and tried.
 PACKAGES = {
     "numpy": "", "array-api-compat": "", "numba": "fast", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13",
     "nvmath-python": "cuda12", "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn",
-    "safetensors": "io", "pyarrow": "stream", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
+    "safetensors": "io", "pyarrow": "tables", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
 }  # fmt: skip
 VARIABLES = ("BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 WORDS = {

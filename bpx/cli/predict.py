@@ -13,7 +13,7 @@ from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
 from bpx.files import atomic, model
-from bpx.tables import parquet_form, writing
+from bpx.tables import csv_table, parquet_table, writing
 from bpx.tables.column_encoders import Unseen
 from bpx.tables.table import Table
 
@@ -89,13 +89,13 @@ def _check_out(args: argparse.Namespace) -> None:
     if args.out == STDOUT:
         return
     try:
-        ending = writing.form_of(args.out)
+        ending = atomic.ending_of(args.out, writing.ENDINGS)
     except ValueError as error:
         raise MistakeError(f"--out: {error}, or - for stdout") from error
     atomic.check(args.out)
     data.keep_inputs("--out", args.out, args.data, args.model)
     if ending == ".parquet":
-        parquet_form.check_installed()
+        parquet_table.library("parquet")
 
 
 def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
@@ -148,4 +148,4 @@ def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], ro
     elif output.json:
         output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
     else:
-        output.write(writing.to_csv(columns))
+        output.write(csv_table.to_text(columns))

@@ -10,7 +10,7 @@ import numpy as np
 
 from bpx.cli.target import CLASSIFY, REGRESS, Target
 from bpx.errors import FileFormatError
-from bpx.files.header import exactly, shown
+from bpx.files.header import check_entries, short_repr
 from bpx.files.model import TABLE
 from bpx.network.mlp import MLP
 from bpx.tables.encoding import Encoding
@@ -115,7 +115,7 @@ class TableModel:
         """The model of an entry of this version, which must fit the network beside it."""
         if isinstance(entry, dict):
             entry = {"usual": True} | entry  # the first files had no other
-        exactly(
+        check_entries(
             entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
             labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
             usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
@@ -133,7 +133,7 @@ class TableModel:
             or network["output"] != model.activation
             or network["stack"] is not None
         ):
-            raise FileFormatError(f"expected a network with {right} inputs and outputs, got {shown(sizes)}")
+            raise FileFormatError(f"expected a network with {right} inputs and outputs, got {short_repr(sizes)}")
         return model
 
 

@@ -94,15 +94,15 @@ def run(args: argparse.Namespace, output: Output) -> int:
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse options that do not go together, and a model file that could not be written, before hours of training."""
     try:
-        ending = container.form_of(args.out)
+        ending = atomic.ending_of(args.out, container.FORMS)
     except ValueError as error:
-        raise MistakeError(f"--out: {str(error).removeprefix('path: ')}") from error
+        raise MistakeError(f"--out: {error}") from error
     atomic.check(args.out)
     data.keep_inputs("--out", args.out, args.data, args.checkpoint)
     if args.checkpoint:
         data.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":
-        safetensors_form.check_installed()
+        safetensors_form.library()
     if args.validation_size is not None and args.patience is None:
         raise MistakeError("--validation-size goes with --patience N, which stops by the loss on validation rows")
     if args.monitor is not None and args.patience is None:

@@ -14,10 +14,10 @@ from bpx.backend.base import Backend
 from bpx.errors import FileFormatError
 from bpx.estimators.early_stopping import EpochRate
 from bpx.estimators.labels import Labels
-from bpx.files import atomic, container, describe, model, network_parts
+from bpx.files import atomic, container, function_json, model, network_json
 from bpx.files.decode import Decoder
-from bpx.files.encode import Encoder, Kind, NotPlainError, dataclass_kind
-from bpx.files.header import exactly, shown
+from bpx.files.encode import Encoder, NotPlainError, StoredClass, stored_dataclass
+from bpx.files.header import Arrays, check_entries, short_repr
 from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
@@ -32,11 +32,11 @@ def _stop_reason(name: Any) -> StopReason:
 
 
 KINDS = (
-    dataclass_kind(SciPy),
-    dataclass_kind(History),
-    Kind(StopReason, ("name",), _stop_reason),
-    Kind(EpochRate, ("kind", "initial", "power"), EpochRate),
-    Kind(Labels, ("kind", "classes", "y_type", "sparse"), Labels.of),
+    stored_dataclass(SciPy),
+    stored_dataclass(History),
+    StoredClass(StopReason, ("name",), _stop_reason),
+    StoredClass(EpochRate, ("kind", "initial", "power"), EpochRate),
+    StoredClass(Labels, ("kind", "classes", "y_type", "sparse"), Labels.of),
 )
 
 
@@ -121,20 +121,20 @@ class SavingMixin:
         FileFormatError, BackendUnavailableError, TypeError, ImportError, OSError
             As `bpx.load`.
         """
-        document, arrays = container.read(path, network_parts.check)
-        with container.named(path):
+        document, arrays = container.read(path, network_json.check_header)
+        with container.path_in_message(path):
             if document["kind"] != cls._kind:
-                right = network_parts.ESTIMATORS.get(document["kind"], "bpx")
+                right = network_json.ESTIMATORS.get(document["kind"], "bpx")
                 raise FileFormatError(
                     f"expected the file of a {cls._kind}, got that of a {document['kind']}: use {right}.load"
                 )
             return cls._restored(document, arrays, params)
 
     @classmethod
-    def _restored(cls, document: dict[str, Any], arrays: container.Arrays, params: dict[str, Any]) -> Self:
+    def _restored(cls, document: dict[str, Any], arrays: Arrays, params: dict[str, Any]) -> Self:
         """The estimator of a header and arrays."""
         is_dict = lambda value: isinstance(value, dict)  # noqa: E731
-        parts = exactly(
+        parts = check_entries(
             document["estimator"], "estimator", params=is_dict, fitted=is_dict, labels=lambda _: True,
             resume=lambda _: True,
         )  # fmt: skip
@@ -143,17 +143,17 @@ class SavingMixin:
         try:
             cls(**values)._validate_params()  # type: ignore[attr-defined]
         except (TypeError, ValueError) as error:
-            raise FileFormatError(f"params: {shown(error)}") from error
+            raise FileFormatError(f"params: {short_repr(error)}") from error
         estimator = cls(**(values | params))
         try:
             backend = estimator._choose_backend(np.empty((1, 1)))
         except (TypeError, ValueError) as error:
             if {"backend", "device"} & params.keys():
                 raise
-            raise FileFormatError(f"backend: {shown(error)}") from error
+            raise FileFormatError(f"backend: {short_repr(error)}") from error
         given = [part for value in params.values() for part in (value if isinstance(value, list | tuple) else [value])]
         own = {part.name: part for part in given if isinstance(part, Activation)}
-        net = network_parts.network(document["network"], arrays, backend, own)
+        net = network_json.from_json(document["network"], arrays, backend, own)
         fitted = _fitted(parts["fitted"], decoder, net)
         labels = decoder.decode(parts["labels"], "labels")
         if cls._kind == "classifier":
@@ -190,12 +190,12 @@ def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict
     values = {}
     for name, entry in entries.items():
         if name not in known:
-            raise FileFormatError(f"params: expected parameters of {cls.__name__}, got {shown(name)}")
-        own = describe.own_name(entry)
+            raise FileFormatError(f"params: expected parameters of {cls.__name__}, got {short_repr(name)}")
+        own = function_json.own_name(entry)
         if own is not None and name not in given:
             raise FileFormatError(
-                f"the parameter {name} was {shown(own)}, and no file holds functions or objects of one's own: give it,"
-                f" {cls.__name__}.load(path, {name}=...)"
+                f"the parameter {name} was {short_repr(own)}, and no file holds functions or objects of one's own: give"
+                f" it, {cls.__name__}.load(path, {name}=...)"
             )
         if own is None:
             values[name] = decoder.decode(entry, name)
@@ -208,7 +208,7 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
     """A file's fitted attributes, which must fit the network."""
     unknown, missing = sorted(entries.keys() - FITTED.keys()), [name for name in REQUIRED if name not in entries]
     if unknown or missing:
-        problem = f"{shown(unknown[0])} besides" if unknown else f"none named {missing[0]}"
+        problem = f"{short_repr(unknown[0])} besides" if unknown else f"none named {missing[0]}"
         raise FileFormatError(f"fitted: expected a fitted estimator's attributes, got {problem}")
     history = entries.get("history_")
     if isinstance(history, dict) and isinstance(history.get("History"), dict):  # the first files' had neither
@@ -216,11 +216,13 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
     fitted = {name: decoder.decode(entry, name) for name, entry in entries.items()}
     for name, value in fitted.items():
         if not isinstance(value, FITTED[name]):
-            raise FileFormatError(f"fitted: {name} makes no sense as {shown(value)}")
+            raise FileFormatError(f"fitted: {name} makes no sense as {short_repr(value)}")
     wanted = {"n_features_in_": net.sizes[0], "n_outputs_": net.sizes[-1], "n_layers_": len(net.sizes)}
     for name, number in wanted.items():
         if fitted[name] != number:
-            raise FileFormatError(f"fitted: expected {name} {number} by the network's sizes, got {shown(fitted[name])}")
+            raise FileFormatError(
+                f"fitted: expected {name} {number} by the network's sizes, got {short_repr(fitted[name])}"
+            )
     if "feature_names_in_" in fitted and fitted["feature_names_in_"].shape != (net.sizes[0],):
         raise FileFormatError(f"fitted: expected {net.sizes[0]} names of features")
     if net.stack is not None:
@@ -234,9 +236,9 @@ def _resume(resume: Any, net: MLP) -> Any:
         return None
     state = resume.get("state") if isinstance(resume, dict) else None
     if not isinstance(state, dict):
-        raise FileFormatError(f"resume: expected an optimizer's state, got {shown(resume)}")
+        raise FileFormatError(f"resume: expected an optimizer's state, got {short_repr(resume)}")
     for name, value in state.items():
         moments = isinstance(value, np.ndarray) and value.shape == (net.n_params,) and value.dtype.name == net.dtype
         if not (moments or isinstance(value, int | float)):
-            raise FileFormatError(f"resume: expected {net.n_params} numbers of {net.dtype} for {shown(name)}")
+            raise FileFormatError(f"resume: expected {net.n_params} numbers of {net.dtype} for {short_repr(name)}")
     return resume

@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 import time
+from collections.abc import Collection
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from bpx.errors import FileFormatError
 
@@ -16,12 +17,27 @@ try:
 except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check", "open_regular", "replace", "write"]
+__all__ = ["check", "ending_of", "open_regular", "replace", "write"]
 
 Path = str | os.PathLike[str]
 
+# Of every file that is opened, where the system has them.
+_FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 # Seconds after which Windows is asked again to replace a file: a reader or a virus scanner keeps it for a moment.
 _PAUSES = (0.01, 0.03, 0.1, 0.3, 0.6)
+
+
+def ending_of(path: Path, endings: Collection[str]) -> str:
+    """The one of these endings that the path has, in lower case; it names the file's form.
+
+    Raises
+    ------
+    ValueError
+    """
+    ending = os.path.splitext(os.fspath(path))[1].lower()
+    if ending not in endings:
+        raise ValueError(f"expected a name that ends in {' or '.join(endings)}, got {os.fspath(path)!r}")
+    return ending
 
 
 def write(path: Path, data: bytes) -> None:
@@ -29,13 +45,6 @@ def write(path: Path, data: bytes) -> None:
 
     Whatever happens on the way, `path` holds either its old content or all of the new one. A link is followed: its
     target is replaced. Permissions of an existing file are kept.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Its folder must exist.
-    data : bytes
-        All of the file.
 
     Raises
     ------
@@ -118,43 +127,38 @@ def check(path: Path) -> None:
 
 
 def _destination(path: Path) -> tuple[str, int | None]:
-    """Where a path leads, links followed, and the permissions of what is there."""
+    """Where a path leads, links followed, and the permissions of the file there; refuses what cannot be replaced."""
     target = os.path.realpath(os.fspath(path))
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise FileNotFoundError(errno.ENOENT, "expected an existing folder to write into; create it first", folder)
-    return target, _replaceable(target)
-
-
-def _replaceable(target: str) -> int | None:
-    """The permissions of the file that is there, None where there is none; refuses what a rename must not replace."""
     try:
-        status = os.stat(target)
+        mode = os.stat(target).st_mode
     except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(status.st_mode):
-        raise FileExistsError(errno.EEXIST, f"expected a file to replace, got {_kind(status.st_mode)}", target)
+        return target, None
+    if not stat.S_ISREG(mode):
+        raise FileExistsError(errno.EEXIST, f"expected a file to replace, got {_kind(mode)}", target)
     if not os.access(target, os.W_OK):  # a rename would ask the folder only
         raise PermissionError(errno.EACCES, "expected a file that may be written; it is read-only", target)
-    return stat.S_IMODE(status.st_mode) & 0o777
+    return target, stat.S_IMODE(mode) & 0o777
 
 
 def _create(folder: str, prefix: str) -> tuple[str, int]:
     """A new file of a name that nobody has, locked for as long as it is open."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS
     while True:
         temporary = os.path.join(folder, f"{prefix}{os.urandom(8).hex()}.tmp")
         try:
             file = os.open(temporary, flags, 0o666)
         except FileExistsError:
             continue
-        if fcntl is None:
-            return temporary, file
-        with suppress(OSError):  # a file system without locks: nobody else can lock the file either
-            fcntl.flock(file, fcntl.LOCK_EX)
-        if os.fstat(file).st_nlink:
-            return temporary, file
-        os.close(file)  # another writer took it for abandoned before it was locked
+        if fcntl is not None:
+            with suppress(OSError):  # a file system without locks: nobody else can lock the file either
+                fcntl.flock(file, fcntl.LOCK_EX)
+            if not os.fstat(file).st_nlink:  # another writer took it for abandoned before it was locked
+                os.close(file)
+                continue
+        return temporary, file
 
 
 def _remove_abandoned(folder: str, prefix: str) -> None:
@@ -175,7 +179,7 @@ def _remove_abandoned(folder: str, prefix: str) -> None:
 
 def _write_all(file: int, data: bytes) -> None:
     """Write all of it: the system may take less at once, of large files or of a disk that is filling up."""
-    rest: Any = memoryview(data)
+    rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
 
@@ -183,7 +187,7 @@ def _write_all(file: int, data: bytes) -> None:
 def _flush(file: int) -> None:
     """Bring a file's content to the disk: what macOS calls fsync leaves it in the drive's own memory."""
     if hasattr(fcntl, "F_FULLFSYNC"):
-        with suppress(OSError):  # not every file system has it, and those that have not flush as they can
+        with suppress(OSError):  # not every file system has it
             fcntl.fcntl(file, fcntl.F_FULLFSYNC)
             return
     os.fsync(file)
@@ -215,9 +219,7 @@ def open_regular(path: Path) -> tuple[BinaryIO, int]:
     try:
         status = os.stat(name)
         if stat.S_ISREG(status.st_mode):  # opening anything else might wait, or do something
-            flags = (
-                os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            )
+            flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
             file = open(os.open(name, flags), "rb")  # noqa: SIM115 - the caller closes it
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode):
@@ -229,17 +231,13 @@ def open_regular(path: Path) -> tuple[BinaryIO, int]:
         raise
     except ValueError as error:  # a NUL character in the path
         raise FileFormatError(f"expected the path of a file ({error})") from error
-    raise FileFormatError(f"expected a file that bpx wrote, got {_kind(status.st_mode)}")
+    raise FileFormatError(f"expected a file, got {_kind(status.st_mode)}")
 
 
 def _kind(mode: int) -> str:
     """What a path leads to, in words."""
     kinds = {
-        stat.S_IFREG: "a file",
-        stat.S_IFDIR: "a folder",
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
+        stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
         stat.S_IFSOCK: "a socket",
-    }
+    }  # fmt: skip
     return kinds.get(stat.S_IFMT(mode), "something that is not a file")

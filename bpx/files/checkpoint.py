@@ -1,4 +1,4 @@
-"""Checkpoint files: a tree of plain data and host arrays, always in NumPy's npz form, which needs nothing but NumPy."""
+"""Checkpoint files: nested plain data and host arrays, always in NumPy's npz form, which needs NumPy alone."""
 
 from __future__ import annotations
 
@@ -8,43 +8,29 @@ from bpx.errors import FileFormatError
 from bpx.files import atomic, container
 from bpx.files.decode import Decoder
 from bpx.files.encode import Encoder
+from bpx.files.header import ArrayTypes
 
 __all__ = ["read", "write"]
 
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:
-    """Write a tree, all or nothing; what was there stays where it cannot be written.
-
-    Raises
-    ------
-    TypeError
-        If it holds what no file does, such as a function; names the place.
-    OSError
-    """
+    """Write nested data, all or nothing; TypeError names the place of what no file holds, such as a function."""
     encoder = Encoder()
     text = encoder.encode(tree, "run")
     container.write(path, {"kind": "checkpoint", "tree": text}, encoder.arrays, ".npz")
 
 
 def read(path: atomic.Path) -> dict[str, Any]:
-    """The tree that `write` wrote.
-
-    Raises
-    ------
-    FileFormatError
-        If the file is damaged, or no checkpoint.
-    OSError
-        If there is no such file, or it cannot be read.
-    """
+    """The data that `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as `open`."""
     document, arrays = container.read(path, _check)
-    with container.named(path):
+    with container.path_in_message(path):
         tree = Decoder(arrays).decode(document["tree"], "run")
         if not isinstance(tree, dict):
             raise FileFormatError("expected a checkpoint with the state of a run, got something else")
         return tree
 
 
-def _check(document: dict[str, Any], _: container.Table) -> None:
+def _check(document: dict[str, Any], _: ArrayTypes) -> None:
     """Refuse what is not a checkpoint's header."""
     if document.get("kind") != "checkpoint" or "tree" not in document:
         raise FileFormatError(f"expected a checkpoint of bpx.fit, got a file of kind {document.get('kind')!r:.40}")

@@ -1,4 +1,4 @@
-"""JSON and named arrays, as `bpx.files.encode` makes them of nested plain data, to those data again."""
+"""The nested plain data that `bpx.files.encode` turned into JSON and named arrays."""
 
 from __future__ import annotations
 
@@ -8,50 +8,45 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.files import describe
-from bpx.files.encode import KINDS, TIMES, Kind
-from bpx.files.header import exactly, shown
+from bpx.files import function_json
+from bpx.files.encode import STORED_CLASSES, TIMES, StoredClass
+from bpx.files.header import check_entries, short_repr
 
 __all__ = ["Decoder"]
 
 
 @final
 class Decoder:
-    """Turns what an `Encoder` made into trees again.
+    """Turns what an `Encoder` made into values again.
 
     Parameters
     ----------
     arrays : dict of str to host array
         Those of the file; each can be used once.
-    kinds : iterable of Kind
+    classes : iterable of StoredClass
         As for the `Encoder`.
-
-    Raises
-    ------
-    FileFormatError
-        By `decode`, for anything that an `Encoder` does not make.
     """
 
-    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], kinds: Iterable[Kind] = ()) -> None:
+    def __init__(self, arrays: dict[str, np.ndarray[Any, Any]], classes: Iterable[StoredClass] = ()) -> None:
         self._arrays = dict(arrays)
-        self._kinds = {kind.type.__name__: kind for kind in (*KINDS, *kinds)}
+        self._classes = {stored.type.__name__: stored for stored in (*STORED_CLASSES, *classes)}
         self._special: dict[str, Callable[[Any, str], Any]] = {
             "tuple": lambda entry, place: tuple(self._items(entry, place)),
             "objects": self._objects,
             "dict": self._dict,
             "float": self._float,
-            "array": lambda entry, place: self._take(entry, place),
+            "array": self._take,
             "floats": lambda entry, place: self._take(entry, place, np.float64, 1).tolist(),
             "rows": self._rows,
             "strings": self._strings,
             "times": self._times,
-            "activation": lambda entry, place: describe.activation(entry, place, 0, {}),
-            "loss": describe.loss,
+            "activation": lambda entry, place: function_json.activation_from_json(entry, place, 0, {}),
+            "loss": function_json.loss_from_json,
             "RandomState": self._random,
         }
 
     def decode(self, entry: Any, place: str) -> Any:
-        """The value that was encoded."""
+        """The value that was encoded; FileFormatError for anything that an `Encoder` does not make."""
         if isinstance(entry, list):
             return self._items(entry, place)
         if not isinstance(entry, dict):
@@ -60,23 +55,19 @@ class Decoder:
             ((name, content),) = entry.items()
             if name in self._special:
                 return self._special[name](content, place)
-            if name in self._kinds:
-                return self._built(self._kinds[name], content, place)
-        raise FileFormatError(f"{place}: expected plain data, got {shown(entry)}")
+            if name in self._classes:
+                return self._object(self._classes[name], content, place)
+        raise FileFormatError(f"{place}: expected plain data, got {short_repr(entry)}")
 
     def _items(self, entry: Any, place: str) -> list[Any]:
         if not isinstance(entry, list):
-            raise FileFormatError(f"{place}: expected a list, got {shown(entry)}")
+            raise FileFormatError(f"{place}: expected a list, got {short_repr(entry)}")
         return [self.decode(item, f"{place}.{i}") for i, item in enumerate(entry)]
 
     def _objects(self, entry: Any, place: str) -> np.ndarray[Any, Any]:
         if isinstance(entry, dict) and list(entry) == ["strings"]:
             return self._strings(entry["strings"], place).astype(object)
-        items = self._items(entry, place)
-        array = np.empty(len(items), dtype=object)
-        for i, item in enumerate(items):
-            array[i] = item
-        return array
+        return np.array([*self._items(entry, place), None], dtype=object)[:-1]
 
     def _dict(self, entry: Any, place: str) -> dict[Any, Any]:
         made: dict[Any, Any] = {}
@@ -85,18 +76,18 @@ class Decoder:
                 case [None | bool() | int() | float() | str() as key, value]:
                     made[key] = value
                 case _:
-                    raise FileFormatError(f"{place}: expected pairs of a name and a value, got {shown(pair)}")
+                    raise FileFormatError(f"{place}: expected pairs of a name and a value, got {short_repr(pair)}")
         return made
 
     def _float(self, entry: Any, place: str) -> float:
         if entry not in ("inf", "-inf", "nan"):
-            raise FileFormatError(f"{place}: expected inf, -inf or nan, got {shown(entry)}")
+            raise FileFormatError(f"{place}: expected inf, -inf or nan, got {short_repr(entry)}")
         return float(entry)
 
     def _take(self, name: Any, place: str, dtype: Any = None, ndim: int | None = None) -> np.ndarray[Any, Any]:
         array = self._arrays.pop(name, None) if isinstance(name, str) else None
         if array is None or dtype not in (None, array.dtype) or ndim not in (None, array.ndim):
-            raise FileFormatError(f"{place}: expected the name of an array of the file, got {shown(name)}")
+            raise FileFormatError(f"{place}: expected the name of an array of the file, got {short_repr(name)}")
         return array
 
     def _rows(self, entry: Any, place: str) -> list[Any]:
@@ -115,21 +106,22 @@ class Decoder:
         match entry:
             case [str(dtype), name] if TIMES.fullmatch(dtype):
                 return self._take(name, place, np.int64).view(dtype)
-        raise FileFormatError(f"{place}: expected dates or times, got {shown(entry)}")
+        raise FileFormatError(f"{place}: expected dates or times, got {short_repr(entry)}")
 
-    def _random(self, entry: Any, place: str) -> np.random.RandomState:
-        random: np.random.RandomState = self._called(_random_state, place, *self._items(entry, place))
-        return random
+    def _random(self, entry: Any, place: str) -> Any:
+        return _build(_random_state, place, *self._items(entry, place))
 
-    def _built(self, kind: Kind, entry: Any, place: str) -> Any:
-        exactly(entry, place, **dict.fromkeys(kind.entries, lambda _: True))
-        return self._called(kind.build, place, **{n: self.decode(entry[n], f"{place}.{n}") for n in kind.entries})
+    def _object(self, stored: StoredClass, entry: Any, place: str) -> Any:
+        check_entries(entry, place, **dict.fromkeys(stored.entries))
+        return _build(stored.build, place, **{n: self.decode(entry[n], f"{place}.{n}") for n in stored.entries})
 
-    def _called(self, build: Callable[..., Any], place: str, *values: Any, **entries: Any) -> Any:
-        try:
-            return build(*values, **entries)
-        except (TypeError, ValueError, OverflowError) as error:
-            raise FileFormatError(f"{place}: {shown(error)}") from error
+
+def _build(make: Callable[..., Any], place: str, *values: Any, **entries: Any) -> Any:
+    """What `make` makes of these; what it refuses is the file's fault."""
+    try:
+        return make(*values, **entries)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FileFormatError(f"{place}: {short_repr(error)}") from error
 
 
 def _random_state(keys: Any, position: Any, has_gauss: Any, gauss: Any) -> np.random.RandomState:

@@ -1,9 +1,9 @@
-"""Nested plain data, as an estimator's parameters or an optimizer's state are, in JSON and named arrays, and back.
+"""Nested plain data, such as an estimator's parameters or an optimizer's state, as JSON and named arrays.
 
 None, bool, int, str, finite floats and lists are what they are in JSON. Everything else is a JSON object of one entry,
 whose name says what it is: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"float": "inf"}``,
-``{"array": name}``, ``{"Adam": {...}}``. Nothing is looked up by a name from the file but in the tables below, and in
-the kinds that a caller adds.
+``{"array": name}``, ``{"Adam": {...}}``. A name from the file is looked up only among these, in `STORED_CLASSES`, and
+among the classes that a caller adds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.files import describe
+from bpx.files import function_json
 from bpx.formulas import optimizers, schedules
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 
-__all__ = ["KINDS", "TIMES", "Encoder", "Kind", "NotPlainError", "dataclass_kind"]
+__all__ = ["STORED_CLASSES", "TIMES", "Encoder", "NotPlainError", "StoredClass", "stored_dataclass"]
 
 # Lists of more floats than that, such as loss curves, are stored as arrays.
 LONGEST_LIST = 16
@@ -34,16 +34,10 @@ class NotPlainError(TypeError):
 
 @final
 @dataclass(frozen=True)
-class Kind:
-    """A class whose objects may stand in a tree.
+class StoredClass:
+    """A class whose objects a file may hold: ``build(**entries)`` makes one of the attributes named in `entries`.
 
-    Parameters
-    ----------
-    type : type
-    entries : tuple of str
-        The attributes that make an object of it.
-    build : callable
-        ``build(**entries)`` gives the object; TypeError, ValueError and OverflowError say that they make no sense.
+    TypeError, ValueError and OverflowError of `build` say that the entries make no sense.
     """
 
     type: type
@@ -51,14 +45,14 @@ class Kind:
     build: Callable[..., Any]
 
 
-def dataclass_kind(cls: Any) -> Kind:
-    """The kind of a dataclass that its fields make."""
-    return Kind(cls, tuple(field.name for field in fields(cls) if field.init), cls)
+def stored_dataclass(cls: Any) -> StoredClass:
+    """A dataclass, which its fields make."""
+    return StoredClass(cls, tuple(field.name for field in fields(cls) if field.init), cls)
 
 
-KINDS: tuple[Kind, ...] = (
-    *(dataclass_kind(cls) for cls in optimizers.OPTIMIZERS.values()),
-    *(dataclass_kind(getattr(schedules, name)) for name in schedules.__all__ if name not in {"Clock", "Schedule"}),
+STORED_CLASSES: tuple[StoredClass, ...] = (
+    *(stored_dataclass(cls) for cls in optimizers.OPTIMIZERS.values()),
+    *(stored_dataclass(getattr(schedules, name)) for name in schedules.__all__ if name not in {"Clock", "Schedule"}),
 )
 
 
@@ -72,31 +66,25 @@ def _are_rows(values: list[Any]) -> bool:
 
 @final
 class Encoder:
-    """Turns trees into JSON and arrays.
+    """Turns nested plain data into JSON and arrays.
 
     Parameters
     ----------
-    kinds : iterable of Kind
-        Classes besides bpx's optimizers and schedules.
+    classes : iterable of StoredClass
+        Besides bpx's optimizers and schedules.
 
     Attributes
     ----------
     arrays : dict of str to host array
-        What `encode` put aside.
+        Those of the values that `encode` was given, by their places.
     """
 
-    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
-        self._kinds = {kind.type: kind for kind in (*KINDS, *kinds)}
+    def __init__(self, classes: Iterable[StoredClass] = ()) -> None:
+        self._classes = {stored.type: stored for stored in (*STORED_CLASSES, *classes)}
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def encode(self, value: Any, place: str) -> Any:
-        """`value` as JSON; `place` names it in messages, and its arrays.
-
-        Raises
-        ------
-        NotPlainError
-            With the place of what cannot be written.
-        """
+        """`value` as JSON; `place` names its arrays, and in a NotPlainError what cannot be written."""
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or type(value) in (bool, int, str):
@@ -142,22 +130,22 @@ class Encoder:
         )
 
     def _object(self, value: Any, place: str) -> Any:
-        """One of the kinds, entry by entry."""
-        for cls, name, words in (
-            (Activation, "activation", describe.describe_activation),
-            (Loss, "loss", describe.describe_loss),
+        """An activation, a loss, a generator, or an object of a stored class, attribute by attribute."""
+        for cls, name, to_json in (
+            (Activation, "activation", function_json.activation_to_json),
+            (Loss, "loss", function_json.loss_to_json),
         ):
-            if isinstance(value, cls) and describe.own_name(words(value)) is None:
-                return {name: words(value)}
+            if isinstance(value, cls) and function_json.own_name(to_json(value)) is None:
+                return {name: to_json(value)}
         if type(value) is np.random.RandomState:
             state: Any = value.get_state(legacy=False)
             if state["bit_generator"] == "MT19937":
                 parts = [state["state"]["key"], state["state"]["pos"], state["has_gauss"], state["gauss"]]
                 return {"RandomState": [self.encode(part, f"{place}.{i}") for i, part in enumerate(parts)]}
-        kind = self._kinds.get(type(value))
-        if kind is not None:
-            entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in kind.entries}
-            return {kind.type.__name__: entries}
+        stored = self._classes.get(type(value))
+        if stored is not None:
+            entries = {name: self.encode(getattr(value, name), f"{place}.{name}") for name in stored.entries}
+            return {stored.type.__name__: entries}
         raise NotPlainError(
             f"{place}: expected plain data, got {type(value).__name__}; no file holds functions or objects"
         )

@@ -13,14 +13,33 @@ import re
 from collections.abc import Callable, Mapping, Set
 from typing import Any, NoReturn
 
+import numpy as np
+
 from bpx._version import __version__
 from bpx.errors import FileFormatError
 
-__all__ = ["FORMAT", "LARGEST", "check_plain", "compose", "exactly", "names_differ", "parse_json", "read", "shown"]
+__all__ = [
+    "FORMAT",
+    "LARGEST",
+    "ArrayTypes",
+    "Arrays",
+    "check_entries",
+    "check_names",
+    "check_plain",
+    "compose",
+    "of_type",
+    "parse_json",
+    "read",
+    "short_repr",
+]
+
+Arrays = dict[str, np.ndarray[Any, Any]]
+# For each array its dtype and shape, in the order of the file's digest.
+ArrayTypes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 # The version of the format that this bpx writes, and the newest that it reads.
 FORMAT = 1
-# No header is longer, so that no stranger's header costs much memory or time to parse.
+# No header is longer, so that a forged one costs little memory and time to parse.
 LARGEST = 1 << 19
 DEEPEST = 32
 
@@ -29,36 +48,24 @@ _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _DIGEST = re.compile(r'\{"sha256":"([0-9a-f]{64})",')
 
 
-def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
-    """Refuse what JSON cannot hold and give back as it was, naming where it is.
+_PLAIN = "expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them"
 
-    Raises
-    ------
-    TypeError
-        For a value of another type, or a name that is no str.
-    ValueError
-        For NaN and infinity.
-    """
-    expected = "expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them"
+
+def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
+    """Raise TypeError or ValueError for what JSON does not give back as it was, naming where it is."""
     if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{place}: {expected}; JSON has no {value}, use None or a str")
+        raise ValueError(f"{place}: {_PLAIN}; JSON has no {value}, use None or a str")
     if type(value) in (dict, list) and depth > 0:  # what is nested deeper is refused by `compose`
         for name, one in value.items() if type(value) is dict else enumerate(value):
             if type(value) is dict and not isinstance(name, str):
-                raise TypeError(f"{place}: {expected}, got the name {name!r}")
+                raise TypeError(f"{place}: {_PLAIN}, got the name {name!r}")
             check_plain(one, f"{place}[{name!r}]", depth - 1)
     elif value is not None and not isinstance(value, (bool, int, float, str, dict, list)):
-        raise TypeError(f"{place}: {expected}, got {type(value).__name__}; turn it into one of these")
+        raise TypeError(f"{place}: {_PLAIN}, got {type(value).__name__}; turn it into one of these")
 
 
 def compose(document: Mapping[str, Any]) -> str:
-    """The text of a header, its digest first.
-
-    Raises
-    ------
-    ValueError, TypeError
-        If it is not plain JSON, or is too large or too deep to be read back.
-    """
+    """The text of a header, its digest first; ValueError or TypeError for one that could not be read back."""
     given = {"format": FORMAT, "bpx": __version__} | dict(document)
     body = json.dumps(given, allow_nan=False, separators=(",", ":"))
     text = f'{{"sha256":"{_digest(body)}",{body[1:]}'
@@ -67,28 +74,22 @@ def compose(document: Mapping[str, Any]) -> str:
     except FileFormatError as error:
         raise ValueError(f"the header could not be read back: {error}; shorten or flatten the metadata") from error
     if not same:  # a tuple or a number as a name, say, which JSON would change
-        raise TypeError("expected plain JSON: None, bool, int, float, str, and lists and dicts (names are str) of them")
+        raise TypeError(_PLAIN)
     return text
 
 
 def read(text: str) -> dict[str, Any]:
-    """The document that a header's text holds, without ``sha256``.
-
-    Raises
-    ------
-    FileFormatError
-        If the text is damaged, no JSON object, or of a newer format.
-    """
+    """The document in a header's text, without ``sha256``; FileFormatError for a damaged text or a newer format."""
     document = parse_json(text)
     if not isinstance(document, dict):
-        raise FileFormatError(f"expected a header that is a JSON object, got {shown(document)}")
+        raise FileFormatError(f"expected a header that is a JSON object, got {short_repr(document)}")
     version = document.get("format")
     if type(version) is not int or version < 1:
-        raise FileFormatError(f"expected a header with a format version, got {shown(version)}")
+        raise FileFormatError(f"expected a header with a format version, got {short_repr(version)}")
     if version > FORMAT:
         raise FileFormatError(
-            f"the file has format version {version} and was written by bpx {shown(document.get('bpx'))}; this is bpx"
-            f" {__version__}, which reads format versions up to {FORMAT}: install a newer bpx"
+            f"the file has format version {version} and was written by bpx {short_repr(document.get('bpx'))}; this is"
+            f" bpx {__version__}, which reads format versions up to {FORMAT}: install a newer bpx"
         )
     match = _DIGEST.match(text)
     if match is None or match[1] != _digest("{" + text[match.end() :]):
@@ -105,12 +106,7 @@ def _digest(text: str) -> str:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST."""
     if len(text) > LARGEST:
         raise FileFormatError(f"expected a header of at most {LARGEST} bytes, got {len(text)}")
     try:
@@ -124,16 +120,16 @@ def parse_json(text: str | bytes) -> Any:
     except FileFormatError:
         raise
     except (ValueError, RecursionError) as error:  # not UTF-8, no JSON, an integer of thousands of digits
-        raise FileFormatError(f"the header is damaged or of another kind of file ({shown(error)})") from error
+        raise FileFormatError(f"the header is damaged or of another kind of file ({short_repr(error)})") from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """A JSON object whose names are all different."""
-    entries: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in entries:
-            raise FileFormatError(f"expected every name once in the header, got {shown(name)} twice")
-        entries[name] = value
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise FileFormatError(f"expected every name once in the header, got {short_repr(twice)} twice")
     return entries
 
 
@@ -142,35 +138,41 @@ def _no_constant(constant: str) -> NoReturn:
     raise FileFormatError(f"expected finite numbers in the header, got {constant}")
 
 
-def exactly(value: Any, place: str, **checks: Callable[[Any], bool]) -> dict[str, Any]:
-    """`value` as a JSON object that has these entries, no others, and each as its check wants it.
+def of_type(*types: type) -> Callable[[Any], bool]:
+    """A check for `check_entries`: the value is of one of these types, and of no subclass (True is no int)."""
+    return lambda value: type(value) in types
+
+
+def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None) -> dict[str, Any]:
+    """`value`, if it is a JSON object with exactly these entries, each as its check, if any, wants it.
 
     Raises
     ------
     FileFormatError
     """
     if not isinstance(value, dict):
-        raise FileFormatError(f"{place}: expected a JSON object, got {shown(value)}")
+        raise FileFormatError(f"{place}: expected a JSON object, got {short_repr(value)}")
     if value.keys() != checks.keys():
         missing, unknown = sorted(checks.keys() - value.keys()), sorted(value.keys() - checks.keys())
-        problem = f"without {missing[0]!r}" if missing else f"with the unknown entry {shown(unknown[0])}"
+        problem = f"without {missing[0]!r}" if missing else f"with the unknown entry {short_repr(unknown[0])}"
         raise FileFormatError(f"{place}: expected the entries {', '.join(checks)}, got a header {problem}")
     for name, check in checks.items():
-        if not check(value[name]):
-            raise FileFormatError(f"{place}: {name} makes no sense as {shown(value[name])}")
+        if check is not None and not check(value[name]):
+            raise FileFormatError(f"{place}: {name} makes no sense as {short_repr(value[name])}")
     return value
 
 
-def shown(value: Any) -> str:
-    """A stranger's value as it may stand in a message: escaped, and not longer than 80 characters."""
+def short_repr(value: Any) -> str:
+    """A value from a file as it may stand in a message: escaped, and not longer than 80 characters."""
     if isinstance(value, (list, dict)) and len(value) > 8:
         return f"a {type(value).__name__} of {len(value)}"
     text = str(value) if isinstance(value, Exception) else repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def names_differ(given: Set[str], wanted: Set[str]) -> str:
-    """What to say of a file whose arrays are not those that its header names."""
+def check_names(given: Set[str], wanted: Set[str]) -> None:
+    """Raise FileFormatError unless a file has the arrays that its header names and no others."""
     missing, unknown = sorted(wanted - given), sorted(given - wanted)
-    problem = f"without {shown(missing[0])}" if missing else f"with {shown(unknown[0])} besides"
-    return f"expected the {len(wanted)} arrays that the header names, got a file {problem}"
+    if missing or unknown:
+        problem = f"without {short_repr(missing[0])}" if missing else f"with {short_repr(unknown[0])} besides"
+        raise FileFormatError(f"expected the {len(wanted)} arrays that the header names, got a file {problem}")

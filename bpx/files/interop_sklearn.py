@@ -8,8 +8,8 @@ import numpy as np
 
 from bpx.backend.select import BackendLike
 from bpx.errors import how_to_install
-from bpx.files import describe
-from bpx.files.exporting import network_and_labels, refuse
+from bpx.files import function_json
+from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.network.mlp import MLP
 
 __all__ = ["from_sklearn", "to_sklearn"]
@@ -69,9 +69,9 @@ def from_sklearn(mlp: Any, *, backend: BackendLike = None) -> MLP:
             f" knows {', '.join(HIDDEN)} and {', '.join(OUTPUT)} of scikit-learn"
         )
     sizes = [mlp.coefs_[0].shape[0], *(W.shape[1] for W in mlp.coefs_)]
-    parts = [part for pair in zip(mlp.coefs_, mlp.intercepts_, strict=True) for part in pair]
-    dtype = "float32" if all(part.dtype == np.float32 for part in parts) else "float64"
-    flat = np.concatenate([np.asarray(part, dtype=dtype).ravel() for part in parts])
+    params = [array for pair in zip(mlp.coefs_, mlp.intercepts_, strict=True) for array in pair]
+    dtype = "float32" if all(array.dtype == np.float32 for array in params) else "float64"
+    flat = np.concatenate([array.ravel().astype(dtype) for array in params])
     hidden, output = HIDDEN[mlp.activation], OUTPUT[mlp.out_activation_]
     return MLP.with_parameters(flat, sizes=sizes, hidden=hidden, output=output, dtype=dtype, backend=backend)
 
@@ -107,8 +107,9 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     net, kind, own_classes = network_and_labels(model, "to_sklearn")
     if kind is not None and classes is not None:
         raise ValueError("to_sklearn: expected no classes with a classifier, which has its own")
-    activation = _checked(net)
-    _check_meaning(model, net, kind)
+    activation = _hidden_activation(net)
+    if model is not net:
+        _check_meaning(net, kind)
     labelled = net.output.name == "softmax" or (net.output.name == "sigmoid" and net.sizes[-1] == 1)
     if classes is not None and not labelled:
         raise ValueError(f"to_sklearn: expected no classes with {net.sizes[-1]} outputs of {net.output.name!r}")
@@ -120,58 +121,60 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
         if net.output.name == "exp":
             if "loss" not in perceptrons.MLPRegressor().get_params():
                 why = "uses 'exp', which scikit-learn has since version 1.7; install that or a later one"
-                refuse("to_sklearn", net, len(net.sizes) - 2, why)
+                refuse_layer("to_sklearn", net, len(net.sizes) - 2, why)
             shape["loss"] = "poisson"
-        twin = perceptrons.MLPRegressor(**shape).partial_fit(X, y)
+        estimator = perceptrons.MLPRegressor(**shape).partial_fit(X, y)
     elif net.output.name == "sigmoid" and outputs > 1:
         y = np.zeros((2, outputs), dtype=np.int64)
         y[0, 0] = 1
-        twin = perceptrons.MLPClassifier(**shape).partial_fit(X, y, classes=np.arange(outputs))
+        estimator = perceptrons.MLPClassifier(**shape).partial_fit(X, y, classes=np.arange(outputs))
     else:
         labels = _labels(net, own_classes if classes is None else classes)
-        twin = perceptrons.MLPClassifier(**shape).partial_fit(X, labels[:2], classes=labels)
+        estimator = perceptrons.MLPClassifier(**shape).partial_fit(X, labels[:2], classes=labels)
     # scikit-learn has built everything that belongs to a fitted estimator; only the weights are replaced, and what
     # it learnt in that one step is forgotten.
     host = net.to("numpy").params
     layers = range(len(net.sizes) - 1)
-    twin.coefs_ = [host[f"{layer}.W"].copy() for layer in layers]
-    twin.intercepts_ = [host[f"{layer}.b"].copy() for layer in layers]
-    twin.loss_curve_, twin.n_iter_, twin.t_, twin.best_loss_ = [], 0, 0, np.inf
-    del twin._optimizer
+    estimator.coefs_ = [host[f"{layer}.W"].copy() for layer in layers]
+    estimator.intercepts_ = [host[f"{layer}.b"].copy() for layer in layers]
+    estimator.loss_curve_, estimator.n_iter_, estimator.t_, estimator.best_loss_ = [], 0, 0, np.inf
+    del estimator._optimizer
     if hasattr(model, "feature_names_in_"):
-        twin.feature_names_in_ = model.feature_names_in_.copy()
-    return twin
+        estimator.feature_names_in_ = model.feature_names_in_.copy()
+    return estimator
 
 
-def _check_meaning(model: Any, net: MLP, kind: str | None) -> None:
-    """Refuse an estimator whose outputs scikit-learn would take for something else."""
-    if isinstance(model, MLP):
-        return
+def _check_meaning(net: MLP, kind: str | None) -> None:
+    """Refuse an estimator's outputs that scikit-learn would take for something else."""
     labels = {"identity": "numbers", "exp": "numbers", "softmax": "multiclass labels"}
     sigmoids = "binary labels" if net.sizes[-1] == 1 else "multilabel labels"
     meant, taken = "numbers" if kind is None else f"{kind} labels", labels.get(net.output.name, sigmoids)
     if meant != taken:
-        problem = (
-            f"uses {net.output.name!r}, which scikit-learn takes for {taken}; the estimator's outputs are of {meant}"
-        )
-        refuse("to_sklearn", net, len(net.sizes) - 2, problem)
+        problem = f"uses {net.output.name!r}, which scikit-learn takes for {taken}; the estimator's outputs are of"
+        refuse_layer("to_sklearn", net, len(net.sizes) - 2, f"{problem} {meant}")
 
 
-def _checked(net: MLP) -> str:
+def _hidden_activation(net: MLP) -> str:
     """scikit-learn's name for the hidden layers' activation; refuses a network that it cannot represent."""
     names = {ours: theirs for theirs, ours in HIDDEN.items()}
-    used = [describe.name_and_arguments(activation)[0] for activation in net.hidden]
+    used = [function_json.name_and_arguments(activation)[0] for activation in net.hidden]
     for layer, name in enumerate(used):
         if name not in names:
-            refuse("to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}")
+            refuse_layer(
+                "to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}"
+            )
         if name != used[0]:
-            refuse("to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them")
+            refuse_layer(
+                "to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them"
+            )
     for layer, bias in enumerate(net.bias):
         if not bias:
-            refuse("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
-    if describe.name_and_arguments(net.output)[0] not in OUTPUT.values():
+            refuse_layer("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
+    if function_json.name_and_arguments(net.output)[0] not in OUTPUT.values():
         last = len(net.sizes) - 2
-        refuse("to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}")
+        refuse_layer(
+            "to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}"
+        )
     return names[str(used[0])] if used else "relu"
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from bpx.backend.select import BackendLike
 from bpx.errors import warn_caller
-from bpx.files import describe
-from bpx.files.exporting import network_and_labels, refuse
+from bpx.files import function_json
+from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation, ActivationName
 from bpx.network.mlp import MLP
@@ -76,30 +76,27 @@ def from_torch(
             f"from_torch: expected a torch.nn.Sequential, got a {type(sequential).__name__} with a forward pass of its"
             " own"
         )
-    _check_no_hooks_of_all(nn)
-    known = _modules(nn)
+    _check_no_global_hooks(nn)
+    known = _activations(nn)
     layers: list[_Layer] = []
     for place, module in _flattened(nn, sequential, ""):
-        if type(module) in (nn.Identity, nn.Linear, nn.Dropout, *known):
-            _check_plain(module, place)
-        if type(module) is nn.Identity:
-            continue
-        if type(module) is nn.Linear:
+        kind = type(module)
+        if kind in (nn.Identity, nn.Linear, nn.Dropout, *known):
+            _check_plain(module, f"module {place}, {kind.__name__},")
+        if kind is nn.Linear:
             layers.append(_Layer(place, module))
-            continue
-        if not layers:
-            raise ValueError(
-                f"from_torch: expected a Linear layer first, got {type(module).__name__} as module {place}"
-            )
-        if type(module) is nn.Dropout:
-            layers[-1].dropout = _dropout(layers[-1], module, place)
-        elif type(module) in known:
-            layers[-1].apply(known[type(module)], module, place)
-        else:
-            raise ValueError(
-                f"from_torch: module {place} is {type(module).__name__}, which bpx cannot represent; {_remedy(module)}"
-                f"known are Linear, Dropout, {', '.join(kind.__name__ for kind in known)}"
-            )
+        elif kind is not nn.Identity:
+            if not layers:
+                raise ValueError(f"from_torch: expected a Linear layer first, got {kind.__name__} as module {place}")
+            if kind is nn.Dropout:
+                layers[-1].add_dropout(module, place)
+            elif kind in known:
+                layers[-1].add_activation(known[kind], module, place)
+            else:
+                raise ValueError(
+                    f"from_torch: module {place} is {kind.__name__}, which bpx cannot represent; {_remedy(module)}known"
+                    f" are Linear, Dropout, {', '.join(activation.__name__ for activation in known)}"
+                )
     return _assembled(layers, output, backend)
 
 
@@ -108,15 +105,11 @@ class _Layer:
 
     def __init__(self, place: str, linear: Any) -> None:
         self.place, self.linear = place, linear
+        self.tensors = [tensor for tensor in (linear.weight, linear.bias) if tensor is not None]
         self.activation: Any = None
         self.dropout = 0.0
 
-    @property
-    def tensors(self) -> list[Any]:
-        """The weight of shape (n_out, n_in), and the bias where there is one."""
-        return [tensor for tensor in (self.linear.weight, self.linear.bias) if tensor is not None]
-
-    def apply(self, convert: Callable[[Any], Any], module: Any, place: str) -> None:
+    def add_activation(self, convert: Callable[[Any], Any], module: Any, place: str) -> None:
         """The layer's activation, once."""
         if self.activation is not None or self.dropout:
             raise ValueError(
@@ -128,10 +121,18 @@ class _Layer:
         except ValueError as error:
             raise ValueError(f"from_torch: module {place}, {module}: {error}") from error
 
+    def add_dropout(self, module: Any, place: str) -> None:
+        """The rate of dropout behind the layer, once."""
+        if self.dropout:
+            raise ValueError(f"from_torch: module {place} is a second Dropout behind one layer")
+        if module.p >= 1.0:
+            raise ValueError(f"from_torch: module {place}: expected a rate in [0, 1), got {module.p}")
+        self.dropout = float(module.p)
+
 
 def _flattened(nn: Any, sequential: Any, prefix: str) -> Iterator[tuple[str, Any]]:
     """Modules and their places, inner Sequentials opened; a module that is used twice comes twice."""
-    _check_plain(sequential, prefix[:-1])
+    _check_plain(sequential, f"module {prefix[:-1]}, {type(sequential).__name__}," if prefix else "the Sequential")
     for name, module in sequential.named_modules(remove_duplicate=False):
         if not name or "." in name:  # itself, or inside one of its modules
             continue
@@ -148,33 +149,33 @@ HOOKS = {
 }  # fmt: skip
 
 
-def _check_no_hooks_of_all(nn: Any) -> None:
+def _check_no_global_hooks(nn: Any) -> None:
     """Refuse hooks that PyTorch keeps for every module there is."""
-    for name, kind in HOOKS.items():
-        for hook in getattr(nn.modules.module, f"_global{name}", {}).values():
-            raise ValueError(
-                f"from_torch: all modules have a global {kind} ({getattr(hook, '__name__', type(hook).__name__)}),"
-                " which bpx cannot represent; remove it, with remove() of what registering it returned"
-            )
+    hooks = {f"global {kind}": getattr(nn.modules.module, f"_global{name}", {}) for name, kind in HOOKS.items()}
+    _check_no_hooks("all modules have", hooks, "remove it, with remove() of what registering it returned")
 
 
-def _check_plain(module: Any, place: str) -> None:
+def _check_plain(module: Any, what: str) -> None:
     """Refuse a module that computes something else than its class says."""
-    what = f"module {place}, {type(module).__name__}," if place else "the Sequential"
     if "forward" in vars(module):
         raise ValueError(f"from_torch: {what} has a forward pass of its own, which bpx cannot represent")
-    hooked = {kind: getattr(module, name, None) for name, kind in HOOKS.items()}
+    hooks = {kind: getattr(module, name, None) for name, kind in HOOKS.items()}
     for own, parameter in module.named_parameters(recurse=False):
-        hooked[f"hook on its {own}"] = getattr(parameter, "_backward_hooks", None)
-        hooked[f"hook on the gradient of its {own}"] = getattr(parameter, "_post_accumulate_grad_hooks", None)
-    for kind, hooks in hooked.items():
-        if hooks:
-            hook = next(iter(hooks.values()))
-            raise ValueError(
-                f"from_torch: {what} has a {kind} ({getattr(hook, '__name__', type(hook).__name__)}), which bpx cannot"
-                " represent; remove it (of a normalised or pruned layer with torch.nn.utils.remove_weight_norm,"
-                " remove_spectral_norm or prune.remove)"
-            )
+        hooks[f"hook on its {own}"] = getattr(parameter, "_backward_hooks", None)
+        hooks[f"hook on the gradient of its {own}"] = getattr(parameter, "_post_accumulate_grad_hooks", None)
+    remedy = (
+        "remove it (of a normalised or pruned layer with torch.nn.utils.remove_weight_norm, remove_spectral_norm or"
+        " prune.remove)"
+    )
+    _check_no_hooks(f"{what} has", hooks, remedy)
+
+
+def _check_no_hooks(who_has: str, hooks: Mapping[str, Any], remedy: str) -> None:
+    """Refuse the first hook that there is."""
+    for kind, those in hooks.items():
+        for hook in (those or {}).values():
+            name = getattr(hook, "__name__", type(hook).__name__)
+            raise ValueError(f"from_torch: {who_has} a {kind} ({name}), which bpx cannot represent; {remedy}")
 
 
 def _remedy(module: Any) -> str:
@@ -184,15 +185,6 @@ def _remedy(module: Any) -> str:
     if type(module).__name__.startswith("Lazy"):
         return "give it a batch, which makes its weights; "
     return ""
-
-
-def _dropout(layer: _Layer, module: Any, place: str) -> float:
-    """The rate of dropout behind a layer."""
-    if layer.dropout:
-        raise ValueError(f"from_torch: module {place} is a second Dropout behind one layer")
-    if module.p >= 1.0:
-        raise ValueError(f"from_torch: module {place}: expected a rate in [0, 1), got {module.p}")
-    return float(module.p)
 
 
 def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
@@ -214,24 +206,23 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
     if len(dtypes) > 1 or not dtypes <= {"float32", "float64"}:
         raise ValueError(f"from_torch: expected weights of float32 or of float64, got {', '.join(sorted(dtypes))}")
     (dtype,) = dtypes
-    sizes, parts = [layers[0].linear.weight.shape[1]], []
+    sizes, params = [layers[0].linear.weight.shape[1]], []
     for layer in layers:
         n_out, n_in = layer.linear.weight.shape
         if n_in != sizes[-1]:
             raise ValueError(f"from_torch: module {layer.place} takes {n_in} inputs behind {sizes[-1]} outputs")
         sizes.append(n_out)
-        parts += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
-    softplus = [layer for layer in layers if isinstance(layer.activation, float)]
-    for layer in softplus:  # a threshold
-        if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
-            raise ValueError(
-                f"from_torch: the Softplus behind module {layer.place} is linear beyond {layer.activation}, which in"
-                f" float64 is not bpx's softplus; use Softplus(threshold={EXACT_SOFTPLUS:g})"
-            )
-        layer.activation = "softplus"
+        params += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
+        if isinstance(layer.activation, float):  # a Softplus's threshold
+            if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
+                raise ValueError(
+                    f"from_torch: the Softplus behind module {layer.place} is linear beyond {layer.activation}, which"
+                    f" in float64 is not bpx's softplus; use Softplus(threshold={EXACT_SOFTPLUS:g})"
+                )
+            layer.activation = "softplus"
     _warn_of_training(tensors)
     return MLP.with_parameters(
-        np.concatenate(parts), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
+        np.concatenate(params), sizes=sizes, hidden=[layer.activation or "identity" for layer in layers[:-1]],
         output=output or last.activation or "identity", bias=[layer.linear.bias is not None for layer in layers],
         dropout=[layer.dropout for layer in layers[:-1]], dtype=dtype, backend=backend,
     )  # fmt: skip
@@ -286,7 +277,7 @@ def to_torch(model: Any) -> Any:
     net, _, _ = network_and_labels(model, "to_torch")
     device = net.backend.device if net.backend.package == "torch" else "cpu"
     host = net.to("numpy").params
-    modules = []
+    modules, makers = [], _makers(nn)
     for layer, activation in enumerate((*net.hidden, net.output)):
         W = host[f"{layer}.W"]
         linear = nn.Linear(*W.shape, bias=net.bias[layer], dtype=getattr(torch, net.dtype))
@@ -295,10 +286,9 @@ def to_torch(model: Any) -> Any:
             if net.bias[layer]:
                 linear.bias.copy_(torch.tensor(host[f"{layer}.b"]))
         modules.append(linear)
-        name, arguments = describe.name_and_arguments(activation)
-        makers = _makers(nn)
+        name, arguments = function_json.name_and_arguments(activation)
         if name not in makers:
-            refuse("to_torch", net, layer, f"uses {activation.name!r}, for which PyTorch has no module")
+            refuse_layer("to_torch", net, layer, f"uses {activation.name!r}, for which PyTorch has no module")
         if name != "identity":
             modules.append(makers[name](*arguments))
         if layer < len(net.dropout) and net.dropout[layer]:
@@ -316,7 +306,7 @@ def _makers(nn: Any) -> dict[Any, Callable[..., Any]]:
     }  # fmt: skip
 
 
-def _modules(nn: Any) -> dict[Any, Callable[[Any], Any]]:
+def _activations(nn: Any) -> dict[Any, Callable[[Any], Any]]:
     """The module's class -> bpx's activation; a Softplus is its threshold."""
     return {
         nn.Sigmoid: lambda _: "sigmoid", nn.Tanh: lambda _: "tanh",

@@ -9,7 +9,7 @@ from typing import Any
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import warn_caller
 from bpx.errors.calls import named
-from bpx.files import atomic, container, header, network_parts
+from bpx.files import atomic, container, header, network_json
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
@@ -54,18 +54,18 @@ def write_model(
     more_arrays: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a file of that kind: the network, the user's metadata, and what an estimator adds."""
-    container.form_of(path)  # a wrong ending is said before the work is done
+    atomic.ending_of(path, container.FORMS)  # a wrong ending is said before the work is done
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
     header.check_plain(dict(metadata or {}), "metadata")
-    description, arrays = network_parts.parts(net)
+    description, arrays = network_json.to_json(net)
     document = {"kind": kind, "network": description, "metadata": dict(metadata or {})} | dict(more or {})
     container.write(path, document, arrays | dict(more_arrays or {}))
 
 
 @named("bpx.load")
 def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping[str, Activation] | None = None) -> MLP:
-    """Read a network from a file that ``net.save`` wrote, or the network of an estimator's or a trained table's file.
+    """Read a network from the file of a network, of an estimator or of ``bpx train``.
 
     Parameters
     ----------
@@ -84,8 +84,8 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     Raises
     ------
     FileFormatError
-        If the file is damaged, cut off, of another kind, of a newer format, or holds what makes no sense. Nothing that
-        it says is executed, and no more memory is used than a few times its size.
+        If the file is damaged, cut off, of another kind or a newer format, or makes no sense. Nothing in it is
+        executed, and no more memory is used than a few times its size.
     BackendUnavailableError
         As `bpx.get_backend`.
     ImportError
@@ -126,16 +126,19 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
 def network_in(
     path: atomic.Path, backend: BackendLike = None, activations: Mapping[str, Activation] | None = None
 ) -> tuple[MLP, dict[str, Any]]:
-    """The network of a file, and what the file says of it; as `load`, without a warning."""
-    own = _own(activations)
-    chosen = get_backend(backend)
-    document, arrays = container.read(path, network_parts.check)
-    with container.named(path):
-        return network_parts.network(document["network"], arrays, chosen, own), document
+    """The network of a file and the file's header; as `load`, without its warning."""
+    own = activations or {}
+    for name, given in own.items():
+        if not isinstance(given, Activation):
+            raise TypeError(f"activations: expected a bpx.Activation for {name!r}, got {type(given).__name__}")
+    target = get_backend(backend)
+    document, arrays = container.read(path, network_json.check_header)
+    with container.path_in_message(path):
+        return network_json.from_json(document["network"], arrays, target, own), document
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:
-    """What a model file says of itself, the whole file checked for damage.
+    """The header of a model file; the whole file is checked for damage.
 
     Parameters
     ----------
@@ -153,13 +156,4 @@ def read_header(path: atomic.Path) -> dict[str, Any]:
     FileFormatError, ImportError, OSError
         As `bpx.load`.
     """
-    return container.read(path, network_parts.check)[0]
-
-
-def _own(activations: Mapping[str, Activation] | None) -> Mapping[str, Activation]:
-    """The user's activations, checked."""
-    own = activations or {}
-    for name, given in own.items():
-        if not isinstance(given, Activation):
-            raise TypeError(f"activations: expected a bpx.Activation for {name!r}, got {type(given).__name__}")
-    return own
+    return container.read(path, network_json.check_header)[0]

@@ -6,23 +6,19 @@ import errno
 import math
 import re
 import struct
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, BinaryIO, final
+from typing import Any, BinaryIO, final
 
 import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.files import header
-from bpx.files.header import shown
+from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-if TYPE_CHECKING:
-    from zipfile import ZipInfo
-
-    from bpx.files.container import Arrays, Table
-
-__all__ = ["NpzFile", "begins", "to_bytes"]
+__all__ = ["NpzFile", "is_archive", "to_bytes"]
 
 HEADER = "bpx.json"
 # Larger archives need another structure (zip64), which is one more thing to check; they have the other form.
@@ -35,15 +31,7 @@ _END = struct.Struct("<4s4H2LH")
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:
-    """The whole file. Its dates are fixed: equal networks make equal files, whatever the clock says.
-
-    Raises
-    ------
-    ValueError
-        If it would be larger than 2 GiB.
-    """
-    import zipfile
-
+    """The whole file, at most 2 GiB. Its dates are fixed: equal networks make equal files, whatever the clock says."""
     size = len(text) + sum(array.nbytes + 1024 for array in arrays.values())
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes for the .npz form, got {size}; use a .safetensors name")
@@ -56,7 +44,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def begins(file: BinaryIO) -> bool:
+def is_archive(file: BinaryIO) -> bool:
     """Whether an open file begins as a zip archive does."""
     magic = file.read(4)
     file.seek(0)
@@ -65,28 +53,22 @@ def begins(file: BinaryIO) -> bool:
 
 @final
 class NpzFile:
-    """An open file, of which directory and header are read: ``text`` is bpx's.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """An open file, of which directory and header are read: ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        import zipfile
-
         _check_end(file, size)
         with _damage("directory"):
             self._archive = zipfile.ZipFile(file)
-        self._members: dict[str, ZipInfo] = {}
+        self._members: dict[str, zipfile.ZipInfo] = {}
         for member in self._archive.infolist():
             stored = member.compress_type == zipfile.ZIP_STORED and member.compress_size == member.file_size
             if not stored or member.flag_bits & 1:
                 raise FileFormatError(
-                    f"{shown(member.filename)}: expected a member as bpx writes it, got a compressed or encrypted one"
+                    f"{short_repr(member.filename)}: expected a member as bpx writes it, got a compressed or encrypted"
+                    " one"
                 )
             if member.filename in self._members:
-                raise FileFormatError(f"expected every member once, got {shown(member.filename)} twice")
+                raise FileFormatError(f"expected every member once, got {short_repr(member.filename)} twice")
             self._members[member.filename] = member
         if HEADER not in self._members:
             raise FileFormatError(
@@ -97,13 +79,10 @@ class NpzFile:
         with _damage(HEADER):
             self.text = text.decode("utf-8")
 
-    def arrays(self, table: Table) -> Arrays:
-        """The arrays of that table, each compared with it before it is made."""
-        names = {name: f"{name}.npy" for name in table}
-        given = self._members.keys() - {HEADER}
-        if given != set(names.values()):
-            raise FileFormatError(header.names_differ(given, set(names.values())))
-        return {name: self._array(names[name], *entry) for name, entry in table.items()}
+    def arrays(self, types: ArrayTypes) -> Arrays:
+        """The arrays, each compared with its type before it is made."""
+        header.check_names(self._members.keys() - {HEADER}, {f"{name}.npy" for name in types})
+        return {name: self._array(f"{name}.npy", *entry) for name, entry in types.items()}
 
     def _array(self, member: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         """One array, of this dtype and shape."""
@@ -117,11 +96,13 @@ class NpzFile:
                 raise ValueError("not as NumPy writes it")
             given = np.lib.format.read_array_header_1_0(stream)
         except ValueError as error:
-            raise FileFormatError(f"{shown(member)}: expected an array of NumPy's ({shown(error)})") from error
+            raise FileFormatError(
+                f"{short_repr(member)}: expected an array of NumPy's ({short_repr(error)})"
+            ) from error
         if given != (shape, False, dtype) or len(data) - stream.tell() != size:
             raise FileFormatError(
-                f"{shown(member)}: expected {dtype.name} of shape {shape} in {size} bytes, got {shown(given)} in"
-                f" {len(data) - stream.tell()}"
+                f"{short_repr(member)}: expected {dtype.name} of shape {shape} in {size} bytes, got {short_repr(given)}"
+                f" in {len(data) - stream.tell()}"
             )
         return np.ndarray(shape, dtype, bytearray(data), stream.tell())
 
@@ -129,8 +110,8 @@ class NpzFile:
         """A member's bytes; the library compares their checksum."""
         member = self._members[name]
         if member.file_size > largest:
-            raise FileFormatError(f"{shown(name)}: expected at most {largest} bytes, got {member.file_size}")
-        with _damage(shown(name)):
+            raise FileFormatError(f"{short_repr(name)}: expected at most {largest} bytes, got {member.file_size}")
+        with _damage(short_repr(name)):
             return self._archive.read(member)
 
 
@@ -152,8 +133,6 @@ def _check_end(file: BinaryIO, size: int) -> None:
 @contextmanager
 def _damage(place: str) -> Iterator[None]:
     """What the library makes of a damaged archive, as this package's error; failures of the disk pass."""
-    import zipfile
-
     try:
         yield
     except (
@@ -161,4 +140,4 @@ def _damage(place: str) -> Iterator[None]:
     ) as error:  # fmt: skip
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
             raise
-        raise FileFormatError(f"{place}: the archive is damaged ({shown(error)})") from error
+        raise FileFormatError(f"{place}: the archive is damaged ({short_repr(error)})") from error

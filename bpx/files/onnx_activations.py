@@ -1,34 +1,20 @@
 """Activations in ONNX's operators, under bpx's names.
 
-Each is ``f(graph, z, *arguments)``: it adds its operations to the graph of `onnx_export` and returns the result's name.
+Each is ``f(graph, z, *arguments)``: it adds its operations to an `OnnxGraph` and returns the result's name.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from bpx.files.onnx_graph import OnnxGraph
 from bpx.formulas.activations import largest_exponent
 
 __all__ = ["ACTIVATIONS"]
-
-
-class Graph(Protocol):
-    """What an activation is added to."""
-
-    dtype: np.dtype[Any]
-
-    def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Apply an operator; returns the name of its result."""
-
-    def constant(self, value: Any) -> str:
-        """A constant of the graph's dtype; returns its name."""
-
-    def split(self, value: str, widths: list[int]) -> list[str]:
-        """Columns, in blocks of these widths."""
 
 
 def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
@@ -36,12 +22,12 @@ def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
     return lambda graph, z: graph.op(operator, z, **attributes)
 
 
-def _leaky_relu(graph: Graph, z: str, slope: float = 0.01) -> str:
+def _leaky_relu(graph: OnnxGraph, z: str, slope: float = 0.01) -> str:
     """max(z, slope z): ONNX's own has its slope in float32."""
     return graph.op("Max", z, graph.op("Mul", z, graph.constant(slope)))
 
 
-def _elu(graph: Graph, z: str, alpha: float = 1.0) -> str:
+def _elu(graph: OnnxGraph, z: str, alpha: float = 1.0) -> str:
     """ONNX's Elu; in float64, which runtimes do not have, max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
     if graph.dtype == np.float32:
         return graph.op("Elu", z, alpha=float(alpha))
@@ -50,7 +36,7 @@ def _elu(graph: Graph, z: str, alpha: float = 1.0) -> str:
     return graph.op("Add", graph.op("Max", z, zero), graph.op("Mul", below, graph.constant(alpha)))
 
 
-def _softplus(graph: Graph, z: str) -> str:
+def _softplus(graph: OnnxGraph, z: str) -> str:
     """ONNX's Softplus; in float64, which runtimes do not have, max(z, 0) + log(1 + exp(-|z|))."""
     if graph.dtype == np.float32:
         return graph.op("Softplus", z)
@@ -59,7 +45,7 @@ def _softplus(graph: Graph, z: str) -> str:
     return graph.op("Add", graph.op("Max", z, graph.constant(0.0)), rest)
 
 
-def _silu(graph: Graph, z: str) -> str:
+def _silu(graph: OnnxGraph, z: str) -> str:
     """Z sigmoid(z); in float64 z / (1 + exp(-z)).
 
     Older releases of onnxruntime, such as 1.20, make an operator of their own of the first, and lack it in float64.
@@ -69,7 +55,7 @@ def _silu(graph: Graph, z: str) -> str:
     return graph.op("Div", z, graph.op("Add", graph.op("Exp", graph.op("Neg", z)), graph.constant(1.0)))
 
 
-def _gelu(graph: Graph, z: str) -> str:
+def _gelu(graph: OnnxGraph, z: str) -> str:
     """z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))); Gelu itself came with operator set 20."""
     cube = graph.op("Mul", graph.op("Mul", graph.op("Mul", z, z), z), graph.constant(0.044715))
     inner = graph.op("Mul", graph.op("Add", z, cube), graph.constant(math.sqrt(2.0 / math.pi)))
@@ -77,20 +63,20 @@ def _gelu(graph: Graph, z: str) -> str:
     return graph.op("Mul", graph.op("Mul", z, graph.constant(0.5)), outer)
 
 
-def _exp(graph: Graph, z: str) -> str:
+def _exp(graph: OnnxGraph, z: str) -> str:
     """e^z, continued as its tangent beyond c, as `bpx.formulas.activations.exp` has it."""
     held = graph.op("Min", z, graph.constant(0.8 * largest_exponent(np, graph.dtype)))
     tangent = graph.op("Add", graph.op("Sub", z, held), graph.constant(1.0))
     return graph.op("Mul", graph.op("Exp", held), tangent)
 
 
-def _step(graph: Graph, z: str) -> str:
+def _step(graph: OnnxGraph, z: str) -> str:
     """1 where z >= 0, else 0."""
     above = graph.op("GreaterOrEqual", z, graph.constant(0.0))
     return graph.op("CastLike", above, z)
 
 
-def _block_softmax(graph: Graph, z: str, widths: list[int]) -> str:
+def _block_softmax(graph: OnnxGraph, z: str, widths: list[int]) -> str:
     """Softmax of each block."""
     return graph.op("Concat", *(graph.op("Softmax", part, axis=-1) for part in graph.split(z, widths)), axis=1)
 

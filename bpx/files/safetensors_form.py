@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, BinaryIO, final
+from typing import Any, BinaryIO, final
 
 from bpx.errors import FileFormatError, how_to_install
 from bpx.files import header
-from bpx.files.header import shown
+from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from bpx.files.container import Arrays, Table
-
-__all__ = ["SafetensorsFile", "check_installed", "to_bytes"]
-
-CODES = {
-    "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "uint32": "U32", "int32": "I32",
-    "uint64": "U64", "int64": "I64", "float16": "F16", "float32": "F32", "float64": "F64",
-}  # fmt: skip
+__all__ = ["SafetensorsFile", "library", "to_bytes"]
 
 
-def _library() -> Any:
+def library() -> Any:
     """safetensors, with its part for NumPy; its absence names the extra."""
     try:
         import safetensors.numpy
@@ -34,20 +24,9 @@ def _library() -> Any:
     return safetensors
 
 
-def check_installed() -> None:
-    """Raise ImportError, which names the extra, where safetensors is not there."""
-    _library()
-
-
 def to_bytes(text: str, arrays: Arrays) -> bytes:
-    """The whole file. One metadata entry only: the library writes several in an order that changes.
-
-    Raises
-    ------
-    ValueError
-        If the library's header, which holds bpx's, is too large to be read back.
-    """
-    data = bytes(_library().numpy.save(arrays, metadata={"bpx": text}))
+    """The whole file. One metadata entry only: the library writes several in an order that changes."""
+    data = bytes(library().numpy.save(arrays, metadata={"bpx": text}))
     length = int.from_bytes(data[:8], "little")
     if length > header.LARGEST:
         raise ValueError(
@@ -58,12 +37,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
 
 @final
 class SafetensorsFile:
-    """An open file, of which the header is read: ``text`` is bpx's.
-
-    Raises
-    ------
-    FileFormatError
-    """
+    """An open file, of which the header is read: ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         first = file.read(8)
@@ -75,49 +49,35 @@ class SafetensorsFile:
             )
         self._beginning = first + file.read(length)
         self._file = file
-        self._data_size = size - 8 - length
         entries = header.parse_json(self._beginning[8:])
         metadata = entries.pop("__metadata__", None) if isinstance(entries, dict) else None
         if not isinstance(metadata, dict) or list(metadata) != ["bpx"] or not isinstance(metadata["bpx"], str):
             raise FileFormatError(
-                f"expected a safetensors file that bpx wrote, with bpx's header as metadata, got {shown(metadata)};"
-                " numbers of other programs come in by bpx.from_torch, from_sklearn and from_keras_weights"
+                f"expected a safetensors file that bpx wrote, with bpx's header as metadata, got"
+                f" {short_repr(metadata)}; numbers of other programs come in by bpx.from_torch, from_sklearn and"
+                " from_keras_weights"
             )
         self.text: str = metadata["bpx"]
         self._entries: dict[str, Any] = entries
 
-    def arrays(self, table: Table) -> Arrays:
-        """The arrays of that table; the library reads them, once the file is known to hold them and nothing else."""
-        if self._entries.keys() != table.keys():
-            raise FileFormatError(header.names_differ(self._entries.keys(), table.keys()))
-        spans = sorted(self._span(name, *entry) for name, entry in table.items())
-        ends = [0, *(stop for _, stop in spans)]
-        if [start for start, _ in spans] != ends[:-1] or ends[-1] != self._data_size:
-            raise FileFormatError(
-                f"expected arrays one after the other, {sum(stop - start for start, stop in spans)} bytes in all, got"
-                f" {self._data_size} bytes: the file is cut off or damaged"
-            )
-        library = _library()
-        data = self._beginning + self._file.read(self._data_size)
+    def arrays(self, types: ArrayTypes) -> Arrays:
+        """The arrays, which the library reads and checks: their data are all of the file, one after the other."""
+        header.check_names(self._entries.keys(), types.keys())
+        safetensors = library()
+        size = sum(math.prod(shape) * dtype.itemsize for dtype, shape in types.values())
+        # No more of a file that is far too long; enough to name an array of a larger dtype.
+        data = self._beginning + self._file.read(8 * size + 1)
         try:
-            arrays = library.numpy.load(data)
-        except (library.SafetensorError, ValueError, KeyError) as error:
-            raise FileFormatError(f"safetensors does not read the file ({shown(error)})") from error
-        return {name: arrays[name] for name in table}
-
-    def _span(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> tuple[int, int]:
-        """Where an array begins and ends in the data; the library's entry must say what bpx's table says."""
-        entry, size = self._entries[name], math.prod(shape) * dtype.itemsize
-        match entry:
-            case {"dtype": str(code), "shape": list(given), "data_offsets": [start, stop]} if (
-                len(entry) == 3
-                and code == CODES[dtype.name]
-                and given == list(shape)
-                and type(start) is type(stop) is int
-                and stop - start == size
-            ):
-                return start, stop
-        raise FileFormatError(
-            f"array {shown(name)}: expected {CODES[dtype.name]} of shape {list(shape)} in {size} bytes,"
-            f" got {shown(entry)}"
-        )
+            arrays = safetensors.numpy.load(data)
+        except (safetensors.SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FileFormatError(
+                f"expected {size} bytes of arrays, one after the other; safetensors does not read them"
+                f" ({short_repr(error)}): the file is cut off or damaged"
+            ) from error
+        for name, (dtype, shape) in types.items():
+            if (arrays[name].dtype, arrays[name].shape) != (dtype, shape):
+                raise FileFormatError(
+                    f"array {short_repr(name)}: expected {dtype.name} of shape {shape}, got {arrays[name].dtype.name}"
+                    f" of shape {arrays[name].shape}"
+                )
+        return {name: arrays[name] for name in types}

@@ -1,17 +1,19 @@
-"""One column's code: how its values become inputs of a network."""
+"""How the values of one column become inputs of a network."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
-from typing import Any, final
+from typing import Any, Self, final
 
 import numpy as np
 
+from bpx.files.header import check_entries, of_type
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, TableError
 
-__all__ = ["CategoryColumn", "NumberColumn", "Unseen", "texts_of"]
+__all__ = ["CategoryColumn", "NumberColumn", "Unseen", "column_from_json", "refuse_infinite", "texts_of"]
 
 Matrix = np.ndarray[Any, Any]
 
@@ -37,29 +39,14 @@ class NumberColumn:
     had_missing: bool
 
     @property
-    def width(self) -> int:
-        """Inputs that it fills."""
-        return 1
-
-    @property
     def inputs(self) -> list[str]:
-        """Their names."""
+        """The names of its inputs."""
         return [self.name]
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
-        """Fill `out` (n, 1) from the table.
-
-        Raises
-        ------
-        TableError
-        """
+        """Fill `out` (n, 1) from the table; TableError where the column holds text or infinite numbers."""
         values = self._values(table)
-        infinite = np.isinf(values)
-        if np.any(infinite):
-            raise TableError(
-                f"{table.where(int(np.argmax(infinite)))}: column {self.name!r} holds an infinite or far too large"
-                " number; mend it, or name it as missing with --na"
-            )
+        refuse_infinite(table, self.name, values)
         missing = np.isnan(values)
         if not self.had_missing and np.any(missing):
             unseen.missing[self.name] = int(np.count_nonzero(missing))
@@ -72,20 +59,27 @@ class NumberColumn:
         if column.numbers is not None:
             return column.numbers.copy()
         assert column.texts is not None
-        values = np.full(table.n_rows, np.nan)
-        for row, text in enumerate(column.texts.tolist()):
-            value = np.nan if text is None else number(text)
-            if value is None:
-                raise TableError(
-                    f"{table.where(row)}: column {self.name!r} held numbers in training, got {text!r:.60}; mend it, or"
-                    " name it as missing with --na"
-                )
-            values[row] = value
-        return values
+        values = [np.nan if text is None else number(text) for text in column.texts.tolist()]
+        if None in values:
+            row = values.index(None)
+            raise TableError(
+                f"{table.where(row)}: column {self.name!r} held numbers in training, got {column.texts[row]!r:.60};"
+                " mend it, or name it as missing with --na"
+            )
+        return np.array(values, dtype=np.float64)
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON."""
         return {"kind": "number"} | asdict(self)
+
+    @classmethod
+    def from_json(cls, entry: Any) -> Self:
+        """What `to_json` gave."""
+        check_entries(
+            entry, "encoding", kind=None, name=of_type(str), median=_is_finite, mean=_is_finite,
+            scale=lambda v: _is_finite(v) and v > 0, had_missing=of_type(bool),
+        )  # fmt: skip
+        return cls(**{name: value for name, value in entry.items() if name != "kind"})
 
 
 @final
@@ -99,37 +93,29 @@ class CategoryColumn:
     other: bool
 
     @property
-    def width(self) -> int:
-        """Inputs that it fills."""
-        return len(self.categories) + self.missing + self.other
-
-    @property
     def inputs(self) -> list[str]:
-        """Their names."""
-        more = [*(["missing"] if self.missing else []), *(["other"] if self.other else [])]
-        return [f"{self.name}={category}" for category in self.categories] + [f"{self.name} {word}" for word in more]
+        """The names of its inputs."""
+        names = [f"{self.name}={category}" for category in self.categories]
+        return names + [f"{self.name} {word}" for word in ("missing", "other") if getattr(self, word)]
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
-        """Fill `out` (n, width) from the table, which holds the column as text."""
+        """Fill `out` (n, inputs) from the table, which holds the column as text."""
         texts = texts_of(table[self.name])
-        place: dict[str, int] = {}
-        for j, category in enumerate(self.categories):  # 1.0 of one file is 1 of another, unless both are categories
-            place.setdefault(canonical(category), j)
-        place |= {category: j for j, category in enumerate(self.categories)}
+        # 1.0 of one file is 1 of another, unless both are categories.
+        spelled = {canonical(category): j for j, category in reversed([*enumerate(self.categories)])}
+        spelled |= {category: j for j, category in enumerate(self.categories)}
         other = len(self.categories) + self.missing if self.other else -1
-        counts = Counter(texts.tolist())
-        column = {None: len(self.categories) if self.missing else -1}
-        for text, count in counts.items():
+        place: dict[str | None, int] = {None: len(self.categories) if self.missing else -1}
+        for text, count in Counter(texts.tolist()).items():
             if text is None:
                 if not self.missing:
                     unseen.missing[self.name] = count
                 continue
-            found = place.get(text, place.get(canonical(text), None))
-            column[text] = other if found is None else found
-            if found is None and not self.other:
+            place[text] = spelled.get(text, spelled.get(canonical(text), other))
+            if place[text] < 0:
                 unseen.categories[self.name] = unseen.categories.get(self.name, 0) + count
                 unseen.examples.setdefault(self.name, text)
-        where = np.array([column[text] for text in texts.tolist()], dtype=np.int64)
+        where = np.array([place[text] for text in texts.tolist()], dtype=np.int64)
         out[...] = 0
         rows = np.flatnonzero(where >= 0)
         out[rows, where[rows]] = 1
@@ -138,13 +124,41 @@ class CategoryColumn:
         """As plain JSON."""
         return {"kind": "category"} | asdict(self) | {"categories": list(self.categories)}
 
+    @classmethod
+    def from_json(cls, entry: Any) -> Self:
+        """What `to_json` gave."""
+        check_entries(
+            entry, "encoding", kind=lambda v: v == "category", name=of_type(str), missing=of_type(bool),
+            other=of_type(bool), categories=lambda v: isinstance(v, list) and all(map(of_type(str), v)),
+        )  # fmt: skip
+        return cls(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
+
+
+def column_from_json(entry: Any) -> NumberColumn | CategoryColumn:
+    """What a column's `to_json` gave; FileFormatError for anything else."""
+    is_number = isinstance(entry, dict) and entry.get("kind") == "number"
+    return NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
+
+
+def refuse_infinite(table: Table, name: str, values: np.ndarray[Any, Any]) -> None:
+    """Raise TableError where a column holds an infinite number."""
+    infinite = np.isinf(values)
+    if np.any(infinite):
+        raise TableError(
+            f"{table.where(int(np.argmax(infinite)))}: column {name!r} holds an infinite or far too large number; mend"
+            " it, or name it as missing with --na"
+        )
+
 
 def texts_of(column: Column) -> np.ndarray[Any, Any]:
     """The column's texts; one without any value counts as text."""
     if column.texts is not None:
         return column.texts
     assert column.numbers is not None
-    texts = np.full(len(column.numbers), None, dtype=object)
     if not np.all(np.isnan(column.numbers)):
         raise TypeError(f"{column.name}: a category column is read as text")
-    return texts
+    return np.full(len(column.numbers), None, dtype=object)
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)

@@ -7,7 +7,6 @@ such values; a category that training had not is "other", or else no input is 1.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, final
@@ -15,8 +14,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.files.header import exactly
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, texts_of
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite, texts_of
 from bpx.tables.table import Column, Table, TableError, listed
 
 __all__ = ["Encoding", "learn"]
@@ -32,7 +30,7 @@ class Encoding:
     @property
     def width(self) -> int:
         """Inputs in all."""
-        return sum(column.width for column in self.columns)
+        return len(self.inputs)
 
     @property
     def inputs(self) -> list[str]:
@@ -50,7 +48,7 @@ class Encoding:
         return [column.name for column in self.columns if isinstance(column, CategoryColumn)]
 
     def encode(self, table: Table, dtype: str = "float64") -> tuple[np.ndarray[Any, Any], Unseen]:
-        """A table, whose columns may have any order, as inputs of shape (n, width).
+        """A table, whose columns may have any order, as inputs of shape (n, width), and what training had not seen.
 
         Raises
         ------
@@ -65,8 +63,9 @@ class Encoding:
         X = np.empty((table.n_rows, self.width), dtype=dtype)
         unseen, start = Unseen(), 0
         for column in self.columns:
-            column.encode(table, X[:, start : start + column.width], unseen)
-            start += column.width
+            stop = start + len(column.inputs)
+            column.encode(table, X[:, start:stop], unseen)
+            start = stop
         return X, unseen
 
     def to_json(self) -> list[dict[str, Any]]:
@@ -75,53 +74,20 @@ class Encoding:
 
     @classmethod
     def from_json(cls, entries: Any) -> Encoding:
-        """What `to_json` gave, checked.
-
-        Raises
-        ------
-        FileFormatError
-        """
+        """What `to_json` gave; FileFormatError for anything else."""
         if not isinstance(entries, list) or not entries:
             raise FileFormatError("encoding: expected a list of columns, got none")
-        columns: list[NumberColumn | CategoryColumn] = []
-        for entry in entries:
-            if isinstance(entry, dict) and entry.get("kind") == "number":
-                exactly(
-                    entry, "encoding", kind=_any, name=_is_text, median=_is_number, mean=_is_number,
-                    scale=lambda v: _is_number(v) and v > 0, had_missing=_is_bool,
-                )  # fmt: skip
-                columns.append(NumberColumn(**{key: entry[key] for key in entry if key != "kind"}))
-            else:
-                exactly(
-                    entry, "encoding", kind=lambda v: v == "category", name=_is_text, missing=_is_bool, other=_is_bool,
-                    categories=lambda v: isinstance(v, list) and all(map(_is_text, v)),
-                )  # fmt: skip
-                columns.append(
-                    CategoryColumn(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
-                )
-        return cls(columns)
+        return cls([column_from_json(entry) for entry in entries])
 
 
 def learn(
     table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100
 ) -> Encoding:
-    """The encoding of a table's columns, from these rows alone.
+    """The encoding of a table's columns, learned from these rows alone.
 
-    Parameters
-    ----------
-    table : Table
-        Training rows; every column becomes inputs.
-    categorical : collection of str
-        Columns that are text, or are to be treated as categories.
-    standardise : bool
-        Whether numbers get mean 0 and standard deviation 1.
-    max_categories : int
-        The commonest so many categories of a column get an input each; the rest are "other".
-
-    Raises
-    ------
-    TableError
-        If a column of numbers holds an infinite one.
+    The columns in `categorical` become categories: the commonest `max_categories` get an input each, the rest are
+    "other". The others are numbers, which get mean 0 and standard deviation 1 where `standardise` is true; TableError
+    names the row of an infinite one.
     """
     return Encoding(
         [
@@ -145,8 +111,7 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
     """Median, and mean and standard deviation after the median has filled the gaps."""
     assert column.numbers is not None
     values = column.numbers
-    if np.any(np.isinf(values)):
-        NumberColumn(column.name, 0.0, 0.0, 1.0, True).encode(table, np.empty((table.n_rows, 1)), Unseen())
+    refuse_infinite(table, column.name, values)
     missing = np.isnan(values)
     median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
     mean, scale = 0.0, 1.0
@@ -155,19 +120,3 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
         largest = float(np.max(np.abs(filled))) or 1.0  # over it, squares do not overflow
         mean, scale = largest * float(np.mean(filled / largest)), largest * float(np.std(filled / largest))
     return NumberColumn(column.name, median, mean, scale if scale > 0.0 else 1.0, bool(np.any(missing)))
-
-
-def _any(_: Any) -> bool:
-    return True
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_bool(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

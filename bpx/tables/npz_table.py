@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from bpx.tables.parsing import same_spelling, text_of
-from bpx.tables.table import Column, Table, TableError
+from bpx.tables.table import Column, Table, TableError, refuse_equal_names
 
-__all__ = ["column_of", "read", "to_bytes"]
+__all__ = ["column_of", "objects", "read", "to_bytes"]
 
 
 def read(
@@ -35,29 +35,23 @@ def read(
         raise TableError(f"{source}: expected an npz archive of named arrays (numpy.savez), got {error}") from error
     if not arrays:
         raise TableError(f"{source}: expected an npz archive of named arrays, got one without any")
-    counts = {name: len(array) for name, array in arrays.items()}
-    first = next(iter(counts))
-    for name, count in counts.items():
-        if count != counts[first]:
-            raise TableError(
-                f"{source}: expected arrays with a row for each sample, got {counts[first]} rows in {first!r} and"
-                f" {count} in {name!r}"
-            )
+    first, n_rows = next((name, len(array)) for name, array in arrays.items())
     columns = []
     for name, array in arrays.items():
+        if len(array) != n_rows:
+            raise TableError(
+                f"{source}: expected arrays with a row for each sample, got {n_rows} rows in {first!r} and"
+                f" {len(array)} in {name!r}"
+            )
         if name in drop:
-            columns.append(Column(name, texts=_objects([None] * len(array))))
+            columns.append(Column(name, texts=objects([None] * n_rows)))
         elif array.ndim == 1:
             columns.append(column_of(name, array, missing, as_text, source))
         else:
-            flat = array.reshape(len(array), -1)
+            flat = array.reshape(n_rows, -1)
             columns += [column_of(f"{name}_{j}", flat[:, j], missing, as_text, source) for j in range(flat.shape[1])]
-    seen: set[str] = set()
-    for column in columns:
-        if column.name in seen:
-            raise TableError(f"{source}: expected names that differ, got {column.name!r} twice; rename an array")
-        seen.add(column.name)
-    return Table(source, columns, counts[first])
+    refuse_equal_names([column.name for column in columns], source)
+    return Table(source, columns, n_rows)
 
 
 def _array(archive: Any, name: str, source: str) -> np.ndarray[Any, Any]:
@@ -90,7 +84,7 @@ def column_of(
     if kind in "iuf" and name not in as_text:
         return Column(name, numbers=values.astype(np.float64))
     if kind in "iufb":
-        return Column(name, texts=_objects([None if v != v else text_of(v) for v in values.tolist()]))
+        return Column(name, texts=objects(None if v != v else text_of(v) for v in values.tolist()))
     if kind == "M":
         values = np.datetime_as_string(values)
     elif kind == "S":
@@ -98,29 +92,25 @@ def column_of(
     elif kind not in "UOT":
         raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
     texts = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
-    known = [None if t is None or t in missing else same_spelling(t) for t in texts]
-    return Column(name, texts=_objects(known), spellings=frozenset(t for t in texts if t is not None and t in missing))
+    known = objects(None if text is None or text in missing else same_spelling(text) for text in texts)
+    return Column(
+        name, texts=known, spellings=frozenset(text for text in texts if text in missing and text is not None)
+    )
 
 
-def _objects(values: list[str | None]) -> np.ndarray[Any, Any]:
-    """A list as an object array."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array
+def objects(values: Iterable[str | None]) -> np.ndarray[Any, Any]:
+    """Texts, None where missing, as an object array."""
+    return np.array([*values, None], dtype=object)[:-1]
 
 
 def to_bytes(columns: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
     """Columns as an archive; text becomes NumPy's, a missing value the empty text."""
     buffer = io.BytesIO()
-    plain = {
-        name: np.array(["" if v is None else v for v in values.tolist()], dtype=np.str_)
-        if values.dtype.kind == "O"
-        else values
-        for name, values in columns.items()
-    }
-    # Not as keywords: a column may be called "file".
+    # Not numpy.savez, whose keywords are the names: a column may be called "file".
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in plain.items():
+        for name, values in columns.items():
+            if values.dtype.kind == "O":
+                values = np.array(["" if v is None else v for v in values.tolist()], dtype=np.str_)
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)
     return buffer.getvalue()

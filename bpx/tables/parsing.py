@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 __all__ = ["MISSING", "canonical", "number", "same_spelling", "text_of"]
 
@@ -44,8 +43,3 @@ def canonical(cell: str) -> str:
     value = number(cell)
     # Larger integers are not all numbers of their own in floating point.
     return cell if value is None or not abs(value) < 2**53 else text_of(value)
-
-
-def all_numbers(cells: Iterable[str]) -> bool:
-    """Whether every cell is a number."""
-    return all(number(cell) is not None for cell in cells)

@@ -1,4 +1,4 @@
-"""A file as a table, by the ending of its name."""
+"""A file as a table, by the ending of its name: CSV and Parquet by pyarrow (extra ``tables``), npz by NumPy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import BinaryIO
 
 from bpx.errors import FileFormatError
 from bpx.files import atomic
-from bpx.tables import csv_form, npz_table, parquet_form
+from bpx.tables import csv_table, npz_table, parquet_table
 from bpx.tables.parsing import MISSING
 from bpx.tables.table import Table, TableError
 
-__all__ = ["ENDINGS", "read"]
+__all__ = ["read"]
 
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".data", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
-ENDINGS = (*TEXT, *PARQUET, ".npz")
 
 
 def read(
@@ -47,51 +46,40 @@ def read(
     drop : collection of str
         Columns that the table does not get, whatever they hold.
     separator, encoding : str, optional
-        Of a text file; None finds the separator in its first line, and UTF-8.
+        Of a text file. None: the one of comma, semicolon, tab and ``|`` that the first line has most of, and UTF-8.
     content : bytes, optional
         The file's content, as CSV, where it has been read from elsewhere; `path` is then its name in messages.
-
-    Returns
-    -------
-    Table
 
     Raises
     ------
     TableError
         If the file is not such a table, or a column to drop is not there.
     ImportError
-        For Parquet without pyarrow.
+        For anything but npz without pyarrow.
     OSError
         If there is no such file, or it cannot be read.
     """
     source = os.fspath(path)
-    ending = source.lower()
-    told = {"", *missing}
-    missing = told | MISSING if usual else told
-    if content is not None:
-        table = csv_form.read(
-            lambda: io.BytesIO(content), source, packed=False, separator=separator, encoding=encoding, missing=missing,
-            as_text=as_text,
-        )  # fmt: skip
-    elif ending.endswith(".npz"):
-        with _opened(source) as file:
+    ending = source.lower() if content is None else ".csv"
+    given = {"", *missing}
+    missing = given | MISSING if usual else given
+    with _opened(source) if content is None else io.BytesIO(content) as file:
+        if ending.endswith(".npz"):
             table = npz_table.read(file, source, missing, as_text, drop)
-    elif ending.endswith(PARQUET):
-        with _opened(source) as file:
-            table = parquet_form.read(file, source, told, as_text, drop)
-    elif ending.endswith(TEXT):
-        if separator is None and ending.endswith((".tsv", ".tab", ".tsv.gz")):
-            separator = "\t"
-        table = csv_form.read(
-            lambda: _opened(source), source, packed=ending.endswith(".gz"), separator=separator, encoding=encoding,
-            missing=missing, as_text=as_text,
-        )  # fmt: skip
-    else:
-        _opened(source).close()  # a file that is not there is the first thing to say
-        raise TableError(
-            f"{source}: expected a name that ends in .csv, .tsv, .txt (also with .gz), .parquet or .npz; rename the"
-            " file, or export it as one of these"
-        )
+        elif ending.endswith(PARQUET):
+            table = parquet_table.read(file, source, given, as_text, drop)
+        elif ending.endswith(TEXT):
+            if separator is None and ending.endswith((".tsv", ".tab", ".tsv.gz")):
+                separator = "\t"
+            table = csv_table.read(
+                file.read(), source, packed=ending.endswith(".gz"), separator=separator, encoding=encoding,
+                missing=missing, as_text=as_text,
+            )  # fmt: skip
+        else:
+            raise TableError(
+                f"{source}: expected a name that ends in .csv, .tsv, .txt (also with .gz), .parquet or .npz; rename the"
+                " file, or export it as one of these"
+            )
     for name in drop:
         table[name]  # says which one is not there
     return table.without(drop)
@@ -102,4 +90,4 @@ def _opened(path: str) -> BinaryIO:
     try:
         return atomic.open_regular(path)[0]
     except FileFormatError as error:
-        raise TableError(f"{path}: {str(error).replace('a file that bpx wrote', 'a file')}") from error
+        raise TableError(f"{path}: {error}") from error

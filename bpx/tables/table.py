@@ -11,7 +11,7 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 
-__all__ = ["Column", "Table", "TableError", "listed"]
+__all__ = ["Column", "Table", "TableError", "listed", "refuse_equal_names"]
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
@@ -51,27 +51,13 @@ class Column:
 
     def rows(self, which: Any) -> Column:
         """Some of the rows, by indices or a mask."""
-        return Column(
-            self.name,
-            None if self.numbers is None else self.numbers[which],
-            None if self.texts is None else self.texts[which],
-            self.spellings,
-        )
+        numbers = None if self.numbers is None else self.numbers[which]
+        return Column(self.name, numbers, None if self.texts is None else self.texts[which], self.spellings)
 
 
 @final
 class Table:
-    """Columns by name.
-
-    Parameters
-    ----------
-    source : str
-        The file's name, for messages.
-    columns : sequence of Column
-    n_rows : int
-    place : callable, optional
-        Where row i is in the file, in words, such as ``"line 8"``.
-    """
+    """Columns by name; messages use `source`, the file's name, and `place(i)`, where row i is, such as ``"line 8"``."""
 
     def __init__(
         self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None
@@ -91,8 +77,10 @@ class Table:
         return self.columns[name]
 
     def nearest(self, name: str) -> str:
-        """What there is in place of a column that is not there."""
-        return nearest(name, self.names)
+        """A name that is likely meant in place of one that is not there, else the names that there are."""
+        folded = {other.casefold(): other for other in self.names}
+        close = get_close_matches(name.casefold(), folded, n=1)
+        return f"did you mean {folded[close[0]]!r}?" if close else f"it has {listed(self.names)}"
 
     def where(self, row: int) -> str:
         """File and place of a row."""
@@ -111,14 +99,17 @@ class Table:
         return Table(self.source, columns, self.n_rows, self._place)
 
 
-def nearest(name: str, names: Sequence[str]) -> str:
-    """A likely meant name, else the names that there are."""
-    folded = {other.casefold(): other for other in names}
-    close = get_close_matches(name.casefold(), folded, n=1)
-    return f"did you mean {folded[close[0]]!r}?" if close else f"it has {listed(names)}"
-
-
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Names with commas, the first few where there are many."""
-    shown = ", ".join(repr(name) for name in names[:most])
-    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+    first = ", ".join(repr(name) for name in names[:most])
+    return first + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def refuse_equal_names(names: Sequence[str], source: str) -> None:
+    """Raise TableError where two columns have one name."""
+    for i, name in enumerate(names):
+        first = names.index(name)
+        if first < i:
+            raise TableError(
+                f"{source}: expected names that differ, got {name!r} for columns {first + 1} and {i + 1}; rename one"
+            )

@@ -2,53 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from bpx.files import atomic
-from bpx.tables import npz_table, parquet_form
+from bpx.tables import csv_table, npz_table, parquet_table
 
-__all__ = ["ENDINGS", "form_of", "to_csv", "write"]
+__all__ = ["ENDINGS", "write"]
 
 Columns = Mapping[str, np.ndarray[Any, Any]]
 
-
-def to_csv(columns: Columns, separator: str = ",") -> str:
-    """Columns as CSV text; numbers in the fewest digits that tell them apart, a missing value as nothing."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
-    writer.writerow(columns)
-    # str and not tolist for float32, whose neighbours need fewer digits than as float64.
-    lists = [map(str, values) if values.dtype.kind == "f" else values.tolist() for values in columns.values()]
-    writer.writerows(zip(*lists, strict=True))
-    return buffer.getvalue()
-
-
-FORMS: dict[str, Callable[[Columns], bytes]] = {
-    ".csv": lambda columns: to_csv(columns).encode("utf-8"),
-    ".tsv": lambda columns: to_csv(columns, "\t").encode("utf-8"),
+_TO_BYTES: dict[str, Callable[[Columns], bytes]] = {
+    ".csv": lambda columns: csv_table.to_text(columns).encode("utf-8"),
+    ".tsv": lambda columns: csv_table.to_text(columns, "\t").encode("utf-8"),
     ".npz": npz_table.to_bytes,
-    ".parquet": parquet_form.to_bytes,
+    ".parquet": parquet_table.to_bytes,
 }
-ENDINGS = tuple(FORMS)
-
-
-def form_of(path: atomic.Path) -> str:
-    """The ending that names the form.
-
-    Raises
-    ------
-    ValueError
-    """
-    ending = os.path.splitext(os.fspath(path))[1].lower()
-    if ending not in FORMS:
-        raise ValueError(f"expected a name that ends in {', '.join(FORMS)}, got {os.fspath(path)!r}")
-    return ending
+ENDINGS = tuple(_TO_BYTES)
 
 
 def write(path: atomic.Path, columns: Columns) -> None:
@@ -63,4 +35,4 @@ def write(path: atomic.Path, columns: Columns) -> None:
     OSError
         If the file cannot be written; what was there stays.
     """
-    atomic.write(path, FORMS[form_of(path)](columns))
+    atomic.write(path, _TO_BYTES[atomic.ending_of(path, ENDINGS)](columns))

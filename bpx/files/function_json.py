@@ -1,4 +1,4 @@
-"""Activations, initializers and losses in words and numbers, as JSON can hold them, and back.
+"""Activations, initializers and losses as JSON, and back.
 
 One of bpx's own is its name (``"relu"``), or ``{"name": "leaky_relu", "arguments": [0.2]}`` where it was made by a
 function of numbers. A user's own is code, which no file holds: it is ``{"own": its name}``, and whoever loads gives it.
@@ -12,52 +12,53 @@ from functools import partial
 from typing import Any
 
 from bpx.errors import FileFormatError
-from bpx.files.header import exactly, shown
+from bpx.files.header import check_entries, of_type, short_repr
 from bpx.formulas import activations, initializers, losses
 from bpx.formulas.blocks import block_softmax
 from bpx.formulas.initializers import Initializer
 
 __all__ = [
-    "activation",
-    "describe_activation",
-    "describe_initializer",
-    "describe_loss",
-    "initializer",
-    "loss",
+    "activation_from_json",
+    "activation_to_json",
+    "initializer_from_json",
+    "initializer_to_json",
+    "loss_from_json",
+    "loss_to_json",
     "name_and_arguments",
     "own_name",
 ]
 
-ACTIVATIONS = (activations.ACTIVATIONS, {
+# What has a name of its own, and what a function makes of numbers.
+Registry = tuple[Mapping[str, Any], Mapping[str, Callable[..., Any]]]
+ACTIVATIONS: Registry = (activations.ACTIVATIONS, {
     "leaky_relu": activations.leaky_relu, "elu": activations.elu, "block_softmax": block_softmax,
 })  # fmt: skip
-INITIALIZERS = (initializers.INITIALIZERS, {
+INITIALIZERS: Registry = (initializers.INITIALIZERS, {
     "uniform": initializers.uniform, "normal": initializers.normal, "glorot_uniform": initializers.glorot_uniform,
 })  # fmt: skip
-LOSSES = (losses.LOSSES, {"huber": losses.huber, "quantile": losses.quantile})
-Registry = tuple[Mapping[str, Any], Mapping[str, Any]]
+LOSSES: Registry = (losses.LOSSES, {"huber": losses.huber, "quantile": losses.quantile})
 
 
-def describe_activation(given: Any) -> Any:
+def activation_to_json(given: Any) -> Any:
     """An `Activation` as JSON."""
-    return _describe(given, ACTIVATIONS)
+    return _to_json(given, ACTIVATIONS)
 
 
-def name_and_arguments(given: Any) -> tuple[str | None, list[Any]]:
-    """The name of one of bpx's activations and the numbers that it was made with; None for a user's own."""
-    words = describe_activation(given)
-    return (words, []) if isinstance(words, str) else (words.get("name"), words.get("arguments", []))
-
-
-def describe_loss(given: Any) -> Any:
+def loss_to_json(given: Any) -> Any:
     """A `Loss` as JSON."""
-    return _describe(given, LOSSES)
+    return _to_json(given, LOSSES)
 
 
-def describe_initializer(given: Any) -> Any:
+def initializer_to_json(given: Any) -> Any:
     """An `Initializer`, or a function that draws, as JSON."""
     biases = {"biases": given.biases} if isinstance(given, Initializer) else {}
-    return _describe(given, INITIALIZERS, **biases)
+    return _to_json(given, INITIALIZERS, **biases)
+
+
+def name_and_arguments(activation: Any) -> tuple[str | None, list[Any]]:
+    """The name of one of bpx's activations and the numbers that it was made with; None for a user's own."""
+    entry = activation_to_json(activation)
+    return (entry, []) if isinstance(entry, str) else (entry.get("name"), entry.get("arguments", []))
 
 
 def own_name(entry: Any) -> str | None:
@@ -68,80 +69,61 @@ def own_name(entry: Any) -> str | None:
     return None
 
 
-def activation(entry: Any, place: str, outputs: int, own: Mapping[str, Any]) -> Any:
-    """The activation of a layer with that many outputs.
-
-    Raises
-    ------
-    FileFormatError
-    """
+def activation_from_json(entry: Any, place: str, outputs: int, own: Mapping[str, Any]) -> Any:
+    """The activation of a layer with that many outputs; FileFormatError where there is none."""
     name = own_name(entry)
     if name is not None:
         if name in own:
             return own[name]
         raise FileFormatError(
-            f"{place} uses the activation {shown(name)}, which is not one of bpx's, and no file holds code: give it,"
-            f" load(path, activations={{{shown(name)}: ...}})"
+            f"{place} uses the activation {short_repr(name)}, which is not one of bpx's, and no file holds code: give"
+            f" it, load(path, activations={{{short_repr(name)}: ...}})"
         )
-    made = _build(entry, place, ACTIVATIONS)
+    made = _from_json(entry, place, ACTIVATIONS)
     if made.name == "block_softmax":
         widths = entry["arguments"][0]
         if not all(type(width) is int and width > 0 for width in widths) or sum(widths) != outputs:
-            raise FileFormatError(f"{place}: expected blocks of {outputs} outputs in all, got {shown(widths)}")
+            raise FileFormatError(f"{place}: expected blocks of {outputs} outputs in all, got {short_repr(widths)}")
     return made
 
 
-def initializer(entry: Any, place: str) -> Any:
-    """What drew a layer's first parameters; a user's own is a stand-in that keeps the name.
-
-    Raises
-    ------
-    FileFormatError
-    """
+def initializer_from_json(entry: Any, place: str) -> Any:
+    """What drew a layer's first parameters; a user's own is a stand-in that keeps the name."""
     name = own_name(entry)
     if name is not None:
         return Initializer(name, partial(_not_in_the_file, name))
-    return _build(entry, place, INITIALIZERS, biases=lambda value: type(value) is bool)
+    return _from_json(entry, place, INITIALIZERS, biases=of_type(bool))
 
 
-def loss(entry: Any, place: str) -> Any:
-    """A loss of bpx's.
-
-    Raises
-    ------
-    FileFormatError
-    """
-    return _build(entry, place, LOSSES)
+def loss_from_json(entry: Any, place: str) -> Any:
+    """A loss of bpx's; FileFormatError where it is none."""
+    return _from_json(entry, place, LOSSES)
 
 
-def _describe(given: Any, registry: Registry, **keywords: Any) -> Any:
+def _to_json(given: Any, registry: Registry, **keywords: Any) -> Any:
     """The name, or the name and arguments, under which bpx makes what equals `given`."""
     named, made = registry
     name: Any = getattr(given, "name", None)
     if name in named and _same(named[name], given):
         return name
     if name in made:
-        arguments = _numbers(given)
-        if _same(_attempt(made[name], arguments, keywords), given):
+        arguments = _bound_numbers(given)
+        try:
+            again = made[name](*arguments, **keywords)
+        except (TypeError, ValueError, OverflowError):  # a user's own of that name
+            again = None
+        if _same(again, given):
             return {"name": name, "arguments": arguments} | keywords
     own = name if isinstance(name, str) else getattr(given, "__name__", type(given).__name__)
     return {"own": str(own)}
 
 
-def _attempt(make: Callable[..., Any], arguments: list[Any], keywords: dict[str, Any]) -> Any:
-    """What the function makes of these arguments; None where it refuses them."""
-    try:
-        return make(*arguments, **keywords)
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _numbers(given: Any) -> list[Any]:
+def _bound_numbers(given: Any) -> list[Any]:
     """The numbers bound in the first function of a dataclass, however deep, as plain Python's."""
     function: Any = next((getattr(given, f.name) for f in fields(given) if callable(getattr(given, f.name))), None)
     values = []
     while isinstance(function, partial) and function.keywords:
-        (function,) = list(function.keywords.values())[:1]
+        function = next(iter(function.keywords.values()))
         if not callable(function):
             plain = function.tolist() if hasattr(function, "tolist") else function
             values.append(list(plain) if isinstance(plain, tuple) else plain)
@@ -161,26 +143,28 @@ def _same(a: Any, b: Any) -> bool:
         return False
 
 
-def _build(entry: Any, place: str, registry: Registry, **more: Callable[[Any], bool]) -> Any:
-    """What `_describe` described."""
+def _from_json(entry: Any, place: str, registry: Registry, **more: Callable[[Any], bool]) -> Any:
+    """What `_to_json` described, with a check for each keyword."""
     named, made = registry
     if isinstance(entry, str) and entry in named:
         return named[entry]
     if not isinstance(entry, dict):
-        raise FileFormatError(f"{place}: expected one of {', '.join(sorted(named))}, got {shown(entry)}")
-    exactly(entry, place, name=lambda name: isinstance(name, str) and name in made, arguments=_are_numbers, **more)
+        raise FileFormatError(f"{place}: expected one of {', '.join(sorted(named))}, got {short_repr(entry)}")
+    check_entries(
+        entry, place, name=lambda name: isinstance(name, str) and name in made, arguments=_are_numbers, **more
+    )
     try:
         return made[entry["name"]](*entry["arguments"], **{name: entry[name] for name in more})
     except (TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(
-            f"{place}: {entry['name']} refuses {shown(entry['arguments'])} ({shown(error)})"
+            f"{place}: {entry['name']} refuses {short_repr(entry['arguments'])} ({short_repr(error)})"
         ) from error
 
 
 def _are_numbers(values: Any) -> bool:
-    """One number, or one list of numbers."""
+    """Numbers, or one list of numbers."""
     numbers = values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], list) else values
-    return isinstance(numbers, list) and bool(numbers) and all(type(n) in (int, float) for n in numbers)
+    return isinstance(numbers, list) and bool(numbers) and all(map(of_type(int, float), numbers))
 
 
 def _not_in_the_file(name: str, *_: Any) -> Any:

@@ -1,0 +1,201 @@
+"""Delimited text: CSV, TSV and the like, parsed by pyarrow (extra ``tables``) and written by Python's csv module.
+
+All cells are read as text, so that a column keeps its spelling unless every cell of it is a number. pyarrow does not
+write, because it quotes every name and every text.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+
+from bpx.tables.npz_table import column_of, objects
+from bpx.tables.parquet_table import library
+from bpx.tables.parsing import number
+from bpx.tables.table import Column, Table, TableError, refuse_equal_names
+
+__all__ = ["read", "to_text"]
+
+SEPARATORS = (",", ";", "\t", "|")
+# Python's own limit of a field, 131 072 characters, is a long text's length; no more than C's long holds everywhere.
+_LONGEST_FIELD = 2**31 - 1
+# The first line, where a name in quotes may hold a line's end.
+_FIRST_LINE = re.compile(r'(?:"[^"]*+"|[^\r\n])*+')
+# How files of other kinds begin, and what they are.
+_OTHERS = {
+    b"PK\x03\x04": "a zip archive or a spreadsheet (export it as CSV, or give it the name that it is: .npz)",
+    b"PAR1": "a Parquet file (give it a name that ends in .parquet)",
+    b"\x93NUMPY": "a NumPy array (save it with its column names: numpy.savez)",
+    b"\x1f\x8b": "a gzip archive (give it a name that ends in .gz)",
+    b"\xff\xfe": "UTF-16 text (save it as UTF-8, or give --encoding utf-16)",
+    b"\xfe\xff": "UTF-16 text (save it as UTF-8, or give --encoding utf-16)",
+}
+
+
+def read(
+    content: bytes,
+    source: str,
+    *,
+    packed: bool,
+    separator: str | None,
+    encoding: str | None,
+    missing: Collection[str],
+    as_text: Collection[str],
+) -> Table:
+    """Read a table whose first line names the columns; `packed` by gzip or not, the rest as `bpx.tables.reading.read`.
+
+    Raises
+    ------
+    TableError, ImportError
+    """
+    text = _decoded(content, source, packed, encoding)
+    match = _FIRST_LINE.match(text)
+    first = match[0] if match else ""
+    if separator is None:  # the most frequent one outside quotes
+        separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
+    elif len(separator) != 1 or not separator.isascii():
+        raise TableError(f"--sep: expected one ASCII character, or tab, got {separator!r}")
+    names = _names(first, source, separator)
+    cells = _parsed(text, source, separator, len(names))
+    columns = [
+        _column(name, column, missing, as_text, source) for name, column in zip(names, cells.columns, strict=True)
+    ]
+    return Table(source, columns, cells.num_rows, lambda row: f"line {_last_lines(text, separator)[row + 1]}")
+
+
+def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) -> str:
+    """The file's text; says what the file is where it is no text."""
+    if packed and content:
+        try:
+            content = gzip.decompress(content)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise TableError(f"{source}: expected a gzip archive, got a damaged one ({error})") from error
+    if not content.strip():
+        raise TableError(f"{source}: expected a line of column names and rows below it, got an empty file")
+    for magic, kind in _OTHERS.items():
+        if content.startswith(magic) and not (encoding and magic[0] >= 0xFE):
+            raise TableError(f"{source}: expected a table as text, got {kind}")
+    if encoding is None and b"\0" in content[:4096]:
+        raise TableError(f"{source}: expected a table as text, got binary data; give a CSV, Parquet or npz file")
+    try:
+        return content.decode(encoding or "utf-8-sig")
+    except UnicodeError as error:
+        reason = getattr(error, "reason", error)
+        raise TableError(
+            f"{source}: expected {encoding or 'UTF-8'} text, got other bytes ({reason}); save it as UTF-8, or name its"
+            " encoding, such as --encoding latin-1"
+        ) from error
+
+
+def _names(line: str, source: str, separator: str) -> list[str]:
+    """The columns' names; an empty one is called as pandas calls it."""
+    try:
+        header = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
+    except csv.Error as error:
+        raise TableError(f"{source}, line 1: {error}; mend the line") from error
+    if not header:
+        raise TableError(f"{source}, line 1: expected column names, got an empty line; leave it out")
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
+    refuse_equal_names(names, source)
+    return names
+
+
+def _parsed(text: str, source: str, separator: str, width: int) -> Any:
+    """The cells below the header as a pyarrow table of texts."""
+    pyarrow = library("csv")
+    # pyarrow accepts a quotation mark that is never closed. Add a last line with one field too many: it is reported as
+    # other ragged lines are, unless a quotation mark is open, which makes it part of a cell.
+    last = separator.join(['""'] * (width + 1))
+    ragged: list[Any] = []
+
+    def keep(row: Any) -> str:
+        ragged.append(row)
+        return "skip"
+
+    names = [str(i) for i in range(width)]
+    data = f"{text}\n{last}\n".encode()
+    not_closed = "a quotation mark is not closed; close it, or leave it out"
+    try:
+        table = pyarrow.csv.read_csv(
+            io.BytesIO(data),
+            # One thread, which counts rows. One block, because no cell may be longer than a block.
+            read_options=pyarrow.csv.ReadOptions(
+                use_threads=False, block_size=min(len(data), 2**31 - 1), column_names=names, skip_rows_after_names=1
+            ),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=separator, newlines_in_values=True, invalid_row_handler=keep
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pyarrow.large_string()), strings_can_be_null=False
+            ),
+        )
+    except pyarrow.ArrowInvalid as error:  # nothing is left behind the header
+        raise TableError(f"{source}, line 1: {not_closed}") from error
+    closed = bool(ragged) and ragged[-1].text == last
+    last_record = table.num_rows + len(ragged)  # the header is record 0
+    wrong = ragged[:-1] if closed or (ragged and ragged[-1].number > last_record) else ragged
+    if wrong:
+        line, got = _last_lines(text, separator)[wrong[0].number - 1], wrong[0].actual_columns
+        raise TableError(
+            f"{source}, line {line}: expected {width} field{'s' if width > 1 else ''}, as many as there are column"
+            f" names, got {got}; {_why_ragged(separator, width, got)}"
+        )
+    if not closed:
+        line = _last_lines(text, separator, empty=True)[-2] + 1
+        raise TableError(f"{source}, line {line}: {not_closed}")
+    return table
+
+
+def _last_lines(text: str, separator: str, *, empty: bool = False) -> list[int]:
+    """The number of each record's last line, header first; with or without the empty lines, which are no records."""
+    limit = csv.field_size_limit(_LONGEST_FIELD)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        return [reader.line_num for row in reader if row or empty]
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _why_ragged(separator: str, width: int, got: int) -> str:
+    """What to look at where a row has another number of fields."""
+    name = "a tab" if separator == "\t" else repr(separator)
+    if width == 1:
+        return f"fields were separated at {name}; give another with --sep"
+    return f"put quotes around a field that holds {name}, or give --sep" if got > width else "complete the line"
+
+
+def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection[str], source: str) -> Column:
+    """A column of numbers where every cell is a number or missing, else of text."""
+    pyarrow = library("compute")
+    if name not in as_text:
+        gaps = pyarrow.compute.is_in(cells, value_set=pyarrow.array(sorted(missing), cells.type))
+        present = pyarrow.compute.if_else(gaps, pyarrow.scalar(None, cells.type), cells)
+        try:
+            return Column(name, numbers=present.cast(pyarrow.float64()).to_numpy())
+        except pyarrow.ArrowInvalid:  # text, or numbers that only Python reads, such as " +1 "
+            pass
+    encoded = cells.combine_chunks().dictionary_encode()
+    different, places = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
+    if name not in as_text:
+        values = [np.nan if (text := cell.strip()) in missing else number(text) for cell in different]
+        if None not in values:
+            return Column(name, numbers=np.array(values, dtype=np.float64)[places])
+    return column_of(name, objects(different), missing, as_text, source).rows(places)
+
+
+def to_text(columns: Mapping[str, np.ndarray[Any, Any]], separator: str = ",") -> str:
+    """Columns as CSV text; numbers in the fewest digits that tell them apart, a missing value as nothing."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
+    writer.writerow(columns)
+    # str and not tolist for float32, whose neighbours need fewer digits than as float64.
+    lists = [map(str, values) if values.dtype.kind == "f" else values.tolist() for values in columns.values()]
+    writer.writerows(zip(*lists, strict=True))
+    return buffer.getvalue()

@@ -1,0 +1,91 @@
+"""Parquet files as tables, by pyarrow (extra ``tables``)."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Collection, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from bpx.errors import how_to_install
+from bpx.tables.npz_table import column_of, objects
+from bpx.tables.parsing import text_of
+from bpx.tables.table import Column, Table, TableError, refuse_equal_names
+
+__all__ = ["library", "read", "to_bytes"]
+
+
+def library(part: str) -> Any:
+    """pyarrow with its module `part`; ImportError, which names the extra, where it is not there."""
+    try:
+        importlib.import_module(f"pyarrow.{part}")
+        return importlib.import_module("pyarrow")
+    except ModuleNotFoundError as error:
+        command = how_to_install("tables", "pyarrow")
+        raise ImportError(f"CSV and Parquet tables need pyarrow: {command}; npz tables do not") from error
+
+
+def read(
+    file: BinaryIO, source: str, missing: Collection[str], as_text: Collection[str], drop: Collection[str]
+) -> Table:
+    """Read the columns of a file; those in `drop` are not looked at.
+
+    Raises
+    ------
+    TableError, ImportError
+    """
+    pyarrow = library("parquet")
+    try:
+        table = pyarrow.parquet.ParquetFile(file).read()
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise TableError(
+            f"{source}: expected a Parquet file, got a damaged one or one of another kind ({reason})"
+        ) from error
+    refuse_equal_names(table.column_names, source)
+    columns = [
+        Column(name, texts=objects([None] * table.num_rows))
+        if name in drop
+        else _column(pyarrow, name, table.column(name), missing, as_text, source)
+        for name in table.column_names
+    ]
+    return Table(source, columns, table.num_rows)
+
+
+def _column(
+    pyarrow: Any, name: str, values: Any, missing: Collection[str], as_text: Collection[str], source: str
+) -> Column:
+    """One column, whatever its Arrow type."""
+    types = pyarrow.types
+    if types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    kind = values.type
+    if types.is_null(kind):
+        return Column(name, numbers=np.full(len(values), np.nan))
+    if types.is_decimal(kind) or (name not in as_text and (types.is_integer(kind) or types.is_floating(kind))):
+        numbers = values.cast(pyarrow.float64(), safe=False).to_numpy()
+        return column_of(name, numbers, missing, as_text, source)
+    if types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind):
+        texts = (None if v is None else v.isoformat() for v in values.to_pylist())
+    elif (
+        types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_string(kind)
+        or types.is_large_string(kind) or getattr(types, "is_string_view", bool)(kind)
+    ):  # fmt: skip
+        texts = (None if v is None else text_of(v) for v in values.to_pylist())
+    else:
+        raise TableError(
+            f"{source}: column {name!r} holds {kind}, neither numbers nor text; leave it out with --drop, or turn it"
+            " into numbers first"
+        )
+    return column_of(name, objects(texts), missing, as_text, source)
+
+
+def to_bytes(columns: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """Columns as a Parquet file."""
+    pyarrow = library("parquet")
+    buffer = io.BytesIO()
+    arrays = [pyarrow.array(values.tolist() if values.dtype.kind == "O" else values) for values in columns.values()]
+    pyarrow.parquet.write_table(pyarrow.table(arrays, names=list(columns)), buffer)
+    return buffer.getvalue()
