@@ -30,9 +30,9 @@ class Answers:
 
     def __init__(self, net: MLP) -> None:
         # Kept by the network, it does not keep the network: arrays are freed without garbage collection.
-        twins = select.in_place(net.backend, net.dtype)
-        self._activations = tuple(twins.activation(activation) for activation in (*net.hidden, net.output))
-        self._linear = twins.module(linear)
+        kernels = select.in_place(net.backend, net.dtype)
+        self._activations = tuple(kernels.activation(activation) for activation in (*net.hidden, net.output))
+        self._linear = kernels.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
     def outputs(self, net: MLP, x: Array, columns: Sequence[str] | None = None) -> Array:

@@ -19,7 +19,7 @@ from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
 from bpx.formulas.precision import Stored
-from bpx.kernels.select import Twins
+from bpx.kernels.select import Kernels
 from bpx.network import dense
 from bpx.network.dense import LayerCache
 from bpx.network.params import LayerParams
@@ -71,10 +71,9 @@ def backpropagate(
     grads: Sequence[LayerParams],
     activations: Sequence[Activation],
     grad: Array,
-    back_to_inputs: bool = False,
     linear: Any = linear,
-) -> Array | None:
-    """Backward through every layer, writing into `grads`; returns dL/dx where asked.
+) -> None:
+    """Backward through every layer, writing into `grads`.
 
     `grad` is dL/da of the last layer. Each layer's `grad_a` and `grad_z` stay in its cache.
     """
@@ -82,8 +81,7 @@ def backpropagate(
         cache = caches[i]
         cache.grad_a = grad if cache.mask is None else linear.times(xp, grad, cache.mask, out=grad)
         cache.grad_z = activations[i].backward(xp, cache.grad_a, cache.z, cache.a, out=cache.grad_a)
-        grad = dense.backward(xp, cache, layers[i], grads[i], i > 0 or back_to_inputs, linear)
-    return grad
+        grad = dense.backward(xp, cache, layers[i], grads[i], i > 0, linear)
 
 
 @final
@@ -137,21 +135,21 @@ class Objective:
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 
-    def use(self, twins: Twins, mixed: Mixed | None = None) -> None:
+    def use(self, kernels: Kernels, mixed: Mixed | None = None) -> None:
         """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten.
 
-        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` stays as it is.
+        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` does not.
         """
-        self._linear = twins.module(linear)
-        self._dropout_mask = twins.of(dropout.dropout_mask)
-        self._value_and_grad = twins.of(losses.value_and_grad)
+        self._linear = kernels.module(linear)
+        self._dropout_mask = kernels.of(dropout.dropout_mask)
+        self._value_and_grad = kernels.of(losses.value_and_grad)
         if mixed is not None:
-            mixed.use(twins)
+            mixed.use(kernels)
             self._mixed = mixed
             self._activations = tuple(Stored(activation) for activation in self._activations)
             self._linear = SimpleNamespace(**vars(self._linear) | mixed.linear)
             self._value_and_grad = mixed.value_and_grad
-        self._activations = tuple(twins.activation(activation) for activation in self._activations)
+        self._activations = tuple(kernels.activation(activation) for activation in self._activations)
 
     def combine_by(
         self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
@@ -177,7 +175,7 @@ class Objective:
         Parameters
         ----------
         X, y, weight : Array
-            As they come through the gate.
+            As `bpx.network.validation` returns them.
         flat : Array of shape (..., n_params), optional
             Parameters in place of the network's.
 
@@ -199,22 +197,11 @@ class Objective:
         self, X: Array, y: Array, weight: Array | None = None, dropout: DropoutKey | None = None
     ) -> tuple[Array, Array]:
         """Loss and penalty, and their gradient with respect to the flat vector (a buffer that the next call reuses)."""
-        loss, _ = self._run(X, y, weight, dropout, back_to_inputs=False)
-        return loss, self.grad
-
-    def input_gradient(self, X: Array, y: Array, weight: Array | None = None) -> Array:
-        """dL/dX, of shape (..., n, n_in)."""
-        return self._run(X, y, weight, None, back_to_inputs=True)[1]
-
-    def _run(
-        self, X: Array, y: Array, weight: Array | None, dropout: DropoutKey | None, back_to_inputs: bool
-    ) -> tuple[Array, Any]:
-        """One forward and one backward."""
         xp, net, mixed = self._xp, self._net, self._mixed
+        own = None if self._combine is None else self._weight_of(X, weight)
         if X.shape[-2] == 0:  # of a small last batch some processes have no rows; they take part all the same
-            loss, grad_x = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device), None
+            loss = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device)
             self.grad[...] = 0.0
-            own = self._weight_of(X, weight)
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
             self.caches = []  # the arrays of the last batch make room for this one's
@@ -223,14 +210,10 @@ class Objective:
                 X, layers = mixed.narrow(X), mixed.layers()
             self.caches = propagate(xp, X, layers, self._activations, mask, self._linear)
             loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
-            if self._combine is not None:
-                own = self._weight_of(X, weight)
-                if mixed is None:
-                    grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
-            grad_x = backpropagate(
-                xp, self.caches, layers, self._grads, self._activations, grad, back_to_inputs, self._linear
-            )
-            if mixed is not None and self._combine is not None:  # in 16 bits it might overflow
+            if own is not None and mixed is None:
+                grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
+            backpropagate(xp, self.caches, layers, self._grads, self._activations, grad, self._linear)
+            if own is not None and mixed is not None:  # in 16 bits it might overflow
                 self.grad *= own[..., None]
         if self._combine is not None:
             loss, self.grad = self._combine(loss, self.grad, own, X.shape[-2])
@@ -239,7 +222,13 @@ class Objective:
         if self._l2 is not None or self._l1 is not None:
             samples = self._samples(X, weight)
             loss, self.grad = self._linear.add_penalty(xp, loss, net.flat, self._l2, self._l1, samples, self.grad)
-        return loss, grad_x
+        return loss, self.grad
+
+    def input_gradient(self, X: Array, y: Array, weight: Array | None = None) -> Array:
+        """dL/dX, of shape (..., n, n_in)."""
+        self.value_and_grad(X, y, weight)
+        W = self._net.layer_params[0].W
+        return self._linear.product(self._xp, self.caches[0].grad_z, self._xp.matrix_transpose(W))
 
     def _weight_of(self, X: Array, weight: Array | None) -> Array:
         """A batch's number of rows, or the sum of their weights, of shape () or (K,)."""

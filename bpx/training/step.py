@@ -76,28 +76,28 @@ class Step:
         scaling: State | None = None,
     ) -> None:
         self._mixed = mixed(net, precision, scaling)
-        twins = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
-        objective.use(twins, self._mixed)
+        kernels = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
+        objective.use(kernels, self._mixed)
         # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
         self._products = (
             nullcontext if precision is None
-            else partial(net.backend.matmul_precision, tf32=True, process=not twins.records)
+            else partial(net.backend.matmul_precision, tf32=True, process=not kernels.records)
         )  # fmt: skip
         self.state = state
-        if twins.records:
+        if kernels.records:
             sources = [_contiguous(net.backend.xp, data) for data in sources]
         if ranks is not None:
             objective.combine_by(ranks.combine, ranks.grad)
         self._net, self._objective, self._sources, self._optimizer = net, objective, sources, optimizer
         self._ranks = ranks
         self._xp = net.backend.xp
-        self._linear, self._equations = twins.module(linear), twins.module(updates)
+        self._linear, self._equations = kernels.module(linear), kernels.module(updates)
         self._drops, self._run_seed = any(net.dropout), fold(seed)
         self._by_rows = by_rows or sources[0].weight is None
-        self._records = twins.records
+        self._records = kernels.records
         # On a device ranks wait for each other's numbers in every step.
         together = ranks is not None and net.backend.xp is not np
-        self._recorder = None if together else twins.recorder(net.backend, self._drops)
+        self._recorder = None if together else kernels.recorder(net.backend, self._drops)
         self._recorded: dict[Any, Callable[[Batch, Any, int], None] | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 

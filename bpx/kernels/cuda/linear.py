@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.linear`: each result straight into the array that is kept for it."""
+"""Kernels of the linear parts: each result straight into the array that is kept for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import linear as formulas
 from bpx.kernels.cuda.compiling import (
     BLOCK,
     NULL,
@@ -22,9 +23,10 @@ from bpx.kernels.cuda.compiling import (
     storage,
 )
 from bpx.kernels.cuda.products import product
+from bpx.kernels.keys import Table
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product", "times", "weight_sum"]
+__all__ = ["KERNELS", "column_sums", "product", "times"]
 
 # Rows that one block sums, and how many blocks may share a column.
 ROWS, PARTS = 512, 64
@@ -181,3 +183,14 @@ def add_penalty(
     enqueue("linear.cu", kind, "add_penalty", grid, grads, sums, flat, *strengths, *counted, networks, size)
     enqueue("linear.cu", kind, "add_to_loss", (networks,), loss, sums, networks, share)
     return loss, grads
+
+
+KERNELS: Table = {
+    formulas.gather: gather,
+    formulas.product: product,
+    formulas.times: times,
+    formulas.column_sums: column_sums,
+    formulas.weight_sum: weight_sum,
+    formulas.accumulate: accumulate,
+    formulas.add_penalty: add_penalty,
+}

@@ -54,7 +54,7 @@ class Recorder:
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
-        replay = record(lambda: step(rows, now, done, number))
+        replay = record(step, rows, now, done, number)
         return None if replay is None else _Recorded(replay, rows, now, done if self._drops else None, number)
 
 
