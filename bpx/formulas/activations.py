@@ -18,7 +18,7 @@ from bpx.errors.values import unknown_value
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
 
-# What a hidden layer may be called; and an output layer, which may be all of `ACTIVATIONS`.
+# Names of activations for hidden layers, and of all, which an output layer may have.
 HiddenName = Literal[
     "identity", "sigmoid", "logistic", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "step"
 ]
@@ -113,7 +113,7 @@ def largest_exponent(xp: Namespace, dtype: Any) -> float:
 
 
 def sigmoid(xp: Namespace, z: Array) -> Array:
-    """1 / (1 + exp(-z)); the exponent is held below overflow, where the result is below the smallest normal number."""
+    """1 / (1 + exp(-z)); -z is held where exp would overflow and the result is below the smallest normal number."""
     return 1.0 / (1.0 + xp.exp(xp.minimum(-z, largest_exponent(xp, z.dtype) - 1.0)))
 
 
@@ -129,13 +129,13 @@ def softmax(xp: Namespace, z: Array) -> Array:
 
 
 def exp(xp: Namespace, z: Array) -> Array:
-    """e^z, continued as its tangent beyond c = 0.8 log(largest number), so that a loss of it stays finite."""
+    """e^z up to c = 0.8 log(largest number), its tangent beyond, so that a loss of it stays finite."""
     held = xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype))
     return xp.exp(held) * (1.0 + (z - held))
 
 
 def exp_slope(xp: Namespace, z: Array) -> Array:
-    """Derivative of `exp`: exp(min(z, c))."""
+    """exp(min(z, c)), the derivative of `exp`."""
     return xp.exp(xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype)))
 
 
@@ -145,7 +145,7 @@ def softmax_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
 
 
 def silu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """S + a (1 - s), with s = sigmoid(z)."""
+    """s + a (1 - s), with s = sigmoid(z)."""
     s = sigmoid(xp, z)
     return s + a * (1.0 - s)
 
@@ -170,12 +170,12 @@ def gelu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
 
 
 def identity(xp: Namespace, z: Array) -> Array:
-    """Z itself."""
+    """z itself."""
     return z
 
 
 def identity_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
-    """grad_a as it is: a product with ones would only cost."""
+    """grad_a as it is, without a product with ones."""
     return grad_a
 
 
@@ -185,7 +185,7 @@ def identity_derivative(xp: Namespace, z: Array, a: Array) -> Array:
 
 
 def sigmoid_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """A (1 - a)."""
+    """a (1 - a)."""
     return a * (1.0 - a)
 
 
@@ -220,7 +220,7 @@ def leaky_relu_derivative(xp: Namespace, z: Array, a: Array, slope: float) -> Ar
 
 
 def elu_value(xp: Namespace, z: Array, alpha: float) -> Array:
-    """Z where z > 0, else alpha (exp(z) - 1)."""
+    """z where z > 0, else alpha (exp(z) - 1)."""
     return xp.where(z > 0, z, alpha * xp.expm1(xp.minimum(z, 0.0)))
 
 
@@ -235,22 +235,22 @@ def softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
 
 
 def silu(xp: Namespace, z: Array) -> Array:
-    """Z sigmoid(z) (Elfwing et al. 2018), also called swish."""
+    """z sigmoid(z) (Elfwing et al. 2018), also called swish."""
     return z * sigmoid(xp, z)
 
 
 def exp_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """exp(min(z, c)), with the c of `exp`."""
+    """exp(min(z, c)), with c as in `exp`."""
     return exp_slope(xp, z)
 
 
 def step(xp: Namespace, z: Array) -> Array:
-    """1 where z >= 0, else 0: the ideal neuron, which no gradient passes."""
+    """1 where z >= 0, else 0: the threshold unit, which no gradient passes."""
     return xp.astype(z >= 0, z.dtype)
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
-    """The sum z itself for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
+    """z for z > 0, slope * z below, with slope in [0, 1); the derivative at 0 is `slope` (Maas et al. 2013)."""
     if not 0.0 <= slope < 1.0:
         raise ValueError(f"leaky_relu: expected a slope in [0, 1), got {slope}")
     slope = float(slope)  # NumPy's scalars would make float32 layers float64
@@ -258,7 +258,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
 
 
 def elu(alpha: float = 1.0) -> Activation:
-    """The sum z itself for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
+    """z for z > 0, alpha (exp(z) - 1) below, with alpha > 0 (Clevert et al. 2016)."""
     if not (math.isfinite(alpha) and alpha > 0.0):
         raise ValueError(f"elu: expected a finite alpha > 0, got {alpha}")
     alpha = float(alpha)

@@ -80,7 +80,7 @@ def missed(xp: Namespace, y: Array, output: Array, cutoff: float = 0.5) -> Array
 
 
 def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: Any = None) -> float:
-    """Share of rows whose class is predicted: sum_i w_i [right_i] / sum_i w_i; with labels, of rows with all right."""
+    """Share of rows whose class is predicted: sum_i w_i [right_i] / sum_i w_i."""
     y, p, w = _checked(y_true, y_pred, sample_weight)
     if not np.all(np.isfinite(p)):
         return float("nan")

@@ -64,7 +64,7 @@ def narrow(xp: Namespace, x: Array, dtype: Any) -> Array:
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
-    """A b, multiplied and summed in float32; in the dtype of `a`, or where `out` is given, a gradient's, in its own."""
+    """The matrix product a b, summed in float32; in the dtype of `a`, or where `out` is given in that of `out`."""
     wide = xp.matmul(_wide(xp, a), _wide(xp, b))
     if out is None:
         return narrow(xp, wide, a.dtype)
@@ -73,7 +73,7 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
 
 
 def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
-    """A * mask, in the dtype of `a`; `out` is a hint."""
+    """a * mask, in the dtype of `a`; `out` is a hint."""
     return narrow(xp, _wide(xp, a) * _wide(xp, mask), a.dtype)
 
 
