@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 from bpx.formulas import losses
 
-__all__ = ["Table", "of_activation", "of_loss"]
+__all__ = ["Table", "of_activation", "of_loss", "table"]
 
 # Kernels by their formulas.
 Table = dict[Callable[..., Any], Callable[..., Any]]
+
+
+def table(formulas: ModuleType, *kernels: Callable[..., Any]) -> Table:
+    """Kernels of a module's formulas, each of which has its formula's name; any other is an AttributeError."""
+    return {getattr(formulas, kernel.__name__): kernel for kernel in kernels}
 
 
 def of_activation(table: dict[Any, Any], activation: Any) -> tuple[Any, float]:

@@ -8,8 +8,8 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import dropout as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda.compiling import BLOCK, NULL, computed, cover, enqueue, is_array, is_plain, number, storage
-from bpx.kernels.keys import Table
 
 __all__ = ["KERNELS"]
 
@@ -38,4 +38,4 @@ def dropout_mask(
     return out
 
 
-KERNELS: Table = {formulas.dropout_mask: dropout_mask}
+KERNELS = keys.table(formulas, dropout_mask)

@@ -9,6 +9,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import linear as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda.compiling import (
     BLOCK,
     NULL,
@@ -23,7 +24,6 @@ from bpx.kernels.cuda.compiling import (
     storage,
 )
 from bpx.kernels.cuda.products import product
-from bpx.kernels.keys import Table
 from bpx.kernels.recording import launch
 
 __all__ = ["KERNELS", "column_sums", "product", "times"]
@@ -185,12 +185,4 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS: Table = {
-    formulas.gather: gather,
-    formulas.product: product,
-    formulas.times: times,
-    formulas.column_sums: column_sums,
-    formulas.weight_sum: weight_sum,
-    formulas.accumulate: accumulate,
-    formulas.add_penalty: add_penalty,
-}
+KERNELS = keys.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)

@@ -26,7 +26,6 @@ from bpx.kernels.cuda.compiling import (
     number,
     storage,
 )
-from bpx.kernels.keys import Table
 from bpx.kernels.recording import launch, runs_users_code
 
 __all__ = ["KERNELS", "TABLE", "value_and_grad"]
@@ -167,4 +166,4 @@ def _kernel(formula: Any) -> Kernel | None:
     return Kernel(name, capped, parameter)
 
 
-KERNELS: Table = {formulas.value_and_grad: value_and_grad}
+KERNELS = keys.table(formulas, value_and_grad)

@@ -9,11 +9,11 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import precision as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda import updates
 from bpx.kernels.cuda.compiling import BLOCK, blocks, computed, cover, enqueue, is_array, is_plain, storage
 from bpx.kernels.cuda.linear import column_sums, product, times
 from bpx.kernels.cuda.losses import value_and_grad
-from bpx.kernels.keys import Table
 
 __all__ = ["KERNELS"]
 
@@ -65,13 +65,4 @@ def adjust(
     return scale, good, number
 
 
-KERNELS: Table = {
-    formulas.narrow: narrow,
-    formulas.product: product,
-    formulas.times: times,
-    formulas.column_sums: column_sums,
-    formulas.value_and_grad: value_and_grad,
-    formulas.unscale: unscale,
-    formulas.guarded: guarded,
-    formulas.adjust: adjust,
-}
+KERNELS = keys.table(formulas, narrow, product, times, column_sums, value_and_grad, unscale, guarded, adjust)

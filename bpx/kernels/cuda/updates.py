@@ -14,8 +14,8 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import updates as formulas
 from bpx.formulas.updates import Hyper
+from bpx.kernels import keys
 from bpx.kernels.cuda.compiling import BLOCK, NULL, blocks, computed, cover, enqueue, is_array, is_plain, storage
-from bpx.kernels.keys import Table
 
 __all__ = ["KERNELS"]
 
@@ -137,11 +137,4 @@ def adam(
     return _run("adam", hypers, flags, taken, grads, mean, square, params)
 
 
-KERNELS: Table = {
-    formulas.clip_by_global_norm: clip_by_global_norm,
-    formulas.gradient_descent: gradient_descent,
-    formulas.momentum: momentum,
-    formulas.rmsprop: rmsprop,
-    formulas.adagrad: adagrad,
-    formulas.adam: adam,
-}
+KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

@@ -15,7 +15,6 @@ from bpx._typing import Array, Namespace
 from bpx.formulas import losses as formulas
 from bpx.formulas.losses import Elementwise
 from bpx.kernels import keys
-from bpx.kernels.keys import Table
 from bpx.kernels.numba.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
 
@@ -188,4 +187,4 @@ def value_and_grad(
     return losses, grad
 
 
-KERNELS: Table = {formulas.value_and_grad: value_and_grad}
+KERNELS = keys.table(formulas, value_and_grad)

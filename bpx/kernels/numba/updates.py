@@ -14,7 +14,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import updates as formulas
 from bpx.formulas.updates import Hyper
-from bpx.kernels.keys import Table
+from bpx.kernels import keys
 from bpx.kernels.numba.compiling import compiled, compiled_sum, is_number, is_plain
 from bpx.kernels.recording import launch
 
@@ -208,11 +208,4 @@ def _fixed(*values: Hyper) -> Array:
     return np.ascontiguousarray(np.stack(columns))
 
 
-KERNELS: Table = {
-    formulas.clip_by_global_norm: clip_by_global_norm,
-    formulas.gradient_descent: gradient_descent,
-    formulas.momentum: momentum,
-    formulas.rmsprop: rmsprop,
-    formulas.adagrad: adagrad,
-    formulas.adam: adam,
-}
+KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

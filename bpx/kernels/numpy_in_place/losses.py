@@ -12,7 +12,6 @@ from bpx.errors import loss_parts
 from bpx.formulas import losses as formulas
 from bpx.formulas.losses import Elementwise
 from bpx.kernels import keys
-from bpx.kernels.keys import Table
 from bpx.kernels.recording import launch
 
 __all__ = ["KERNELS", "TABLE"]
@@ -154,4 +153,4 @@ def value_and_grad(
     return loss, grad
 
 
-KERNELS: Table = {formulas.value_and_grad: value_and_grad}
+KERNELS = keys.table(formulas, value_and_grad)
