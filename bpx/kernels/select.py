@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from inspect import isfunction
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, final
 
@@ -55,7 +56,8 @@ class Kernels:
 
     def module(self, formulas: ModuleType) -> Any:
         """All public functions of a module of formulas, kernels where there are any."""
-        return SimpleNamespace(**{name: self.of(getattr(formulas, name)) for name in formulas.__all__})
+        public = {name: getattr(formulas, name) for name in formulas.__all__}
+        return SimpleNamespace(**{name: self.of(thing) for name, thing in public.items() if isfunction(thing)})
 
     def activation(self, activation: Any) -> Any:
         """What has an activation's ``after_bias`` and ``backward``."""

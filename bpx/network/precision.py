@@ -21,24 +21,7 @@ __all__ = ["Mixed", "check_precision", "mixed"]
 
 
 def check_precision(net: MLP, name: str | None, first_order: bool = True) -> None:
-    """Refuse a precision with which this network cannot be trained.
-
-    Parameters
-    ----------
-    net : MLP
-        The network.
-    name : str or None
-        One of ``bpx.fit``'s.
-    first_order : bool
-        False for a method of SciPy's.
-
-    Raises
-    ------
-    ValueError
-        Says what can be done.
-    ImportError
-        If a package for bfloat16 is missing.
-    """
+    """Refuse, as a ValueError, a precision with which this network or method (`first_order` or not) cannot be trained."""
     if name is None:
         return
     if name not in PRECISIONS:
@@ -62,13 +45,6 @@ def mixed(net: MLP, name: str | None, scaling: State | None) -> Mixed | None:
     return Mixed(net, name, scaling) if name in HALVES else None
 
 
-# What kernels may compute.
-_FORMULAS = (
-    precision.product, precision.times, precision.column_sums, precision.value_and_grad, precision.narrow,
-    precision.unscale, precision.guarded, precision.adjust,
-)  # fmt: skip
-
-
 @final
 class Mixed:
     """What a step in 16 bits needs besides what any step does.
@@ -80,16 +56,7 @@ class Mixed:
     name : str
         ``"float16"`` or ``"bfloat16"``.
     scaling : dict, optional
-        Of `precision.scaling`, kept up here; None: gradients are not scaled.
-
-    Attributes
-    ----------
-    name : str
-        As given.
-    dtype : dtype
-        Of what is stored.
-    linear : dict of str to callable
-        What takes the place of functions of `bpx.formulas.linear`.
+        State of `precision.scaling`, which `update` keeps current; None: gradients are not scaled.
     """
 
     def __init__(self, net: MLP, name: str, scaling: State | None) -> None:
@@ -100,7 +67,8 @@ class Mixed:
 
     def use(self, kernels: Kernels) -> None:
         """Compute with kernels from now on."""
-        self.formulas = SimpleNamespace(**{formula.__name__: kernels.of(formula) for formula in _FORMULAS})
+        self.formulas = kernels.module(precision)
+        # In place of functions of `bpx.formulas.linear`.
         self.linear = {name: getattr(self.formulas, name) for name in ("product", "times", "column_sums")}
         self._equations = kernels.module(updates)
 
