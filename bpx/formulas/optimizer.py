@@ -86,12 +86,12 @@ class Optimizer(ABC):
         changes = {}
         for entry in fields(self):
             value = getattr(self, entry.name)
-            shown = value.rate(value.init(), Clock()) if isinstance(value, Schedule) else value
-            if isinstance(shown, (list, tuple, np.ndarray)) and np.ndim(shown) > 0:
-                if stack is None or np.shape(shown) != (stack,):
+            given = value.rate(value.init(), Clock()) if isinstance(value, Schedule) else value
+            if isinstance(given, (list, tuple, np.ndarray)) and np.ndim(given) > 0:
+                if stack is None or np.shape(given) != (stack,):
                     expected = "one number for a single network" if stack is None else f"a number or {stack} of them"
-                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(shown)}")
-                if shown is value:
+                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(given)}")
+                if given is value:
                     changes[entry.name] = to_device(np.asarray(value, dtype=np.float64)[:, None])
         if not changes:
             return self

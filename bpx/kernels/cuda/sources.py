@@ -54,7 +54,7 @@ def source(file: str) -> str:
 
 
 def options(storage: str) -> tuple[str, ...]:
-    """What NVRTC is to be told for a storage dtype; nothing that loosens arithmetic."""
+    """NVRTC's options for a storage dtype; nothing that loosens arithmetic."""
     kind = STORAGES[storage]
     macros = {"BPX_STORAGE": kind.number, "BPX_COMPUTE": STORAGES[kind.compute].number}
     if kind.header:

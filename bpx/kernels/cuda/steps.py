@@ -41,7 +41,7 @@ class Recorder:
         self._number = xp.ones((), dtype=xp.float64)
         self._rates: dict[tuple[int, ...], Array] = {}
         self._rate: Any = None  # the one written last
-        # What the device has, as far as the host has told it.
+        # What the host has written to the device.
         self._at = self._count = 0
 
     def key(self, batch: Any) -> Any:
@@ -55,13 +55,13 @@ class Recorder:
         if shape not in self._rates:
             self._rates[shape] = self._xp.empty(shape, dtype=rate.dtype if shape else np.float64)
 
-        def whole() -> None:
+        def work() -> None:
             if rows is not None and batch.order is not None:
                 self._launch_rows(batch.order, rows)
             step(rows, self._rates[shape], self._done, self._number)
             enqueue("steps.cu", "float32", "advance", (1,), self._start, self._done, self._number, batch.n)
 
-        replay = record(whole)
+        replay = record(work)
         if replay is None:
             return None
         graph = Graph(replay)

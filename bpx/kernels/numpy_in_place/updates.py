@@ -138,9 +138,9 @@ def _adam(
     grads: Array, mean: Array, square: Array, params: Array, work: Array, move: Array,
 ) -> None:  # fmt: skip
     step, rate = _now(step), _now(rate)
-    pace, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
+    scale, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
     if hat:
-        pace = pace * root
+        scale = scale * root
     new_1, new_2, kept = 1.0 - beta_1, 1.0 - beta_2, 1.0 - rate * decay
     np.multiply(grads, new_1, work)
     np.multiply(mean, beta_1, mean)
@@ -154,7 +154,7 @@ def _adam(
         np.divide(work, root, work)
     np.add(work, epsilon, work)
     np.divide(mean, work, move)
-    np.multiply(move, pace, move)
+    np.multiply(move, scale, move)
     if np.ndim(decay) or decay:
         np.multiply(params, kept, params)
     np.subtract(params, move, params)
