@@ -21,7 +21,7 @@ __all__ = ["Mixed", "check_precision", "mixed"]
 
 
 def check_precision(net: MLP, name: str | None, first_order: bool = True) -> None:
-    """Refuse (ValueError) a precision with which this network, or a method that is not first-order, cannot be trained."""
+    """Refuse (ValueError) a precision with which this network or method, first-order or not, cannot be trained."""
     if name is None:
         return
     if name not in PRECISIONS:
