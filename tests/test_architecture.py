@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bpx
@@ -157,3 +158,44 @@ def test_a_registered_thing_carries_the_name_that_it_is_registered_under():
 )
 def test_errors_can_be_caught_as_the_builtin_kind_that_they_are(error, base):
     assert issubclass(error, base)
+
+
+def frames_to_the_first_product(train):
+    """Python frames from the first of bpx to the function that multiplies two matrices, or records that it will."""
+    chains, before = [], sys.getprofile()
+
+    def look(frame, event, _):
+        if event == "call" and frame.f_code.co_name in {"product", "launch"}:
+            chain = []
+            while frame is not None:
+                chain.append(frame.f_code)
+                frame = frame.f_back
+            files = [code.co_filename.startswith(str(PACKAGE)) for code in chain]
+            if "product" in [code.co_name for code in chain] and files[0]:
+                chains.append([code.co_qualname for code in chain[len(files) - 1 - files[::-1].index(True) :: -1]])
+
+    sys.setprofile(look)
+    try:
+        train()
+    finally:
+        sys.setprofile(before)
+    by_launch = [chain for chain in chains if chain[-1] == "launch"]
+    return (by_launch or chains)[0]
+
+
+@pytest.mark.parametrize(("kernels", "most"), [("reference", 12), ("numpy", 16), ("auto", 16)])
+def test_a_plain_fit_comes_to_the_first_product_in_few_frames(monkeypatch, kernels, most):
+    monkeypatch.setenv("BPX_KERNELS", kernels)
+    net = bpx.MLP([20, 30, 3], backend="numpy")
+    chain = frames_to_the_first_product(lambda: bpx.fit(net, np.ones((64, 20)), [1] * 64, epochs=1, batch_size=32))
+    assert len(chain) <= most, chain
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+@pytest.mark.parametrize("kernels", ["reference", "numpy", "auto"])
+def test_an_estimators_fit_comes_to_the_first_product_in_few_frames(monkeypatch, kernels):
+    pytest.importorskip("sklearn")
+    monkeypatch.setenv("BPX_KERNELS", kernels)
+    estimator = bpx.MLPRegressor(hidden_layer_sizes=30, max_iter=1, backend="numpy")
+    chain = frames_to_the_first_product(lambda: estimator.fit(np.ones((64, 20)), np.ones(64)))
+    assert len(chain[chain.index("MLPRegressor.fit") :]) <= 18, chain

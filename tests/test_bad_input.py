@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import bpx
+from bpx.errors.values import check_count
 from bpx.formulas import activations, initializers, losses, optimizers
 from bpx.training import batches, solvers
 
@@ -274,7 +275,7 @@ BAD_NETWORKS = {
     "seeds without a stack": ({"seed": [1, 2]}, ValueError, ["seed", "2 of them"]),
     "seeds of another stack": ({"seed": [1, 2], "stack": 3}, ValueError, ["seed", "2 of them"]),
     "broken seeds": ({"seed": [1.5], "stack": 1}, TypeError, ["seed", "integer", "1.5"]),
-    "stack of 0": ({"stack": 0}, ValueError, ["stack", "at least one", "0"]),
+    "stack of 0": ({"stack": 0}, ValueError, ["stack", "at least 1", "0"]),
     "stack that is no number": ({"stack": "3"}, TypeError, ["stack", "'3'"]),
     "stack that is a flag": ({"stack": True}, TypeError, ["stack", "True"]),
 }  # fmt: skip
@@ -474,3 +475,26 @@ def test_odd_input_is_told_in_one_line_what_to_give(case):
     assert "\n" not in message
     assert len(message) < 210
     np.testing.assert_array_equal(net.flat, before)
+
+
+# ---------------------------------------------------------------------- counts
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "error", "message"),
+    [
+        (0, {}, ValueError, "n: expected at least 1, got 0"),
+        (2, {"least": 3}, ValueError, "n: expected at least 3, got 2"),
+        (2.0, {}, TypeError, "n: expected a positive integer, got 2.0"),
+        (True, {"otherwise": ", or None"}, TypeError, "n: expected a positive integer, or None, got True"),
+        ("3", {"least": 0}, TypeError, "n: expected an integer >= 0, got '3'"),
+    ],
+)
+def test_what_is_no_count_is_refused(value, options, error, message):
+    with pytest.raises(error) as caught:
+        check_count("n", value, **options)
+    assert str(caught.value) == message
+
+
+def test_a_count_is_an_int():
+    assert type(check_count("n", np.int64(3))) is int

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimator_samples import LABELS, NUMBERS, WEIGHTS, N, X, classifier, regressor, same
 from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -13,37 +14,11 @@ from sklearn.preprocessing import StandardScaler
 
 import bpx
 
-SAME = 1e-10
-
-N, FEATURES = 80, 4
-SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 8, "learning_rate_init": 0.02}
 sklearn_callback = pytest.importorskip("sklearn.callback", reason="scikit-learn's callbacks came with 1.9")
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-_rng = np.random.default_rng(4)
-X = _rng.normal(size=(N, FEATURES))
-LABELS = np.array(["ash", "birch", "cedar"])[np.argmax(X[:, :3] + 0.5 * _rng.normal(size=(N, 3)), axis=1)]
-NUMBERS = X @ np.array([1.0, -2.0, 0.5, 1.0]) + 0.5 * _rng.normal(size=N)
-WEIGHTS = _rng.uniform(0.1, 2.0, N)
 VAL = slice(50, N)
-
-
-def classifier(**params: Any) -> Any:
-    return bpx.MLPClassifier(**(SMALL | params))
-
-
-def regressor(**params: Any) -> Any:
-    return bpx.MLPRegressor(**(SMALL | params))
-
-
-def same(a: Any, b: Any, tolerance: float = SAME) -> None:
-    """Equal relative to the largest value; estimators by their weights."""
-    if hasattr(a, "coefs_"):
-        a, b = (np.concatenate([w.ravel() for w in [*e.coefs_, *e.intercepts_]]) for e in (a, b))
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    assert a.shape == b.shape
-    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
 # ---------------------------------------------------------------------- bpx's callbacks, progress
@@ -72,7 +47,7 @@ class Diary(bpx.Callback):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_callbacks_hear_of_everything_and_may_stop(solver: str) -> None:
     diary, losses = Diary(), []
-    est = classifier(callbacks=[diary, lambda run: losses.append(run.loss)], batch_size=40, solver=solver)
+    est = classifier(callbacks=[diary, lambda run: losses.append(run.loss)], batch_size=N // 2, solver=solver)
     est.fit(X, LABELS)
     lines = [line for line in diary.lines if line != "step"]
     assert lines == ["begin", "epoch 1 of 8", "epoch 2 of 8", "end: CALLBACK"]

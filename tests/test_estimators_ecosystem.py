@@ -14,6 +14,7 @@ import polars as pl
 import pytest
 import scipy.sparse as sp
 import sklearn
+from estimator_samples import SMALL, classifier, regressor, same
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
@@ -24,11 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 import bpx
 
-# Two ways to the same numbers, relative to the largest.
-SAME = 1e-10
-
 N, FEATURES = 80, 4
-SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 6, "learning_rate_init": 0.02}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 _rng = np.random.default_rng(8)
@@ -42,24 +39,9 @@ WEIGHTS = _rng.uniform(0.1, 2.0, N)
 NAMES = ["a", "b", "c", "d"]
 
 
-def classifier(**params: Any) -> Any:
-    return bpx.MLPClassifier(**(SMALL | params))
-
-
-def regressor(**params: Any) -> Any:
-    return bpx.MLPRegressor(**(SMALL | params))
-
-
 def flat(est: Any) -> np.ndarray:
     """All weights, on the host."""
     return np.asarray(est._net.backend.to_host(est._net.flat))
-
-
-def same(a: Any, b: Any, tolerance: float = SAME) -> None:
-    """Equal relative to the largest value."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    assert a.shape == b.shape
-    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
 # ---------------------------------------------------------------------- scikit-learn's tools

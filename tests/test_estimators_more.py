@@ -12,6 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimator_samples import (
+    BINARY,
+    FEATURES,
+    LABELS,
+    NUMBERS,
+    SEVERAL,
+    SMALL,
+    WEIGHTS,
+    N,
+    X,
+    classifier,
+    regressor,
+    same,
+)
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -25,43 +39,11 @@ from bpx.network.objective import Objective
 from bpx.training.solvers import METHODS
 
 # Two ways to the same numbers, relative to the largest; central differences with their step.
-SAME = 1e-10
 CENTRAL, STEP = 1e-7, 1e-6
 
-N, FEATURES = 90, 5
-SMALL = {"hidden_layer_sizes": (7,), "random_state": 0, "max_iter": 6, "learning_rate_init": 0.01}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-_rng = np.random.default_rng(11)
-X = _rng.normal(size=(N, FEATURES))
-LABELS = np.array(["ash", "birch", "cedar"])[np.argmax(X[:, :3] + 0.3 * _rng.normal(size=(N, 3)), axis=1)]
-BINARY = np.where(X[:, 0] + X[:, 1] > 0, "yes", "no")
-NUMBERS = X @ np.array([1.0, -2.0, 0.5, 0.0, 1.0]) + 0.1 * _rng.normal(size=N)
-SEVERAL = np.stack([(X[:, 0] > 0) + 5, (X[:, 1] > 0) + (X[:, 2] > 0.5) * 1], axis=1)
-WEIGHTS = _rng.uniform(0.1, 2.0, N)
 X_VAL, LABELS_VAL, NUMBERS_VAL, W_VAL = X[:30] + 0.05, LABELS[:30], NUMBERS[:30], WEIGHTS[:30]
-
-
-def classifier(**params: Any) -> Any:
-    return bpx.MLPClassifier(**(SMALL | params))
-
-
-def regressor(**params: Any) -> Any:
-    return bpx.MLPRegressor(**(SMALL | params))
-
-
-def same(a: Any, b: Any, tolerance: float = SAME) -> None:
-    """Equal relative to the largest value; lists layer by layer, estimators by their weights."""
-    if hasattr(a, "coefs_"):
-        a, b = [*a.coefs_, *a.intercepts_], [*b.coefs_, *b.intercepts_]
-    if isinstance(a, list) and np.ndim(a[0]) > 0:
-        assert len(a) == len(b)
-        for one, other in zip(a, b, strict=True):
-            same(one, other, tolerance)
-        return
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    assert a.shape == b.shape
-    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
 def different(a: Any, b: Any) -> None:
@@ -369,15 +351,19 @@ def test_partial_fit_refuses_a_monitor_which_would_undo_what_a_part_teaches(moni
 
 def test_an_optimizer_object_does_what_the_named_solver_does() -> None:
     for named, solver in [
-        ({"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False}, bpx.SGD(0.01, momentum=0.8)),
-        ({"solver": "adam"}, bpx.Adam(0.01, epsilon_hat=True)),
+        (
+            {"solver": "sgd", "momentum": 0.8, "nesterovs_momentum": False},
+            bpx.SGD(SMALL["learning_rate_init"], momentum=0.8),
+        ),
+        ({"solver": "adam"}, bpx.Adam(SMALL["learning_rate_init"], epsilon_hat=True)),
     ]:
         same(classifier(**named).fit(X, LABELS), classifier(solver=solver).fit(X, LABELS))
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.OPTIMIZERS))
 def test_every_optimizer_trains(name: str) -> None:
-    est = regressor(solver=optimizers.OPTIMIZERS[name](0.01), max_iter=20, batch_size=10).fit(X, NUMBERS)
+    params = {"hidden_layer_sizes": (7,), "max_iter": 20, "batch_size": 10}
+    est = regressor(solver=optimizers.OPTIMIZERS[name](0.01), **params).fit(X, NUMBERS)
     assert est.loss_curve_[-1] < 0.7 * est.loss_curve_[0]
     est.partial_fit(X, NUMBERS)
     assert est.n_iter_ == 1
@@ -411,10 +397,10 @@ def test_a_scipy_method_stops_and_restores_by_its_monitor() -> None:
 def test_a_schedule_is_followed_and_continued_by_partial_fit(solver: str) -> None:
     schedule = schedules.StepDecay(0.05, every=2, factor=0.3, unit="epoch")
     params = {"solver": solver, "learning_rate": schedule, "shuffle": False, "batch_size": 30}
-    whole = regressor(**params).fit(X, NUMBERS)
+    whole = regressor(**params, max_iter=6).fit(X, NUMBERS)
     same(whole.history_.learning_rate, [0.05, 0.05, 0.015, 0.015, 0.0045, 0.0045])
     parts = regressor(**params)
-    for _ in range(SMALL["max_iter"]):
+    for _ in range(6):
         parts.partial_fit(X, NUMBERS)
     same(whole, parts)
 

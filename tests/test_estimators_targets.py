@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from estimator_samples import BITS, LABELS, NUMBERS, SEVERAL, SMALL, WEIGHTS, N, X, classifier, regressor, same
 from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import log_loss, mean_pinball_loss
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -14,35 +15,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 import bpx
 from bpx import losses
 
-# Two ways to the same numbers, relative to the largest.
-SAME = 1e-10
-
-N, FEATURES = 90, 5
-SMALL = {"hidden_layer_sizes": (7,), "random_state": 0, "max_iter": 6, "learning_rate_init": 0.01}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-
-_rng = np.random.default_rng(11)
-X = _rng.normal(size=(N, FEATURES))
-LABELS = np.array(["ash", "birch", "cedar"])[np.argmax(X[:, :3] + 0.3 * _rng.normal(size=(N, 3)), axis=1)]
-NUMBERS = X @ np.array([1.0, -2.0, 0.5, 0.0, 1.0]) + 0.1 * _rng.normal(size=N)
-SEVERAL = np.stack([(X[:, 0] > 0) + 5, (X[:, 1] > 0) + (X[:, 2] > 0.5) * 1], axis=1)
-BITS = (X[:, :3] > 0).astype(int)
-WEIGHTS = _rng.uniform(0.1, 2.0, N)
-
-
-def classifier(**params: Any) -> Any:
-    return bpx.MLPClassifier(**(SMALL | params))
-
-
-def regressor(**params: Any) -> Any:
-    return bpx.MLPRegressor(**(SMALL | params))
-
-
-def same(a: Any, b: Any, tolerance: float = SAME) -> None:
-    """Equal relative to the largest value."""
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    assert a.shape == b.shape
-    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
 def test_quantiles_have_a_column_each_and_cover_their_share() -> None:
@@ -50,7 +23,8 @@ def test_quantiles_have_a_column_each_and_cover_their_share() -> None:
     rng = np.random.default_rng(5)
     many = rng.uniform(-1, 1, (2000, 1))
     y = many[:, 0] + rng.normal(size=2000) * (0.2 + 0.3 * (many[:, 0] > 0))
-    est = regressor(loss=losses.quantile(levels), max_iter=60).fit(many, y)
+    params = {"hidden_layer_sizes": (7,), "learning_rate_init": 0.01, "max_iter": 60}
+    est = regressor(loss=losses.quantile(levels), **params).fit(many, y)
     shown = est.predict(many)
     assert shown.shape == (2000, 3)
     assert est.n_outputs_ == 3

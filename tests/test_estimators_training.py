@@ -8,44 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from estimator_samples import FEATURES, LABELS, NUMBERS, SMALL, WEIGHTS, N, X, classifier, regressor, same
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import accuracy_score, log_loss, r2_score
 
 import bpx
 from bpx import schedules
 
-SAME = 1e-10
-
-N, FEATURES = 80, 4
-SMALL = {"hidden_layer_sizes": (6,), "random_state": 0, "max_iter": 8, "learning_rate_init": 0.02}
 # An estimator that trains for all its epochs.
 ALL = {"tol": 0.0, "n_iter_no_change": 1000}
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
-_rng = np.random.default_rng(4)
-X = _rng.normal(size=(N, FEATURES))
-LABELS = np.array(["ash", "birch", "cedar"])[np.argmax(X[:, :3] + 0.5 * _rng.normal(size=(N, 3)), axis=1)]
-NUMBERS = X @ np.array([1.0, -2.0, 0.5, 1.0]) + 0.5 * _rng.normal(size=N)
-WEIGHTS = _rng.uniform(0.1, 2.0, N)
 TRAIN, VAL = slice(0, 50), slice(50, N)
 VALIDATION = {"X_val": X[VAL], "y_val": LABELS[VAL]}
-
-
-def classifier(**params: Any) -> Any:
-    return bpx.MLPClassifier(**(SMALL | params))
-
-
-def regressor(**params: Any) -> Any:
-    return bpx.MLPRegressor(**(SMALL | params))
-
-
-def same(a: Any, b: Any, tolerance: float = SAME) -> None:
-    """Equal relative to the largest value; estimators by their weights."""
-    if hasattr(a, "coefs_"):
-        a, b = (np.concatenate([w.ravel() for w in [*e.coefs_, *e.intercepts_]]) for e in (a, b))
-    a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    assert a.shape == b.shape
-    assert np.max(np.abs(a - b)) <= tolerance * np.max(np.abs(b))
 
 
 # ---------------------------------------------------------------------- validation data
@@ -84,7 +59,7 @@ def test_without_validation_data_there_is_no_curve() -> None:
         ({"X_val": X[VAL]}, "X_val was given without y_val"),
         ({"y_val": LABELS[VAL]}, "need X_val"),
         ({"sample_weight_val": WEIGHTS[VAL]}, "need X_val"),
-        ({"X_val": X[VAL], "y_val": ["oak"] * 30}, "classes not in"),
+        ({"X_val": X[VAL], "y_val": ["oak"] * (N - 50)}, "classes not in"),
         ({"X_val": X[VAL, :2], "y_val": LABELS[VAL]}, "X has 2 features"),
         ({"X_val": X[VAL], "y_val": LABELS[:4]}, "inconsistent numbers of samples"),
         (VALIDATION | {"sample_weight_val": WEIGHTS[:3]}, "sample_weight"),

@@ -21,7 +21,7 @@ import bpx
 from bpx.formulas.activations import Activation
 from bpx.training.batches import Data
 from bpx.training.loop import Descent
-from bpx.training.run import Run
+from bpx.training.recorder import Recorder
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
@@ -77,7 +77,7 @@ class Guard:
             patch.setattr(cupy.ndarray, name, self._guarded(getattr(cupy.ndarray, name), name))
         patch.setattr(cupy, "asnumpy", self._guarded(cupy.asnumpy, "asnumpy"))
         patch.setattr(Descent, "_epoch", self._during(Descent._epoch, True))
-        patch.setattr(Run, "end_epoch", self._during(Run.end_epoch, False))
+        patch.setattr(Recorder, "end_epoch", self._during(Recorder.end_epoch, False))
 
     def _guarded(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ import bpx
 from bpx import schedules
 from bpx.search.folds import folds
 from bpx.search.table import SweepTable
-from bpx.search.trials import Trial, at_once, plan
+from bpx.search.trials import Trial, into_stacks, largest_stack
 from bpx.training.batches import SparseRows
 
 N, N_IN, CLASSES = 45, 4, 3
@@ -298,19 +298,19 @@ def test_folds_are_scikit_learns(data: Any, rng: np.random.Generator, k: int, sh
 
 
 def test_stacks_hold_what_is_alike_and_no_more_than_fits() -> None:
-    tasks = [Trial(s, f) for s in range(10) for f in range(2)]
-    stacks = plan(tasks, lambda task: task.setting % 2, lambda task: -task.setting, lambda _: 4)
-    assert sorted(task for stack in stacks for task in stack) == tasks
+    trials = [Trial(s, f) for s in range(10) for f in range(2)]
+    stacks = into_stacks(trials, lambda trial: trial.setting % 2, lambda trial: -trial.setting, lambda _: 4)
+    assert sorted(trial for stack in stacks for trial in stack) == trials
     assert [len(stack) for stack in stacks] == [3, 3, 4, 3, 3, 4]
-    assert all(len({task.setting % 2 for task in stack}) == 1 for stack in stacks)
+    assert all(len({trial.setting % 2 for trial in stack}) == 1 for stack in stacks)
     assert stacks[0][0].setting == 8
-    assert len(plan(tasks, lambda task: 0, lambda task: 0, lambda _: 100, hands=4)) == 4
-    assert at_once(None, [64, 100, 10], 128, 4, True) == 19
-    assert at_once(None, [64, 16, 10], 32, 4, True) == 165
-    assert at_once(None, [64, 100, 10], 128, 4, False) == 1024
-    assert at_once(None, [784, 2048, 2048, 10], 512, 4, True) == 6
-    assert at_once(None, [784, 20000, 10], 512, 8, True) == 1
-    assert at_once(50, [784, 20000, 10], 512, 8, True) == 50
+    assert len(into_stacks(trials, lambda trial: 0, lambda trial: 0, lambda _: 100, workers=4)) == 4
+    assert largest_stack(None, [64, 100, 10], 128, 4, True) == 19
+    assert largest_stack(None, [64, 16, 10], 32, 4, True) == 165
+    assert largest_stack(None, [64, 100, 10], 128, 4, False) == 1024
+    assert largest_stack(None, [784, 2048, 2048, 10], 512, 4, True) == 6
+    assert largest_stack(None, [784, 20000, 10], 512, 8, True) == 1
+    assert largest_stack(50, [784, 20000, 10], 512, 8, True) == 50
 
 
 def test_ranks_and_rows_are_those_of_a_grid_search() -> None:
@@ -410,7 +410,7 @@ def test_what_makes_no_sense_is_refused_before_anything_is_trained(
     def trained(*_: Any) -> None:
         raise AssertionError("it trained")
 
-    monkeypatch.setattr("bpx.search.networks._Work.train", trained)
+    monkeypatch.setattr("bpx.search.networks.NetworkSearch.train", trained)
     given: dict[str, Any] = {"model": maker(), "grid": {"l2": [0.1]}, "X": data[0], "y": data[1]} | change
     with pytest.raises(error, match=message):
         bpx.sweep(**given)
@@ -434,7 +434,7 @@ def test_a_table_is_kept_where_memory_runs_out_in_the_last_training(data: Any, m
     def full(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(networks._Work, "refit", full)
+    monkeypatch.setattr(networks.NetworkSearch, "refit", full)
     with pytest.warns(RuntimeWarning, match=r"on all rows: no room; the table is complete, its best_net is None"):
         table = bpx.sweep(maker(), {"seed": [0, 1]}, *data, cv=CV, epochs=1)
     assert table.best_net is None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bpx._text import to_json
 from bpx.files.describe import describe_activation, describe_loss
 
 if TYPE_CHECKING:
@@ -117,12 +118,7 @@ def _described(words: Any) -> dict[str, Any]:
     return {"name": words, "arguments": []} if isinstance(words, str) else dict(words)
 
 
-def _plain(values: Any) -> Any:
-    """Lists of Python floats; what is not finite as text."""
-    if isinstance(values, np.ndarray):
-        return [_plain(value) for value in values.tolist()]
-    if isinstance(values, list):
-        return [_plain(value) for value in values]
-    if math.isfinite(values):
-        return float(values)
-    return "NaN" if math.isnan(values) else ("Infinity" if values > 0 else "-Infinity")
+def _plain(values: HostArray | float) -> Any:
+    """Lists of Python floats; what is not finite as the text that JavaScript reads as the same number."""
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    return to_json(plain, lambda v: "NaN" if math.isnan(v) else "Infinity" if v > 0 else "-Infinity")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from typing import Any, final
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.errors import DeviceMismatchError, how_to_install
 
-__all__ = ["Backend", "bfloat16_of_ml_dtypes", "library_of", "writable"]
+__all__ = ["Backend", "bfloat16_of_ml_dtypes", "import_library", "library_of", "writable"]
 
 
 def library_of(x: Any) -> str:
@@ -25,8 +26,19 @@ def library_of(x: Any) -> str:
     return str(x.__array_namespace__().__name__).partition(".")[0]
 
 
+def import_library(name: str, title: str) -> tuple[Any, str]:
+    """The module of that name, or None and the reason why it cannot be had."""
+    try:
+        return import_module(name), ""
+    except Exception as error:  # a broken toolkit may raise anything at import
+        if isinstance(error, ModuleNotFoundError) and error.name == name:
+            return None, f"{title} is not installed"
+        why = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        return None, f"{title} is installed but does not import ({why})"
+
+
 def writable(x: Any) -> Any:
-    """`x`, or a copy of it where it is a NumPy array that cannot be written to, or whose memory is a file's."""
+    """`x`, or a copy of it where it is a NumPy array that cannot be written to or whose memory is a file."""
     owner = x
     while isinstance(owner, np.ndarray) and owner.flags.writeable and not isinstance(owner, np.memmap):
         owner = owner.base
@@ -43,7 +55,7 @@ def _remedy(library: str, x: Any) -> str:
 
 
 def bfloat16_of_ml_dtypes() -> Any:
-    """NumPy's and CuPy's bfloat16, which the package ml_dtypes gives them."""
+    """The dtype bfloat16 of NumPy and CuPy, which the package ml_dtypes adds."""
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
@@ -118,15 +130,7 @@ class Backend(ABC):
         return getattr(self.xp, name)
 
     def storage_dtype(self, name: str) -> Any:
-        """The library's dtype of 16 bits, ``float16`` or ``bfloat16``.
-
-        Raises
-        ------
-        ValueError
-            If the library has none.
-        ImportError
-            If a package for it is missing; names the extra.
-        """
+        """The library's dtype ``float16`` or ``bfloat16``; a ValueError or ImportError says what it takes."""
         found = getattr(self.xp, name, None)
         if found is None:
             raise ValueError(
@@ -152,29 +156,29 @@ class Backend(ABC):
         """Wait until the device has finished all work given to it."""
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Host memory from which `transfer` copies fast; not initialised."""
+        """Uninitialised host memory from which `transfer` copies fast."""
         return np.empty(shape, dtype)
 
     def transfer(self, host: np.ndarray[Any, Any], device: Array, after: Any = None) -> None:
-        """Copy `pinned` host memory over a device array of its shape and dtype, and wait for the copy alone.
+        """Copy `pinned` host memory into a device array of its shape and dtype, and wait for this copy only.
 
-        `after` is a `mark`: the copy begins when the work given to the device before it is done.
+        `after` is what `mark` returned: the copy begins when the work that was queued before the mark is done.
         """
         device[...] = self.asarray(host)
 
     def mark(self) -> Any:
-        """The work given to the device so far, for `transfer`; None where work is done when it is given."""
+        """A mark behind the work that is queued on the device, for `transfer`; None where nothing is queued."""
         return None
 
     def summer(self, comm: Any, host: str) -> Callable[[Array], Array] | None:
-        """A function that sums an array over all ranks of an MPI communicator where it lies.
+        """A function that sums an array over all ranks of an MPI communicator on the device; None to sum on the host.
 
-        None where ranks sum on the host. `host` is the machine's name; every rank calls this at the same time.
+        `host` is the machine's name. All ranks call this together.
         """
         return None
 
     def memory(self) -> tuple[int, int] | None:
-        """Free and total bytes of the device, as new arrays find them; None where that is not known."""
+        """Bytes that new arrays can have, and bytes of the device in all; None where that is not known."""
         return None
 
     def is_out_of_memory(self, error: BaseException) -> bool:
@@ -182,25 +186,22 @@ class Backend(ABC):
         return isinstance(error, MemoryError)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context to compute in: new arrays land on this backend's device.
+        """A context to compute in: new arrays are made on this backend's device.
 
-        NumPy reports no floating-point error in it, whatever the process has set: an exp that underflows to 0 is right,
-        and what overflows is looked for in results.
+        NumPy reports no floating-point errors in it, whatever the process has set: an exp may underflow to 0, and
+        results are checked for overflow.
         """
         return np.errstate(all="ignore")
 
     def here(self) -> AbstractContextManager[Any]:
-        """A context for another thread, in which its work comes after the work that this thread has given the device.
-
-        And the other way round, as if one thread gave it all.
-        """
+        """A context for another thread, whose work on the device is then in one queue with this thread's."""
         return self.scope()
 
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> AbstractContextManager[Any]:
-        """A context in which products of float32 arrays are true float32, or TF32 where the device has it.
+        """A context in which products of float32 arrays are true float32, or TF32 if wanted and the device has it.
 
-        What the process had set is put back afterwards. Libraries without such a switch are always true. Kernels of our
-        own need no setting of the process, which other threads would see: `process` is False for them.
+        The process's own setting is restored afterwards. With `process` False it is not touched (other threads see it):
+        our own kernels do not need it. Libraries without such a setting always compute in true float32.
         """
         return nullcontext()
 

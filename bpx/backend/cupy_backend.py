@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
+from bpx.backend.base import Backend, bfloat16_of_ml_dtypes, import_library
 from bpx.errors import Log, how_to_install
 
 __all__ = ["NOT_INSTALLED", "CupyBackend", "compute_type", "free_memory", "probe", "remedy", "uses_tf32"]
@@ -26,13 +26,14 @@ logger = Log("bpx.backend")
 _NO_MEMORY = re.compile(r"ALLOC_FAILED|MemoryAllocation|out[ _]of[ _]memory", re.IGNORECASE)
 _PACKAGES = {"cupy", "cupy_backends", "cupyx", "nvmath", "cuda"}
 
-# Whether a thread has asked for TF32. CuPy's own setting is shared by all threads: what it was before each change that
-# is not undone yet; the first of these is what the process had set.
+# Whether this thread has asked for TF32.
 _asked = threading.local()
-_setting = threading.Lock()
+# CuPy's own setting is shared by all threads. What it was before each change that has not been undone yet; the first is
+# the process's own.
 _changed: list[int] = []
+_setting = threading.Lock()
 
-# Devices that were used: to ask another one about its pool would take memory there.
+# Devices that were used. To ask another one about its pool would take memory there.
 _used: set[int] = set()
 
 
@@ -103,18 +104,17 @@ class CupyBackend(Backend):
         # NCCL refuses two ranks on one GPU, and CuPy's group is of the whole world.
         if len(set(places)) < len(places) or MPI.Comm.Compare(comm, MPI.COMM_WORLD) == MPI.UNEQUAL:
             return None
+        failure: str | None = None
         with self.scope():
             try:
                 from cupyx import distributed
 
                 group = distributed.init_process_group(comm.Get_size(), comm.Get_rank(), backend="nccl", use_mpi=True)
             except Exception as error:  # CuPy built without NCCL, or no way between the GPUs
-                failure: str | None = f"{type(error).__name__}: {error}"
-            else:
-                failure = None
-        told = [text for text in comm.allgather(failure) if text is not None]
-        if told:
-            logger.warning("NCCL cannot be used, sums go through the host: %s", told[0])
+                failure = f"{type(error).__name__}: {error}"
+        failures = [text for text in comm.allgather(failure) if text is not None]
+        if failures:
+            logger.warning("NCCL cannot be used, sums go through the host: %s", failures[0])
             return None
 
         def total(array: Array) -> Array:
@@ -172,7 +172,7 @@ def uses_tf32() -> bool:
 
 @contextmanager
 def compute_type(tf32: bool) -> Iterator[None]:
-    """Products by CuPy in TF32 or in true float32; the last thread that leaves puts back what the process had set."""
+    """Products by CuPy in TF32 or true float32; the last thread to leave restores the process's own setting."""
     from cupy import _core
     from cupy._core import _routines_linalg as types
 
@@ -190,7 +190,7 @@ def compute_type(tf32: bool) -> Iterator[None]:
 
 
 def free_memory() -> int:
-    """Give back the unused blocks of CuPy's default pools, where CuPy is imported; the bytes of device memory."""
+    """Give back the unused blocks of CuPy's default pools, where CuPy is imported; returns bytes of device memory."""
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return 0
@@ -215,21 +215,10 @@ def remedy() -> str:
 
 
 def probe(index: int) -> tuple[Backend | None, str, str]:
-    """Try CuPy on one GPU: compile one kernel and run one product.
-
-    Returns
-    -------
-    tuple of (Backend or None, str, str)
-        The backend or None, CuPy's version (empty if it is not installed), and why it cannot be used (empty if it can).
-    """
-    try:
-        import cupy
-    except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name != "cupy":
-            return None, "", f"CuPy is installed but does not import ({error})"
-        return None, "", NOT_INSTALLED
-    except Exception as error:  # a broken toolkit may raise anything at import
-        return None, "", f"CuPy is installed but does not import ({type(error).__name__}: {error})"
+    """Try CuPy on one GPU with one kernel and one product: (backend or None, version or "", why it cannot be used)."""
+    cupy, reason = import_library("cupy", "CuPy")
+    if cupy is None:
+        return None, "", reason
     version = str(cupy.__version__)
     try:
         count = cupy.cuda.runtime.getDeviceCount()

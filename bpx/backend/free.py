@@ -12,16 +12,15 @@ __all__ = ["free_memory"]
 def free_memory() -> int:
     """Give back what this process's array libraries hold unused, for other processes and libraries.
 
-    Unreachable objects are collected first. Then CuPy's default memory pools of the devices that were used, its pool of
-    pinned host memory, and PyTorch's caches on CUDA devices give back their unused blocks. Arrays that are in use stay,
-    and so do the pools' settings. A library that is not imported stays so. NumPy gives back by itself what is not used.
-    bpx keeps no array beyond the call that made it but 32 MiB on a GPU, cuBLAS's workspace, for each living thread that
-    has trained there.
+    Unreachable objects are collected first. Then unused blocks are given back: by CuPy's default pools of the devices
+    that were used and of pinned host memory, and by PyTorch's caches on CUDA devices. Arrays in use and the pools'
+    settings stay as they are, and no library is imported. NumPy keeps nothing unused. bpx itself keeps no array after a
+    call, except cuBLAS's workspace: 32 MiB on a GPU for each living thread that has trained there.
 
     Returns
     -------
     int
-        Bytes of device memory given back: by CuPy's pools and by PyTorch's caches. Memory of the host is not counted.
+        Bytes of device memory given back; memory of the host is not counted.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How much memory the host has for this process: what is free and what there is, as far as the system says."""
+"""How much memory the host has for this process, free and in all, as far as the system says."""
 
 from __future__ import annotations
 
@@ -17,12 +17,9 @@ _CGROUP = (
 
 
 def host_memory() -> tuple[int, int] | None:
-    """Free and total bytes: of the machine, or of a container's or process's limit where that leaves less.
+    """Free and total bytes: of the machine, or of a limit of the container or process that leaves less.
 
-    Returns
-    -------
-    tuple of (int, int), or None
-        None where the system does not say (Windows, macOS).
+    None where the system does not say (Windows, macOS).
     """
     bounds = [bound for bound in (_machine(), _container(), _process()) if bound is not None]
     return min(bounds) if bounds else None
@@ -32,28 +29,28 @@ def _machine() -> tuple[int, int] | None:
     """What the kernel could give without swapping."""
     try:
         page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-        free = _fields("/proc/meminfo").get("MemAvailable:")
+        free = _numbers("/proc/meminfo").get("MemAvailable:")
         return (os.sysconf("SC_AVPHYS_PAGES") * page if free is None else free * 1024), total * page
     except (AttributeError, ValueError, OSError):
         return None
 
 
 def _container() -> tuple[int, int] | None:
-    """What a control group leaves; caches of files that it counts can be dropped."""
+    """What a control group leaves; it counts cached files, too, which can be dropped."""
     for limit_in, used_in, stat in _CGROUP:
-        limit, used = _fields(limit_in, value=0).get("", 0), _fields(used_in, value=0).get("", 0)
+        limit, used = _numbers(limit_in).get("", 0), _numbers(used_in).get("", 0)
         if 0 < limit < 2**62:
-            return max(0, limit - used + _fields(stat).get("inactive_file", 0)), limit
+            return max(0, limit - used + _numbers(stat).get("inactive_file", 0)), limit
     return None
 
 
 def _process() -> tuple[int, int] | None:
-    """What the limit of this process's addresses (ulimit -v) leaves."""
+    """What the limit of this process's address space (ulimit -v) leaves."""
     try:
         import resource
 
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-        used = _fields("/proc/self/status").get("VmSize:")
+        used = _numbers("/proc/self/status").get("VmSize:")
     except (ImportError, ValueError, OSError):
         return None
     if limit == resource.RLIM_INFINITY or used is None:
@@ -61,15 +58,12 @@ def _process() -> tuple[int, int] | None:
     return max(0, limit - used * 1024), limit
 
 
-def _fields(path: str, value: int = 1) -> dict[str, int]:
-    """The whole numbers in a file of lines "name number ...", or under "" the one that a line begins with."""
-    found = {}
+def _numbers(path: str) -> dict[str, int]:
+    """The whole numbers in a file of lines "name number ..."; a number alone has the name ""."""
     try:
-        with open(path, encoding="ascii", errors="replace") as lines:
-            for line in lines:
-                words = line.split()
-                if len(words) > value and words[value].isdigit():
-                    found[words[0] if value else ""] = int(words[value])
+        with open(path, encoding="ascii", errors="replace") as file:
+            lines = [line.split() for line in file if line.strip()]
     except OSError:
         return {}
-    return found
+    named = [(words[0], words[1]) if len(words) > 1 else ("", words[0]) for words in lines]
+    return {name: int(number) for name, number in named if number.isdigit()}

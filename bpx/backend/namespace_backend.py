@@ -28,20 +28,19 @@ class NamespaceBackend(Backend):
         self.package = str(xp.__name__).removeprefix("array_api_compat.").partition(".")[0]
         self.device = xp.__array_namespace_info__().default_device() if device is None else device
         self.name = self.package
+        why = ""
         try:
             flat = xp.zeros((2, 4), dtype=xp.float32, device=self.device)
             xp.reshape(flat[..., 1:3], (2, 1, 2), copy=False)[...] = 1.0
-            writable = bool(xp.sum(flat) == 4.0)
+            if not bool(xp.sum(flat) == 4.0):
+                why = "writing into a view does not change the array"
         except Exception as error:
+            why = str(error)
+        if why:
             raise BackendUnavailableError(
-                f"arrays of {self.package!r} cannot be written through a reshaped view ({error}); bpx keeps all"
-                " parameters in one flat vector with named views, so use a library with mutable arrays (numpy, cupy,"
-                " torch)"
-            ) from error
-        if not writable:
-            raise BackendUnavailableError(
-                f"writing into a view of a {self.package!r} array does not change the array; bpx keeps all parameters"
-                " in one flat vector with named views, so use a library with real views (numpy, cupy, torch)"
+                f"arrays of {self.package!r} cannot be written through a reshaped view ({why}); bpx keeps all"
+                " parameters in one flat vector with named views, so use a library with mutable arrays and real views"
+                " (numpy, cupy, torch)"
             )
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
@@ -51,9 +50,8 @@ class NamespaceBackend(Backend):
         return bool(x.device == self.device)
 
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
-        info = self.xp.__array_namespace_info__()
-        home = info.default_device()
-        # DLPack is the standard's way to the host, once the array is on the library's default (host) device.
+        home = self.xp.__array_namespace_info__().default_device()
+        # The standard's way to the host is DLPack, from the library's default device, which is taken to be the host.
         return np.array(np.from_dlpack(self.xp.asarray(x, device=home)))
 
     def synchronize(self) -> None:

@@ -1,4 +1,4 @@
-"""NumPy: the host itself. Always there."""
+"""NumPy: arrays on the host; always available."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["NumpyBackend"]
 
 @final
 class NumpyBackend(Backend):
-    """NumPy follows the array API by itself since 2.0, so no wrapper stands between (it would cost 0.3 s to import)."""
+    """NumPy itself: it follows the array API since 2.0, and array-api-compat would take 0.3 s to import."""
 
     name = package = "numpy"
     xp = np

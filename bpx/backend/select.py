@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
@@ -24,9 +25,9 @@ from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
 from bpx.errors.values import unknown_value
 
-__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "use_backend"]
+__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "to_host", "use_backend"]
 
-# A backend's name, an array API namespace, a Backend, or None for "whatever holds here".
+# A backend's name, an array API namespace, a Backend, or None for the one in force.
 BackendLike = str | ModuleType | Backend | None
 Probe = tuple[Backend | None, str, str]
 
@@ -54,9 +55,9 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
         module. None: that of the innermost ``use_backend``, else of ``set_backend``, else of the environment variable
         ``BPX_BACKEND``, else ``"auto"`` (CuPy where a GPU passes a smoke test, else NumPy).
     device : object, optional
-        A device of a namespace module; None is that library's default device. Names carry their device (``"cupy:1"``).
+        A device of a namespace module; None is its default device. Names contain their device (``"cupy:1"``).
     strict : bool, optional
-        Raise where a backend cannot work, rather than fall back to NumPy. None: as ``BPX_BACKEND_STRICT`` says.
+        Raise where the backend cannot work, rather than fall back to NumPy. None: as ``BPX_BACKEND_STRICT`` says.
 
     Returns
     -------
@@ -76,7 +77,7 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
         If the backend cannot work here and NumPy takes its place.
     """
     if device is not None and (backend is None or isinstance(backend, (str, Backend))):
-        raise ValueError(f"device={device!r} goes with a namespace module; a name carries its own, as in 'cupy:1'")
+        raise ValueError(f"device={device!r} goes with a namespace module; a name has its own, as in 'cupy:1'")
     if isinstance(backend, Backend):
         return backend
     strict = _strict_by_environment() if strict is None else strict
@@ -85,9 +86,9 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
     if isinstance(backend, str):
         return _resolve(backend, strict)
     root = str(getattr(backend, "__name__", "")).removeprefix("array_api_compat.").partition(".")[0]
-    if root in {"numpy", "cupy", "torch"} and device is None:
-        return _resolve(root, strict)
     if root in {"numpy", "cupy", "torch"}:
+        if device is None:
+            return _resolve(root, strict)
         raise ValueError(
             f"give {root}'s device in the name, as in 'cupy:1' or 'torch:cuda:0', not as device={device!r}"
         )
@@ -102,11 +103,9 @@ def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
     Parameters
     ----------
     backend : str, module or Backend, or None
-        As for `get_backend`; None takes an earlier call back.
-    device : object, optional
-        A device of a namespace module.
-    strict : bool, optional
-        Raise where the backend cannot work, rather than fall back to NumPy.
+        As for `get_backend`; None undoes earlier calls.
+    device, strict : optional
+        As for `get_backend`.
 
     Returns
     -------
@@ -134,22 +133,20 @@ def use_backend(
     ----------
     backend : str, module or Backend
         As for `get_backend`.
-    device : object, optional
-        A device of a namespace module.
-    strict : bool, optional
-        Raise where the backend cannot work, rather than fall back to NumPy.
+    device, strict : optional
+        As for `get_backend`.
 
     Returns
     -------
     context manager of Backend
-        Gives the one in force inside.
+        Its value is the backend in force inside.
 
     Raises
     ------
     ValueError, BackendUnavailableError
         As `get_backend`, which may also warn.
     """
-    # Chosen here and not on entering, from where a warning could not point at the caller's line.
+    # Looked up here and not on entering, from where a warning could not point at the caller's line.
     return _using(get_backend(backend, device=device, strict=strict))
 
 
@@ -173,6 +170,11 @@ def backend_of(x: Any) -> Backend:
     if library == "torch":
         return _resolve("torch" if x.device.type == "cpu" else f"torch:{x.device}", strict=True)
     return NamespaceBackend(x.__array_namespace__(), x.device)
+
+
+def to_host(x: Any) -> Any:
+    """A device array's copy on the host; anything else as it is."""
+    return x if library_of(x) == "host" else backend_of(x).to_host(x)
 
 
 @dataclass(frozen=True)
@@ -203,12 +205,11 @@ class BackendTable(tuple[BackendStatus, ...]):
 
     def __str__(self) -> str:
         rows = [("backend", "works", "device", "version", "reason")]
-        # CuPy's own words on a broken build fill many lines; a table has one for each backend.
+        # CuPy's own message about a broken build has many lines; the table has one for each backend.
         rows += [
             (s.name, "yes" if s.available else "no", s.device, s.version, " ".join(s.reason.split())) for s in self
         ]
-        widths = [max(len(row[i]) for row in rows) for i in range(4)]
-        return "\n".join("  ".join([*(row[i].ljust(widths[i]) for i in range(4)), row[4]]).rstrip() for row in rows)
+        return aligned(rows)
 
     __repr__ = __str__
 
@@ -230,23 +231,21 @@ def backends() -> BackendTable:
 
 
 def _probe(name: str) -> Probe:
-    """Look up or run the probe of one backend; the lock keeps two threads from compiling the same kernel."""
+    """Try a backend, once per process; the lock keeps two threads from compiling the same kernel."""
     with _lock:
         if name not in _probed:
-            _probed[name] = _prober(name)()
+            _probed[name] = _try(name)
         return _probed[name]
 
 
-def _prober(name: str) -> Callable[[], Probe]:
-    """The probe that belongs to a name; a name that fits none is an error."""
+def _try(name: str) -> Probe:
+    """A backend, its version, and why it cannot be used; a name that is not known is an error."""
     if name == "numpy":
-        return lambda: (_numpy, np.__version__, "")
+        return _numpy, np.__version__, ""
     if match := _CUPY.fullmatch(name):
-        index = int(match[1] or 0)
-        return lambda: cupy_backend.probe(index)
+        return cupy_backend.probe(int(match[1] or 0))
     if match := _TORCH.fullmatch(name):
-        device = match[1] or "cpu"
-        return lambda: torch_backend.probe(device)
+        return torch_backend.probe(match[1] or "cpu")
     raise ValueError(unknown_value("backend", name, f"{', '.join(KNOWN)}, and any array API namespace module"))
 
 
@@ -265,12 +264,12 @@ def _resolve(name: str, strict: bool) -> Backend:
 
 
 def _with_remedy(reason: str) -> str:
-    """Why a backend does not work, and how CuPy is installed: looked up when it is read, which takes milliseconds."""
+    """The reason, and how CuPy is installed, which takes milliseconds to find out and so is asked for only here."""
     return f"{reason}; {cupy_backend.remedy()}" if reason == cupy_backend.NOT_INSTALLED else reason
 
 
 def _resolve_auto() -> Backend:
-    """CuPy where it works, else NumPy; said once in the log, never as a warning."""
+    """CuPy where it works, else NumPy; logged once, never a warning."""
     if not _auto:
         backend, _, reason = _probe("cupy")
         _auto[:] = [backend or _numpy]

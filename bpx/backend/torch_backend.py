@@ -11,12 +11,12 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array
-from bpx.backend.base import Backend
+from bpx.backend.base import Backend, import_library
 from bpx.backend.host_memory import host_memory
 
 __all__ = ["TorchBackend", "free_memory", "probe"]
 
-# What PyTorch says in a plain RuntimeError: its host allocator, cuBLAS, cuDNN, and CUDA's own calls.
+# Messages of plain RuntimeErrors: of PyTorch's host allocator, cuBLAS, cuDNN, and CUDA's own calls.
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|STATUS_ALLOC_FAILED|out of memory", re.IGNORECASE)
 
 
@@ -69,7 +69,7 @@ class TorchBackend(Backend):
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        # Given a tensor that requires grad, autograd would record every step and refuse to write into views.
+        # With a tensor that requires grad, autograd would record every step and refuse to write into views.
         with super().scope(), self._torch.no_grad():
             yield
 
@@ -94,7 +94,7 @@ class TorchBackend(Backend):
 
 
 def free_memory() -> int:
-    """Empty PyTorch's caches on CUDA devices, where it is imported and uses any; the bytes given back."""
+    """Empty PyTorch's caches on CUDA devices, where it is imported and uses any; returns the bytes given back."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return 0
@@ -108,15 +108,10 @@ def free_memory() -> int:
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:
-    """Try PyTorch on one device with one product; returns (backend or None, version, reason) as CuPy's probe does."""
-    try:
-        import torch
-    except ImportError as error:
-        if not isinstance(error, ModuleNotFoundError) or error.name != "torch":
-            return None, "", f"PyTorch is installed but does not import ({error})"
-        return None, "", "PyTorch is not installed; pip install torch"
-    except Exception as error:
-        return None, "", f"PyTorch is installed but does not import ({type(error).__name__}: {error})"
+    """Try PyTorch on one device with one product; returns what CuPy's `probe` returns."""
+    torch, reason = import_library("torch", "PyTorch")
+    if torch is None:
+        return None, "", f"{reason}; pip install torch" if reason.endswith("not installed") else reason
     version = str(torch.__version__)
     try:
         ones = torch.ones((2, 2), device=device)
@@ -124,14 +119,7 @@ def probe(device: str) -> tuple[Backend | None, str, str]:
             return None, version, f"PyTorch {version} computes a wrong product on {device}"
         return TorchBackend(device), version, ""
     except Exception as error:
-        return (
-            None,
-            version,
-            f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {_first_line(error)})",
-        )
-
-
-def _first_line(error: Exception) -> str:
-    """The first line of a message, which PyTorch may follow with pages of its internals."""
-    lines = str(error).splitlines() or [""]
-    return lines[0] if len(lines[0]) <= 200 else lines[0][:200] + " ..."
+        # PyTorch may add pages about its internals.
+        first = (str(error).splitlines() or [""])[0]
+        first = first if len(first) <= 200 else first[:200] + " ..."
+        return None, version, f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {first})"

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.checks.text_table import Table
+from bpx._text import Table
 from bpx.errors.calls import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike

@@ -8,9 +8,9 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx._text import Table
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, backends, get_backend
-from bpx.checks.text_table import Table
 from bpx.errors import BackendUnavailableError
 from bpx.errors.calls import named
 from bpx.formulas.losses import LossLike

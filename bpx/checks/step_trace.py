@@ -10,8 +10,8 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from bpx._text import Table
 from bpx._typing import Array
-from bpx.checks.text_table import Table
 from bpx.errors import loss_parts
 from bpx.errors.calls import named
 from bpx.formulas import losses

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import Table
 from bpx.backend.base import Backend
 from bpx.backend.select import backends, get_backend
-from bpx.checks.text_table import Table
 from bpx.cli import kernels, parser
 from bpx.cli.output import MistakeError, Output
 from bpx.network.architecture import DType

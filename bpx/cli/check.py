@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import Table
 from bpx.backend.base import Backend
 from bpx.backend.select import backends, get_backend
 from bpx.checks.gradients import check_gradients
 from bpx.checks.parity import TOLERANCES, check_parity
-from bpx.checks.text_table import Table
 from bpx.cli import kernels, parser
 from bpx.cli.output import MistakeError, Output
 from bpx.errors import BackendUnavailableError

@@ -16,7 +16,7 @@ from bpx.backend.select import backends, get_backend
 from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import Output, aligned
 from bpx.errors import how_to_install
-from bpx.network.memory import in_words
+from bpx.network.memory import format_bytes
 
 __all__ = ["add"]
 
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
     rest = {
         "in force": f"{in_force.name} on {in_force.device}",
-        "memory": "not known" if memory is None else f"{in_words(memory[0])} of {in_words(memory[1])} free{hint}",
+        "memory": "not known" if memory is None else f"{' of '.join(map(format_bytes, memory))} free{hint}",
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     if in_force.package == "cupy":

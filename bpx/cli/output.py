@@ -9,9 +9,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any, final
 
+from bpx import _text
 from bpx.errors import say
 
-__all__ = ["STDOUT", "MistakeError", "Output", "aligned", "counted", "finite"]
+__all__ = ["STDOUT", "MistakeError", "Output", "aligned", "counted"]
 
 # What the system's errors are of, where a result could not be written.
 STDOUT = "standard output"
@@ -64,7 +65,7 @@ class Output:
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The result: the text, or with ``--json`` the data."""
         if self.json:
-            text = json.dumps(finite(data), indent=2, ensure_ascii=False)
+            text = json.dumps(_text.to_json(data), indent=2, ensure_ascii=False)
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
@@ -89,17 +90,6 @@ class Output:
             raise OSError(errno.EBADF, "closed", STDOUT) from error
 
 
-def finite(data: Any) -> Any:
-    """The same with None in place of NaN and infinity, which JSON has not."""
-    if isinstance(data, Mapping):
-        return {str(name): finite(value) for name, value in data.items()}
-    if isinstance(data, (list, tuple)):
-        return [finite(value) for value in data]
-    if isinstance(data, float) and (data != data or data in (float("inf"), float("-inf"))):
-        return None
-    return data
-
-
 def counted(n: int, word: str) -> str:
     """So many of them: ``1 row``, ``2 rows``."""
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
@@ -107,5 +97,4 @@ def counted(n: int, word: str) -> str:
 
 def aligned(rows: Mapping[str, str]) -> str:
     """Names in one column, what belongs to them in the next."""
-    width = max(map(len, rows))
-    return "\n".join(f"{name:{width}}  {value}" for name, value in rows.items())
+    return _text.aligned(list(rows.items()))

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from bpx._text import to_json
 from bpx.cli import backend_option, columns, data, parser, scores, target, train_options
-from bpx.cli.output import MistakeError, Output, aligned, counted, finite
+from bpx.cli.output import MistakeError, Output, aligned, counted
 from bpx.cli.table_model import TableModel
 from bpx.errors import DivergenceWarning
 from bpx.files import atomic, container, header, safetensors_form
@@ -214,7 +215,7 @@ def _save(
 ) -> None:
     """Write the model, or write it anew; whatever ends the command after that says that it is there."""
     # Labels and columns are in the recipe itself; with the time, equal runs would make unequal files.
-    recipe.about.update({k: v for k, v in finite(facts).items() if k not in ("labels", "columns", "seconds")})
+    recipe.about.update({k: v for k, v in to_json(facts).items() if k not in ("labels", "columns", "seconds")})
     metadata, lacking = recipe.to_metadata(), f", {lacks}" if lacks else ""
     try:
         net.save(args.out, metadata=metadata)

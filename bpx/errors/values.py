@@ -1,4 +1,4 @@
-"""What other libraries call a loss, an activation, ..., and which values a hint repeats."""
+"""Checks of single values; what other libraries call a loss, an activation, ...; which values a hint repeats."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["VALUES", "plain", "repeated", "unknown_value"]
+__all__ = ["VALUES", "check_count", "plain", "repeated", "unknown_value"]
 
 # bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
 # do not matter.
@@ -79,6 +79,19 @@ _REPEATED: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("validation", "rho", "factor"), _within(_TINY, 1.0)),
     **dict.fromkeys(("seed", "random_state"), lambda value: isinstance(value, int) and 0 <= value < 2**32),
 }  # fmt: skip
+
+
+def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
+    """`value` as an int; refuses what is not a whole number of at least `least`.
+
+    Messages call it `name`; `otherwise` is what else the caller allows, such as ", or None".
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        kind = "a positive integer" if least == 1 else f"an integer >= {least}"
+        raise TypeError(f"{name}: expected {kind}{otherwise}, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name}: expected at least {least}{otherwise}, got {value}")
+    return int(value)
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from contextlib import nullcontext
 from itertools import pairwise
 from typing import Any, ClassVar, NamedTuple, Self
 
@@ -14,27 +13,26 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from bpx.backend.base import Backend, library_of
-from bpx.backend.select import backend_of, get_backend
+from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
-from bpx.estimators.cloning import clone_sharing
-from bpx.estimators.inference import Fitted, to_host
-from bpx.estimators.saving import Saved
+from bpx.estimators.inference import InferenceMixin, with_arrays
+from bpx.estimators.saving import SavingMixin
 from bpx.estimators.solver import scipy, scores, train
 from bpx.formulas.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates
-from bpx.network.memory import plainly
+from bpx.network.memory import explains_memory_errors
 from bpx.network.mlp import MLP
 from bpx.network.validation import check_weights
 
-__all__ = ["BaseMLP", "Ready", "take_rows"]
+__all__ = ["BaseMLP", "Prepared", "take_rows"]
 
 HostArray = np.ndarray[Any, Any]
 LOGISTIC = ("logistic", "sigmoid")
 
 
-class Ready(NamedTuple):
+class Prepared(NamedTuple):
     """What training begins with; `parts` are the rows to train on and held out, where early stopping split them."""
 
     X: Any
@@ -47,7 +45,7 @@ class Ready(NamedTuple):
     parts: tuple[HostArray, HostArray] | None
 
 
-class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
     """Everything but targets: those belong to the classifier and the regressor."""
 
     @abstractmethod
@@ -59,36 +57,28 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         """The output activation, and scikit-learn's name for it."""
 
     def __sklearn_clone__(self) -> Any:
-        """As scikit-learn clones, but a backend that is a module or an object, which has no copy, is shared."""
-        return clone_sharing(self, ("backend", "device"))
+        """As scikit-learn clones, but a backend or device that is a module or an object has no copy: it is shared."""
+        without: Any = object.__new__(type(self))
+        vars(without).update(vars(self) | {"backend": None, "device": None})
+        clone = BaseEstimator.__sklearn_clone__(without)
+        clone.backend, clone.device = self.backend, self.device
+        return clone
 
     # ------------------------------------------------------------------ fit
 
-    @plainly
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any = None,
-        *,
-        incremental: bool = False,
-        X_val: Any = None,
-        y_val: Any = None,
-        sample_weight_val: Any = None,
-    ) -> Self:
-        """Fit, or leave the estimator as it was."""
+    @explains_memory_errors()
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False, **validation: Any) -> Self:
+        """Fit, or leave the estimator as it was; `validation` is X_val, y_val and sample_weight_val."""
         before = dict(self.__dict__)
         net: MLP | None = before.get("_net")
-        with nullcontext() if net is None else net.backend.scope():
-            kept = None if net is None else net.flat * 1.0
-            resume = before.get("_resume")
-            if resume is not None:
-                before["_resume"] = resume | {
-                    "state": {k: v * 1.0 if hasattr(v, "ndim") else v for k, v in resume["state"].items()}
-                }
+        if net is not None:
+            with net.backend.scope():
+                kept = net.flat * 1.0
+                if before.get("_resume") is not None:
+                    before["_resume"] = with_arrays(before["_resume"], lambda a: a * 1.0)
         try:
             with np.errstate(all="ignore"):  # scikit-learn's checks, too
-                told = self._train(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+                late = self._train(X, y, sample_weight, incremental, **validation)
         except BaseException:
             torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
             self.__dict__.clear()
@@ -96,29 +86,29 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             if net is not None:
                 net.flat[...] = kept
             raise
-        for message, category in told:
+        for message, category in late:
             warn_caller(message, category)
         return self
 
     def _train(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool, X_val: Any, y_val: Any, sample_weight_val: Any
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool, **validation: Any
     ) -> list[tuple[str, type[Warning]]]:
-        """Validate, build the network where it is the first pass, train, and set the fitted attributes."""
-        ready = self._prepare(X, y, sample_weight, incremental, X_val, y_val, sample_weight_val)
+        """Train, set the fitted attributes, and give the warnings that there are."""
+        ready = self._prepare(X, y, sample_weight, incremental, **validation)
         self._training = True
         try:
-            shown = ready.y, ready.sample_weight
             with self._net.backend.scope():
                 return train(
-                    self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental, shown
-                )
+                    self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental,
+                    (ready.y, ready.sample_weight),
+                )  # fmt: skip
         finally:
             del self._training
 
     def _prepare(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, X_val: Any = None, y_val: Any = None,
         sample_weight_val: Any = None,
-    ) -> Ready:  # fmt: skip
+    ) -> Prepared:  # fmt: skip
         """Everything before the first step: data checked, the network made where it is the first pass."""
         sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
         if np.any(np.array(sizes) <= 0):
@@ -158,7 +148,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
             X, target, weight, y, sample_weight = (
                 take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
             )
-        return Ready(X, target, weight, held_out, random, y, sample_weight, parts)
+        return Prepared(X, target, weight, held_out, random, y, sample_weight, parts)
 
     def _check_incremental(self) -> None:
         """Refuse what needs all data, where partial_fit sees a part of them."""
@@ -180,11 +170,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         if self._net.backend != backend:
             self._net = self._net.to(backend)
             if self._resume is not None:
-                state = {
-                    k: backend.asarray(to_host(v)) if hasattr(v, "ndim") else v
-                    for k, v in self._resume["state"].items()
-                }
-                self._resume = self._resume | {"state": state}
+                self._resume = with_arrays(self._resume, lambda a: backend.asarray(to_host(a)))
             self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
         if self._made_of() != self._made:
             net = self._network(
@@ -238,7 +224,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
     _target_checks: ClassVar[dict[str, Any]] = {}
 
     def _validate_device(self, X: Any, reset: bool) -> Any:
-        """Shape, number of columns and dtype of an array on a device; the gate checks its values."""
+        """Shape, number of columns and dtype of an array on a device; its values are checked later."""
         if X.ndim != 2:
             raise ValueError(f"Expected 2D array, got {X.ndim}D array instead")
         if X.shape[0] == 0:
@@ -280,8 +266,7 @@ class BaseMLP(Fitted, Saved, CallbackSupport, BaseEstimator):  # type: ignore[mi
         seed = int(random.randint(2**31 - 1)) if np.any(np.asarray(self.dropout) > 0) else 0
         net = self._network(backend, sizes, stack, dtype, seed)
         net.flat[...] = net.asarray(flat if stack else flat[0])
-        self._net = net
-        self._resume = None
+        self._net, self._resume = net, None
         self.n_iter_ = self.t_ = 0
         self.n_outputs_ = sizes[-1]
         self.backend_, self.device_ = net.backend.name, str(net.backend.device)

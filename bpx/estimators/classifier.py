@@ -10,7 +10,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.neural_network import MLPClassifier as _ScikitClassifier
 from sklearn.utils._param_validation import StrOptions
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
@@ -36,6 +37,7 @@ from bpx.estimators.parameters import (
 )
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation, ActivationName
+from bpx.formulas.blocks import split
 from bpx.formulas.losses import LOSSES, Loss, LossLike
 from bpx.formulas.precision import Precision
 from bpx.network.architecture import DType
@@ -193,8 +195,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
         output = self._outputs(self._checked(X))
         if self._labels.kind == "multioutput":
-            from bpx.formulas.blocks import split
-
             return [self._as_given(part, X) for part in split(output, self._labels.widths)]
         if self.n_outputs_ == 1:
             with self._net.backend.scope():
@@ -203,10 +203,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithm of `predict_proba`."""
-        probabilities: Any = self.predict_proba(X)
-        if isinstance(probabilities, list):
-            return [self._log(p) for p in probabilities]
-        return self._log(probabilities)
+        p = self.predict_proba(X)
+        return [self._log(part) for part in p] if isinstance(p, list) else self._log(p)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Accuracy; with several labels or targets the share of samples with all of them right."""
@@ -226,15 +224,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     _stratifies = True
 
     def _begin_targets(self, y: Any, incremental: bool) -> None:
-        host = host_labels(y)
-        if host.ndim == 2 and host.shape[1] == 1:
-            host = column_or_1d(host, warn=True)
+        host = host_labels(y, warn=True)
         pending = self.__dict__.pop("_pending", None)
         if pending is not None:
             self._labels, self.classes_ = pending, pending.classes
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
-            from sklearn.utils.multiclass import check_classification_targets
-
             check_classification_targets(host)
             self._labels = Labels(host)
             self.classes_ = self._labels.classes
@@ -242,20 +236,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self._labels.check_known(host, self.warm_start)
 
     def _encode(self, y: Any) -> HostArray:
-        host = host_labels(y)
-        encoded: HostArray = self._labels.encode(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host)
-        return encoded
+        return self._labels.encode(host_labels(y))
 
     def _output(self) -> tuple[Any, str]:
-        output: tuple[Any, str] = self._labels.output()
-        return output
+        return self._labels.output()
 
     def _loss(self) -> Loss:
         return self._labels.log_loss() if self.loss == "log_loss" else losses.get(self.loss)
 
     def _check_validation_targets(self, y_val: Any) -> None:
-        host = host_labels(y_val)
-        self._labels.check_known(host.ravel() if host.ndim == 2 and host.shape[1] == 1 else host, warm_start=False)
+        self._labels.check_known(host_labels(y_val), warm_start=False)
 
     def _check_incremental(self) -> None:
         super()._check_incremental()

@@ -15,7 +15,7 @@ from bpx.training.history import StopReason
 from bpx.training.run import Run
 from bpx.training.stopping import StopRule
 
-__all__ = ["EpochEnd", "EpochRate"]
+__all__ = ["EarlyStopping", "EpochRate"]
 
 
 @final
@@ -48,8 +48,8 @@ class EpochRate(Schedule):
 
 
 @final
-class EpochEnd(StopRule):
-    """Counts epochs without improvement on an estimator's attributes, and keeps the best parameters.
+class EarlyStopping(StopRule):
+    """Counts epochs without improvement, keeps the best parameters, and an estimator's attributes up to date.
 
     Each network of a stack is judged by itself, and ends with the parameters that it would have had alone.
 
@@ -65,15 +65,6 @@ class EpochEnd(StopRule):
         Whether the parameters of the best epoch come back at the end.
     rows : int, optional
         That an epoch visits; None: all of the data's.
-
-    Attributes
-    ----------
-    waited, best, last : array of shape () or (K,)
-        Epochs without improvement, best and last value of what is watched.
-    epochs : array of shape () or (K,)
-        Epochs that each network was trained for.
-    values : list of such arrays
-        What was watched, epoch by epoch.
     """
 
     reason: ClassVar = StopReason.PATIENCE
@@ -88,9 +79,10 @@ class EpochEnd(StopRule):
     ) -> None:
         self.rows = rows
         self.estimator, self.rate, self.metric, self.restore_best = estimator, rate, metric, restore_best
+        # Epochs without improvement, and the best value of what is watched: of each network of a stack.
         self.waited: Any = 0
         self.best: Any = -np.inf
-        self.values: list[Any] = []
+        self.values: list[Any] = []  # what was watched, epoch by epoch
         # scikit-learn's best weights are, in a fit that goes on, the current ones until the score improves.
         self.restores = True
 

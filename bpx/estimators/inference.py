@@ -1,9 +1,9 @@
-"""What a fitted estimator answers: outputs, activations, gradients, and its weights."""
+"""What a fitted estimator computes: outputs, activations, gradients; and its weights."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from inspect import Parameter, signature
 from typing import Any
 
@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from bpx._typing import Array
 from bpx.backend.base import library_of
-from bpx.backend.select import backend_of
+from bpx.backend.select import to_host
 from bpx.estimators.layers import LayerArrays
 from bpx.formulas.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates
@@ -21,13 +21,13 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History
 from bpx.training.metrics import Task
 
-__all__ = ["Fitted", "to_host"]
+__all__ = ["InferenceMixin", "with_arrays"]
 
 # Rows of a sparse matrix that are made dense at once.
 SPARSE_ROWS = 4096
 
 
-class Fitted:
+class InferenceMixin:
     """The part of an estimator that needs a trained network, ``_net``."""
 
     _net: MLP
@@ -69,11 +69,10 @@ class Fitted:
         X = X.tocsr() if sparse else X
         outputs: list[Array] = []
 
-        def answer(start: int, stop: int) -> None:
-            part = X[start:stop, ...]
-            outputs.append(net(part.toarray() if sparse else part))
+        def add(start: int, stop: int) -> None:
+            outputs.append(net(_dense(X[start:stop, ...])))
 
-        in_chunks(net, X.shape[0], min(size, SPARSE_ROWS) if sparse else size, answer)
+        in_chunks(net, X.shape[0], min(size, SPARSE_ROWS) if sparse else size, add)
         with net.backend.scope():
             return net.backend.xp.concat(outputs, axis=-2)
 
@@ -99,7 +98,7 @@ class Fitted:
 
     @abstractmethod
     def _task(self) -> Task:
-        """What metrics are asked of."""
+        """What kind of targets metrics are asked of."""
 
     @abstractmethod
     def _metric(self, y: Any, output: Any, weight: Any) -> float:
@@ -107,15 +106,12 @@ class Fitted:
 
     def hidden_activations(self, X: Any) -> list[Any]:
         """Every hidden layer's outputs for `X`, each of shape (n, units)."""
-        checked = self._checked(X)
-        dense = checked.toarray() if hasattr(checked, "toarray") else checked
-        return [self._as_given(a, X) for a in self._net.activations(dense)[:-1]]
+        return [self._as_given(a, X) for a in self._net.activations(_dense(self._checked(X)))[:-1]]
 
     def input_gradient(self, X: Any, y: Any) -> Any:
         """Derivative of the mean loss with respect to every input, of the shape of `X`."""
-        checked = self._checked(X)
-        dense = checked.toarray() if hasattr(checked, "toarray") else checked
-        return self._as_given(self._net.input_gradient(dense, self._encode(to_host(y)), loss=self._loss()), X)
+        dense, target = _dense(self._checked(X)), self._encode(to_host(y))
+        return self._as_given(self._net.input_gradient(dense, target, loss=self._loss()), X)
 
     # ------------------------------------------------------------------ weights
 
@@ -165,9 +161,7 @@ class Fitted:
     def __getstate__(self) -> Any:
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[call-overload]
         if state.get("_resume"):
-            to_host = self._net.backend.to_host
-            arrays = {k: to_host(v) if hasattr(v, "ndim") else v for k, v in state["_resume"]["state"].items()}
-            state["_resume"] = state["_resume"] | {"state": arrays}
+            state["_resume"] = with_arrays(state["_resume"], self._net.backend.to_host)
         return state
 
     def __setstate__(self, state: Any) -> None:
@@ -186,6 +180,11 @@ class Fitted:
         return tags
 
 
-def to_host(a: Any) -> Any:
-    """A device array's copy on the host; anything else as it is."""
-    return a if library_of(a) == "host" else backend_of(a).to_host(a)
+def with_arrays(resume: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
+    """What `partial_fit` goes on from, with its optimizer's arrays converted."""
+    return resume | {"state": {k: convert(v) if hasattr(v, "ndim") else v for k, v in resume["state"].items()}}
+
+
+def _dense(X: Any) -> Any:
+    """A sparse matrix as a dense array; anything else as it is."""
+    return X.toarray() if hasattr(X, "toarray") else X

@@ -8,9 +8,11 @@ from typing import Any, final
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import column_or_1d
 
-from bpx.estimators.inference import to_host
+from bpx.backend.select import to_host
 from bpx.formulas.activations import Activation
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
 from bpx.formulas.losses import LOSSES, Loss, capped
@@ -20,45 +22,33 @@ __all__ = ["Labels", "host_labels"]
 HostArray = np.ndarray[Any, Any]
 
 
-def host_labels(y: Any) -> Any:
-    """Labels on the host, as a NumPy array, or as the sparse matrix of a multilabel set that was given."""
-    return y if hasattr(y, "tocsr") else np.asarray(to_host(y))
+def host_labels(y: Any, warn: bool = False) -> Any:
+    """Labels on the host, a single column as (n,), or the sparse matrix of a multilabel set that was given."""
+    host = y if hasattr(y, "tocsr") else np.asarray(to_host(y))
+    return column_or_1d(host, warn=warn) if host.ndim == 2 and host.shape[1] == 1 else host
 
 
 @final
 class Labels:
     """Encodes labels as scikit-learn's LabelBinarizer does, and several multiclass targets as blocks.
 
-    Parameters
-    ----------
-    y : array
-        Labels to learn the classes from.
-    classes : array, or list of arrays, optional
-        All classes (of each target); `y` then only tells the kind.
-
-    Attributes
-    ----------
-    kind : {"binary", "multiclass", "multilabel", "multioutput"}
-    classes : array, or list of arrays for "multioutput"
-        Sorted.
+    They are learnt from `y`; where all `classes` (of each target) are given, `y` only tells the kind.
     """
 
-    def __init__(self, y: HostArray, classes: Any = None) -> None:
-        if classes is not None and type_of_target(y) == "multiclass-multioutput":
-            self.kind, self.classes = "multioutput", [np.unique(known) for known in classes]
-            return
-        if classes is not None and not type_of_target(y).startswith("multilabel"):
-            y = np.unique(classes)
-        if type_of_target(y) == "multiclass-multioutput":
-            self.kind = "multioutput"
-            self.classes = [np.unique(column) for column in np.asarray(y).T]
-            return
-        self._binarizer = LabelBinarizer().fit(y)
-        self.classes = self._binarizer.classes_
-        kind = self._binarizer.y_type_
-        self.kind = "multilabel" if kind.startswith("multilabel") else kind
+    kind: str  # "binary", "multiclass", "multilabel" or "multioutput"
+    classes: Any  # sorted; of "multioutput" a list of those of each target
 
-    classes: Any
+    def __init__(self, y: HostArray, classes: Any = None) -> None:
+        target = type_of_target(y)
+        if target == "multiclass-multioutput":
+            each = np.asarray(y).T if classes is None else classes
+            self.kind, self.classes = "multioutput", [np.unique(one) for one in each]
+            return
+        if classes is not None and not target.startswith("multilabel"):
+            y = np.unique(classes)
+        self._binarizer = LabelBinarizer().fit(y)
+        self.classes, kind = self._binarizer.classes_, self._binarizer.y_type_
+        self.kind = "multilabel" if kind.startswith("multilabel") else kind
 
     @property
     def y_type(self) -> str:
@@ -72,13 +62,7 @@ class Labels:
 
     @classmethod
     def of(cls, kind: Any, classes: Any, y_type: Any, sparse: Any) -> Labels:
-        """The labels that have these attributes.
-
-        Raises
-        ------
-        ValueError, TypeError
-            If they cannot belong together.
-        """
+        """The labels that have these attributes; ValueError if they cannot belong together."""
         types = {"binary": "binary", "multiclass": "multiclass", "multilabel": "multilabel-indicator"}
         if type(sparse) is not bool or (sparse and np.asarray(classes).dtype.kind not in "biuf"):
             raise ValueError(f"expected labels that a sparse matrix can hold, got {classes!r}")
@@ -174,18 +158,9 @@ class Labels:
     def weights(self, y: HostArray, class_weight: Any) -> HostArray:
         """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target).
 
-        A class without a factor has 1, whichever classes these samples have.
-
-        Raises
-        ------
-        ValueError
-            For a dict that names other classes, and not all of these: a misspelt one would have 1. For a list of
-            another length than there are targets.
-        TypeError
-            For a list where there is one target, and for anything else than a list where there are several.
+        A class without a factor has 1, whichever classes these samples have. A dict that names other classes, and not
+        all of these, is refused: a misspelt one would have 1.
         """
-        from sklearn.utils.class_weight import compute_sample_weight
-
         self._check_form(class_weight)
         columns = np.asarray(y).reshape(len(y), -1).T
         if isinstance(class_weight, dict):

@@ -17,16 +17,9 @@ __all__ = ["LayerArrays"]
 class LayerArrays(list[Any]):
     """Every layer's weights (or biases), as views; assigning an item copies it into the network.
 
-    Arrays that were taken before an assignment keep their numbers, so that they can be put back.
-
-    Parameters
-    ----------
-    net : MLP
-    letter : {"W", "b"}
-    in_place : bool
-        Whether an assignment writes into the parameters that are there, as it must while they are trained.
-    copies : bool
-        Whether these are NumPy copies in place of views, read-only because writing into them would change nothing.
+    Arrays that were taken before an assignment keep their numbers, so that they can be given back; unless it is
+    `in_place`, as it must be while the network is trained. `copies` are on the host, and read-only because writing into
+    them would change nothing.
     """
 
     def __init__(self, net: MLP, letter: str, in_place: bool = False, copies: bool = False) -> None:
@@ -34,7 +27,7 @@ class LayerArrays(list[Any]):
         super().__init__(self._views())
 
     def _views(self) -> list[Any]:
-        """Every layer's, of the parameters that the network has now."""
+        """Those of the parameters that the network has now."""
         views = [self._net.params[f"{layer}.{self._letter}"] for layer in range(len(self._net.sizes) - 1)]
         if not self._copies:
             return views

@@ -201,8 +201,8 @@ def stochastic(estimator: Any) -> bool:
 
 def fitting(method: F) -> F:
     """A method that fits, after scikit-learn's check of the parameters and heard by its callbacks; its type stays."""
-    told = named(f"bpx.{method.__qualname__}", f"an estimator's {method.__name__}")(method)
-    return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(told)))
+    explaining = named(f"bpx.{method.__qualname__}", f"an estimator's {method.__name__}")
+    return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(explaining(method))))
 
 
 def for_stochastic_solvers(method: F) -> F:

@@ -182,8 +182,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def _metric(self, y: Any, output: HostArray, weight: Any) -> float:
         if not np.all(np.isfinite(output)):
             return float("nan")
-        shown = np.mean(output, axis=1, keepdims=True) if np.ndim(y) == 1 and output.shape[1] > 1 else output
-        return float(r2_score(y, shown, sample_weight=weight))
+        predicted = np.mean(output, axis=1, keepdims=True) if np.ndim(y) == 1 and output.shape[1] > 1 else output
+        return float(r2_score(y, predicted, sample_weight=weight))
 
 
 def _scikit_squared_error(columns: int) -> Loss:

@@ -22,7 +22,7 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
 
-__all__ = ["FITTED", "Saved"]
+__all__ = ["FITTED", "SavingMixin"]
 
 
 def _stop_reason(name: Any) -> StopReason:
@@ -40,50 +40,23 @@ KINDS = (
 )
 
 
-def _count(value: Any) -> bool:
-    return type(value) is int and value >= 0
-
-
-def _number(value: Any) -> bool:
-    return type(value) in (int, float)
-
-
-def _curve(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_number, value))
-
-
-def _or_none(check: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or check(value)
-
-
-# What a fit leaves besides the network, and what it may be; `classes_` are the labels'.
-FITTED: dict[str, Callable[[Any], bool]] = {
-    "n_features_in_": _count,
-    "feature_names_in_": lambda v: (
-        isinstance(v, np.ndarray) and v.ndim == 1 and all(type(n) is str for n in v.tolist())
-    ),
-    "n_layers_": _count,
-    "n_outputs_": _count,
-    "out_activation_": lambda v: isinstance(v, str),
-    "backend_": lambda v: isinstance(v, str),
-    "device_": lambda v: isinstance(v, str),
-    "n_iter_": _count,
-    "t_": _count,
-    "loss_": _number,
-    "best_loss_": _or_none(_number),
-    "loss_curve_": _curve,
-    "validation_loss_curve_": _curve,
-    "validation_scores_": _or_none(_curve),
-    "best_validation_score_": _or_none(_number),
-    "losses_of_restarts_": lambda v: isinstance(v, np.ndarray) and v.ndim == 1 and v.dtype.kind == "f",
-    "history_": lambda v: isinstance(v, History),
-    "metrics_": lambda v: isinstance(v, dict) and all(type(n) is str and _curve(curve) for n, curve in v.items()),
-    "_on_device": lambda v: v is True,
+# What a fit leaves besides the network, and its type; `classes_` are the labels'.
+FITTED: dict[str, Any] = {
+    **dict.fromkeys(("n_features_in_", "n_layers_", "n_outputs_", "n_iter_", "t_"), int),
+    **dict.fromkeys(("out_activation_", "backend_", "device_"), str),
+    **dict.fromkeys(("loss_curve_", "validation_loss_curve_"), list),
+    **dict.fromkeys(("feature_names_in_", "losses_of_restarts_"), np.ndarray),
+    **dict.fromkeys(("best_loss_", "best_validation_score_"), int | float | None),
+    "loss_": int | float,
+    "validation_scores_": list | None,
+    "history_": History,
+    "metrics_": dict,
+    "_on_device": bool,
 }
 REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_iter_", "t_")
 
 
-class Saved:
+class SavingMixin:
     """The part of an estimator that outlives the process."""
 
     _net: MLP
@@ -117,10 +90,10 @@ class Saved:
         self._validate_params()  # type: ignore[attr-defined]
         state: Any = self.__getstate__()
         encoder = Encoder(KINDS)
-        fitted = {name: encoder.encode(state[name], name) for name in FITTED if name in state}
+        params = self.get_params(deep=False)  # type: ignore[attr-defined]
         document = {
-            "params": {name: _parameter(name, value, encoder) for name, value in self._parameters().items()},
-            "fitted": fitted,
+            "params": {name: _parameter(name, value, encoder) for name, value in params.items()},
+            "fitted": {name: encoder.encode(state[name], name) for name in FITTED if name in state},
             "labels": encoder.encode(state.get("_labels"), "labels"),
             "resume": encoder.encode(state["_resume"], "resume"),
         }
@@ -178,7 +151,8 @@ class Saved:
             if {"backend", "device"} & params.keys():
                 raise
             raise FileFormatError(f"backend: {shown(error)}") from error
-        own = {a.name: a for value in params.values() for a in _activations(value)}
+        given = [part for value in params.values() for part in (value if isinstance(value, list | tuple) else [value])]
+        own = {part.name: part for part in given if isinstance(part, Activation)}
         net = network_parts.network(document["network"], arrays, backend, own)
         fitted = _fitted(parts["fitted"], decoder, net)
         labels = decoder.decode(parts["labels"], "labels")
@@ -193,11 +167,6 @@ class Saved:
         # The parameters of the file are those that the network was made of.
         vars(estimator).update({"_made": estimator._made_of(), "_watched": estimator._watches()})
         return estimator
-
-    def _parameters(self) -> dict[str, Any]:
-        """The constructor's parameters."""
-        parameters: dict[str, Any] = self.get_params(deep=False)  # type: ignore[attr-defined]
-        return parameters
 
 
 def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
@@ -235,11 +204,6 @@ def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict
     return values
 
 
-def _activations(value: Any) -> list[Activation]:
-    """The activations that a parameter holds."""
-    return [a for a in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(a, Activation)]
-
-
 def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, Any]:
     """A file's fitted attributes, which must fit the network."""
     unknown, missing = sorted(entries.keys() - FITTED.keys()), [name for name in REQUIRED if name not in entries]
@@ -251,7 +215,7 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
         entries |= {"history_": {"History": {"metrics": {"dict": []}, "validation_rows": None} | history["History"]}}
     fitted = {name: decoder.decode(entry, name) for name, entry in entries.items()}
     for name, value in fitted.items():
-        if not FITTED[name](value):
+        if not isinstance(value, FITTED[name]):
             raise FileFormatError(f"fitted: {name} makes no sense as {shown(value)}")
     wanted = {"n_features_in_": net.sizes[0], "n_outputs_": net.sizes[-1], "n_layers_": len(net.sizes)}
     for name, number in wanted.items():
@@ -273,9 +237,6 @@ def _resume(resume: Any, net: MLP) -> Any:
         raise FileFormatError(f"resume: expected an optimizer's state, got {shown(resume)}")
     for name, value in state.items():
         moments = isinstance(value, np.ndarray) and value.shape == (net.n_params,) and value.dtype.name == net.dtype
-        if not (moments or _number(value)):
+        if not (moments or isinstance(value, int | float)):
             raise FileFormatError(f"resume: expected {net.n_params} numbers of {net.dtype} for {shown(name)}")
-    scaling = resume.get("scaling")
-    if scaling is not None and not (isinstance(scaling, dict) and all(map(_number, scaling.values()))):
-        raise FileFormatError(f"resume: expected numbers for scaling, got {shown(scaling)}")
     return resume

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import replace
 from functools import partial, wraps
@@ -13,32 +13,31 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
 
+from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.callback_protocol import Ticker
-from bpx.estimators.early_stopping import EpochEnd, EpochRate
-from bpx.estimators.inference import to_host
+from bpx.estimators.early_stopping import EarlyStopping, EpochRate
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network import validation
 from bpx.network.mlp import MLP
-from bpx.network.objective import Objective
-from bpx.network.precision import check_precision
 from bpx.training import solvers
-from bpx.training.batches import ArrayFeed, Data
+from bpx.training.assemble import assemble
+from bpx.training.batches import Data, Order
 from bpx.training.callbacks.base import as_callback
 from bpx.training.history import StopReason
-from bpx.training.loop import Descent
 from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.progress import progress_callbacks
 from bpx.training.run import Run
 from bpx.training.run_config import plain
 from bpx.training.solvers import SciPy
-from bpx.training.validation import gate
+from bpx.training.validation import check_data
 
 __all__ = [
-    "STOCHASTIC", "batch_size", "first_order", "measured", "restores", "scipy", "scores", "take_member", "train",
+    "STOCHASTIC", "batch_size", "first_order", "measured", "options", "restores", "scipy", "scores", "take_member",
+    "train",
 ]  # fmt: skip
 
 STOCHASTIC = ("sgd", "adam")
@@ -106,6 +105,14 @@ def batch_size(est: Any, n: int) -> int:
     return int(np.clip(est.batch_size, 1, n))
 
 
+def options(est: Any) -> dict[str, Any]:
+    """Of `assemble`'s arguments those that are the same for one fit and for a stack of fits."""
+    return {
+        "loss": est._loss(), "l2": est.alpha, "l1": est.l1, "per_batch": True, "by_rows": True,
+        "precision": est.precision,
+    }  # fmt: skip
+
+
 def train(
     est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
     shown: tuple[Any, Any],
@@ -114,14 +121,10 @@ def train(
 
     Gives the warnings that there are: whoever makes them errors keeps what was learnt, so they come after it is kept.
     """
-    told: list[tuple[str, type[Warning]]] = []
     net, loss, solver = est._net, est._loss(), scipy(est)
-    check_precision(net, est.precision, solver is None)
-    data = gate(est._net, X, target, loss, weight)
+    data = check_data(net, X, target, loss, weight)
     val_data, metric = monitoring(est, held_out, loss)
-    measures = _measures(est, data, shown[1], val_data, loss)
     before = len(getattr(est, "loss_curve_", ()))
-    objective = Objective(net, loss, est.alpha, est.l1, per_batch=True)
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
     hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
     epochs = 1 if incremental else est.max_iter
@@ -131,23 +134,36 @@ def train(
     est.n_iter_ = 0
     if solver is not None and est.clip_norm is not None:
         raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
-    minimize = None if solver is None else solvers.check(net, solver)
+    resumed = est._resume if incremental and solver is None else None
+    if resumed is not None:  # with the optimizer that it has, whatever set_params has changed since, as in scikit-learn
+        optimizer, schedule, rate = resumed["optimizer"]
+        if rate is not None:
+            schedule = rate = copy(rate)
+    else:
+        optimizer, schedule, rate = first_order(est) if solver is None else (solver, None, None)
+    epoch_end = EarlyStopping(est, rate, metric, restore)
+    if solver is None and est._resume is not None:
+        epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
+        epoch_end.restores = est.monitor is not None
+    n = data.X.shape[0]
+    size = batch_size(est, n) if solver is None else n
+    training = assemble(
+        net, data, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, random),
+        validation=val_data, **options(est),
+        # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
+        stop=[] if solver is not None and est.monitor is None else epoch_end, goes_on=net.stack is None,
+        callbacks=hooks, schedule=schedule, metrics=_measures(est, data, shown[1], val_data, loss),
+        describe=partial(settings, est),
+    )  # fmt: skip
+    run, loop = training.run, training.loop
+    if resumed is not None:
+        _go_on(est, resumed, loop, rate)
     ticker.begin(X, *shown)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
-        if solver is None:
-            reason, run, epoch_end = descend(
-                est, data, val_data, metric, objective, hooks, epochs, restore, random, incremental, measures
-            )
-        else:
-            # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
-            rules = [] if est.monitor is None else [EpochEnd(est, None, metric, restore)]
-            run = Run(
-                net, data, objective, val_data, rules, hooks, epochs, "", goes_on=net.stack is None, measures=measures
-            )
-            run.describe = partial(settings, est)
-            reason = run.carry_out(lambda: solvers.minimize(minimize, run, objective, data, solver))
-        run.finish(reason)
+        training.train()
+    if loop is not None:
+        est._resume = {"optimizer": (optimizer, schedule, rate)} | _kept(net, loop, epoch_end)
     # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
@@ -157,13 +173,9 @@ def train(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
             " preprocessed."
         )
-    if solver is not None:
-        told += finish_scipy(est, run)
-    elif reason is StopReason.EPOCHS and not incremental:
-        late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
-        told.append((f"{late} converged yet.", ConvergenceWarning))
-    if reason is StopReason.INTERRUPTED:
-        told.append(("Training interrupted by user.", UserWarning))
+    messages = _late_warnings(est, run, incremental) if solver is None else finish_scipy(est, run)
+    if run.history.stop_reason is StopReason.INTERRUPTED:
+        messages.append(("Training interrupted by user.", UserWarning))
     est.history_ = run.history
     if run.history.val_loss:
         est.validation_loss_curve_ = [*getattr(est, "validation_loss_curve_", []), *run.history.val_loss]
@@ -171,66 +183,54 @@ def train(
     if net.stack is not None:
         keep_best(est, run, epoch_end)
     ticker.end()
-    return told
+    return messages
 
 
-def descend(
-    est: Any, data: Data, val_data: Any, metric: Any, objective: Objective, hooks: Any, epochs: int, restore: bool,
-    random: np.random.RandomState, incremental: bool, measures: Measures | None,
-) -> tuple[StopReason, Run, EpochEnd]:  # fmt: skip
-    """Train by the first-order loop, continuing where partial_fit left off."""
-    net, n = est._net, data.X.shape[0]
-    resumed = est._resume if incremental else None
-    # scikit-learn's partial_fit goes on with the optimizer it has, whatever set_params changed since.
-    optimizer, schedule, rate = first_order(est) if resumed is None else resumed["optimizer"]
-    if resumed is not None and rate is not None:
-        schedule = rate = copy(rate)
-    epoch_end = EpochEnd(est, rate, metric, restore)
-    size = batch_size(est, n)
+def _late_warnings(est: Any, run: Run, incremental: bool) -> list[tuple[str, type[Warning]]]:
+    """scikit-learn's warning of a first-order method that did not converge."""
+    if run.history.stop_reason is not StopReason.EPOCHS or incremental:
+        return []
+    late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
+    return [(f"{late} converged yet.", ConvergenceWarning)]
+
+
+def _order(est: Any, n: int, size: int, random: np.random.RandomState) -> Callable[[], Order]:
+    """Draws an epoch's rows as scikit-learn does."""
     rows = np.arange(n, dtype=np.int64)
 
-    def order() -> Any:
+    def order() -> Order:
         nonlocal rows
         if est.shuffle:
             rows = shuffle(rows, random_state=random)
         return rows if est.shuffle and size < n else None
 
-    bound = optimizer.bind(net.asarray, net.stack)
-    feed = ArrayFeed(net.backend, data, size, order)
-    descent = Descent(bound, schedule, feed, by_rows=True, precision=est.precision)
-    if est._resume is not None:
-        epoch_end.waited, epoch_end.best = est._resume["waited"], est._resume["best"]
-        epoch_end.restores = est.monitor is not None
-        if incremental:
-            descent.step, descent.epoch, descent.samples = (est._resume[name] for name in ("step", "epoch", "samples"))
-            descent.schedule_state = est._resume["schedule_state"]
-            descent.state = {
-                name: value if np.isscalar(value) else net.backend.asarray(value)
-                for name, value in est._resume["state"].items()
-            }
-            if rate is not None:
-                rate.now = est._resume["rate"]
-            if est.precision == "float16" and est._resume.get("scaling"):
-                descent.scaling = {name: net.asarray(value) for name, value in est._resume["scaling"].items()}
-    run = Run(
-        net, data, objective, val_data, [epoch_end], hooks, epochs, "", goes_on=net.stack is None, measures=measures
-    )
-    run.describe, run.batch_size = partial(settings, est), size
-    reason = run.carry_out(lambda: descent.train(run, objective))
-    est._resume = {
-        "optimizer": (optimizer, schedule, rate),
-        "state": descent.state,
-        "schedule_state": descent.schedule_state,
-        "step": descent.step,
-        "epoch": descent.epoch,
-        "samples": descent.samples,
-        "rate": None if rate is None else rate.now,
+    return order
+
+
+def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) -> None:
+    """Go on with the optimizer's state where partial_fit left off."""
+    net = est._net
+    loop.step, loop.epoch, loop.samples = kept["step"], kept["epoch"], kept["samples"]
+    loop.schedule_state = kept["schedule_state"]
+    loop.state = {
+        name: value if np.isscalar(value) else net.backend.asarray(value) for name, value in kept["state"].items()
+    }
+    if rate is not None:
+        rate.now = kept["rate"]
+    if est.precision == "float16" and kept.get("scaling"):
+        loop.scaling = {name: net.asarray(value) for name, value in kept["scaling"].items()}
+
+
+def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
+    """What the next fit goes on with."""
+    return {
+        **{name: getattr(loop, name) for name in ("state", "schedule_state", "step", "epoch", "samples")},
+        "rate": None if epoch_end.rate is None else epoch_end.rate.now,
         # A stack, whose networks each have their own, is not gone on with.
-        "scaling": None if net.stack is not None else _numbers(net, descent.scaling),
+        "scaling": None if net.stack is not None else _numbers(net, loop.scaling),
         "waited": epoch_end.waited,
         "best": epoch_end.best,
     }
-    return reason, run, epoch_end
 
 
 def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:
@@ -275,20 +275,24 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
             raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
         return None, None
     X_val, y_val, weight = held_out
-    val_data = gate(est._net, X_val, est._encode(y_val), loss, weight)
+    val_data = check_data(est._net, X_val, est._encode(y_val), loss, weight)
     weight = to_host(weight)
+    return val_data, watched(est, lambda _: score_of(est, X_val, y_val, weight))
+
+
+def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
+    """What is watched where there are validation data, larger is better; None: scikit-learn's training loss."""
     if callable(est.monitor):
-        return val_data, est.monitor
+        monitor: Callable[[Run], Any] = est.monitor
+        return monitor
     if est.monitor == "validation_loss":
-        return val_data, lambda run: -np.asarray(run.val_loss)
+        return lambda run: -np.asarray(run.val_loss)
     if est.monitor == "loss":
-        return val_data, lambda run: -np.asarray(run.loss)
-    if not scores(est):
-        return val_data, None
+        return lambda run: -np.asarray(run.loss)
     if watches_metric(est):
         sign = 1.0 if METRICS[est.monitor].larger else -1.0
-        return val_data, lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
-    return val_data, lambda _: score_of(est, X_val, y_val, weight)
+        return lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
+    return score if scores(est) else None
 
 
 def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
@@ -332,7 +336,7 @@ def _padded(values: list[Any], n: int) -> list[Any]:
     return [*values, *[float("nan")] * (n - len(values))]
 
 
-def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
+def keep_best(est: Any, run: Run, epoch_end: EarlyStopping) -> None:
     """Of several restarts keep the network that is best at what is watched, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
     worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
@@ -340,7 +344,7 @@ def keep_best(est: Any, run: Run, epoch_end: EpochEnd) -> None:
     take_member(est, est._net, run, epoch_end, int(np.argmax(worth)))
 
 
-def take_member(est: Any, stack: MLP, run: Run, epoch_end: EpochEnd, k: int) -> None:
+def take_member(est: Any, stack: MLP, run: Run, epoch_end: EarlyStopping, k: int) -> None:
     """Give an estimator network `k` of a stack, and its curves."""
     epochs = int(epoch_end.epochs[k])
     losses = np.asarray(run.history.loss)

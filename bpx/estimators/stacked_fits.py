@@ -5,28 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from copy import copy
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 import numpy as np
 from sklearn.utils import shuffle
 
-from bpx._typing import Array
 from bpx.backend.base import library_of
-from bpx.estimators.base import Ready
-from bpx.estimators.early_stopping import EpochEnd
-from bpx.estimators.inference import to_host
-from bpx.estimators.solver import batch_size, first_order, restores, scores, take_member
+from bpx.backend.select import to_host
+from bpx.estimators.base import Prepared
+from bpx.estimators.early_stopping import EarlyStopping
+from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
 from bpx.network.mlp import MLP
-from bpx.network.objective import Objective, propagate
-from bpx.network.precision import check_precision
-from bpx.search.trial_config import stacked
-from bpx.search.trials import Halt, Trial
-from bpx.training.batches import ArrayFeed, Data, Order
-from bpx.training.callbacks.base import as_callback
+from bpx.network.objective import propagate
+from bpx.training.assemble import assemble
+from bpx.training.batches import Data, Order
 from bpx.training.history import StopReason
-from bpx.training.loop import Descent
 from bpx.training.run import Run
-from bpx.training.validation import gate
+from bpx.training.stacking import stacked
+from bpx.training.validation import check_data
 
 __all__ = ["OWN", "Fit", "train_stack"]
 
@@ -36,11 +33,11 @@ OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "eps
 
 @dataclass
 class Fit:
-    """One fit: its estimator, what its training begins with, and which rows of all these are."""
+    """One fit: its fold's number, its estimator, what its training begins with, and which rows of all these are."""
 
-    task: Trial
+    fold: int
     estimator: Any
-    ready: Ready
+    ready: Prepared
     train: np.ndarray[Any, Any]
     held_out: np.ndarray[Any, Any] | None
 
@@ -55,7 +52,7 @@ class Fit:
         )  # fmt: skip
 
 
-def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
+def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     """Train fits with an equal key on rows of `X`, which has n; gives the epochs that each took.
 
     An estimator gets its trained network, or none where training diverged, as `fit` would have refused it.
@@ -63,37 +60,35 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Halt) -> list[int]:
     net = stacked([fit.estimator._net for fit in fits])
     lead = _lead(fits)
     lead._net, lead.n_iter_ = net, 0
-    check_precision(net, lead.precision)
     loss, visited = lead._loss(), len(fits[0].train)
     data = _data(net, fits, X, n, loss)
     held_out, metric = _monitoring(lead, fits, net, loss)
-    objective = Objective(net, loss, lead.alpha, lead.l1, per_batch=True)
     optimizer, schedule, rate = first_order(lead)
     if rate is not None:
         rates: Any = np.asarray(rate.initial, dtype=np.float64) * np.ones(len(fits))
         rate.initial = rate.now = rates
-    epoch_end = EpochEnd(lead, rate, metric, restores(lead), visited)
+    stopping = EarlyStopping(lead, rate, metric, restores(lead), visited)
     size = batch_size(lead, visited)
-    bound = optimizer.bind(net.asarray, net.stack)
-    feed = ArrayFeed(net.backend, data, size, _order(lead, fits, size))
-    descent = Descent(bound, schedule, feed, by_rows=True, precision=lead.precision)
-    stop = as_callback(lambda _: halt.is_set())
-    run = Run(net, data, objective, held_out, [epoch_end], [stop], lead.max_iter, "", goes_on=True)
-    history = run.finish(run.carry_out(lambda: descent.train(run, objective)))
+    training = assemble(
+        net, data, optimizer=optimizer, schedule=schedule, epochs=lead.max_iter, batch_size=size,
+        order=_order(lead, fits, size), validation=held_out, stop=stopping, goes_on=True,
+        callbacks=lambda _: halt.is_set(), **options(lead),
+    )  # fmt: skip
+    run, history = training.run, training.train()
     if history.stop_reason is StopReason.INTERRUPTED:
         raise KeyboardInterrupt
     losses = np.asarray(history.loss)
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
     for k, fit in enumerate(fits):
-        if finite[k] and (restores(lead) or np.isfinite(losses[epoch_end.epochs[k] - 1, k])):
-            take_member(fit.estimator, net, run, epoch_end, k)
+        if finite[k] and (restores(lead) or np.isfinite(losses[stopping.epochs[k] - 1, k])):
+            take_member(fit.estimator, net, run, stopping, k)
         else:
             fit.estimator = None
-    return [int(epochs) for epochs in epoch_end.epochs]
+    return [int(epochs) for epochs in stopping.epochs]
 
 
 def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
-    """All rows through the gate, with the targets and weights of those that are trained on."""
+    """All rows where the network is, with the targets and weights of those that are trained on."""
     first = fits[0].ready
     target = np.zeros((n, net.sizes[-1]))
     target[:] = to_host(first.target)[0]  # a row that is never visited has some target, and a valid one
@@ -104,7 +99,7 @@ def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
             weight[k, fit.train] = fit.ready.weight
     if library_of(X) == "host" and not hasattr(X, "tocsr"):
         X = np.asarray(X, dtype=net.dtype)
-    return gate(net, X, target, loss, weight)
+    return check_data(net, X, target, loss, weight)
 
 
 def _lead(fits: list[Fit]) -> Any:
@@ -121,7 +116,7 @@ def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
     """Draws an epoch's rows, for each fit as it would alone; those that draw the same draw once."""
     fixed = not lead.shuffle or size >= len(fits[0].train)
     keys = [
-        (fit.task.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
+        (fit.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
         for k, fit in enumerate(fits)
     ]
     if fixed:
@@ -142,31 +137,20 @@ def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
 def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
     """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
     if fits[0].ready.held_out is None:
-        if lead.monitor not in (None, "loss"):
-            raise ValueError(f"monitor={lead.monitor!r} needs early_stopping=True")
-        return None, None
+        return monitoring(lead, None, loss)
     xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.ready.held_out) is not None]
-    gated = [
-        gate(net, part[0], fit.estimator._encode(part[1]), loss, part[2]) for fit, part in zip(fits, parts, strict=True)
+    checked = [
+        check_data(net, part[0], fit.estimator._encode(part[1]), loss, part[2])
+        for fit, part in zip(fits, parts, strict=True)
     ]
-    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in gated]
-    weight = None if gated[0].weight is None else xp.stack([part.weight for part in gated])
-    data = Data(xp.stack(X), xp.stack([part.y for part in gated]), weight)
-    if lead.monitor == "validation_loss":
-        return data, lambda run: -np.asarray(run.val_loss)
-    if lead.monitor == "loss":
-        return data, lambda run: -np.asarray(run.loss)
-    if not scores(lead):
-        return data, None
+    X = [part.X.dense(slice(None)) if hasattr(part.X, "dense") else part.X for part in checked]
+    weight = None if checked[0].weight is None else xp.stack([part.weight for part in checked])
+    data = Data(xp.stack(X), xp.stack([part.y for part in checked]), weight)
 
     def score(_: Run) -> list[float]:
-        output = net.backend.to_host(_outputs(net, data.X))
+        # Each network's outputs for samples of its own, (K, n, n_in).
+        output = net.backend.to_host(propagate(xp, data.X, net.layer_params, (*net.hidden, net.output))[-1].a)
         pairs = zip(fits, parts, output, strict=True)
         return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]
 
-    return data, score
-
-
-def _outputs(net: MLP, X: Array) -> Array:
-    """Each network's outputs for samples of its own, (K, n, n_in)."""
-    return propagate(net.backend.xp, X, net.layer_params, (*net.hidden, net.output))[-1].a
+    return data, watched(lead, score)

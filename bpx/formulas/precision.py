@@ -140,9 +140,9 @@ def scaling(flat: Array) -> State:
 def unscale(xp: Namespace, grads: Array, scale: Array) -> tuple[Array, Array, Array]:
     """Gradient / scale, whether all of it is finite, and whether the update is to be made: `grads`, finite, taken.
 
-    `grads` has shape (..., p) and may be overwritten; `scale`, finite and taken (bool) have shape (...). Where no smaller
-    scale would help, the update is made all the same: the parameters are then no longer finite, and training
-    ends as it does for any network that diverges.
+    `grads` has shape (..., p) and may be overwritten; `scale`, finite and taken (bool) have shape (...). Where no scale
+    would help, the update is made all the same: the parameters are then no longer finite, and training ends as it does
+    for any network that diverges.
     """
     grads *= 1.0 / scale[..., None]
     finite = xp.all(xp.isfinite(grads), axis=-1)

@@ -1,4 +1,4 @@
-"""What a network is made of, checked: sizes and, for every layer, activation, bias, initializer and dropout rate."""
+"""Checks of a network's architecture: sizes and, for every layer, activation, bias, initializer and dropout rate."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from bpx.errors.values import check_count
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation
 
@@ -24,12 +25,7 @@ T = TypeVar("T")
 
 
 def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
-    """Layer sizes as a tuple of positive integers, at least two.
-
-    Raises
-    ------
-    ValueError, TypeError
-    """
+    """Layer sizes as a tuple of positive integers, at least two."""
     try:
         if any(isinstance(size, (bool, np.bool_)) for size in sizes):
             raise TypeError("a bool is no size")
@@ -46,13 +42,7 @@ def check_sizes(sizes: Sequence[int]) -> tuple[int, ...]:
 
 
 def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) -> tuple[T, ...]:
-    """One value for all of `count` layers, or a list with one per layer, each converted.
-
-    Raises
-    ------
-    ValueError
-        If a list has another length.
-    """
+    """One value for all of `count` layers, or a list with one per layer, each converted."""
     if isinstance(value, (list, tuple, np.ndarray)):
         if len(value) != count:
             raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
@@ -61,7 +51,7 @@ def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) ->
 
 
 def check_bias(value: Any) -> bool:
-    """A bias flag; anything else but True and False is an error."""
+    """True or False."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"bias: expected True or False, or a list of them, got {value!r}")
     return bool(value)
@@ -80,13 +70,7 @@ def check_dropout(value: Any) -> float:
 
 def check_stack(stack: int | None) -> int | None:
     """The number of networks in a stack, at least 1, or None."""
-    if stack is None:
-        return None
-    if isinstance(stack, bool) or not isinstance(stack, (int, np.integer)):
-        raise TypeError(f"stack: expected a number of networks or None, got {stack!r}")
-    if stack < 1:
-        raise ValueError(f"stack: expected at least one network, got {stack}")
-    return int(stack)
+    return None if stack is None else check_count("stack", stack, otherwise=", or None")
 
 
 def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tuple[int, ...]:
@@ -106,13 +90,7 @@ def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tup
 
 
 def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[tuple[Activation, ...], Activation]:
-    """The hidden layers' activations and the output's.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a hidden layer uses an output activation, or softmax has one output.
-    """
+    """The hidden layers' activations and the output's; refuses softmax for a hidden layer or for one output."""
     inner = per_layer("hidden", hidden, len(sizes) - 2, activations.get)
     for activation in inner:
         if activation.output_only:

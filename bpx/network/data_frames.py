@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and pyarrow, and their columns, as arrays of numbers; their names for messages."""
+"""Data frames of pandas, polars and pyarrow as arrays of numbers, and their columns' names for messages."""
 
 from __future__ import annotations
 
@@ -14,25 +14,20 @@ _DATES = (date, time, timedelta, np.datetime64, np.timedelta64)  # those of pand
 
 
 def is_frame(x: Any) -> bool:
-    """Whether it is a frame or a column of one, which lie in memory; a data set on disk is none."""
+    """Whether `x` is a frame or a column of one, in memory; a data set on disk is not."""
     return _library(x) in _LIBRARIES and hasattr(x, "__array__")
 
 
 def check_in_memory(x: Any, name: str) -> None:
-    """Refuse a frame of polars that has not been computed.
-
-    Raises
-    ------
-    TypeError
-    """
+    """Refuse a frame of polars that has not been computed."""
     if type(x).__name__ == "LazyFrame" and _library(x) == "polars":
         argument = name.partition(" of ")[0]
         raise TypeError(f"{name}: expected numbers in memory, got a LazyFrame; give {argument}.collect()")
 
 
 def column_names(x: Any) -> list[str] | None:
-    """Of a frame's columns; None for anything else."""
-    if type(x) is np.ndarray:  # what most are, and one row is answered in 20 microseconds
+    """Names of a frame's columns; None for anything else."""
+    if type(x) is np.ndarray:  # the usual case, at once: a prediction takes 20 microseconds
         return None
     if not is_frame(x) or getattr(x, "ndim", 2) == 1:
         return None
@@ -48,62 +43,54 @@ def rows_between(x: Any, start: int, stop: int) -> Any:
 def plain(x: Any) -> np.ndarray[Any, Any]:
     """`x` as an array on the host; missing values of nullable columns are NaN.
 
-    NumPy would make objects of pandas' nullable columns, and polars numbers of dates beside numbers. A column of
-    integers without missing values stays integers.
+    A frame goes column by column, unless it is one of pandas' whose columns are all NumPy's numbers: NumPy would make
+    objects of pandas' nullable columns and of booleans beside numbers, and polars would make numbers of dates. A column
+    of integers without missing values stays integers; a frame with a column that holds no numbers is of objects.
     """
-    library = _library(x)
-    if library == "pandas" and hasattr(x, "iloc"):
-        dtypes = [x.dtype] if x.ndim == 1 else list(x.dtypes)
-        kinds = {dtype.kind for dtype in dtypes}
-        # Of booleans beside numbers pandas makes objects, too.
-        objects = any(hasattr(dtype, "numpy_dtype") for dtype in dtypes) or ("b" in kinds and len(kinds) > 1)
-        if objects and kinds <= set("biuf"):
-            if x.ndim == 1 and dtypes[0].kind in "biu" and not x.isna().any():
-                return np.asarray(x.to_numpy(dtype=dtypes[0].numpy_dtype))
-            return np.asarray(x.to_numpy(dtype=np.float64, na_value=np.nan))
-        if x.ndim == 2 and any(hasattr(dtype, "categories") for dtype in dtypes):
-            return _side_by_side(x)
-    if library == "pyarrow" and hasattr(x, "column_names"):
-        return _side_by_side(x) if x.num_columns else np.empty(x.shape)
-    if library == "polars" and column_names(x) is not None and _dates(x) is not None:
-        return _side_by_side(x)
+    if column_names(x) is None:
+        return _column_array(x)
+    if hasattr(x, "iloc") and all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in x.dtypes):
+        return np.asarray(x)
+    columns = [_column_array(_column(x, i)) for i in range(x.shape[1])]
+    if not all(column.dtype.kind in "biuf" for column in columns):
+        columns = [column.astype(object) for column in columns]
+    return np.column_stack(columns) if columns else np.empty(x.shape)
+
+
+def _column_array(x: Any) -> np.ndarray[Any, Any]:
+    """A column, or what is no frame, as an array."""
+    dtype: Any = getattr(x, "dtype", None)
+    if _library(x) == "pandas" and hasattr(dtype, "numpy_dtype") and dtype.kind in "biuf":
+        if dtype.kind != "f" and not x.isna().any():
+            return np.asarray(x.to_numpy(dtype=dtype.numpy_dtype))
+        return np.asarray(x.to_numpy(dtype=np.float64, na_value=np.nan))
     array = np.asarray(x)
     # Of booleans with missing values polars and pyarrow make objects: True, False and None.
-    missing = array.dtype.kind == "O" and library in ("polars", "pyarrow") and _type_name(x) in ("bool", "Boolean")
-    return array.astype(np.float64) if missing else array
+    return array.astype(np.float64) if array.dtype.kind == "O" and _type_name(x) in ("bool", "Boolean") else array
 
 
 def check_no_dates(x: Any, name: str) -> None:
-    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have.
-
-    Raises
-    ------
-    TypeError
-    """
-    where = _dates(x)
-    if where is not None:
-        raise TypeError(
-            f"{name}: expected numbers, got dates or times{where}; make numbers of them first, such as"
-            " days since a date that you choose"
-        )
-
-
-def _dates(x: Any) -> str | None:
-    """Where there are dates or times, in words: a frame's first such column, else ""; None where there are none."""
+    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have."""
     if isinstance(x, (list, tuple)):
         try:
             x = np.asarray(x)
         except (RuntimeError, TypeError, ValueError):  # rows of different lengths, or arrays of a device
-            return None
-    if column_names(x) is None:
-        return "" if _are_dates(x) else None
-    dtypes = list(getattr(x, "dtypes", ())) or x.schema.types
-    for i, dtype in enumerate(dtypes):
-        if getattr(dtype, "kind", "O") not in "biufc":
-            column = _column(x, i)
-            if _are_dates(column):
-                return f" in column {(column_names(x) or [])[i]!r} ({_type_name(column)})"
-    return None
+            return
+    names, where = column_names(x), ""
+    if names is None:
+        found = _are_dates(x)
+    else:
+        dtypes = list(getattr(x, "dtypes", ())) or x.schema.types
+        others = (i for i, dtype in enumerate(dtypes) if getattr(dtype, "kind", "O") not in "biufc")
+        first = next((i for i in others if _are_dates(_column(x, i))), None)
+        found = first is not None
+        if first is not None:
+            where = f" in column {names[first]!r} ({_type_name(_column(x, first))})"
+    if found:
+        raise TypeError(
+            f"{name}: expected numbers, got dates or times{where}; make numbers of them first, such as"
+            " days since a date that you choose"
+        )
 
 
 def _are_dates(column: Any) -> bool:
@@ -125,12 +112,13 @@ def _are_dates(column: Any) -> bool:
     return any(isinstance(value, _DATES) or type(value).__name__ == "Period" for value in column.flat)
 
 
-def _side_by_side(x: Any) -> np.ndarray[Any, Any]:
-    """A frame column by column; of objects where a column holds no numbers."""
-    columns = [plain(_column(x, i)) for i in range(x.shape[1])]
-    if not all(column.dtype.kind in "biuf" for column in columns):
-        columns = [column.astype(object) for column in columns]
-    return np.column_stack(columns)
+def without_numbers(x: Any) -> str:
+    """A frame's first column that holds no numbers, in words; empty where `x` is no frame."""
+    for i, name in enumerate(column_names(x) or []):
+        column = _column(x, i)
+        if _column_array(column).dtype.kind not in "biuf":
+            return f" in column {name!r} ({_type_name(column)})"
+    return ""
 
 
 def _column(x: Any, i: int) -> Any:
@@ -139,18 +127,8 @@ def _column(x: Any, i: int) -> Any:
 
 
 def _type_name(column: Any) -> str:
-    """What a column's library calls what it holds."""
+    """What a column's library calls the type of its values."""
     return str(getattr(column, "dtype", None) or getattr(column, "type", ""))
-
-
-def without_numbers(x: Any) -> str:
-    """A frame's first column that holds no numbers, in words; empty where `x` is no frame."""
-    names = column_names(x) or []
-    for i, name in enumerate(names):
-        column = _column(x, i)
-        if plain(column).dtype.kind not in "biuf":
-            return f" in column {name!r} ({_type_name(column)})"
-    return ""
 
 
 def _library(x: Any) -> str:

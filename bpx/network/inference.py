@@ -1,9 +1,9 @@
-"""Forward for whoever asks: in chunks of samples, so that memory is bound by the chunk and not by the data."""
+"""Forward passes without training: in chunks of samples, so that the memory needed does not grow with the data."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -13,32 +13,30 @@ from bpx.kernels import select
 from bpx.network.dense import LayerCache
 from bpx.network.memory import forget, in_chunks
 from bpx.network.objective import propagate
+from bpx.network.state import NetworkState
 from bpx.network.validation import cast, check_finite, sums_to_a_number
 
-if TYPE_CHECKING:
-    from bpx.network.mlp import MLP
+__all__ = ["Inference"]
 
-__all__ = ["Answers"]
-
-# Numbers in the layers of all samples that are answered at once: a few megabytes, which a processor's cache holds.
+# Numbers in the layers of all samples of a chunk: a few megabytes, which fit into a processor's cache.
 CHUNK = 2**21
 
 
 @final
-class Answers:
-    """A network's outputs; computed in place where that needs no compiler, without dropout."""
+class Inference:
+    """A network's outputs, without dropout; computed by the kernels that need no compiler."""
 
-    def __init__(self, net: MLP) -> None:
-        # Kept by the network, it does not keep the network: arrays are freed without garbage collection.
+    def __init__(self, net: NetworkState) -> None:
+        # The network keeps this, so this does not keep the network: arrays are then freed without garbage collection.
         kernels = select.in_place(net.backend, net.dtype)
         self._activations = tuple(kernels.activation(activation) for activation in (*net.hidden, net.output))
         self._linear = kernels.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
-    def outputs(self, net: MLP, x: Array, columns: Sequence[str] | None = None) -> Array:
+    def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:
         """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device.
 
-        `columns` are their names, for messages.
+        `columns` are the names of the inputs, for messages.
         """
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), net.backend.matmul_precision():
@@ -53,25 +51,27 @@ class Answers:
                     size, tried = n // 2, n
             out = xp.empty((*net.flat.shape[:-1], n, net.sizes[-1]), dtype=net.flat.dtype, device=net.flat.device)
 
-            def answer(start: int, stop: int) -> None:
+            def fill(start: int, stop: int) -> None:
                 out[..., start:stop, :] = self._propagate(net, x[start:stop, ...], start, columns)[-1].a
 
-            in_chunks(net, n, size, answer, tried)
+            in_chunks(net, n, size, fill, tried)
         return out
 
-    def activations(self, net: MLP, x: Array, columns: Sequence[str] | None = None) -> list[Array]:
+    def activations(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> list[Array]:
         """Every layer's outputs, for all samples at once."""
         with net.backend.scope(), net.backend.matmul_precision():
             return [cache.a for cache in self._propagate(net, x, columns=columns)]
 
-    def _propagate(self, net: MLP, x: Any, first: int = 0, columns: Sequence[str] | None = None) -> list[LayerCache]:
-        """Forward; the first sample has that number in the user's array."""
+    def _propagate(
+        self, net: NetworkState, x: Any, first: int = 0, columns: Sequence[str] | None = None
+    ) -> list[LayerCache]:
+        """Forward; `first` is the first sample's number in the user's array."""
         xp, on_host = net.backend.xp, isinstance(x, np.ndarray)
         if xp is not np or x.dtype != net.flat.dtype:
             x = cast(net.backend, x, net.flat.dtype)
         product = self._linear.product(xp, x, net.layer_params[0].W)
-        # NaN or infinity in a sample makes its whole product NaN or infinite, and that is less to look at. To look at
-        # device data would wait for the device.
+        # A sample with NaN or infinity has a product that is NaN or infinite, and the product is smaller. Device data
+        # are not checked: that would wait for the device.
         if on_host and not sums_to_a_number(xp, product):
             check_finite(net.backend, x, "X", first, columns)
         return propagate(xp, x, net.layer_params, self._activations, linear=self._linear, product=product)

@@ -1,4 +1,4 @@
-"""The multilayer perceptron: its parameters, and what it answers."""
+"""The multilayer perceptron: its parameters, outputs and gradients."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, warn_caller
 from bpx.errors.calls import instead_of, named
-from bpx.formulas import initializers, losses
+from bpx.formulas import losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
-from bpx.formulas.dropout import fold
 from bpx.formulas.initializers import InitializerLike
 from bpx.formulas.losses import LossLike
 from bpx.network import architecture, validation
 from bpx.network.architecture import DTypeLike
 from bpx.network.data_frames import column_names
-from bpx.network.inference import Answers
-from bpx.network.initial_weights import draw
-from bpx.network.memory import a_forward_pass, a_gradient, telling
+from bpx.network.inference import Inference
+from bpx.network.memory import explains_memory_errors, forward_pass, gradient
 from bpx.network.objective import Objective
-from bpx.network.params import LayerParams, Layout, ParamViews, overwrite
+from bpx.network.params import ParamViews, draw, overwrite
+from bpx.network.state import NetworkState
 
 __all__ = ["MLP"]
 
 
 @final
-class MLP:
+class MLP(NetworkState):
     """A multilayer perceptron: for each layer z = a_prev W + b and a = f(z).
 
     Parameters
@@ -41,32 +40,33 @@ class MLP:
     hidden : str or Activation, or a list with one per hidden layer
         identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, softplus, silu, gelu, step (forward only).
     output : str or Activation
-        Those, softmax or exp.
+        One of those, softmax or exp.
     bias : bool, or a list with one per layer after the first
     init : str, Initializer or callable, or a list with one per layer after the first
-        A callable is ``f(rng, n_in, n_out) -> (W, b)``, host arrays.
+        A callable is ``f(rng, n_in, n_out) -> (W, b)`` and returns host arrays.
     dropout : float, or a list with one per hidden layer
-        Share of a hidden layer's outputs that training drops, in [0, 1).
+        Probability, in [0, 1), with which training drops an output of a hidden layer.
     dtype : {"float32", "float64"}
     seed : int, None, or a list of K ints for a stack
-        Of the initial weights and the dropout masks. In a stack, network k has ``seed + k``. None: a random one.
+        Seed of the initial weights and the dropout masks; None draws a random one. In a stack, network k has
+        ``seed + k``.
     backend : str, module or Backend, optional
-        See `bpx.get_backend`; None is the one in force.
+        As for `bpx.get_backend`; None is the one in force.
     stack : int, optional
-        K: train K networks of this architecture at once. ``flat`` is then (K, n_params), W (K, n_in, n_out) and
-        outputs (K, n, n_out).
+        K, to train K networks of this architecture at once: ``flat`` then has the shape (K, n_params), W
+        (K, n_in, n_out), and outputs (K, n, n_out).
 
     Attributes
     ----------
     flat : Array of shape (n_params,) or (K, n_params)
         All parameters; ``params`` are views of it.
     backend : Backend
-        What really runs, with ``.name`` and ``.device``.
+        The one that computes, with ``.name`` and ``.device``.
 
     Raises
     ------
     ValueError, TypeError
-        For an architecture that makes no sense; the message says what was expected.
+        If the architecture makes no sense; the message says what was expected.
 
     Examples
     --------
@@ -79,9 +79,6 @@ class MLP:
     >>> net([0.0, 1.0]).shape
     (1,)
     """
-
-    _flat: Array
-    layer_params: list[LayerParams]
 
     @named("bpx.MLP")
     def __init__(
@@ -97,41 +94,24 @@ class MLP:
         backend: BackendLike = None,
         stack: int | None = None,
     ) -> None:
-        self._configure(sizes, hidden, output, bias, init, dropout, dtype, seed, backend, stack)
+        super().__init__(sizes, hidden, output, bias, init, dropout, dtype, seed, backend, stack)
         drawn = draw(self.layout, self.init, self.seeds)
         self._place(drawn if self.stack is not None else drawn[0])
 
-    def _configure(
-        self, sizes: Any, hidden: Any, output: Any, bias: Any = True, init: Any = "glorot_uniform", dropout: Any = 0.0,
-        dtype: DTypeLike = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
-    ) -> None:  # fmt: skip
-        """Check and keep what the network is made of: everything but its parameters."""
-        self.sizes = architecture.check_sizes(sizes)
-        layers = len(self.sizes) - 1
-        self.hidden, self.output = architecture.layer_activations(hidden, output, self.sizes)
-        self.bias = architecture.per_layer("bias", bias, layers, architecture.check_bias)
-        self.init = architecture.per_layer("init", init, layers, initializers.get)
-        self.dropout = architecture.per_layer("dropout", dropout, layers - 1, architecture.check_dropout)
-        self.dtype = architecture.check_dtype(dtype)
-        self.stack = architecture.check_stack(stack)
-        self.seed = architecture.check_seed(seed, self.stack)
-        self.layout = Layout(self.sizes, self.bias)
-        self.backend = get_backend(backend)
-
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
-        """A network of `MLP`'s arguments with these parameters, a host array of ``flat``'s shape, which is copied."""
+        """A network with these parameters (a host array of ``flat``'s shape, copied); other arguments as of `MLP`."""
         host = get_backend("numpy")
         with host.scope():
             validation.check_finite(host, flat, "parameters")
         net = object.__new__(cls)
-        net._configure(**architecture)
+        NetworkState.__init__(net, **architecture)
         net._place(flat)
         return net
 
-    # ------------------------------------------------------------------ answers
+    # ------------------------------------------------------------------ forward and backward
 
-    @telling(a_forward_pass)
+    @explains_memory_errors(forward_pass)
     def forward(self, X: Any) -> Array:
         """Outputs for `X`, without dropout.
 
@@ -149,27 +129,26 @@ class MLP:
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
         MemoryError
-            If the outputs do not fit into memory, or not even one row can be computed: the rows are computed in chunks,
-            and where memory runs out in half as many at once, which may round in another way.
+            If the outputs do not fit into memory, or not even one row can be computed. Rows are computed in chunks, and
+            where memory runs out in chunks of half as many, which may round differently.
         """
         x, single = validation.samples(self.backend, X, self.sizes[0])
-        out = self._answers.outputs(self, x, column_names(X))
+        out = self._inference.outputs(self, x, column_names(X))
         return out[..., 0, :] if single else out
 
     __call__ = forward
 
-    @telling(a_forward_pass)
+    @explains_memory_errors(forward_pass)
     def activations(self, X: Any) -> list[Array]:
-        """Every layer's outputs for `X`, the hidden layers' first; shapes as `forward`'s with each layer's width."""
+        """Every layer's outputs for `X`, the first hidden layer's first; shapes as of `forward`."""
         x, single = validation.samples(self.backend, X, self.sizes[0])
-        return [a[..., 0, :] if single else a for a in self._answers.activations(self, x, column_names(X))]
+        return [a[..., 0, :] if single else a for a in self._inference.activations(self, x, column_names(X))]
 
     @cached_property
-    def _answers(self) -> Answers:
-        """What computes them."""
-        return Answers(self)
+    def _inference(self) -> Inference:
+        return Inference(self)
 
-    @telling(a_gradient)
+    @explains_memory_errors(gradient)
     def loss_and_grads(
         self,
         X: Any,
@@ -178,16 +157,16 @@ class MLP:
         l2: Any = 0.0,
         sample_weight: Any = None,
     ) -> tuple[Array, ParamViews]:
-        """Loss of a batch, and its gradient with respect to every parameter; without dropout.
+        """Loss of a batch and its gradient with respect to every parameter, without dropout.
 
         Parameters
         ----------
         X : array of shape (n, n_in), or (n_in,) for one sample
             Inputs, on the host or on the network's backend and device.
         y : array of shape (n, n_out), or (n,) for one output or integer class labels
-            Targets; for one sample without n.
+            Targets; for one sample without the axis n.
         loss : str, Loss or function
-            Mean over samples of the sum over outputs.
+            Its mean over samples of the sum over outputs.
         l2 : float, or K floats for a stack
             Adds l2/2 times the sum of squared weights (biases excluded).
         sample_weight : array of shape (n,), or (K, n) for a stack, optional
@@ -198,7 +177,7 @@ class MLP:
         loss : Array of shape () or (K,)
             On the network's backend.
         grads : ParamViews
-            Mapping ``"0.W"`` to dL/dW and so on; ``grads.flat`` is the whole gradient.
+            Mapping from ``"0.W"`` to dL/dW of the first layer, and so on; ``grads.flat`` is the whole gradient.
 
         Raises
         ------
@@ -209,9 +188,9 @@ class MLP:
             value, grad = objective.value_and_grad(*batch)
         return value, ParamViews(self.backend.xp, self.layout, grad)
 
-    @telling(a_gradient)
+    @explains_memory_errors(gradient)
     def input_gradient(self, X: Any, y: Any, loss: LossLike = "cross_entropy", sample_weight: Any = None) -> Array:
-        """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as `loss_and_grads`'s."""
+        """dL/dX, of the shape of `X` (a stack adds its K in front); parameters as of `loss_and_grads`."""
         with self.backend.scope(), self.backend.matmul_precision():
             objective, batch = self._objective(X, y, loss, 0.0, sample_weight)
             grad = objective.input_gradient(*batch)
@@ -221,20 +200,15 @@ class MLP:
         self, X: Any, y: Any, loss: Any, l2: Any, sample_weight: Any
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
         """The objective and the batch, everything checked before anything is computed."""
-        chosen = losses.get(loss)
-        objective = Objective(self, chosen, l2)
+        loss = losses.get(loss)
+        objective = Objective(self, loss, l2)
         x, single = validation.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
         n = x.shape[0]
-        t = validation.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], chosen, single=single)
+        t = validation.targets(self.backend, self._xp_dtype, y, n, self.sizes[-1], loss, single=single)
         w = validation.sample_weights(self.backend, self._xp_dtype, sample_weight, n, self.stack)
         return objective, (x, t, w)
 
     # ------------------------------------------------------------------ parameters
-
-    @property
-    def n_params(self) -> int:
-        """Number of parameters of one network."""
-        return self.layout.n_params
 
     @property
     def params(self) -> ParamViews:
@@ -248,16 +222,16 @@ class MLP:
 
     @property
     def biases(self) -> list[Array]:
-        """Every b that there is, as views."""
+        """Every layer's b, as views; none for a layer without bias."""
         return [view for name, view in self.params.items() if name.endswith("b")]
 
     def set_params(self, params: Mapping[str, Any]) -> MLP:
-        """Overwrite parameters by name; all are checked before any is written.
+        """Overwrite parameters by name. All are checked before any is written.
 
         Parameters
         ----------
         params : mapping of str to array
-            Host arrays or arrays of the network's backend, each of its parameter's shape.
+            On the host or on the network's backend, each of its parameter's shape.
 
         Returns
         -------
@@ -271,47 +245,31 @@ class MLP:
         overwrite(self.backend, self.params, params)
         return self
 
-    @property
-    def flat(self) -> Array:
-        """All parameters; assigning to it overwrites them, as `set_params` does."""
-        return self._flat
-
-    @flat.setter
-    def flat(self, values: Any) -> None:
-        if values is not self._flat:  # as after net.flat *= 2
-            overwrite(self.backend, {"flat": self._flat}, {"flat": values})
-
-    def renew(self, flat: Array | None = None) -> None:
-        """Take `flat` as the parameters, or a copy of them: views that were taken before are then of the old ones."""
-        with self.backend.scope():
-            self._flat = self._flat * 1.0 if flat is None else flat
-            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
-
     # ------------------------------------------------------------------ copies
 
     @named("net.save")
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write the network to a file, which `bpx.load` reads on any backend; errors as `bpx.files.model.save`'s.
+        """Write the network to a file that `bpx.load` reads on any backend; errors as of `bpx.files.model.save`.
 
         Parameters
         ----------
         path : str or path-like
-            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone); a file there is replaced whole or stays.
+            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone). A file there is replaced as a whole, or
+            stays as it was where writing fails.
         metadata : dict, optional
-            Your own plain JSON, which `bpx.read_header` gives back.
+            Your own notes, of what JSON has; `bpx.read_header` returns them.
         """
-        from bpx.files.model import save  # the one import from a floor above: see the contract in pyproject.toml
+        from bpx.files.model import save  # the one import from a package above: see pyproject.toml
 
         save(self, path, metadata=metadata)
 
     def to(self, backend: BackendLike = None, *, dtype: DTypeLike | None = None) -> MLP:
         """A copy of this network on another backend, or in another dtype; None keeps this one's."""
-        other = object.__new__(MLP)
-        other.__dict__.update(self._plain())
-        other.backend = self.backend if backend is None else get_backend(backend)
-        other.dtype = self.dtype if dtype is None else architecture.check_dtype(dtype)
-        other._place(self.backend.to_host(self.flat))
-        return other
+        return self._like(
+            self.backend.to_host(self.flat),
+            backend=self.backend if backend is None else get_backend(backend),
+            dtype=self.dtype if dtype is None else architecture.check_dtype(dtype),
+        )
 
     def copy(self) -> MLP:
         """A copy on the same backend."""
@@ -323,70 +281,42 @@ class MLP:
         """A copy of network `k` of a stack, as a single network on the same backend."""
         if self.stack is None or not 0 <= k < self.stack:
             raise ValueError(f"member: expected a stack and one of its networks, from 0, got {k} of {self.stack}")
+        return self._like(self.backend.to_host(self.flat)[k], backend=self.backend, stack=None, seed=self.seeds[k])
+
+    def _like(self, flat: np.ndarray[Any, Any], **attributes: Any) -> MLP:
+        """A network that differs from this one in parameters, which are copied, and attributes."""
         other = object.__new__(MLP)
-        other.__dict__.update(self._plain())
-        other.stack, other.seed, other.backend = None, self.seeds[k], self.backend
-        other._place(self.backend.to_host(self.flat)[k])
+        other.__dict__.update(self._architecture() | attributes)
+        other._place(flat)
         return other
+
+    def _architecture(self) -> dict[str, Any]:
+        """Attributes that do not depend on the backend."""
+        depend = {"backend", "_flat", "layer_params", "dropout_seeds", "_inference"}
+        return {name: value for name, value in self.__dict__.items() if name not in depend}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
         return self.copy()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self._plain() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
+        return self._architecture() | {"backend": self.backend.name, "flat": self.backend.to_host(self.flat)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update({name: value for name, value in state.items() if name not in ("backend", "flat")})
+        flat, name = state.pop("flat"), state["backend"]
         try:
-            self.backend = get_backend(state["backend"])
+            state["backend"] = get_backend(name)
         except ValueError:
-            message = f"the network was on backend {state['backend']!r}, which has no name here; it is now on NumPy"
+            message = f"the network was on backend {name!r}, which has no name here; it is now on NumPy"
             warn_caller(message, BackendFallbackWarning)
-            self.backend = get_backend("numpy")
-        self._place(state["flat"])
+            state["backend"] = get_backend("numpy")
+        self.__dict__.update(state)
+        self._place(flat)
 
-    def _plain(self) -> dict[str, Any]:
-        """What does not depend on the backend."""
-        derived = {"backend", "_flat", "layer_params", "dropout_seeds", "_answers"}
-        return {name: value for name, value in self.__dict__.items() if name not in derived}
-
-    # ------------------------------------------------------------------ inside
-
-    if not TYPE_CHECKING:  # which would then take any name
+    if not TYPE_CHECKING:  # a type checker would then allow any name
 
         def __getattr__(self, name: str) -> Any:
             more = "" if name.startswith("_") else f"; {instead_of('net', name, dir(self))}"
             raise AttributeError(f"a network has no attribute {name!r}{more}")
-
-    def asarray(self, x: Any) -> Array:
-        """`x` on the network's backend in the network's dtype."""
-        return self.backend.asarray(x, self._xp_dtype)
-
-    @property
-    def _xp_dtype(self) -> Any:
-        """The network's dtype as its backend's namespace calls it."""
-        return self.backend.dtype(self.dtype)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Each network's seed."""
-        if isinstance(self.seed, tuple):
-            return self.seed
-        return tuple(self.seed + k for k in range(self.stack or 1))
-
-    @cached_property
-    def dropout_seeds(self) -> Array:
-        """The seeds, folded to 32 bits, as an int64 array of shape () or (K, 1) on the device."""
-        folded = np.array([fold(seed) for seed in self.seeds], dtype=np.int64)
-        return self.backend.asarray(folded[0] if self.stack is None else folded[:, None])
-
-    def _place(self, host_flat: np.ndarray[Any, Any]) -> None:
-        """Put the parameters on the backend; the network owns its copy."""
-        with self.backend.scope():
-            self._flat = self.backend.asarray(np.array(host_flat, dtype=self.dtype))
-            self.layer_params = self.layout.layers(self.backend.xp, self._flat)
-        for derived in ("dropout_seeds", "_answers"):
-            self.__dict__.pop(derived, None)
 
     def __repr__(self) -> str:
         hidden = "/".join(dict.fromkeys(activation.name for activation in self.hidden))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -24,9 +24,7 @@ from bpx.network import dense
 from bpx.network.dense import LayerCache
 from bpx.network.params import LayerParams
 from bpx.network.precision import Mixed
-
-if TYPE_CHECKING:
-    from bpx.network.mlp import MLP
+from bpx.network.state import NetworkState
 
 __all__ = ["DropoutKey", "Objective", "backpropagate", "propagate"]
 
@@ -90,7 +88,7 @@ class Objective:
 
     Parameters
     ----------
-    net : MLP
+    net : NetworkState
     loss : Loss
     l2 : float, or K floats for a stack
         Not negative; not divided by the number of samples.
@@ -107,7 +105,7 @@ class Objective:
         If the loss is not defined on the network's output, or `l2` is negative or has the wrong length.
     """
 
-    def __init__(self, net: MLP, loss: Loss, l2: Any = 0.0, l1: Any = 0.0, per_batch: bool = False) -> None:
+    def __init__(self, net: NetworkState, loss: Loss, l2: Any = 0.0, l1: Any = 0.0, per_batch: bool = False) -> None:
         for activation in (*net.hidden, net.output):
             if not activation.differentiable:
                 raise NotDifferentiableError(
@@ -260,7 +258,7 @@ class Objective:
         return mask
 
 
-def _on_weights(net: MLP, name: str, strength: Any) -> Array | None:
+def _on_weights(net: NetworkState, name: str, strength: Any) -> Array | None:
     """A penalty's strength for every weight and 0 for every bias, (n_params,) or (K, n_params); None where it is 0."""
     given = numbers(name, strength, "a finite number >= 0")
     allowed = [()] if net.stack is None else [(), (net.stack,)]

@@ -16,10 +16,11 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend
+from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import ShapeError
 from bpx.network import validation
 
-__all__ = ["LayerParams", "Layout", "ParamViews", "check_writable", "overwrite"]
+__all__ = ["LayerParams", "Layout", "ParamViews", "check_writable", "draw", "overwrite"]
 
 
 class LayerParams(NamedTuple):
@@ -32,15 +33,7 @@ class LayerParams(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter lies in the flat vector.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Neurons per layer, the inputs first.
-    bias : tuple of bool
-        Whether each layer of weights has a bias, one per layer after the first.
-    """
+    """Where each parameter lies in the flat vector, for these layer sizes; `bias` says which layers have a bias."""
 
     sizes: tuple[int, ...]
     bias: tuple[bool, ...]
@@ -112,12 +105,7 @@ class ParamViews(Mapping[str, Array]):
 
 
 def check_writable(flat: Array) -> None:
-    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``.
-
-    Raises
-    ------
-    ValueError
-    """
+    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``."""
     if isinstance(flat, np.ndarray) and not flat.flags.writeable:
         raise ValueError(
             "net: expected parameters that can be changed, got read-only ones; take net.copy(), or"
@@ -126,7 +114,7 @@ def check_writable(flat: Array) -> None:
 
 
 def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str, Any]) -> None:
-    """Write values into the views of their names, once all of them have been checked; errors as `MLP.set_params`'."""
+    """Write values into the views of their names, after all have been checked; errors as of `MLP.set_params`."""
     checked = []
     with backend.scope():
         for name, value in values.items():
@@ -137,7 +125,31 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
                 raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
             new = validation.cast(backend, new, view.dtype)
             validation.check_finite(backend, new, name)
-            # A copy, which may be of a parameter that another value is written into first.
+            # A copy: the value may be a parameter that is itself overwritten first.
             checked.append((view, new * 1.0))
         for view, new in checked:
             view[...] = new
+
+
+def draw(layout: Layout, init: Sequence[Any], seeds: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Initial parameters, drawn layer by layer for each seed, on the host in float64: shape (len(seeds), n_params).
+
+    `init` has a function ``f(rng, n_in, n_out) -> (W, b)`` for each layer.
+    """
+    flat = np.empty((len(seeds), layout.n_params))
+    for row, seed in zip(flat, seeds, strict=True):
+        rng = np.random.default_rng(seed)
+        views = ParamViews(np, layout, row)
+        for layer, function in enumerate(init):
+            drawn = function(rng, layout.sizes[layer], layout.sizes[layer + 1])
+            if not isinstance(drawn, (tuple, list)) or len(drawn) != 2:
+                raise TypeError(f"init: expected a function that returns (W, b), got one that returned {drawn!r}")
+            for letter, part in zip("Wb", drawn, strict=True):
+                name = f"{layer}.{letter}"
+                if name not in views:
+                    continue
+                if np.shape(part) != views[name].shape:
+                    raise ShapeError(f"init: expected {name} of shape {views[name].shape}, got {np.shape(part)}")
+                views[name][...] = part
+    validation.check_finite(NumpyBackend(), flat, "initial parameters")
+    return flat

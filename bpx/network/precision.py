@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from bpx._typing import Array, State
 from bpx.formulas import precision, updates
@@ -13,14 +13,12 @@ from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import HALVES, PRECISIONS
 from bpx.kernels.select import Kernels
 from bpx.network.params import LayerParams
-
-if TYPE_CHECKING:
-    from bpx.network.mlp import MLP
+from bpx.network.state import NetworkState
 
 __all__ = ["Mixed", "check_precision", "mixed"]
 
 
-def check_precision(net: MLP, name: str | None, first_order: bool = True) -> None:
+def check_precision(net: NetworkState, name: str | None, first_order: bool = True) -> None:
     """Refuse (ValueError) a precision with which this network or method, first-order or not, cannot be trained."""
     if name is None:
         return
@@ -40,7 +38,7 @@ def check_precision(net: MLP, name: str | None, first_order: bool = True) -> Non
         net.backend.storage_dtype(name)
 
 
-def mixed(net: MLP, name: str | None, scaling: State | None) -> Mixed | None:
+def mixed(net: NetworkState, name: str | None, scaling: State | None) -> Mixed | None:
     """The network's step in that precision; None where it stores float32."""
     return Mixed(net, name, scaling) if name in HALVES else None
 
@@ -51,7 +49,7 @@ class Mixed:
 
     Parameters
     ----------
-    net : MLP
+    net : NetworkState
         Of float32.
     name : str
         ``"float16"`` or ``"bfloat16"``.
@@ -59,7 +57,7 @@ class Mixed:
         State of `precision.scaling`, which `update` keeps current; None: gradients are not scaled.
     """
 
-    def __init__(self, net: MLP, name: str, scaling: State | None) -> None:
+    def __init__(self, net: NetworkState, name: str, scaling: State | None) -> None:
         self._net, self._xp, self.name = net, net.backend.xp, name
         self.dtype = net.backend.storage_dtype(name)
         self.scaling = scaling

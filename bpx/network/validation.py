@@ -1,4 +1,8 @@
-"""The gate: data are checked and brought to the network's backend and dtype here, once, before anything is computed."""
+"""Data are checked here, and brought to the network's backend and dtype, once, before anything is computed.
+
+`name` is what messages call the data. What is not as expected raises ShapeError, NonFiniteError, TypeError, ValueError
+or DeviceMismatchError.
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,13 @@ from bpx.formulas.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates, column_names, plain, without_numbers
 
 __all__ = [
-    "cast",
-    "check_finite",
-    "check_known",
-    "check_weights",
-    "inputs",
-    "numeric",
-    "sample_weights",
-    "samples",
-    "sums_to_a_number",
-    "targets",
-]
+    "cast", "check_finite", "check_known", "check_weights", "inputs", "numeric", "sample_weights", "samples",
+    "sums_to_a_number", "targets",
+]  # fmt: skip
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
-    """`x` on the backend with its own dtype; refuses what is not real numbers."""
+    """`x` as an array of real numbers in its own dtype; on the host where it came from there."""
     if type(x) is np.ndarray and x.dtype.kind in "biuf":
         return x
     if library_of(x) == "host":
@@ -55,10 +51,8 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
 
 
 def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
-    """What was expected of an argument whose array is not of numbers, what came, and what to do."""
+    """What was expected where the array is not of numbers, what came, and what to do."""
     argument = name.partition(" of ")[0]
-    if argument == "sample_weight" and isinstance(given, (str, dict)):
-        return _no_weights(given)
     if x.ndim == 0 and x.dtype.kind in "OUS":
         return f"numbers, got a {type(given).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
     if x.dtype.kind == "c":
@@ -70,31 +64,16 @@ def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
     return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
 
 
-def _no_weights(given: Any, of_classes: bool = True) -> str:
-    """What was expected in place of weights of classes."""
-    hint = f"; weights of classes are class_weight={given!r:.60}" if of_classes else ""
-    return f"one weight for each row, got {given!r:.60}{hint}"
-
-
-def check_weights(weight: Any, name: str, of_classes: bool = True) -> None:
-    """Refuse a name, a dict or dates in place of weights; `of_classes` is whether there is ``class_weight``.
-
-    Raises
-    ------
-    TypeError
-    """
+def check_weights(weight: Any, name: str, has_class_weight: bool = True) -> None:
+    """Refuse a name, a dict or dates in place of sample weights; a hint names ``class_weight`` where there is one."""
     if isinstance(weight, (str, dict)):
-        raise TypeError(f"{name}: expected {_no_weights(weight, of_classes)}")
+        hint = f"; weights of classes are class_weight={weight!r:.60}" if has_class_weight else ""
+        raise TypeError(f"{name}: expected one weight for each row, got {weight!r:.60}{hint}")
     check_no_dates(weight, name)
 
 
 def check_known(x: Any, name: str) -> None:
-    """Refuse a dask array that does not know its rows, as after a selection by values; columns are counted when read.
-
-    Raises
-    ------
-    ShapeError
-    """
+    """Refuse a dask array that does not know its number of rows, as after a selection by values."""
     shape = getattr(x, "shape", ())
     if type(x).__module__.startswith("dask") and any(n != n for n in shape[:1]):
         argument = name.partition(" of ")[0]
@@ -105,37 +84,38 @@ def check_known(x: Any, name: str) -> None:
 
 
 def cast(backend: Backend, x: Any, dtype: Any) -> Array:
-    """`x` on the backend in the network's dtype; what overflows there becomes infinity, which the next check finds."""
+    """`x` on the backend in that dtype; what overflows becomes infinity, which `check_finite` then finds."""
     with np.errstate(over="ignore"):
         return backend.asarray(x, dtype)
 
 
 def _is_integer(backend: Backend, x: Array) -> bool:
-    """Whether an array (on the host or the backend) has an integer or boolean dtype."""
+    """Whether an array has an integer or boolean dtype."""
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "biu"
     return bool(backend.xp.isdtype(x.dtype, ("bool", "integral")))
 
 
+def _namespace(backend: Backend, x: Array) -> Namespace:
+    """The array library of `x`, which is on the host or on the backend."""
+    return np if isinstance(x, np.ndarray) else backend.xp
+
+
 def check_finite(backend: Backend, x: Array, name: str, first: int = 0, columns: Sequence[str] | None = None) -> None:
-    """Refuse NaN and infinity, naming the first place; `first` is the first row's number, `columns` are names."""
-    xp = np if isinstance(x, np.ndarray) else backend.xp
-    if _is_integer(backend, x):
-        return
+    """Refuse NaN and infinity, and say where the first is; `first` is the first row's number, `columns` are names."""
+    xp = _namespace(backend, x)
     # One of them makes the sum NaN or infinite, which is seen without an array of x's size. So may large numbers.
-    if sums_to_a_number(xp, x):
+    if _is_integer(backend, x) or sums_to_a_number(xp, x):
         return
     finite = xp.isfinite(x)
     if not bool(xp.all(finite)):
         host = np.asarray(finite) if isinstance(x, np.ndarray) else backend.to_host(finite)
-        place = tuple(int(i) for i in np.argwhere(~host)[0])
+        places = np.argwhere(~host)
+        place = tuple(places[0].tolist())
         column = f" in column {columns[place[-1]]!r}" if columns is not None and len(place) > 1 else ""
-        place = (place[0] + first, *place[1:])
-        count = int(np.size(host) - np.count_nonzero(host))
         raise NonFiniteError(
-            f"{name}: expected finite numbers, got {count} NaN or infinite value(s), the first at index {place}"
-            f"{column};"
-            " remove or impute them"
+            f"{name}: expected finite numbers, got {len(places)} NaN or infinite value(s), the first at index"
+            f" {(place[0] + first, *place[1:])}{column}; remove or impute them"
         )
 
 
@@ -145,29 +125,7 @@ def sums_to_a_number(xp: Namespace, x: Array) -> bool:
 
 
 def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
-    """Bring inputs through the gate.
-
-    Parameters
-    ----------
-    backend, dtype
-        Of the network.
-    X : array of shape (n, n_in), or (n_in,) for one sample
-        Of any real dtype, on the host or on the backend's device.
-    n_in : int
-        Columns expected.
-    name : str
-        How error messages call it.
-
-    Returns
-    -------
-    X : Array of shape (n, n_in)
-    single : bool
-        Whether one sample was given without its sample axis.
-
-    Raises
-    ------
-    ShapeError, NonFiniteError, TypeError, DeviceMismatchError
-    """
+    """`X` of shape (n, n_in), or (n_in,) for one sample, as an array (n, n_in); and whether it was one sample."""
     rows, single = samples(backend, X, n_in, name=name)
     x = cast(backend, rows, dtype)
     check_finite(backend, x, name, columns=column_names(X))
@@ -175,7 +133,7 @@ def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") 
 
 
 def samples(backend: Backend, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
-    """Inputs of the right shape, still in their own dtype and where they were; arguments and errors as `inputs`'."""
+    """As `inputs`, but in their own dtype, where they were, and not checked for NaN and infinity."""
     x = numeric(backend, X, name)
     if x.ndim not in (1, 2):
         raise ShapeError(
@@ -183,64 +141,35 @@ def samples(backend: Backend, X: Any, n_in: int, *, name: str = "X") -> tuple[Ar
             f" with shape {tuple(x.shape)}"
         )
     if x.shape[-1] != n_in:
-        hint = (
-            f"; a 1-D {name} is one sample, for {x.shape[0]} samples of one feature use {name}.reshape(-1, 1)"
-            if x.ndim == 1 and n_in == 1
-            else ""
-        )
+        hint = ""
+        if x.ndim == 1 and n_in == 1:
+            hint = f"; a 1-D {name} is one sample, for {x.shape[0]} samples of one feature use {name}.reshape(-1, 1)"
         raise ShapeError(
             f"{name}: expected {n_in} column{'s' if n_in > 1 else ''}, as many as the network has inputs, got"
             f" {x.shape[-1]} (shape {tuple(x.shape)}){hint}"
         )
     if x.shape[0] == 0:
         raise ShapeError(f"{name}: expected at least one sample, got shape {tuple(x.shape)}")
-    if x.ndim == 2:
-        return x, False
-    return (np if isinstance(x, np.ndarray) else backend.xp).reshape(x, (1, n_in)), True
+    return (x, False) if x.ndim == 2 else (_namespace(backend, x).reshape(x, (1, n_in)), True)
 
 
 def targets(
     backend: Backend, dtype: Any, y: Any, n: int, n_out: int, loss: Loss, *, single: bool = False, name: str = "y"
 ) -> Array:
-    """Bring targets through the gate.
+    """`y` as an array (n, n_out), or as integer class labels (n,); refuses values for which the loss is not defined.
 
-    Parameters
-    ----------
-    backend, dtype
-        Of the network.
-    y : array of shape (n, n_out); (n,) for one output or for class labels; without n for a single sample
-        Class labels are integers in [0, n_out). For ``binary_cross_entropy`` with several outputs they become one-hot
-        rows, for ``cross_entropy`` they stay labels.
-    n, n_out : int
-        Rows and columns expected.
-    loss : Loss
-        Says which values are allowed.
-    single : bool
-        Whether X was one sample without its sample axis.
-    name : str
-        How error messages call it.
-
-    Returns
-    -------
-    Array of shape (n, n_out) and the network's dtype, or of shape (n,) and an integer dtype
-
-    Raises
-    ------
-    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    It may be of shape (n, n_out), (n,) for one output or class labels, and without n where X was a `single` sample.
+    Labels are in [0, n_out). They stay labels for ``cross_entropy``, and become one-hot rows for
+    ``binary_cross_entropy`` with several outputs.
     """
     t = numeric(backend, y, name)
     row_given = t.ndim == 2 and t.shape[0] == 1
     label_given = t.ndim == 1 and t.shape[0] == 1 and n_out > 1
     if single and not (row_given or label_given):
-        t = np.reshape(t, (1, *t.shape)) if isinstance(t, np.ndarray) else backend.xp.reshape(t, (1, *t.shape))
+        t = t[None, ...]
     if t.ndim == 0 or t.shape[0] != n:
-        got = (
-            "a single number"
-            if t.ndim == 0
-            else f"{t.shape[0]}"
-            if t.ndim == 1
-            else f"{t.shape[0]} (shape {tuple(t.shape)})"
-        )
+        shape = f" (shape {tuple(t.shape)})" if t.ndim > 1 else ""
+        got = f"{t.shape[0]}{shape}" if t.ndim else "a single number"
         remedy = "rows are samples, use y.T" if t.ndim == 2 and t.shape[1] == n else "give both the same rows"
         raise ShapeError(f"{name}: expected {n} targets, one for each row of X, got {got}; {remedy}")
     if t.ndim == 1 and n_out > 1 and loss.targets in {"classes", "unit"}:
@@ -251,7 +180,7 @@ def targets(
     if t.ndim == 1 and n_out == 1:
         t = t[:, None]
     if t.ndim != 2 or t.shape[1] != n_out:
-        remedy = _columns(backend, t, n_out, loss, single, _ravelled(name, y))
+        remedy = _columns_remedy(backend, t, n_out, loss, single, _ravelled(name, y))
         raise ShapeError(f"{name}: expected shape ({n}, {n_out}), one column per output, got {tuple(t.shape)}{remedy}")
     t = cast(backend, t, dtype)
     check_finite(backend, t, name)
@@ -259,22 +188,23 @@ def targets(
     return t
 
 
-def _columns(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool, ravelled: str) -> str:
-    """What to do about targets that have not a column for each output; `ravelled` makes them flat."""
+def _columns_remedy(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool, ravelled: str) -> str:
+    """What to do about targets that have not a column for each output; `ravelled` makes them one-dimensional."""
     if single:
         return "; X is one sample, of shape (n_in,), so y is its targets alone"
     if t.ndim == 1 and loss.columns is not None:
         return f", one for each of the loss's {loss.columns}; repeat it, numpy.repeat(y[:, None], {n_out}, axis=1)"
+    if t.ndim == 1 and _is_integer(backend, t):
+        return "; turn class labels into one-hot rows for this loss"
     if t.ndim == 1:
-        labels = "turn class labels into one-hot rows for this loss" if _is_integer(backend, t) else ""
-        return f"; {labels or 'for one number per sample give the network one output'}"
+        return "; for one number per sample give the network one output"
     if t.ndim == 2 and t.shape[1] == 1 and loss.targets in {"classes", "unit"}:
         return f"; class labels have one dimension, use {ravelled}"
     return f"; give the network {t.shape[1]} outputs, or y the columns that it has" if t.ndim == 2 else ""
 
 
 def _ravelled(name: str, given: Any) -> str:
-    """How to make what was given flat: frames and lists have no method for it."""
+    """How to make what was given one-dimensional; frames and lists have no method for it."""
     return f"{name}.ravel()" if hasattr(given, "ravel") else f"numpy.ravel({name})"
 
 
@@ -283,17 +213,16 @@ def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
     xp = backend.xp
     if not _is_integer(backend, labels):
         check_finite(backend, labels, name)
-        whole = bool((np if isinstance(labels, np.ndarray) else xp).all(labels == labels // 1))
+        whole = bool(_namespace(backend, labels).all(labels == labels // 1))
         remedy = (
             "convert them with y.astype(int), or give one-hot rows" if whole
             else "numbers that are no classes are trained with loss='squared_error' and output='identity'"
         )  # fmt: skip
         raise TypeError(f"{name}: expected integer class labels in 0..{n_out - 1}, got dtype {labels.dtype}; {remedy}")
-    if isinstance(labels, np.ndarray):  # as they are: 64 bits without a sign may not fit into those with one
-        low, high = int(labels.min()), int(labels.max())
-        labels = backend.asarray(labels, xp.int64)
+    given, labels = labels, backend.asarray(labels, xp.int64)
+    if isinstance(given, np.ndarray):  # as given: numbers of uint64 may be too large for int64
+        low, high = int(given.min()), int(given.max())
     else:
-        labels = backend.asarray(labels, xp.int64)
         low, high = int(xp.min(labels)), int(xp.max(labels))
     if low < 0 or high >= n_out:
         raise ValueError(
@@ -332,33 +261,13 @@ def sample_weights(
     name: str = "sample_weight",
     whole: bool = True,
 ) -> Array | None:
-    """Bring sample weights through the gate.
+    """`weight` of shape (n,), or (K, n) for a stack of K, as an array (n, 1) or (K, n, 1); None stays None.
 
-    Parameters
-    ----------
-    backend, dtype
-        Of the network.
-    weight : array of shape (n,), or (K, n) for a stack, or None
-        Not negative, not all zero.
-    n : int
-        Rows expected.
-    stack : int or None
-        K, or None for a single network.
-    name : str
-        How error messages call it.
-    whole : bool
-        Whether these are all samples, whose weights must not all be zero.
-
-    Returns
-    -------
-    Array of shape (n, 1) or (K, n, 1), or None
-
-    Raises
-    ------
-    ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
+    Not negative, and not all zero where these are the `whole` of the samples.
     """
     if weight is None:
         return None
+    check_weights(weight, name)
     w = numeric(backend, weight, name)
     allowed = [(n,)] + ([(stack, n)] if stack is not None else [])
     if tuple(w.shape) not in allowed:

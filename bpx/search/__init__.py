@@ -1,6 +1,7 @@
 """Many trainings at once: a grid of settings, cross-validated, as stacks of networks.
 
-``grid`` expands the settings, ``folds`` and ``rows`` say what each training sees, ``recipes`` what a setting means;
-``stacks`` puts trainings together for threads and ``ranks``; ``networks`` trains stacks of networks that a function
-makes, where ``ending`` lets each stop by itself; ``scoring`` scores them, ``table`` holds the scores.
+``sweep`` is the public function and ``table`` what it gives. ``driver`` runs a search: it puts ``trials`` into stacks
+for threads and ranks. ``networks`` and ``estimators`` are the two kinds of search; ``grid`` expands the settings,
+``folds`` says which rows each training sees, ``trial_config`` what a setting of a network means, ``scoring`` how
+networks are scored, and ``member_stopping`` lets each network of a stack stop by itself.
 """

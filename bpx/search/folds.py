@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpx.training.batches import Order, Sampler
 from bpx.training.hold_out import held_out
 
-__all__ = ["Fold", "folds"]
+__all__ = ["Fold", "folds", "order_of"]
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -22,26 +23,10 @@ class Fold(NamedTuple):
 
 
 def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[Any, Any]) -> list[Fold]:
-    """The folds that `cv` or `validation` ask for.
+    """The folds of n rows that `cv` or `validation` of `bpx.sweep` ask for; 5 where neither does.
 
-    Parameters
-    ----------
-    n : int
-        Rows.
-    labels : host array of shape (n,), or None
-        Classes, of which each fold gets its share.
-    cv : int, splitter with ``split(X, y)``, list of (train, test), or None
-        An int is that many folds, the same as scikit-learn's ``StratifiedKFold`` or, without labels, ``KFold``.
-    validation : float, tuple or None
-        A share of the rows to hold out once, or data of their own. With neither, `cv` is 5.
-    seed : int
-        Of the rows that a share holds out.
-    data : tuple
-        (X, y) for the splitter.
-
-    Raises
-    ------
-    TypeError, ValueError
+    `labels` (n,), where there are any, are the classes of which each fold gets its share; `seed` draws the rows that a
+    share holds out; `data` are (X, y) for a splitter.
     """
     if cv is not None and validation is not None:
         raise ValueError("expected cv or validation, got both: a setting is scored on its folds or on held-out data")
@@ -100,3 +85,16 @@ def _checked(n: int, pair: Any) -> Fold:
         if part.ndim != 1 or part.dtype.kind not in "iu" or not part.size or part.min() < 0 or part.max() >= n:
             raise ValueError(f"cv: expected row numbers in 0..{n - 1}, at least one, got {part!r:.80}")
     return Fold(parts[0].astype(np.int64), parts[1].astype(np.int64))
+
+
+def order_of(sampler: Sampler, n: int, own: Sequence[Fold]) -> Callable[[], Order]:
+    """Draws an epoch's rows, of n, for a stack: each network's own fold in the order that it would have alone."""
+    one_for_all = all(fold is own[0] for fold in own)
+    base = own[0].train if one_for_all else np.stack([fold.train for fold in own])
+    unchanged = None if one_for_all and np.array_equal(base, np.arange(n)) else base
+
+    def order() -> Order:
+        positions = sampler()
+        return unchanged if positions is None else base[..., positions]
+
+    return order

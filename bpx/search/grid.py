@@ -17,22 +17,7 @@ RESERVED = ("score", "std", "rank")
 
 
 def settings(grid: Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[Any]]]) -> list[Setting]:
-    """Every combination of a grid's values.
-
-    Parameters
-    ----------
-    grid : dict of str to list, or a list of such dicts
-        Of a list of dicts, the combinations of each.
-
-    Returns
-    -------
-    list of dict
-
-    Raises
-    ------
-    TypeError, ValueError
-        For what is no grid, a value that is no list, an empty list, or a name that a table's rows need.
-    """
+    """Every combination of a grid's values; of a list of grids, the combinations of each."""
     parts = [grid] if isinstance(grid, Mapping) else grid
     if isinstance(parts, (str, bytes)) or not isinstance(parts, Sequence):
         raise TypeError(

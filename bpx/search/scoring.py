@@ -11,8 +11,9 @@ from bpx.errors.values import unknown_value
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
 from bpx.training.batches import Data
-from bpx.training.evaluation import Evaluation, Outputs
+from bpx.training.evaluation import mean_loss, outputs_of
 from bpx.training.metrics import fitting, task_of
 
 __all__ = ["SCORINGS", "Scoring", "default_scoring", "scoring_of"]
@@ -24,7 +25,7 @@ SCORINGS = (*METRICS, "neg_loss")
 
 def neg_loss(net: MLP, data: Data, loss: Loss) -> float:
     """Minus the mean loss, without penalty."""
-    return -float(Evaluation(net, loss).mean_loss(data))
+    return -float(mean_loss(net, Objective(net, loss), data))
 
 
 def default_scoring(loss: Loss) -> str:
@@ -33,13 +34,7 @@ def default_scoring(loss: Loss) -> str:
 
 
 def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tuple[str, Scoring]:
-    """The scoring of that name for networks, a loss, and targets (of all rows that are used) like these, or one's own.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For an unknown name, or a metric that is not for these targets.
-    """
+    """A scoring's name and function for networks, a loss, and targets (of all rows that are used) like these."""
     if callable(scoring):
         return getattr(scoring, "__name__", "score"), _scored_by_own(scoring)
     if not isinstance(scoring, str):
@@ -55,11 +50,7 @@ def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tu
 
 def _scored_by_own(scoring: Callable[[MLP, Any, Any], Any]) -> Scoring:
     """One's own function, which must not write into rows that other settings are scored on."""
-
-    def score(net: MLP, data: Data, _: Loss) -> float:
-        return float(scoring(net, _unwritable(data.X), _unwritable(data.y)))
-
-    return score
+    return lambda net, data, _: float(scoring(net, _unwritable(data.X), _unwritable(data.y)))
 
 
 def _unwritable(rows: Any) -> Any:
@@ -72,11 +63,5 @@ def _unwritable(rows: Any) -> Any:
 
 def _scored_by(metric: Metric) -> Scoring:
     """A metric as a scoring; one of which less is better counts negative."""
-
-    def score(net: MLP, data: Data, loss: Loss) -> float:
-        outputs = Outputs(net)
-        Evaluation(net, loss).in_chunks(data, outputs)
-        value: float = metric.function(*outputs.whole(None))
-        return value if metric.larger else -value
-
-    return score
+    sign = 1.0 if metric.larger else -1.0
+    return lambda net, data, _: sign * metric.function(*outputs_of(net, data))

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from bpx.errors.values import check_count
 from bpx.network.mlp import MLP
+from bpx.search.driver import Search, run
 from bpx.search.grid import settings
-from bpx.search.networks import sweep_networks
+from bpx.search.networks import NetworkSearch
 from bpx.search.table import SweepTable
 
 __all__ = ["sweep"]
@@ -110,20 +112,26 @@ def sweep(
     (0.1, 1.0)
     """
     listed = settings(grid)
-    common = {
-        "cv": cv, "validation": validation, "scoring": scoring, "refit": refit, "stack": stack, "workers": workers,
-        "comm": comm, "progress": progress,
-    }  # fmt: skip
+    for name, count in (("stack", stack), ("workers", workers)):
+        if count is not None:
+            check_count(name, count, otherwise=" or None")
     if isinstance(model, MLP):
         raise TypeError(
             "expected a function that makes a network for each setting, got a network; write lambda: MLP(...)"
         )
+    search: Callable[..., Search] = NetworkSearch
     if hasattr(model, "get_params") and not isinstance(model, type):
-        from bpx.search.estimators import sweep_estimator
+        from bpx.search.estimators import EstimatorSearch  # scikit-learn takes time to import
 
-        with np.errstate(all="ignore"):  # in scores, too
-            return sweep_estimator(model, listed, X, y, **common, **fit_options)
-    if not callable(model) or (isinstance(model, type) and model is not MLP):
+        search = EstimatorSearch
+    elif not callable(model) or (isinstance(model, type) and model is not MLP):
         raise TypeError(f"expected a function that makes a network, or a bpx estimator, got {model!r:.80}")
-    with np.errstate(all="ignore"):
-        return sweep_networks(model, listed, X, y, **common, **fit_options)
+
+    def checked() -> Search:
+        return search(
+            model, listed, X, y, cv=cv, validation=validation, scoring=scoring, refit=refit, stack=stack,
+            options=fit_options,
+        )  # fmt: skip
+
+    with np.errstate(all="ignore"):  # in scores, too
+        return run(checked, listed, refit=refit, workers=workers, comm=comm, progress=progress)

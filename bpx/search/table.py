@@ -8,6 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx._text import aligned
 from bpx.network.mlp import MLP
 from bpx.search.grid import Setting
 
@@ -87,25 +88,27 @@ class SweepTable:
 
     def to_text(self, most: int | None = None) -> str:
         """Aligned columns; of a long table the first `most` rows."""
-        shown = self.rows if most is None else self.rows[:most]
-        header = ["rank", *self.names, "score", "std"]
-        lines = [header, *([_cell(row.get(name, "")) for name in header] for row in shown)]
-        widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-        text = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)) for line in lines]
-        text.insert(1, "  ".join("-" * w for w in widths))
-        if len(shown) < len(self.rows):
-            text.append(f"... {len(self.rows) - len(shown)} more")
-        return "\n".join(text)
+        more = "" if most is None or most >= len(self.rows) else f"\n... {len(self.rows) - most} more"
+        return aligned([self._header, *self._cells(most)], ">", rule=True) + more
+
+    @property
+    def _header(self) -> list[str]:
+        return ["rank", *self.names, "score", "std"]
+
+    def _cells(self, most: int | None) -> list[list[str]]:
+        """The first rows, as text."""
+        return [[_cell(row.get(name, "")) for name in self._header] for row in self.rows[:most]]
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the first 20 rows."""
-        names = ["rank", *self.names, "score", "std"]
-        rows = [[html.escape(_cell(row.get(name, ""))) for name in names] for row in self.rows[:20]]
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in names)
-        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+
+        def line(tag: str, cells: list[str]) -> str:
+            return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+        body = "".join(line("td", cells) for cells in self._cells(20))
         more = f"; {len(self.rows) - 20} more" if len(self.rows) > 20 else ""
         end = f"<p>{len(self.rows)} settings, score: {html.escape(self.scoring)}{more}</p>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{end}"
+        return f"<table><thead>{line('th', self._header)}</thead><tbody>{body}</tbody></table>{end}"
 
     def __str__(self) -> str:
         return self.to_text(20)

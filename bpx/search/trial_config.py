@@ -12,6 +12,7 @@ import numpy as np
 
 from bpx.errors.calls import instead_of, is_told_of, is_wrong_call
 from bpx.errors.names import INSTEAD
+from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
@@ -23,7 +24,7 @@ from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 
-__all__ = ["OPTIONS", "TrialConfig", "recipe", "stacked", "stacked_optimizer"]
+__all__ = ["OPTIONS", "TrialConfig", "stacked_optimizer", "trial_config"]
 
 # Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.
 OPTIONS: dict[str, Any] = {
@@ -87,8 +88,8 @@ class TrialConfig:
     def _unknown(self, error: TypeError) -> str | None:
         """The name that `make` does not take, or passed on to bpx.MLP where a grid has another, or one like it."""
         if is_wrong_call(error):
-            told = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-            return told[1] if told and told[1] in self.architecture else None
+            found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+            return found[1] if found and found[1] in self.architecture else None
         from difflib import get_close_matches  # only for messages
 
         for name in self.architecture:
@@ -106,31 +107,22 @@ class TrialConfig:
 
     def key(self, net: MLP) -> Hashable:
         """Equal for settings whose networks can be trained in one stack."""
-        parts = (
-            net.sizes,
-            net.bias,
-            net.dropout,
-            net.dtype,
-            net.hidden,
-            net.output,
-            net.backend.name,
-            net.backend.device,
-        )
-        training = (
+        shared = (
+            net.sizes, net.bias, net.dropout, net.dtype, net.hidden, net.output, net.backend.name, net.backend.device,
             self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight), self.precision,
         )  # fmt: skip
         if isinstance(self.optimizer, SciPy):
-            return *map(identity, (*parts, *training)), id(self)
+            return *map(identity, shared), id(self)
         kinds = []
         for entry in fields(self.optimizer):
             value = getattr(self.optimizer, entry.name)
             if isinstance(value, Schedule) and (base := _base(value)) is not None:
                 value = _with_base(value, 1.0) if np.ndim(base) == 0 else value
             kinds.append("number" if _is_number(value) else identity(value))
-        return *map(identity, (*parts, *training)), type(self.optimizer), *kinds
+        return *map(identity, shared), type(self.optimizer), *kinds
 
 
-def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
+def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
     """What a setting means, where `options` are `OPTIONS`; errors as `bpx.fit`'s."""
     own = {name: setting.get(name, value) for name, value in options.items()}
     solver = solvers.get(own["optimizer"])
@@ -144,30 +136,19 @@ def recipe(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any
             changes["learning_rate"] = _with_base(schedule, rate)
         optimizer = replace(optimizer, **changes)
         for name in names:
-            if np.ndim(shown := getattr(optimizer, name)) > 0:
-                raise ValueError(
-                    f'{name}: expected one number, got {shown!r}; several go into the grid, {{"{name}": [...]}}'
-                )
-    if np.ndim(own["l2"]) > 0:
-        raise ValueError(f'l2: expected one number, got {own["l2"]!r}; several go into the grid, {{"l2": [...]}}')
-    epochs = own["epochs"]
-    if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ValueError(f"epochs: expected an integer of at least 1, got {epochs!r}")
+            _check_single(name, getattr(optimizer, name))
+    _check_single("l2", own["l2"])
+    epochs = check_count("epochs", own["epochs"])
     return TrialConfig(
         make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
         own["l2"], own["class_weight"], own["precision"],
     )  # fmt: skip
 
 
-def stacked(nets: Sequence[MLP]) -> MLP:
-    """Networks of one architecture as a stack of copies, each with its own parameters and seed."""
-    one = nets[0]
-    flat = np.stack([net.backend.to_host(net.flat) for net in nets])
-    return MLP.with_parameters(
-        flat, sizes=one.sizes, hidden=list(one.hidden), output=one.output, bias=list(one.bias), init=list(one.init),
-        dropout=list(one.dropout), dtype=one.dtype, seed=[net.seeds[0] for net in nets], backend=one.backend,
-        stack=len(nets),
-    )  # fmt: skip
+def _check_single(name: str, value: Any) -> None:
+    """Refuse several values in place of one."""
+    if np.ndim(value) > 0:
+        raise ValueError(f'{name}: expected one number, got {value!r}; several go into the grid, {{"{name}": [...]}}')
 
 
 def stacked_optimizer(each: Sequence[Any]) -> Optimizer:

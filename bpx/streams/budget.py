@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.streams.batches import Data
 from bpx.streams.sources import Batches, Part, RowSource
 from bpx.streams.windows import Gate
-from bpx.training.batches import Data
 
 __all__ = [
     "batches_of_a_window", "bytes_of", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Ranks
 from bpx.streams.budget import bytes_of, bytes_per_row, peek
 from bpx.streams.iterables import BatchFeed
 from bpx.streams.random_access import RowFeed
@@ -18,9 +18,6 @@ from bpx.streams.sequential import InOrder
 from bpx.streams.sources import Part, RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import Gate
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
 
 __all__ = ["feed_of_stream", "fits", "in_order", "read_whole"]
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, peek, rows_of_a_window
 from bpx.streams.sequential import InOrder
 from bpx.streams.shuffling import batch_rows
 from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, Gate, PrefetchedWindow, filled, slice_rows
-from bpx.training.batches import Batch, Data, Feed, check_batch_size
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
 
 __all__ = ["BatchFeed"]
 

@@ -7,13 +7,13 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
+from bpx.network.calls import check_network
 from bpx.network.data_frames import check_in_memory
-from bpx.network.memory import Attempt, forward_bytes, rows_of, telling
+from bpx.network.memory import Attempt, explains_memory_errors, forward_bytes, rows_of
 from bpx.network.mlp import MLP
 from bpx.streams.feed import in_order
 from bpx.streams.sources import Batches
 from bpx.streams.stream import BUFFER, Stream, stream
-from bpx.training.validation import check_network
 
 __all__ = ["predict"]
 
@@ -33,7 +33,7 @@ def predict(
 ) -> np.ndarray[Any, np.dtype[np.floating[Any]]]: ...
 @overload
 def predict(net: MLP, X: Any, out: Out, *, buffer: int = BUFFER) -> Out: ...
-@telling(_predicting)
+@explains_memory_errors(_predicting)
 def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     """A network's outputs for rows that are read block by block.
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, final
+from typing import final
 
 import numpy as np
 
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Batch, Feed, Ranks, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, check_pieces, peek, rows_at_once
 from bpx.streams.sequential import InOrder
 from bpx.streams.shuffling import Window, Windows, blocks
 from bpx.streams.sources import RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, Gate, PrefetchedWindow, filled
-from bpx.training.batches import Batch, Feed, check_batch_size
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
 
 __all__ = ["RowFeed"]
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Data, Ranks
 from bpx.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
 from bpx.streams.shuffling import blocks
 from bpx.streams.sources import Batches, Part, RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, Gate, PrefetchedWindow, filled, slice_rows
-from bpx.training.batches import Data
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
 
 __all__ = ["InOrder"]
 

@@ -13,10 +13,10 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.formulas.losses import Loss
 from bpx.network import validation
+from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Batch, Data
 from bpx.streams.sources import Part
-from bpx.training.batches import Batch, Data
-from bpx.training.class_weight import class_weights
 
 __all__ = ["DoubleBuffer", "Gate", "PrefetchedWindow", "filled", "slice_rows"]
 

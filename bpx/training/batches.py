@@ -5,35 +5,19 @@ The order is drawn on the host, so that every backend sees the same batches; the
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, final, get_args
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Literal, final, get_args
 
 import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
+from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
 
 __all__ = [
-    "SAMPLINGS",
-    "ArrayFeed",
-    "Batch",
-    "Data",
-    "Feed",
-    "Order",
-    "Sampler",
-    "Sampling",
-    "SparseRows",
-    "check_batch_size",
-    "check_sampling",
-    "chunks",
-    "rows_between",
-    "some_rows",
-    "wholes",
-]
+    "SAMPLINGS", "ArrayFeed", "Batch", "Data", "Feed", "Order", "Sampler", "Sampling", "SparseRows", "check_batch_size",
+    "check_sampling", "rows_between", "some_rows", "wholes",
+]  # fmt: skip
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
@@ -41,82 +25,6 @@ SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 # Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
 # have.
 Order = np.ndarray[Any, np.dtype[np.int64]] | None
-
-
-class Data(NamedTuple):
-    """Samples as they come through the gate: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
-
-    X: Array
-    y: Array
-    weight: Array | None = None
-
-
-class Batch(NamedTuple):
-    """The rows of one step that this process computes.
-
-    Parameters
-    ----------
-    source : int
-        Which of the feed's sources they are in.
-    rows, on_device : integer array of shape (n,), (K, n) for each network's own, or None for all rows in their order
-        On the host and on the device.
-    n : int
-        How many.
-    first : int
-        Where they begin in the whole batch, of which other processes may have the rest.
-    order : integer array of shape (m,) or (K, m), optional
-        Where the rows of many batches follow one another on a device, in a contiguous array that is kept.
-    start : int
-        Where this batch's begin in it.
-    """
-
-    source: int
-    rows: np.ndarray[Any, Any] | None
-    on_device: Array | None
-    n: int
-    first: int = 0
-    order: Array | None = None
-    start: int = 0
-
-
-class Feed(ABC):
-    """Gives training its batches.
-
-    Attributes
-    ----------
-    sources : sequence of Data
-        What batches index; a source keeps its arrays, whatever is in them.
-    data : Data, or what `chunks` takes
-        All samples.
-    plan : dict
-        What must be the same where a run goes on in another process, as plain values.
-    state : object
-        Plain data from which the coming epochs are drawn; set it to draw them again.
-    """
-
-    sources: Sequence[Data]
-    data: Any
-    plan: dict[str, Any]
-    state: Any = None
-
-    def fingerprint(self) -> dict[str, list[float]]:
-        """Some rows in one number each, to know a stream again; nothing where that cannot be, or `data` are arrays."""
-        return {}
-
-    @abstractmethod
-    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
-        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
-
-
-def check_batch_size(batch_size: int | None, n: int) -> int:
-    """Samples per step: a positive integer, held to n; None is all of them."""
-    if batch_size is None:
-        return n
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)):
-        raise TypeError(f"batch_size: expected a positive integer, or None for the full batch, got {batch_size!r}")
-    if batch_size < 1:
-        raise ValueError(f"batch_size: expected at least 1, or None for the full batch, got {batch_size}")
-    return min(int(batch_size), n)
 
 
 def check_sampling(sampling: Sampling) -> Sampling:
@@ -182,17 +90,6 @@ class SparseRows:
         return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
 
 
-def chunks(data: Any, size: int) -> Iterator[Data]:
-    """Consecutive slices of at most `size` rows, without copying (sparse rows become dense, streams are read).
-
-    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), slices of each.
-    """
-    for part in wholes(data):
-        n = part.X.shape[-2]
-        for start in range(0, n, size):
-            yield rows_between(part, start, min(start + size, n))
-
-
 def wholes(data: Any) -> Iterator[Data]:
     """Data as they are, and a stream's one window after the other."""
     if hasattr(data, "parts"):
@@ -203,7 +100,10 @@ def wholes(data: Any) -> Iterator[Data]:
 
 
 def rows_between(data: Data, start: int, stop: int) -> Data:
-    """Some of the rows, as `chunks` gives them."""
+    """Some of the rows, without copying; sparse ones become dense.
+
+    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), some of each.
+    """
     rows, sparse = slice(start, stop), isinstance(data.X, SparseRows)
     X = data.X.dense(rows) if sparse else data.X[..., rows, :]
     weight = None if data.weight is None else data.weight[..., rows, :]
@@ -219,22 +119,7 @@ def some_rows(data: Data, rows: slice) -> Data:
 
 @final
 class ArrayFeed(Feed):
-    """Batches of arrays that lie where the network is.
-
-    Parameters
-    ----------
-    backend : Backend
-        The network's.
-    data : Data
-        All samples.
-    size : int
-        Rows of a batch; the last of an epoch is smaller where the samples are no multiple of it.
-    order : callable
-        ``order()`` gives the host indices of an epoch's samples, or None for the order they have; of shape (K, n) they
-        give each network of a stack its own.
-    ranks : Ranks, optional
-        Processes that share each batch.
-    """
+    """Batches of `size` rows of arrays that lie where the network is; ``order()`` draws those of an epoch."""
 
     def __init__(
         self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Ranks | None = None

@@ -7,61 +7,44 @@ import shutil
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, final
+from functools import partial
+from typing import Any, Protocol, final
 
 import numpy as np
 
 from bpx._typing import State
 from bpx.backend.base import Backend, library_of
 from bpx.errors import FileFormatError, warn_caller
+from bpx.errors.values import check_count
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
+from bpx.training.recorder import Recorder
 from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
-
-if TYPE_CHECKING:
-    from bpx.training.loop import Descent
-    from bpx.training.run import Run
 
 __all__ = ["GOES_ON", "Checkpointer", "restore"]
 
 Path = str | os.PathLike[str]
 
-# Reasons after which more epochs go on; after any other a resumed run is done.
+# Reasons after which a resumed run trains on, up to its `epochs`; after any other it is done.
 GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
 
 
-def _interval(name: str, value: int | None) -> int | None:
-    """How many epochs or steps lie between two checkpoints: a positive integer, or None for never."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name}: expected a positive integer or None, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name}: expected at least 1, or None, got {value}")
-    return int(value)
+class Resumable(Protocol):
+    """Training steps whose state is data."""
 
+    def snapshot(self) -> State:
+        """All that a later process needs to go on here, except the parameters."""
 
-def _refuse_another_file(path: str) -> None:
-    """Refuse to write over what is no checkpoint; one that is damaged is told by the one before it."""
-    previous = os.path.exists(path + ".previous")
-    if not os.path.exists(path) or previous:
-        return
-    try:
-        checkpoint.read(path)
-    except FileFormatError as error:
-        raise FileFormatError(
-            f"checkpoint: expected a new file or a checkpoint of bpx.fit, got {path}, which is another file or damaged"
-            f" ({error}); give another path, or delete it"
-        ) from error
+    def restore(self, saved: State) -> None:
+        """Go on where `snapshot` was made."""
 
 
 @final
 class Checkpointer:
     """Writes a run's checkpoints, and brings a run back from one.
 
-    The file that was there stays beside the new one, with ``.previous`` after its name, and is read where the newer
-    one is damaged.
+    The last file but one stays, with ``.previous`` after its name, and is read if the newest is damaged.
 
     Parameters
     ----------
@@ -69,35 +52,41 @@ class Checkpointer:
         Of the checkpoint.
     every, steps : int or None
         Epochs and steps between two checkpoints.
-    plan : dict
-        What the run is compared with that the checkpoint is of; see `RunConfig.for_checkpoint`.
+    config : dict
+        The run's arguments, which are compared with those of the checkpoint's run; see `RunConfig.for_checkpoint`.
 
     Raises
     ------
     FileNotFoundError
         If there is no folder for the file.
     FileFormatError
-        If there is a file that is no checkpoint, which would be overwritten.
+        If there is a file that is not a checkpoint.
     """
 
-    def __init__(self, path: Path, every: int | None, steps: int | None, plan: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, every: int | None, steps: int | None, config: Mapping[str, Any]) -> None:
         self._path = os.path.abspath(os.fspath(path))
+        self._previous = self._path + ".previous"
         if not os.path.isdir(os.path.dirname(self._path)) or os.path.isdir(self._path):
             raise FileNotFoundError(f"checkpoint: expected a file in a folder that exists, got {os.fspath(path)!r}")
-        _refuse_another_file(self._path)
-        self._every = _interval("checkpoint_every", every)
-        self._steps = _interval("checkpoint_steps", steps)
-        self._plan = dict(plan)
+        self._refuse_another_file()
+        interval = partial(check_count, otherwise=", or None for never")
+        self._every = None if every is None else interval("checkpoint_every", every)
+        self._steps = None if steps is None else interval("checkpoint_steps", steps)
+        self._config = dict(config)
         self._signal: int | None = None
-        self._former: dict[int, Any] = {}
         self._written: tuple[int, int, StopReason | None] | None = None
 
-    @property
-    def _previous(self) -> str:
-        """Where the checkpoint before the last one lies."""
-        return self._path + ".previous"
-
-    # ------------------------------------------------------------------ back
+    def _refuse_another_file(self) -> None:
+        """Refuse to overwrite another file; beside a previous checkpoint this one may be damaged."""
+        if not os.path.exists(self._path) or os.path.exists(self._previous):
+            return
+        try:
+            checkpoint.read(self._path)
+        except FileFormatError as error:
+            raise FileFormatError(
+                f"checkpoint: expected a new file or a checkpoint of bpx.fit, got {self._path}, which is another file"
+                f" or damaged ({error}); give another path, or delete it"
+            ) from error
 
     def load(self) -> State | None:
         """The newest checkpoint that can be read; None where there is none.
@@ -107,7 +96,7 @@ class Checkpointer:
         FileFormatError
             If there are only damaged ones.
         ValueError
-            If it was made by a run with another plan; names what differs.
+            If it is of a run with other arguments; names what differs.
         """
         broken: FileFormatError | None = None
         for path in (self._path, self._previous):
@@ -118,54 +107,51 @@ class Checkpointer:
             except FileFormatError as error:
                 broken = broken or error
                 continue
-            compare(saved.get("plan"), self._plan, path)
+            compare(saved.get("plan"), self._config, path)
             return saved
         if broken is not None:
             raise broken
         return None
 
     @contextmanager
-    def keeps(self, run: Run, descent: Descent, saved: State | None) -> Iterator[StopReason | None]:
-        """Keep this run, from where `saved` was made; gives the reason where that run was done."""
-        self._run, self._descent = run, descent
-        done = None
+    def attached(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
+        """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
+        self._recorder, self._run, self._descent = recorder, recorder.run, descent
+        reason = None
         if saved is not None:
-            reason = restore(run, descent, saved, self._path)
-            self._written = (descent.step, descent.epoch, reason)
-            done = None if reason in GOES_ON else reason
+            reason = restore(recorder, descent, saved, self._path)
+            self._written = (self._run.step, self._run.epoch, reason)
         # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
         with noted(self._note) as self._former:
-            yield done
-
-    # ------------------------------------------------------------------ out
+            yield None if reason in GOES_ON else reason
 
     def after_step(self) -> None:
-        """Write where a step's checkpoint is due, or where the process has been asked to end, which it then does."""
+        """Write a checkpoint if one is due after this step, or if the process was asked to end, which it then does."""
         if self._signal is not None:
             self._leave()
-        elif self._steps is not None and self._descent.step % self._steps == 0:
+        elif self._steps is not None and self._run.step % self._steps == 0:
             self.write()
 
     def after_epoch(self, reason: StopReason | None) -> None:
-        """Write where an epoch's checkpoint is due."""
+        """Write a checkpoint if one is due after this epoch, or training ends with it."""
         if self._signal is not None and reason is None:
             self._leave()
         elif reason is not None or self._run.epoch >= self._run.epochs:
             self.write(reason or StopReason.EPOCHS)
-        elif self._every is not None and self._descent.epoch % self._every == 0:
+        elif self._every is not None and self._run.epoch % self._every == 0:
             self.write()
 
     def write(self, reason: StopReason | None = None) -> None:
         """Write a checkpoint; the one that was there becomes the previous one."""
-        run, descent = self._run, self._descent
-        if self._written == (descent.step, descent.epoch, reason):
+        run = self._run
+        if self._written == (run.step, run.epoch, reason):
             return
         tree = {
-            "plan": self._plan,
+            "plan": self._config,
             "reason": None if reason is None else reason.name,
             "flat": run.net.flat,
-            "descent": descent.snapshot(),
-            "run": run.snapshot(),
+            "descent": self._descent.snapshot(),
+            "run": self._recorder.snapshot(),
         }
         try:
             checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
@@ -173,15 +159,15 @@ class Checkpointer:
             atomic.replace(self._path + ".next", self._path)
         except (OSError, MemoryError) as error:  # hours of training are not thrown away for a full disk
             warn_caller(
-                f"{self._path}: the checkpoint of epoch {descent.epoch}, step {descent.step} could not be written"
+                f"{self._path}: the checkpoint of epoch {run.epoch}, step {run.step} could not be written"
                 f" ({error}); training goes on, and the last one that was written stays",
                 RuntimeWarning,
             )
             return
-        self._written = (descent.step, descent.epoch, reason)
+        self._written = (run.step, run.epoch, reason)
 
     def _keep_previous(self) -> None:
-        """A second name for the file that is there; the first one stays until the new file takes it."""
+        """Give the file that is there a second name; it keeps the first until the new file takes that."""
         if not os.path.exists(self._path):
             return
         passing = self._previous + ".tmp"
@@ -193,8 +179,6 @@ class Checkpointer:
             shutil.copyfile(self._path, passing)
         atomic.replace(passing, self._previous)
 
-    # ------------------------------------------------------------------ signals
-
     def _note(self, number: int, frame: Any) -> None:
         """Remember the signal; a second Ctrl-C does not wait."""
         if self._signal is not None and number == signal.SIGINT:
@@ -203,28 +187,24 @@ class Checkpointer:
 
     def _leave(self) -> None:
         """Write a checkpoint and let the signal do what it does."""
+        assert self._signal is not None
         number, self._signal = self._signal, None
         self.write()
         give_back(self._former)
-        assert number is not None
         signal.raise_signal(number)
 
 
-# ---------------------------------------------------------------------- a run
-
-
-def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason | None:
-    """Put a checkpoint's state into a run that has just begun; the reason for which that run ended, if it had.
+def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
+    """Put a checkpoint's state into a run that is about to begin; the reason for which that run ended, if it had.
 
     Raises
     ------
     FileFormatError
-        If it is not the state of a run; says the file's `name`.
+        If it is not the state of such a run; gives the file's `name`.
     """
-    net, backend = run.net, run.net.backend
+    net, backend = recorder.run.net, recorder.run.net.backend
     try:
         flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
-        descent.begin(net.flat)
         fresh, kept = descent.snapshot(), dict(saved["descent"])
         kept.setdefault("scaling", None)  # the first checkpoints had none
         for part in ("state", "schedule_state", "scaling"):
@@ -233,17 +213,14 @@ def restore(run: Run, descent: Descent, saved: State, name: str) -> StopReason |
             rows = kept["sums"]["rows"]
             kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
         saved["run"]["history"].setdefault("metrics", [])  # the first checkpoints had none
-        of_run = placed(saved["run"], run.snapshot(), backend, "run")
+        of_run = placed(saved["run"], recorder.snapshot(), backend, "run")
         reason = None if saved["reason"] is None else StopReason[saved["reason"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{name}: expected the state of a run, got another ({error!r})") from error
     net.flat[...] = flat
     descent.restore(kept)
-    run.restore(of_run)
+    recorder.restore(of_run)
     return reason
-
-
-# ---------------------------------------------------------------------- arrays
 
 
 def on_host(tree: Any, backend: Backend) -> Any:
@@ -258,13 +235,7 @@ def on_host(tree: Any, backend: Backend) -> Any:
 
 
 def placed(saved: Any, like: Any, backend: Backend, name: str) -> Any:
-    """A saved tree with its arrays where those of a fresh one lie, and of their dtypes.
-
-    Raises
-    ------
-    FileFormatError
-        If the trees differ in structure, or an array in shape.
-    """
+    """A saved tree with its arrays placed and typed as a fresh one's; a FileFormatError if the trees differ in form."""
     if isinstance(like, dict):
         if not isinstance(saved, dict) or set(saved) != set(like):
             raise FileFormatError(f"{name}: expected {sorted(like)}, got {saved!r:.80}")

@@ -14,22 +14,7 @@ _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP
 
 
 def communicator(comm: Any) -> Any:
-    """An mpi4py communicator of several processes; None for a single one.
-
-    Parameters
-    ----------
-    comm : None, "mpi" or mpi4py communicator
-        "mpi" is ``mpi4py.MPI.COMM_WORLD``.
-
-    Raises
-    ------
-    ImportError
-        If mpi4py is not installed, or finds no MPI library; says what to install.
-    RuntimeError
-        If the launcher has started several processes, but each is alone in its world.
-    TypeError
-        If it is no communicator.
-    """
+    """An mpi4py communicator of several processes, "mpi" being all of them; None for a single one."""
     if comm is None:
         return None
     if isinstance(comm, str):
@@ -42,7 +27,7 @@ def communicator(comm: Any) -> Any:
 
 
 def _world() -> Any:
-    """All processes that one mpiexec has started."""
+    """All processes that one mpiexec has started; an error where each is alone in its world."""
     try:
         from mpi4py import MPI
     except ModuleNotFoundError as error:

@@ -27,7 +27,8 @@ __all__ = ["Ranks", "agreeing", "join", "place"]
 # Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
 PIECE = 2**17
 
-# The numbers of a message, and to a multiple of what its gradient begins at (a processor's cache lines).
+# Indices of the header's four numbers. The header is padded to a multiple of 64, so that the gradient starts on a cache
+# line.
 _ROWS, _FAILED, _ENDED, _DECISION = range(4)
 _LINE = 64
 
@@ -50,18 +51,9 @@ def agreeing(ranks: Ranks | None) -> AbstractContextManager[None]:
 
 @final
 class Ranks:
-    """The processes that train one network together, seen from one of them.
+    """The processes that train one network together, seen from number `rank` of `size`.
 
-    Parameters
-    ----------
-    comm : mpi4py communicator
-
-    Attributes
-    ----------
-    rank, size : int
-        This process's number, and how many there are.
-    weight : Array of shape () or (K,)
-        Sum over all ranks of the last batch's weights, on the network's device.
+    `weight`, of shape () or (K,), is the sum over all ranks of the last batch's weights, on the network's device.
     """
 
     def __init__(self, comm: Any) -> None:
@@ -88,15 +80,15 @@ class Ranks:
             yield
         except BaseException as error:
             failure = error
-        told = self._comm.allgather(None if failure is None else _told(failure))
+        messages = self._comm.allgather(None if failure is None else _message(failure))
         if failure is not None:
             raise failure
-        self._raise(told)
+        self._raise(messages)
 
     def from_all(self, value: Any) -> list[Any]:
         """Every rank's plain data, on every rank."""
-        told: list[Any] = self._comm.allgather(value)
-        return told
+        values: list[Any] = self._comm.allgather(value)
+        return values
 
     def from_first(self, value: Any) -> Any:
         """Rank 0's plain data, on every rank."""
@@ -135,23 +127,10 @@ class Ranks:
     # ------------------------------------------------------------------ in training
 
     def combine(self, loss: Array, grads: Array, weight: Array, rows: int) -> tuple[Array, Array]:
-        """Loss and gradient of the whole batch, from those of this rank's rows.
+        """Mean loss (...) of the whole batch and its gradient (..., p), which may be overwritten.
 
-        Parameters
-        ----------
-        loss : Array of shape (...)
-            Mean over this rank's rows.
-        grads : Array of shape (..., p)
-            Of that mean times `weight`; overwritten.
-        weight : Array of shape () or (...)
-            This rank's.
-        rows : int
-            This rank's.
-
-        Returns
-        -------
-        loss, grads
-            The means over all rows of the batch.
+        From the mean loss over this rank's rows, the gradient of that mean times `weight`, and this rank's weight of
+        shape () or (...) and number of rows.
         """
         backend = self._net.backend
         if backend.xp is np:
@@ -242,12 +221,7 @@ class Ranks:
     def _exchange(self, gradient: bool = False) -> None:
         """The one message: the sum of its numbers over all ranks, and where asked the gradient's sum or mean.
 
-        Raises
-        ------
-        RankFailedError
-            If a rank has failed.
-        ValueError
-            If some ranks have no batch left, and others have.
+        It is an error here where a rank has failed, or where some ranks have no batch left and others have.
         """
         has_ended = self._numbers[_ENDED] > 0.0
         leaves = self._leaves()
@@ -256,10 +230,10 @@ class Ranks:
         self._comm.Allreduce(None, self._message[:PIECE])  # in place; all know now whether the rest comes
         if self._numbers[_FAILED] > 0.0:
             self._over = True
-            told = self._comm.allgather(f"signal {self._signal}" if leaves else None)
+            messages = self._comm.allgather(f"signal {self._signal}" if leaves else None)
             if leaves:
                 self._obey()
-            self._raise(told)
+            self._raise(messages)
         ended = int(self._numbers[_ENDED])
         if 0 < ended < self.size:
             here = "this rank's is one of them" if has_ended else "this rank's goes on"
@@ -294,7 +268,7 @@ class Ranks:
                     self._blank()
                     self._numbers[_FAILED] = 1.0
                     self._comm.Allreduce(None, self._message[:PIECE])
-                    self._comm.allgather(_told(error))
+                    self._comm.allgather(_message(error))
                 raise
         if self._signal is not None:  # it came after the last message
             signal.raise_signal(self._signal)
@@ -317,13 +291,13 @@ class Ranks:
         signal.raise_signal(self._signal)
         raise KeyboardInterrupt
 
-    def _raise(self, told: list[str | None]) -> None:
-        """Raise what other ranks have told, if they have."""
-        failures = [f"rank {rank} failed: {text}" for rank, text in enumerate(told) if text is not None]
+    def _raise(self, messages: list[str | None]) -> None:
+        """Raise the other ranks' errors, if there are any."""
+        failures = [f"rank {rank} failed: {text}" for rank, text in enumerate(messages) if text is not None]
         if failures:
             raise RankFailedError("; ".join(failures))
 
 
-def _told(error: BaseException) -> str:
-    """An error in words for the other ranks."""
+def _message(error: BaseException) -> str:
+    """An error for the other ranks."""
     return f"{type(error).__name__}: {error}"

@@ -1,37 +1,25 @@
-"""Training: arguments and data checked, then the one loop of `descent`, or a SciPy solver."""
+"""`bpx.fit`: train a network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal
 
-import numpy as np
-
-from bpx.formulas import losses, optimizers
 from bpx.formulas.losses import LossLike
 from bpx.formulas.optimizers import Optimizer, OptimizerName
 from bpx.formulas.precision import Precision
 from bpx.network import memory
 from bpx.network.mlp import MLP
-from bpx.network.objective import Objective
-from bpx.network.precision import check_precision
-from bpx.streams.stream import Stream, is_stream
-from bpx.training import solvers
-from bpx.training.batches import Sampling, check_sampling
-from bpx.training.callbacks.base import Callback, as_callback
-from bpx.training.data import given_data
-from bpx.training.distributed import Ranks, agreeing, join
-from bpx.training.history import History, StopReason
-from bpx.training.loop import Descent
-from bpx.training.metrics import MetricsLike, check_metrics, measures_of
-from bpx.training.progress import check_progress, progress_callbacks
+from bpx.streams.stream import Stream
+from bpx.training.assemble import assemble
+from bpx.training.batches import Sampling
+from bpx.training.callbacks.base import Callback
+from bpx.training.history import History
+from bpx.training.metrics import MetricsLike
 from bpx.training.run import Run
-from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
-from bpx.training.validation import check_network
 
 __all__ = ["fit"]
 
@@ -40,10 +28,10 @@ def _fitting(given: Mapping[str, Any]) -> memory.Attempt:
     """Training, where memory ran out neither in a step nor in an evaluation."""
     rows, size = memory.rows_of(given["X"]), given["batch_size"]
     rows = rows if size is None else size if rows is None else min(rows, size)
-    return memory.step(rows, "give a smaller batch (batch_size={rows} would fit)", doing="in bpx.fit")
+    return memory.step(rows, "give a smaller batch, such as batch_size={rows}", doing="in bpx.fit")
 
 
-@memory.telling(_fitting)
+@memory.explains_memory_errors(_fitting)
 def fit(
     net: MLP,
     X: Any,
@@ -202,151 +190,10 @@ def fit(
     The first three are relative differences of networks with up to three layers (of a gradient the difference's norm,
     where relu differs most: a sum near 0 may change its side), the last one is absolute, 64-100-10 after 8 epochs.
     """
-    ranks = join(comm)
-    with agreeing(ranks), net.backend.scope() if isinstance(net, MLP) else nullcontext():
-        check_network(net, "bpx.fit(net, X, y)", X, y)
-        chosen = losses.get(loss)
-        solver = solvers.get(optimizer)
-        first_order = optimizers.get(optimizer) if solver is None else None  # type: ignore[arg-type]
-        epochs = _check_epochs(epochs)
-        check_sampling(sampling)
-        rules = _check_rules(stop)
-        asked = check_metrics(metrics)
-        hooks = _check_callbacks(callbacks, progress)
-        seed = _check_seed(seed)
-        if checkpoint is None and (resume or checkpoint_steps is not None):
-            raise ValueError("resume and checkpoint_steps need checkpoint=, the path of a file")
-        if solver is not None:
-            _check_solver(solver, X, y, checkpoint, ranks)
-        check_precision(net, precision, solver is None)
-        objective = Objective(net, chosen, l2)
-        data = given_data(
-            net, X, y, chosen, sample_weight, class_weight, batch_size, sampling, seed, ranks, validation
-        )  # fmt: skip
-        feed, size, held_out = data.feed, data.size, data.validation
-        measures = measures_of(net, asked, chosen, data.unweighted, held_out, data.targets, ranks,
-                               streams=data.streams)  # fmt: skip
-        scipy_minimize = None if solver is None else solvers.check(net, solver)
-        bound = None if first_order is None else first_order.bind(net.asarray, net.stack)
-        how = solver or first_order
-        plan = RunConfig(net, feed, held_out, chosen, how, rules, size, sampling, seed, l2, class_weight, precision,
-                    measures)  # fmt: skip
-        watches = ranks is None or ranks.is_first
-        keeper = saved = None
-        if checkpoint is not None and watches:
-            from bpx.training.checkpoints import Checkpointer  # files cost time to import, and most runs write none
-
-            keeper = Checkpointer(checkpoint, checkpoint_every, checkpoint_steps, plan.for_checkpoint())
-            saved = keeper.load() if resume else None
-    if ranks is not None:
-        compare_ranks(ranks.from_all(plan.for_ranks(epochs)))
-        saved = ranks.from_first(saved)
-        ranks.begin(net)
-
-    with net.backend.scope(), nullcontext() if ranks is None else ranks.together():
-        run = Run(
-            net, feed.data, objective, held_out, rules if watches else [], hooks if watches else [], epochs,
-            _advice(net, first_order, precision), ranks=ranks, measures=measures,
-        )  # fmt: skip
-        run.history.validation_rows = data.held_out
-
-        run.describe = lambda: plan.settings
-        run.batch_size = size if solver is None and size else None
-
-        def train() -> StopReason:
-            if solver is not None:
-                return solvers.minimize(scipy_minimize, run, objective, feed.data, solver)
-            assert bound is not None
-            assert first_order is not None
-            descent = Descent(bound, first_order.schedule, feed, seed, ranks=ranks, precision=precision)
-            if keeper is not None:
-                with keeper.keeps(run, descent, saved) as done:
-                    return done or descent.train(run, objective, keeper)
-            return _train_with_first(descent, run, objective, saved)
-
-        reason = run.carry_out(train)
-        history = run.finish(reason) if watches else run.history
-        if ranks is not None:
-            ranks.decide(0)
-            history = ranks.from_first(history)
-    return history
-
-
-def _train_with_first(descent: Descent, run: Run, objective: Objective, saved: Any) -> StopReason:
-    """Train; from where rank 0's checkpoint was made, on a rank that has none itself."""
-    if saved is not None:
-        from bpx.training.checkpoints import GOES_ON, restore
-
-        saved["run"]["rules"] = []  # are rank 0's
-        reason = restore(run, descent, saved, "rank 0's checkpoint")
-        if reason not in GOES_ON:
-            assert reason is not None
-            return reason
-    return descent.train(run, objective)
-
-
-def _check_rules(stop: Any) -> list[StopRule]:
-    """Stopping rules as a list."""
-    rules: list[Any] = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
-    for rule in rules:
-        if not isinstance(rule, StopRule):
-            raise TypeError(f"stop: expected rules of bpx.stop such as TargetLoss(0.1), got {rule!r}")
-    return rules
-
-
-def _check_callbacks(given: Any, progress: bool | int) -> list[Callback]:
-    """Callbacks as objects, with the one that shows progress."""
-    hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
-    check_progress(progress)
-    return [*hooks, *progress_callbacks(progress)]
-
-
-def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks | None) -> None:
-    """Refuse what SciPy's methods cannot do."""
-    if checkpoint is not None:
-        raise ValueError(
-            f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
-            " 'adam' or another first-order optimizer, or keep net.flat in a callback"
-        )
-    if ranks is not None:
-        raise ValueError(
-            f"comm: optimizer {solver.method!r} runs in one process; use 'adam' or another first-order one"
-        )
-    if is_stream(X, y):
-        raise ValueError(
-            f"X: optimizer {solver.method!r} needs all samples in memory, got a stream; use 'adam' or another"
-            " first-order optimizer, or numpy.asarray(X)"
-        )
-
-
-def _check_epochs(epochs: int) -> int:
-    """An epoch limit of at least 1."""
-    if isinstance(epochs, bool) or not isinstance(epochs, (int, np.integer)):
-        raise TypeError(f"epochs: expected a positive integer, got {epochs!r}")
-    if epochs < 1:
-        raise ValueError(f"epochs: expected at least 1, got {epochs}")
-    return int(epochs)
-
-
-def _check_seed(seed: int) -> int:
-    """An integer seed that is not negative."""
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
-        raise TypeError(f"seed: expected an integer >= 0, got {seed!r}")
-    if seed < 0:
-        raise ValueError(f"seed: expected an integer >= 0, got {seed}")
-    return int(seed)
-
-
-def _advice(net: MLP, optimizer: Optimizer | None, precision: str | None) -> str:
-    """What to try when training diverges."""
-    tips = []
-    if optimizer is not None:
-        tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
-        if optimizer.clip_norm is None:
-            tips.append("clip_norm=1.0 in the optimizer")
-    tips.append("inputs and targets scaled to about zero mean and unit variance")
-    if precision == "float16":
-        tips.append("precision='bfloat16', which can hold larger numbers")
-    if net.dtype == "float32":
-        tips.append("dtype='float64'")
-    return ", ".join(tips)
+    training = assemble(
+        net, X, y, loss=loss, optimizer=optimizer, epochs=epochs, batch_size=batch_size, sampling=sampling, l2=l2,
+        sample_weight=sample_weight, class_weight=class_weight, validation=validation, stop=stop, callbacks=callbacks,
+        progress=progress, seed=seed, checkpoint=checkpoint, checkpoint_every=checkpoint_every,
+        checkpoint_steps=checkpoint_steps, resume=resume, comm=comm, precision=precision, metrics=metrics,
+    )  # fmt: skip
+    return training.train()

@@ -30,17 +30,17 @@ class StopReason(Enum):
 
 @dataclass(repr=False)
 class History:
-    """What a training run did, epoch by epoch.
+    """The record of a training run, epoch by epoch; what `bpx.fit` returns.
 
     Parameters
     ----------
     loss : list
-        Mean training loss of each epoch (penalty included) as the steps saw it: a float, or an array of shape (K,) for
-        a stack.
+        Mean training loss of each epoch, penalty included, as the steps computed it: a float, or an array of shape (K,)
+        for a stack.
     val_loss : list
-        Loss on the validation data after each epoch, without penalty; empty where there are none.
+        Loss on the validation data after each epoch, without penalty; empty if there are none.
     learning_rate : list
-        Rate of each epoch's last step; empty for SciPy's solvers.
+        Learning rate of each epoch's last step; empty for SciPy's solvers.
     epochs : int
         Epochs completed.
     steps : int
@@ -50,17 +50,16 @@ class History:
     stop_reason : StopReason
         Why training ended.
     best_epoch : int, array of shape (K,) or None
-        Epoch (from 1) whose parameters a stopping rule restored.
+        Epoch (counted from 1) whose parameters a stopping rule restored.
     diverged : bool or array of shape (K,)
         Whether the loss or a parameter was not finite, for each network of a stack.
     message : str
-        The solver's own words, for SciPy's solvers.
+        What a SciPy solver said at its end.
     metrics : dict of str to list
-        By name what `bpx.fit` was asked for with ``metrics``, and what callbacks recorded: a float for each epoch, or
-        an array of shape (K,). ``metrics["accuracy"]`` is of the training data, ``metrics["val_accuracy"]`` of the
-        validation data.
+        The metrics of `bpx.fit` and what callbacks recorded, by name: for each epoch a float, or an array of shape
+        (K,). ``metrics["accuracy"]`` is of the training data, ``metrics["val_accuracy"]`` of the validation data.
     validation_rows : array of shape (m,) or None
-        Numbers of the rows that ``validation=0.2`` held out.
+        Indices of the rows that ``validation=0.2`` held out.
     """
 
     loss: list[Any] = field(default_factory=list)
@@ -99,13 +98,13 @@ class History:
         vars(self).update(vars(History()) | state)  # a pickle may be of a version that had fewer fields
 
     def to_frame(self) -> Any:
-        """The epochs as a pandas table: epoch, loss, val_loss, learning_rate, and each metric.
+        """The epochs as a pandas data frame: epoch, loss, val_loss, learning_rate, and each metric.
 
         Returns
         -------
         pandas.DataFrame
-            A row for each epoch. Each network of a stack has columns of its own (``loss_0``, ``loss_1``, ...). Where an
-            epoch has no value there is NaN.
+            One row per epoch, with NaN where an epoch has no value. Each network of a stack has its own columns
+            (``loss_0``, ``loss_1``, ...).
 
         Raises
         ------
@@ -130,8 +129,14 @@ class History:
         return pandas.DataFrame(columns)
 
 
+def fill_up(column: list[Any], epochs: int, stack: int | None) -> None:
+    """Add NaN to a column of metrics until it has that many epochs."""
+    if len(column) < epochs:
+        column += [float("nan") if stack is None else np.full(stack, np.nan)] * (epochs - len(column))
+
+
 def last_metrics(history: History, epoch: int) -> dict[str, Any]:
-    """An epoch's metrics by name, of the last epoch that has ended."""
+    """The metrics of the last completed epoch by name, those that have a value for it."""
     return {name: values[-1] for name, values in history.metrics.items() if len(values) == epoch > 0}
 
 

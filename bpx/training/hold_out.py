@@ -12,18 +12,9 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def split(n: int, share: float, rng: np.random.Generator, classes: Rows | None = None) -> tuple[Rows, Rows]:
-    """Rows to train on, and rows held out; both in the order they have.
+    """Of n rows those to train on and those held out, a share in [0, 1); both in the order they have.
 
-    Parameters
-    ----------
-    n : int
-        Rows in all.
-    share : float
-        Of the rows that are held out, in [0, 1).
-    rng : Generator
-        Draws them.
-    classes : int array of shape (n,), optional
-        Each class gives its share, and keeps at least one row for training.
+    Where the rows' classes are given, each class gives its share, and keeps at least one row for training.
     """
     if classes is None:
         held = rng.permutation(n)[: min(round(n * share), n - 1)]
@@ -42,13 +33,7 @@ def split(n: int, share: float, rng: np.random.Generator, classes: Rows | None =
 
 
 def held_out(n: int, share: float, seed: int, classes: Any = None) -> tuple[Rows, Rows]:
-    """`split` for a ``validation=`` share in (0, 1), with rows on both sides.
-
-    Raises
-    ------
-    ValueError
-        If one side would have none.
-    """
+    """`split` for a ``validation=`` share in (0, 1); refuses one that leaves a side without rows."""
     train, test = split(n, share, np.random.default_rng(seed), classes)
     if not len(test) or not len(train):
         raise ValueError(

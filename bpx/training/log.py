@@ -1,16 +1,14 @@
-"""What training tells Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
+"""What training writes to Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx.errors import Log
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import last_metrics, short
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["log_lines"]
 
@@ -18,13 +16,13 @@ logger = Log("bpx.training")
 
 
 def log_lines() -> list[Callback]:
-    """The callback that writes them, where anybody listens as training begins; else none."""
+    """The callback that writes log records, if the logger is enabled as training begins."""
     return [_LogLines()] if logger.isEnabledFor(logging.INFO) else []
 
 
 @final
 class _LogLines(Closing):
-    """Writes to the logger."""
+    """Writes the run to the logger."""
 
     def on_fit_begin(self, run: Run) -> None:
         net = run.net

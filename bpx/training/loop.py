@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 
@@ -17,14 +17,13 @@ from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Batch, Data, Feed
+from bpx.training.batches import Batch, Data
+from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
+from bpx.training.recorder import Recorder
 from bpx.training.run import Run
+from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
-
-if TYPE_CHECKING:
-    from bpx.training.checkpoints import Checkpointer
-    from bpx.training.distributed import Ranks
 
 __all__ = ["Descent"]
 
@@ -32,59 +31,40 @@ __all__ = ["Descent"]
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
 
 
+class Checkpoints(Protocol):
+    """What is told of each step and epoch, and may write a checkpoint then."""
+
+    def after_step(self) -> None:
+        """A step is done."""
+
+    def after_epoch(self, reason: StopReason | None) -> None:
+        """An epoch is done; why training stops, if it does."""
+
+
 @final
 @dataclass
 class Descent:
-    """First-order training; what it keeps between epochs is here, so that a run can be continued.
+    """First-order training, with all that a run needs to be continued; the optimizer is bound to the device."""
 
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Bound to the network's device.
-    schedule : Schedule
-        The learning rate.
-    feed : Feed
-        The batches.
-    seed : int
-        Of the dropout masks, with the network's own.
-    by_rows : bool
-        Whether an epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
-    ranks : Ranks, optional
-        Processes that train together.
-    precision : str, optional
-        Of `bpx.fit`, checked.
-    state, schedule_state : dict, optional
-        Of the optimizer and of the schedule; None before the first epoch.
-    step, epoch, samples : int
-        Done so far.
-    batch : int
-        Batches of the running epoch that have been visited.
-    sums : dict, optional
-        Of the running epoch's steps, where it goes on in the middle; see `Step`.
-    feed_state : object, optional
-        The feed's before the running epoch.
-    rate : float or array of shape (K,), optional
-        Learning rate of the last step.
-    scaling : dict, optional
-        Of float16's gradients; None before the first epoch, and for other precisions.
-    """
-
+    config: RunConfig
     optimizer: Optimizer
     schedule: Schedule
-    feed: Feed
-    seed: int = 0
-    by_rows: bool = False
     ranks: Ranks | None = None
-    precision: str | None = None
+    # Of the optimizer and of the schedule, from the first epoch on.
     state: State | None = None
     schedule_state: State | None = None
+    # Done so far; `batch` in the current epoch.
     step: int = 0
     epoch: int = 0
     samples: int = 0
     batch: int = 0
+    # Of the current epoch's steps, where it goes on in the middle; see `Step`.
     sums: State | None = None
+    # The feed's before the current epoch.
     feed_state: Any = None
+    # The last step's learning rate, a float or an array of shape (K,).
     rate: Any = None
+    # Of float16's gradients.
     scaling: State | None = None
 
     def begin(self, flat: Array) -> None:
@@ -96,30 +76,28 @@ class Descent:
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
         if self.feed_state is None:
-            self.feed_state = self.feed.state
-        if self.scaling is None and self.precision == "float16":
+            self.feed_state = self.config.feed.state
+        if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, run: Run, objective: Objective, keeper: Checkpointer | None = None) -> StopReason:
-        """Train `run.net` until ``run.epochs`` epochs are done; returns why it stopped."""
+    def train(self, recorder: Recorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
+        """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
+        run = recorder.run
         self.begin(run.net.flat)
-        run.begin()
+        recorder.begin()
         assert self.state is not None
-        step = Step(
-            run.net, objective, self.feed.sources, self.optimizer, self.state, self.seed, self.by_rows, self.ranks,
-            self.precision, self.scaling,
-        )  # fmt: skip
+        step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
         while run.epoch < run.epochs and reason is None:
-            reason = self._epoch(run, step, keeper)
-            if keeper is not None:
-                keeper.after_epoch(reason)
+            reason = self._epoch(recorder, step, checkpointer)
+            if checkpointer is not None:
+                checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which says enough
-            self._look_at_scale(run.net)
+            self._warn_of_skipped_steps(run.net)
         return StopReason.EPOCHS if reason is None else reason
 
-    def _look_at_scale(self, net: MLP) -> None:
-        """Say so where float16 could hold no step's gradient."""
+    def _warn_of_skipped_steps(self, net: MLP) -> None:
+        """Warn where the gradients of all steps overflowed float16."""
         if self.scaling is None or not self.step:
             return
         idle = np.atleast_1d(net.backend.to_host(self.scaling["number"])) <= 1.0
@@ -132,15 +110,16 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, run: Run, step: Step, keeper: Checkpointer | None) -> StopReason | None:
+    def _epoch(self, recorder: Recorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
+        run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
         if self.batch == 0:
             self.rate = self.schedule.rate(schedule_state, self._clock())
         rate = _on_device(net, self.rate)
         step.reset(self.sums)
-        with closing(self.feed.epoch(self.epoch, self.batch)) as batches:
+        with closing(self.config.feed.epoch(self.epoch, self.batch)) as batches:
             for batch in batches:
                 if not fixed:
                     self.rate = self.schedule.rate(schedule_state, self._clock())
@@ -148,38 +127,38 @@ class Descent:
                 try:
                     step(batch, rate, self.step)
                 except BaseException as error:
-                    told = self._explain(error, run, step, batch)
-                    if told is None:
+                    message = self._explain(error, run, step, batch)
+                    if message is None:
                         raise
-                    raise memory.ExplainedMemoryError(told) from None
+                    raise memory.ExplainedMemoryError(message) from None
                 self.state = step.state
                 self.step += 1
                 self.samples += batch.n if self.ranks is None else self.ranks.rows
                 self.batch += 1
-                run.end_step()
-                if keeper is not None:
+                recorder.end_step()
+                if checkpointer is not None:
                     self.sums = step.sums
-                    keeper.after_step()
-        reason = run.end_epoch(step.mean(), self.rate)
+                    checkpointer.after_step()
+        reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
-        self.feed_state = self.feed.state
+        self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
 
     def _explain(self, error: BaseException, run: Run, step: Step, batch: Batch) -> str | None:
-        """What to say where a step ran out of memory, once it holds none any more; None for another error."""
+        """The message where a step ran out of memory, whose arrays are freed first; None for another error."""
         net, remedies = run.net, []
         if not net.backend.is_out_of_memory(error):
             return None
         step.release()
-        data = self.feed.data
+        data = self.config.feed.data
         if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
             remedies.append("keep the data out of memory, with bpx.stream(X, y)")
-        smaller = "give a smaller batch (batch_size={rows} would fit)"
+        smaller = "give a smaller batch, such as batch_size={rows}"
         return memory.explain(net, error, memory.step(batch.n, smaller, *remedies))
 
     def snapshot(self) -> State:
-        """All that a later process needs to go on here, but the parameters; device arrays are not copied."""
+        """All that a later process needs to go on here, except the parameters; device arrays are not copied."""
         return {name: getattr(self, name) for name in _KEPT}
 
     def restore(self, saved: State) -> None:
@@ -187,7 +166,7 @@ class Descent:
         for name in _KEPT:
             setattr(self, name, saved[name])
         if self.feed_state is not None:  # the running epoch's order, or the next one's, is drawn again
-            self.feed.state = self.feed_state
+            self.config.feed.state = self.feed_state
 
     def _clock(self) -> Clock:
         """How far training is."""

@@ -1,4 +1,4 @@
-"""The metrics that a run is asked for: checked before training, measured after each epoch."""
+"""The metrics of a run: checked before training, measured after each epoch."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -16,36 +16,26 @@ from bpx.formulas import metrics
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
+from bpx.streams.stream import Stream
 from bpx.training.batches import Data, some_rows
-from bpx.training.evaluation import Answered, Evaluation, Outputs
-
-if TYPE_CHECKING:
-    from bpx.streams.stream import Stream
-    from bpx.training.distributed import Ranks
+from bpx.training.distributed import Ranks
+from bpx.training.evaluation import Outputs, Predicted, outputs_of
 
 __all__ = [
-    "Measures",
-    "MetricsLike",
-    "Task",
-    "as_number",
-    "check_metrics",
-    "check_name",
-    "fitting",
-    "measures_of",
-    "task_of",
-]
+    "Measures", "MetricsLike", "Task", "as_number", "check_metrics", "check_name", "fitting", "measures_of", "task_of",
+]  # fmt: skip
 
-# Columns that histories and logs have anyway.
+# Columns that every history or log has.
 RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")
 # What may stand in the header of a CSV file, and names a metric of MLflow.
 NAME = re.compile(r"\w[\w .:-]*")
 
 _One = MetricName | Metric | Callable[..., Any]
 MetricsLike = _One | Sequence[_One] | Mapping[str, _One] | None
-# What `metrics` is asked of, see `bpx.formulas.metrics`, and whether targets are 0 and 1 alone.
+# The task, see `bpx.formulas.metrics`, and whether all targets are 0 or 1.
 Task = tuple[str, bool]
 
-# What outputs are that lie between 0 and 1.
+# Kinds of outputs that lie between 0 and 1.
 PROBABILITIES = ("unit", "distribution")
 WORDS = {
     "binary": "two classes", "classes": "classes", "labels": "several yes/no labels", "numbers": "numbers",
@@ -57,7 +47,7 @@ WORDS = {
 
 
 def check_metrics(given: MetricsLike) -> tuple[Metric, ...]:
-    """The metrics that are meant by names, functions, or a mapping from names to either.
+    """The metrics that names, functions, or a mapping from names to either stand for.
 
     Raises
     ------
@@ -79,12 +69,7 @@ def check_metrics(given: MetricsLike) -> tuple[Metric, ...]:
 
 
 def check_name(name: Any) -> str:
-    """A name that a column of a history can have.
-
-    Raises
-    ------
-    TypeError, ValueError
-    """
+    """The name, if a column of a history can have it; else a TypeError or ValueError."""
     if not isinstance(name, str):
         raise TypeError(f"expected a column's name as text, got {name!r:.80}")
     if name in RESERVED or name.startswith("val_"):
@@ -101,7 +86,7 @@ def _metric(given: Any, name: Any = None) -> Metric:
         found = metrics.get(given) if isinstance(given, str) else given
         if name is None or name == found.name:
             return found
-        return replace(found, name=_not_bpxs(_named(name)))
+        return replace(found, name=_own_name(name))
     if isinstance(given, type) or not callable(given):
         raise TypeError(
             f"metrics: expected names ({', '.join(METRICS)}) or functions f(y_true, y_pred) -> float, got {given!r:.80}"
@@ -110,29 +95,25 @@ def _metric(given: Any, name: Any = None) -> Metric:
         name = getattr(given, "__name__", None)
         if name is None or name == "<lambda>":
             raise ValueError(f"metrics: {given!r:.80} has no name for its column; give {{'a name': function}}")
-    return Metric(_not_bpxs(_named(name)), given)
+    return Metric(_own_name(name), given)
 
 
-def _named(name: Any) -> str:
-    """`check_name`, with the argument that it is of."""
+def _own_name(name: Any) -> str:
+    """A name for the user's own metric, under which nobody expects one of bpx's."""
     try:
-        return check_name(name)
+        check_name(name)
     except (TypeError, ValueError) as error:
         raise type(error)(f"metrics: {error}") from None
-
-
-def _not_bpxs(name: str) -> str:
-    """A name under which nobody expects a metric of bpx's."""
     if name in METRICS:
         raise ValueError(f"metrics: {name!r} is the name of bpx's own metric; give what you measure another one")
-    return name
+    return str(name)
 
 
 def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
-    """What a metric is asked of, by the targets on the host (of training and validation) and what is trained for them.
+    """The task, from the targets on the host (of training and validation), the loss and the network's outputs.
 
-    Rows of several outputs are "classes" where each has a single 1 (or value above 0.5), else "labels". Targets between
-    0 and 1 are numbers, unless the outputs (of sigmoid or softmax) or the loss lie between them, too.
+    Targets of several columns are "classes" if each row has a single 1 (or value above 0.5), else "labels". Targets
+    between 0 and 1 are numbers, unless the loss or the outputs (of sigmoid or softmax) are for that range, too.
     """
     n_out, kind = net.sizes[-1], loss.targets
     if any(y.ndim == 1 for y in targets) and n_out > 1:
@@ -150,13 +131,7 @@ def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
 
 
 def fitting(given: Sequence[Metric], task: Task, loss: Loss, net: MLP, what: str = "metrics") -> tuple[Metric, ...]:
-    """The metrics in the form that is for this task.
-
-    Raises
-    ------
-    ValueError
-        For one that does not fit; names those that do.
-    """
+    """The metrics in their form for this task; a ValueError for one that does not fit names those that do."""
     fit = [name for name, metric in METRICS.items() if not _unfit(metric, task, loss, net)]
     for metric in given:
         if reason := _unfit(metric, task, loss, net):
@@ -190,16 +165,11 @@ def measures_of(
     net: MLP, given: Sequence[Metric], loss: Loss, training: Data | None, validation: Any, targets: Sequence[Any],
     ranks: Ranks | None = None, task: Task | None = None, streams: Sequence[Stream] = (),
 ) -> Measures | None:  # fmt: skip
-    """What measures these metrics; None where there is nothing to do.
+    """What measures these metrics; None if there are none. A ValueError if they do not fit, or lack data.
 
-    Training data are those in memory, with sample weights alone, None for a stream; validation data are this rank's
-    share. Targets are those in memory; where they leave open what is asked, `streams` are read once, validation first,
-    unless the task is given.
-
-    Raises
-    ------
-    ValueError
-        For metrics that do not fit, or no data to measure them on.
+    `training` is without class weights, or None for a stream, which is not measured; `validation` is this rank's share.
+    The task, where it is not given, is found from the `targets` in memory, and where they leave it open by reading
+    `streams` once, validation first.
     """
     if not given:
         return None
@@ -219,7 +189,7 @@ def measures_of(
 def _asked(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Stream], streamed: bool) -> Task:
     """The task of all targets: those in memory, then those of streams for as long as they can change it.
 
-    Where training is `streamed` it is the last stream, and not measured.
+    If training data are `streamed`, they are the last stream, and not measured.
     """
     from bpx.streams.feed import in_order
 
@@ -242,14 +212,14 @@ def _asked(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Strea
 
 
 def _both(one: Task, other: Task) -> Task:
-    """The task of targets some of which are of one, some of another."""
+    """The task of two sets of targets together."""
     kinds = one[0], other[0]
     kind = next((kind for kind in ("numbers", "labels") if kind in kinds), one[0])
     return kind, one[1] and other[1]
 
 
 def _settled(task: Task, loss: Loss, net: MLP, measured: bool) -> bool:
-    """Whether more targets, whatever they are, would change nothing; of those not measured only the kind counts."""
+    """Whether no further targets can change the task; of those that are not measured only the kind counts."""
     kind, hard = task
     if hard and measured:
         return False
@@ -268,7 +238,7 @@ class Measures:
     Attributes
     ----------
     columns : dict of str to Metric
-        By the names that they have in the history: those of training data, then ``val_`` and those of validation data.
+        By their names in the history: ``auc`` of the training data, then ``val_auc`` of the validation data.
     """
 
     def __init__(
@@ -279,46 +249,43 @@ class Measures:
         self._parts = [prefix for prefix, has_data in there.items() if has_data]
         self.columns = {prefix + metric.name: metric for prefix in self._parts for metric in given}
         self._weighs = {metric.name: _takes_weight(metric) for metric in given}
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    def __call__(self, epoch: int, evaluation: Evaluation, held_out: Outputs | None) -> dict[str, Any]:
-        """The epoch's values by column, numbers or arrays of shape (K,); nothing on ranks that do not watch."""
+    def __call__(self, epoch: int, held_out: Outputs | None) -> dict[str, Any]:
+        """The epoch's values by column, numbers or arrays of shape (K,); none on ranks other than the first."""
         found: dict[str, Any] = {}
         for prefix in self._parts:
             if prefix == "":
-                outputs = Outputs(self._net)
-                evaluation.in_chunks(self._training, outputs)
+                rows = outputs_of(self._net, self._training, self._ranks)
             else:
                 assert held_out is not None
-                outputs = held_out
-            rows = outputs.whole(self._ranks)
+                rows = held_out.whole(self._ranks)
             if self._ranks is None or self._ranks.is_first:
                 for metric in self._metrics:
                     found[prefix + metric.name] = self._value(metric, rows, prefix, epoch)
         return found
 
-    def _value(self, metric: Metric, rows: Answered, prefix: str, epoch: int) -> Any:
+    def _value(self, metric: Metric, rows: Predicted, prefix: str, epoch: int) -> Any:
         """A number, or one for each network of a stack."""
         of = "validation" if prefix else "training"
         first = rows.output if self._net.stack is None else rows.output[0]
         column = prefix + metric.name
-        if column not in self._told and not metric.own:
-            self._told.add(column)
+        if column not in self._warned and not metric.own:
+            self._warned.add(column)
             weight = None if rows.weight is None else np.max(np.atleast_2d(rows.weight), axis=0)
             reason = metrics.undefined(metric, rows.y, first, weight)
             if reason is not None:
                 warn_caller(f"metrics: {metric.name!r} is NaN on the {of} data: {reason}", UserWarning)
+        where = f"on the {of} data after epoch {epoch}"
         if self._net.stack is None:
-            return self._call(metric, rows.y, rows.output, rows.weight, f"on the {of} data after epoch {epoch}")
-        values = []
-        for k, output in enumerate(rows.output):
-            weight = rows.weight if rows.weight is None or rows.weight.ndim == 1 else rows.weight[k]
-            where = f"on the {of} data after epoch {epoch}, of network {k}"
-            values.append(self._call(metric, rows.y, output, weight, where))
-        return np.array(values)
+            return self._call(metric, rows.y, rows.output, rows.weight, where)
+        K = self._net.stack
+        weights = [None] * K if rows.weight is None else np.broadcast_to(rows.weight, (K, len(rows.y)))
+        pairs = enumerate(zip(rows.output, weights, strict=True))
+        return np.array([self._call(metric, rows.y, p, w, f"{where}, of network {k}") for k, (p, w) in pairs])
 
     def _call(self, metric: Metric, y: Any, output: Any, weight: Any, where: str) -> float:
-        """Ask the function, whose mistakes are told with its name."""
+        """Call the function; an error of it names the metric."""
         for given in (y, output, weight):  # what one function writes, the next ones would read
             if given is not None:
                 given.setflags(write=False)
@@ -338,7 +305,7 @@ class Measures:
 
 
 def as_number(value: Any, what: str, expected: str) -> float:
-    """A real number as a float; refuses None, text and arrays."""
+    """A real number as a float; a TypeError for None, text and arrays."""
     if np.ndim(value) == 0 and not isinstance(value, (str, bytes)) and hasattr(value, "__float__"):
         try:
             return float(value)
@@ -348,7 +315,7 @@ def as_number(value: Any, what: str, expected: str) -> float:
 
 
 def _takes_weight(metric: Metric) -> bool:
-    """Whether a function has an argument called sample_weight."""
+    """Whether the metric's function has an argument called sample_weight."""
     try:
         return "sample_weight" in inspect.signature(metric.function).parameters
     except (TypeError, ValueError):  # of code that is not Python's

@@ -1,4 +1,4 @@
-"""How far training is, on standard error: tqdm's bar in terminals and notebooks, plain lines everywhere else."""
+"""Progress of training on standard error: tqdm's bar in terminals and notebooks, plain lines everywhere else."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib.util import find_spec
 from traceback import clear_frames
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import say
 from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["check_progress", "progress_callbacks"]
 
-# Seconds between two looks of a bar, and how many looks the samples per second are of.
+# Seconds between two updates of a bar, and how many updates the samples per second are averaged over.
 REFRESH, LOOKS = 0.25, 40
 
 # A validation score, where one is computed after each epoch.
@@ -37,7 +35,7 @@ def check_progress(progress: Any) -> None:
 
 
 def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callback]:
-    """What shows the progress of one run; nothing at all where it is not wanted, so that it costs nothing.
+    """What shows the progress of one run: none, a bar, or lines.
 
     Parameters
     ----------
@@ -55,7 +53,7 @@ def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callba
 
 
 def _tqdm() -> Any:
-    """The kind of tqdm that can be seen here; None where lines are better, or it is not installed."""
+    """The class of tqdm that can be seen here; None where lines are better, or it is not installed."""
     notebook = _in_notebook()
     if not (notebook or _in_terminal()) or find_spec("tqdm") is None:
         return None
@@ -65,22 +63,16 @@ def _tqdm() -> Any:
     else:
         from tqdm.std import tqdm
     # A bar that is told when to move needs no thread, and is drawn by one thread alone.
-    return type("tqdm", (tqdm,), {"monitor_interval": 0, "_lock": _Free()})
+    return type("tqdm", (tqdm,), {"monitor_interval": 0, "_lock": _NoLock()})
 
 
-class _Free:
+class _NoLock(nullcontext[None]):
     """In place of tqdm's lock, which a bar that cannot be drawn keeps: other threads would wait for it for ever."""
 
-    def acquire(self, *how: Any, **more: Any) -> bool:
+    def acquire(self, *_: Any, **__: Any) -> bool:
         return True
 
     def release(self) -> None:
-        """Nothing is held."""
-
-    def __enter__(self) -> bool:
-        return True
-
-    def __exit__(self, *error: object) -> None:
         """Nothing is held."""
 
 
@@ -100,7 +92,7 @@ def _in_notebook() -> bool:
 
 
 def done(run: Run) -> float:
-    """Epochs done, and the part of the running one."""
+    """Epochs done, with the part of the current one."""
     n = run.samples
     if run.batch_size is None or n is None:  # a solver's evaluations, or a stream's batches, do not tell how far it is
         return run.epoch
@@ -110,7 +102,7 @@ def done(run: Run) -> float:
 
 @final
 class _Meter:
-    """Tells a run's speed and how long it will go on."""
+    """Measures a run's speed and estimates the time left."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -119,7 +111,7 @@ class _Meter:
 
     @property
     def _rows(self) -> float:
-        """Samples that forward and backward passes have seen; of this process, where there are several."""
+        """Samples that have been through forward and backward passes, in this process."""
         run = self._run
         if run.samples is None:
             return run.step * float(run.batch_size or 1)
@@ -127,7 +119,7 @@ class _Meter:
         return passes * float(run.samples)
 
     def look(self) -> None:
-        """Take a note of the time and the samples."""
+        """Note the time and the samples so far."""
         self._looks.append((time.perf_counter(), self._rows))
 
     @property
@@ -138,7 +130,7 @@ class _Meter:
 
     @property
     def left(self) -> str:
-        """The time that the epochs left will take, at the pace so far."""
+        """The time that the remaining epochs will take at the speed so far."""
         start, before = self._since
         now = done(self._run)
         if now <= before:
@@ -148,11 +140,10 @@ class _Meter:
 
 def _scaled(number: float) -> str:
     """Three digits and a unit: 987, 12.3k, 4.56M."""
-    for unit in ("", "k", "M", "G"):
-        if number < 999.5 or unit == "G":
-            return f"{number:.3g}{unit}" if number < 999.5 else f"{number:.0f}{unit}"
-        number /= 1000.0
-    raise AssertionError
+    units = ["", "k", "M", "G"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1000.0, units[1:]
+    return f"{number:.3g}{units[0]}" if number < 999.5 else f"{number:.0f}{units[0]}"
 
 
 def _clock(seconds: float) -> str:
@@ -166,15 +157,15 @@ def _figures(run: Run, score: Score, digits: int) -> list[str]:
     """The last epoch's loss, its validation score or loss, and its metrics, on validation data where there are any."""
     if run.loss is None:
         return []
-    shown = [f"loss {short(run.loss, digits)}"]
+    texts = [f"loss {short(run.loss, digits)}"]
     if score is not None:
-        shown.append(f"val_score {short(score(), digits)}")
+        texts.append(f"val_score {short(score(), digits)}")
     elif run.val_loss is not None:
-        shown.append(f"val_loss {short(run.val_loss, digits)}")
+        texts.append(f"val_loss {short(run.val_loss, digits)}")
     for name, value in last_metrics(run.history, run.epoch).items():
         if name in run.columns and (name.startswith("val_") or "val_" + name not in run.columns):
-            shown.append(f"{name} {short(value, digits)}")
-    return shown
+            texts.append(f"{name} {short(value, digits)}")
+    return texts
 
 
 @final
@@ -228,7 +219,7 @@ class _Bar(Closing):
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
-        """A terminal or front end that goes away ends the bar, and nothing else."""
+        """If the terminal or front end goes away, the bar ends, and nothing else."""
         try:
             yield
         except Exception as error:
@@ -265,7 +256,7 @@ class _Bar(Closing):
             self._end(run, ", stopped: error")
 
     def _as_success(self, run: Run) -> None:
-        """A bar of a notebook turns red where it is not full, also after a run that stopped early on purpose."""
+        """Make a notebook's bar full: it would turn red, also after a run that stopped early on purpose."""
         if hasattr(self._bar, "container") and run.epoch > 0:
             with self._drawing():
                 self._bar.total = self._bar.container.children[1].max = run.epoch
@@ -280,23 +271,22 @@ class _Bar(Closing):
                 self._bar.close()
         self._bar = None
 
-    def _show(self, run: Run, epoch: int, pace: list[str]) -> None:
+    def _show(self, run: Run, epoch: int, speed: list[str]) -> None:
         """Draw the bar, where there still is one."""
         if self._bar is None:
             return
-        form, n = self._form(run, epoch, pace), done(run)
+        form, n = self._form(run, epoch, speed), done(run)
         with self._drawing():
             self._bar.n, self._bar.bar_format = n, form
             self._bar.refresh()
 
-    def _form(self, run: Run, epoch: int, pace: list[str]) -> str:
-        """The bar's form with its texts in it; in a narrow terminal the samples per second go first, then metrics."""
+    def _form(self, run: Run, epoch: int, speed: list[str]) -> str:
+        """The bar's form with its texts; a narrow terminal lacks the samples per second first, then metrics."""
         left = f"epoch {min(epoch, run.epochs)}/{run.epochs}"
         most = len(self._figures)
-        fewer = [self._figures[:k] + pace[-1:] for k in range(most, min(2, most) - 1, -1)]
-        lists = [self._figures + pace, *fewer]
-        for shown in lists:
-            right = ", ".join(shown)
+        fewer = [self._figures[:k] + speed[-1:] for k in range(most, min(2, most) - 1, -1)]
+        for texts in [self._figures + speed, *fewer]:
+            right = ", ".join(texts)
             if len(left) + len(right) + 10 <= _columns():
                 break
         return f"{left} |{{bar}}| {right}"

@@ -15,7 +15,8 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
-from bpx.training.batches import Data, Feed, SparseRows
+from bpx.streams.batches import Data, Feed, fingerprint
+from bpx.training.batches import SparseRows
 from bpx.training.metrics import Measures
 from bpx.training.stopping import resolved
 
@@ -31,21 +32,22 @@ HYPERPARAMETERS, DATA = "hyperparameters", "data"
 @final
 @dataclass(frozen=True)
 class RunConfig:
-    """The arguments of one `fit`, checked; `optimizer` may be a SciPy method."""
+    """The arguments of one run, checked, as `bpx.training.assemble` makes them; `optimizer` may be a SciPy method."""
 
     net: MLP
     feed: Feed
-    validation: Any
     loss: Loss
     optimizer: Any
-    rules: Sequence[Any]
-    size: int
-    sampling: str
-    seed: int
-    l2: Any
-    class_weight: Any
+    validation: Any = None
+    rules: Sequence[Any] = ()
+    size: int = 0
+    sampling: str = "shuffle"
+    seed: int = 0
+    l2: Any = 0.0
+    class_weight: Any = None
     precision: str | None = None
     measures: Measures | None = None
+    by_rows: bool = False
 
     @property
     def fixed(self) -> dict[str, Any]:
@@ -83,28 +85,20 @@ class RunConfig:
             "loss": self.loss,
             "activations": [*self.net.hidden, self.net.output],
             "stop": [resolved(rule, {} if self.measures is None else self.measures.columns) for rule in self.rules],
-            "validation samples": self._validation_samples,
+            "validation samples": getattr(self.validation, "n", None),
         }
         if self.measures is not None:
             tree["metrics"] = list(self.measures.columns)
         return dict(_flat(plain(tree)))
 
     @property
-    def _validation_samples(self) -> int | None:
-        """Of this process."""
-        if isinstance(self.validation, Data):
-            return int(self.validation.X.shape[0])
-        return None if self.validation is None else self.validation.n
-
-    @property
     def settings(self) -> dict[str, Any]:
         """Everything, for a log."""
         net = self.net
         about = {"backend": net.backend.name, "parameters": net.n_params, "network seeds": list(net.seeds)}
-        told = (
-            self.fixed | self.hyperparameters | about
-        )  # "loss" and "activations" are in both, the second time in full
-        return {name: value for name, value in told.items() if name != "optimizer state" and ".type" not in name}
+        # "loss" and "activations" are in both, the second time in full.
+        values = self.fixed | self.hyperparameters | about
+        return {name: value for name, value in values.items() if name != "optimizer state" and ".type" not in name}
 
     def for_checkpoint(self) -> dict[str, Any]:
         """What a checkpoint keeps, for `compare`."""
@@ -112,10 +106,10 @@ class RunConfig:
 
     def for_ranks(self, epochs: int) -> dict[str, Any]:
         """What processes that train together compare, for `compare_ranks`."""
-        told = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
-        told["validation"], told["precision"] = self.validation is not None, self.precision
-        del told["validation samples"]  # each has its share
-        return told | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
+        values = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
+        values["validation"], values["precision"] = self.validation is not None, self.precision
+        del values["validation samples"]  # each has its share
+        return values | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
 
     def _fingerprints(self) -> dict[str, list[float]]:
         """Of the data; what an iterable gives cannot be known before."""
@@ -126,13 +120,7 @@ class RunConfig:
 
 
 def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
-    """Refuse a checkpoint of another run; warn of one with other hyperparameters.
-
-    Raises
-    ------
-    ValueError
-        Names what differs.
-    """
+    """Refuse a checkpoint of another run, naming what differs; warn of one with other hyperparameters."""
     theirs = saved if isinstance(saved, dict) else {}
     other = _differences(
         *({k: v for k, v in one.items() if k not in (HYPERPARAMETERS, DATA)} for one in (theirs, mine))
@@ -161,22 +149,16 @@ def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
 
 
 def compare_ranks(plans: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse processes that would not train the same network in the same way.
-
-    Raises
-    ------
-    ValueError
-        On every one of them; names what differs from rank 0.
-    """
+    """Refuse processes that would not train the same network in the same way; names what differs from rank 0."""
     first = plans[0]
     for rank, other in enumerate(plans):
         names = [name for name in first if name != DATA and other.get(name) != first[name]]
-        told = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
+        found = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
         prints = [(name, first[DATA].get(name, []), other[DATA].get(name, [])) for name in ("X", "y", "weight")]
-        told += [f"{name}: other values on rank {rank}" for name, one, two in prints if not _alike(one, two)]
-        if told:
+        found += [f"{name}: other values on rank {rank}" for name, one, two in prints if not _alike(one, two)]
+        if found:
             raise ValueError(
-                f"comm: expected the same arguments and data on every rank, got other ones ({'; '.join(told)})"
+                f"comm: expected the same arguments and data on every rank, got other ones ({'; '.join(found)})"
             )
 
 
@@ -223,7 +205,7 @@ def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
-    """One number for each of some rows: little to keep, and other for other data."""
+    """A short fingerprint of sampled rows, which changes when the data change."""
     if array is None:
         return []
     axis = -2 if name == "weight" else 0
@@ -232,11 +214,7 @@ def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
         taken = array.dense(rows)
     else:
         taken = net.backend.xp.take(array, net.backend.asarray(rows), axis=axis)
-    host = np.asarray(net.backend.to_host(taken), dtype=np.float64)
-    host = np.moveaxis(host, axis, 0).reshape(len(rows), -1)
-    with np.errstate(all="ignore"):
-        numbers: list[float] = (host @ np.cos(np.arange(1, host.shape[1] + 1))).tolist()
-    return numbers
+    return fingerprint(np.moveaxis(np.asarray(net.backend.to_host(taken)), axis, 0))
 
 
 def _alike(one: Any, other: Any) -> bool:

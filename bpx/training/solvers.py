@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -14,9 +15,10 @@ from bpx.kernels import select
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data, chunks
+from bpx.training.batches import rows_between
 from bpx.training.history import StopReason
-from bpx.training.run import Run
+from bpx.training.recorder import Recorder
+from bpx.training.run_config import RunConfig
 
 __all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
 
@@ -77,15 +79,7 @@ class _Stop(StopIteration):
 
 
 def check(net: MLP, solver: SciPy) -> Any:
-    """SciPy's minimize; refuses what a deterministic full-batch method cannot train.
-
-    Raises
-    ------
-    ImportError
-        If SciPy is not installed; names the extra.
-    ValueError
-        For a stack, or a network with dropout.
-    """
+    """SciPy's minimize; refuses a stack, and a network with dropout."""
     if net.stack is not None:
         raise ValueError(
             f"optimizer {solver.method!r} trains one network, got a stack of {net.stack}; use 'adam' or another"
@@ -105,14 +99,17 @@ def check(net: MLP, solver: SciPy) -> Any:
     return scipy_minimize
 
 
-def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, solver: SciPy) -> StopReason:
-    """Train `run.net` to a minimum of `objective` on `data`; an iteration counts as an epoch.
+def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, config: RunConfig) -> StopReason:
+    """Train the network to a minimum of `objective` on all data; an iteration counts as an epoch.
 
     SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
     """
+    run = recorder.run
     net, backend = run.net, run.net.backend
+    objective = copy(objective)
     objective.use(select.for_backend(backend, net.dtype))
-    data = next(chunks(data, data.X.shape[0]))  # sparse rows become dense: every evaluation needs them all
+    solver, data = config.optimizer, config.feed.data
+    data = rows_between(data, 0, data.n)  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []
     seen: dict[str, Any] = {}
@@ -122,7 +119,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
 
     def evaluate(x: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
         place(x)
-        run.end_step()
+        recorder.end_step()
         loss, grad = objective.value_and_grad(*data)
         seen.update(x=np.array(x), loss=loss)
         return float(loss), np.array(backend.to_host(grad), dtype=np.float64)
@@ -130,7 +127,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     def end_iteration(x: np.ndarray[Any, Any], *_: Any) -> None:
         place(x)
         loss = seen["loss"] if np.array_equal(x, seen["x"]) else objective.value(*data)
-        reason = run.end_epoch(loss)
+        reason = recorder.end_epoch(loss)
         iterate[...] = net.flat
         if reason is None and limit is None and run.epoch >= run.epochs:
             reason = StopReason.EPOCHS
@@ -138,7 +135,7 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
             reasons.append(reason)
             raise _Stop
 
-    run.begin()
+    recorder.begin()
     start = np.array(backend.to_host(net.flat), dtype=np.float64)
     iterate = net.flat * 1.0
     options = {limit: run.epochs} if limit is not None else {"maxfun": 2**31 - 1}
@@ -152,10 +149,10 @@ def minimize(scipy_minimize: Any, run: Run, objective: Objective, data: Data, so
     except BaseException as error:  # may come at a trial point of a line search; no memory is needed to go back
         net.flat[...] = iterate
         smaller = "take optimizer='adam' with batch_size={rows}"
-        told = memory.explain(net, error, memory.step(data.X.shape[0], smaller, doing="in an evaluation of all rows"))
-        if told is None:
+        message = memory.explain(net, error, memory.step(data.n, smaller, doing="in an evaluation of all rows"))
+        if message is None:
             raise
-        raise memory.ExplainedMemoryError(told) from None
+        raise memory.ExplainedMemoryError(message) from None
     place(result.x)
     if reasons:
         return reasons[0]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
@@ -15,13 +16,11 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
-from bpx.network.mlp import MLP
 from bpx.network.objective import DropoutKey, Objective
 from bpx.network.precision import mixed
 from bpx.training.batches import Batch, Data, SparseRows
-
-if TYPE_CHECKING:
-    from bpx.training.distributed import Ranks
+from bpx.training.distributed import Ranks
+from bpx.training.run_config import RunConfig
 
 __all__ = ["Step"]
 
@@ -31,50 +30,18 @@ RECORDINGS = 16
 
 @final
 class Step:
-    """Does the steps of a training run.
+    """Does the steps of a training run; updates the network, and the optimizer's `state` and float16's `scaling`.
 
-    Parameters
-    ----------
-    net : MLP
-        Changed in place.
-    objective : Objective
-        Loss and gradient; from now on it computes with kernels where there are any.
-    sources : sequence of Data
-        What batches index.
-    optimizer : Optimizer
-        Bound to the network's device.
-    state : dict
-        The optimizer's; kept up here.
-    seed : int
-        Of the dropout masks, with the network's own.
-    by_rows : bool
-        Whether the mean loss weighs each batch by its rows, not by its sample weights.
-    ranks : Ranks, optional
-        Processes that share each batch.
-    precision : str, optional
-        Of `bpx.fit`.
-    scaling : dict, optional
-        Of float16's gradients; kept up here.
-
-    Attributes
-    ----------
-    total, weights : Array of shape (...)
-        Sums over the steps since `reset`: of the losses times the batches' weights, and of these weights.
+    The objective is copied, and the copy computes with kernels where there are any. `total` and `weights`, of shape
+    (...), are sums over the steps since `reset`: of the losses times the batches' weights, and of these weights.
     """
 
     def __init__(
-        self,
-        net: MLP,
-        objective: Objective,
-        sources: Sequence[Data],
-        optimizer: Optimizer,
-        state: State,
-        seed: int,
-        by_rows: bool,
-        ranks: Ranks | None = None,
-        precision: str | None = None,
-        scaling: State | None = None,
-    ) -> None:
+        self, config: RunConfig, objective: Objective, optimizer: Optimizer, state: State,
+        scaling: State | None = None, ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
+        net, precision, sources = config.net, config.precision, config.feed.sources
+        objective = copy(objective)
         self._mixed = mixed(net, precision, scaling)
         kernels = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
         objective.use(kernels, self._mixed)
@@ -92,8 +59,8 @@ class Step:
         self._ranks = ranks
         self._xp = net.backend.xp
         self._linear, self._equations = kernels.module(linear), kernels.module(updates)
-        self._drops, self._run_seed = any(net.dropout), fold(seed)
-        self._by_rows = by_rows or sources[0].weight is None
+        self._drops, self._run_seed = any(net.dropout), fold(config.seed)
+        self._by_rows = config.by_rows or sources[0].weight is None
         self._records = kernels.records
         # On a device ranks wait for each other's numbers in every step.
         together = ranks is not None and net.backend.xp is not np
@@ -136,51 +103,26 @@ class Step:
         return self.total / self._xp.where(self.weights > 0.0, self.weights, self._xp.ones_like(self.weights))
 
     def __call__(self, batch: Batch, rate: Any, done: int) -> None:
-        """One update.
-
-        Parameters
-        ----------
-        batch : Batch
-            Its rows.
-        rate : float or Array of shape (K, 1)
-            Learning rate.
-        done : int
-            Updates made before this one.
-        """
-        self._do(batch, rate, done)
+        """One update, with a learning rate (float or Array of shape (K, 1)), after `done` others."""
+        recorder, recorded = self._recorder, None
+        if recorder is not None and batch.n > 0:
+            # a rate for all may become one for each network
+            key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
+            if key not in self._recorded:
+                state = self.state
+                full = len(self._recorded) >= RECORDINGS
+                self._recorded[key] = None if full else recorder.record(self._compute, batch, rate)
+                self.state = state
+            recorded = self._recorded[key]
+        if recorded is None:
+            self._compute(batch, rate, done)
+        else:
+            recorded(batch, rate, done)
+            self.state["step"] = done + 1
         self._rows_done += batch.n if self._ranks is None else self._ranks.rows
 
-    def _do(self, batch: Batch, rate: Any, done: int) -> None:
-        """The update, by what was recorded where there is that."""
-        recorder = self._recorder
-        if recorder is None or batch.n == 0:
-            self._compute(batch, rate, done, None)
-            return
-        # a rate for all may become one for each network
-        key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
-        if key not in self._recorded:
-            full = len(self._recorded) >= RECORDINGS
-            self._recorded[key] = None if full else self._record(recorder, batch, rate)
-        recorded = self._recorded[key]
-        if recorded is None:
-            self._compute(batch, rate, done, None)
-            return
-        recorded(batch, rate, done)
-        self.state["step"] = done + 1
-
-    def _record(self, recorder: Any, batch: Batch, rate: Any) -> Callable[[Batch, Any, int], None] | None:
-        """The step for a batch of that kind; None where something in it cannot be recorded."""
-        state = self.state
-
-        def step(rows: Array | None, rate: Array, done: Array, number: Array) -> None:
-            self._compute(batch._replace(rows=rows, on_device=rows), rate, done, number)
-
-        recorded: Callable[[Batch, Any, int], None] | None = recorder.record(step, batch, rate)
-        self.state = state
-        return recorded
-
-    def _compute(self, batch: Batch, rate: Any, done: Any, number: Any) -> None:
-        """The step itself."""
+    def _compute(self, batch: Batch, rate: Any, done: Any, number: Any = None) -> None:
+        """The step itself; `number` is its own, from 1, in an array that a recording reads."""
         net, xp = self._net, self._xp
         X, y, weight = self._gather(batch)
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None

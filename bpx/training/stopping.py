@@ -1,4 +1,4 @@
-"""When to stop: rules that are asked after each epoch. They keep their state as data and never raise to stop.
+"""When to stop: rules that are asked after each epoch. Their state is data, and none raises to stop.
 
 In a stack each network is judged by itself, and training stops when the rule holds for all of them.
 """
@@ -9,7 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import numpy as np
 
@@ -17,23 +17,25 @@ from bpx._typing import State
 from bpx.errors.calls import explained
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.training.history import StopReason
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["ErrorRate", "MaxWeightChange", "Patience", "StopRule", "TargetLoss", "TimeLimit"]
 
 # "loss", "val_loss", a metric ("auc", "val_auc"), or a function of the run that gives a number (K of them for a stack).
-Monitor = str | Callable[["Run"], Any]
+Monitor = str | Callable[[Run], Any]
 
 
 class StopRule(ABC):
-    """Decides after each epoch whether training is done."""
+    """Base class of stopping rules: decides after each epoch whether training is done.
+
+    A rule sets ``reason`` and overrides `check`. What it remembers between epochs it keeps in the state that its
+    methods are given, not in itself, so that checkpoints contain it.
+    """
 
     reason: ClassVar[StopReason]
 
     def init(self, run: Run) -> State:
-        """State before the first epoch; raises ValueError where the run lacks what the rule looks at."""
+        """State before the first epoch; raises ValueError if the run lacks what the rule watches."""
         return {}
 
     @abstractmethod
@@ -41,7 +43,7 @@ class StopRule(ABC):
         """State after an epoch, and whether to stop: a bool, or K of them for a stack."""
 
     def finish(self, state: State, run: Run) -> None:  # noqa: B027 - most rules have nothing to restore
-        """Restore what the rule kept, once, when training has ended for whatever reason."""
+        """Restore what the rule kept; called once, however training ended."""
 
 
 def _positive(name: str, value: float) -> None:
@@ -58,7 +60,7 @@ def _check_monitor(monitor: Monitor, run: Run) -> None:
     if monitor == "val_loss":
         raise ValueError("monitor='val_loss' needs validation data: fit(..., validation=(X_val, y_val)), or 'loss'")
     listed, hint = ", ".join(map(repr, known)), ""
-    name = monitor.removeprefix("val_") if isinstance(monitor, str) else ""
+    name = str(monitor).removeprefix("val_")
     asked = name in {column.removeprefix("val_") for column in run.columns}
     if asked and not run.validates:
         hint = "; validation data are needed: fit(..., validation=(X_val, y_val))"
@@ -79,13 +81,7 @@ def _monitored(monitor: Monitor, run: Run) -> Any:
 
 
 def _larger_is_better(monitor: Monitor, columns: Mapping[str, Metric], remedy: str) -> bool:
-    """Which way what is watched gets better; False for losses and functions of the run.
-
-    Raises
-    ------
-    ValueError
-        For a metric that is one's own function, of which nobody knows.
-    """
+    """Whether a larger value is better: False for losses and functions of the run; an error for one's own metric."""
     if callable(monitor) or monitor not in columns:
         return False
     larger = columns[monitor].larger
@@ -95,7 +91,7 @@ def _larger_is_better(monitor: Monitor, columns: Mapping[str, Metric], remedy: s
 
 
 def resolved(rule: StopRule, columns: Mapping[str, Metric]) -> StopRule:
-    """The rule with what it leaves to these metrics said outright."""
+    """The rule with ``mode="auto"`` replaced by what it means for these metrics."""
     return replace(rule, mode=rule.direction(columns)) if isinstance(rule, Patience) else rule
 
 
@@ -127,7 +123,7 @@ class MaxWeightChange(StopRule):
 class ErrorRate(StopRule):
     """Stop when the share of misclassified training samples is below `threshold`.
 
-    With one output the predicted class is whether it exceeds `cutoff`; with several it is the largest.
+    A single output predicts class 1 when it exceeds `cutoff`; of several outputs the largest is the class.
     """
 
     threshold: float
@@ -145,8 +141,9 @@ class ErrorRate(StopRule):
 @explained("bpx.stop.TargetLoss", "a stopping rule")
 @dataclass(frozen=True)
 class TargetLoss(StopRule):
-    """Stop when the monitored loss is at most `loss`; for a metric of which larger is better, when it is at least that.
+    """Stop when the monitored value has reached `loss`.
 
+    A loss has to be at most that, a metric for which larger is better at least that:
     ``TargetLoss(0.95, "val_accuracy")`` stops at 95 %.
     """
 
@@ -164,7 +161,7 @@ class TargetLoss(StopRule):
         return {}
 
     def _larger(self, run: Run) -> bool:
-        """Whether the target is reached from below."""
+        """Whether a larger value is better."""
         remedy = f"give a function of the run, such as lambda run: -run.history.metrics[{self.monitor!r}][-1]"
         return _larger_is_better(self.monitor, run.columns, remedy)
 
@@ -177,7 +174,7 @@ class TargetLoss(StopRule):
 @explained("bpx.stop.TimeLimit", "a stopping rule")
 @dataclass(frozen=True)
 class TimeLimit(StopRule):
-    """Stop after the epoch in which `seconds` of wall time have passed."""
+    """Stop after the first epoch that ends when `seconds` of wall time have passed."""
 
     seconds: float
     reason: ClassVar = StopReason.TIME_LIMIT
@@ -198,17 +195,17 @@ class Patience(StopRule):
     Parameters
     ----------
     monitor : {"val_loss", "loss"}, a metric's column or callable
-        What is watched. A metric of `bpx.fit` is watched on validation data as ``"val_auc"``, on training data as
-        ``"auc"``; a callable is given the run and returns a number (K numbers for a stack).
+        What is watched. ``"val_auc"`` is a metric of `bpx.fit` on the validation data, ``"auc"`` the same on the
+        training data; a callable is given the run and returns a number (K numbers for a stack).
     patience : int
         Epochs without improvement, at least 1.
     min_delta : float
-        How much better counts as an improvement, >= 0.
+        How much better a value has to be to count as an improvement, >= 0.
     restore_best : bool
-        Whether the parameters of the best epoch come back at the end, however training ended.
+        Whether the parameters of the best epoch are restored at the end, however training ended.
     mode : {"auto", "min", "max"}
-        Whether lower or higher is better. "auto" is "min", but for a metric of bpx's what it is made for; of one's own
-        metric it has to be said.
+        Whether lower or higher is better. "auto" knows it of losses and of bpx's metrics and takes "min" for a
+        callable; for a metric of your own say which.
     """
 
     monitor: Monitor = "val_loss"
@@ -227,7 +224,7 @@ class Patience(StopRule):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {self.mode!r}")
 
     def direction(self, columns: Mapping[str, Metric]) -> Literal["min", "max"]:
-        """Whether "min" or "max" is meant, where these metrics are measured."""
+        """The mode, with "auto" replaced by what it means for these metrics."""
         if self.mode != "auto":
             return self.mode
         return "max" if _larger_is_better(self.monitor, columns, "give Patience(..., mode='max') or 'min'") else "min"

@@ -38,7 +38,7 @@ class Recorder:
         Parameters
         ----------
         step : callable
-            ``step(rows, rate, done, number)`` does one with arrays that hold the rows' numbers (or None), the learning
+            ``step(batch, rate, done, number)`` does one with arrays that hold the batch's rows (or None), the learning
             rate, the number of steps done and this one's number from 1.
         batch : Batch
             One of them.
@@ -53,7 +53,7 @@ class Recorder:
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
-        replay = record(step, rows, now, done, number)
+        replay = record(step, batch._replace(rows=rows, on_device=rows), now, done, number)
         if replay is None:
             return None
         written, drops = None, self._drops

@@ -1,20 +1,19 @@
-"""What users may run during training."""
+"""Callbacks: what users may run during training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["Callback", "Closing", "as_callback", "asks_to_stop"]
 
 
 class Callback:
-    """Base class: override what is wanted. Each method is given the run.
+    """Base class of callbacks: override the methods you need. Each is given the run.
 
     A run has ``net`` (in training), ``history``, ``epoch`` and ``step`` (done so far), ``epochs`` (the limit), ``loss``
     and ``val_loss`` (of the last epoch), ``seconds``, ``settings`` (what it was started with), ``error_rate()`` and
@@ -23,10 +22,10 @@ class Callback:
     """
 
     def on_fit_begin(self, run: Run) -> None:
-        """Before the first step; of a run that goes on from a checkpoint, `run.epoch` and `run.step` are done."""
+        """Before the first step. In a run that goes on from a checkpoint, `run.epoch` and `run.step` are not 0."""
 
     def on_step_end(self, run: Run) -> None:
-        """After each update; reading `run`'s arrays here waits for the device."""
+        """After each update. Reading the run's arrays here waits for the device."""
 
     def on_epoch_end(self, run: Run) -> bool | None:
         """After each epoch; return True to stop training."""
@@ -37,10 +36,10 @@ class Callback:
 
 
 class Closing(Callback):
-    """A callback that holds something open, such as a file: it is also told when an error ends training."""
+    """A callback that holds something open, such as a file: it is also called when an error ends training."""
 
     def on_fit_error(self, run: Run) -> None:
-        """In place of `on_fit_end`, before the error goes on."""
+        """In place of `on_fit_end`, before the error reaches the caller."""
 
 
 @final
@@ -50,9 +49,8 @@ class _Function(Callback):
     def __init__(self, function: Callable[[Run], Any]) -> None:
         self._function = function
 
-    def on_epoch_end(self, run: Run) -> bool | None:
-        answer: bool | None = self._function(run)
-        return answer
+    def on_epoch_end(self, run: Run) -> Any:
+        return self._function(run)
 
 
 def asks_to_stop(answer: Any) -> bool:

@@ -1,24 +1,22 @@
-"""What every logger of epochs shares: what an epoch is, and that a log never ends a training run."""
+"""What all loggers of epochs share: which figures they write, and that a log never ends a training run."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from bpx.errors import warn_caller
 from bpx.training.callbacks.base import Closing
 from bpx.training.history import last_metrics
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["EpochLogger", "figures", "series"]
 
 
 def figures(run: Run) -> dict[str, Any]:
-    """An epoch by name: epoch, step, loss, val_loss, learning_rate, metrics, seconds; lists of K for a stack."""
+    """The last epoch's epoch, step, loss, val_loss, learning_rate, metrics and seconds; lists of K for a stack."""
     rates = run.history.learning_rate
     row = {"loss": run.loss} | ({"val_loss": run.val_loss} if run.validates else {})
     row |= {"learning_rate": rates[-1]} if rates else {}
@@ -31,19 +29,20 @@ def figures(run: Run) -> dict[str, Any]:
 
 
 def series(run: Run, separator: str) -> dict[str, float]:
-    """The same without epoch and step, each network's numbers under a name of their own: ``loss``, or ``loss/0``."""
-    row = {name: value for name, value in figures(run).items() if name not in ("epoch", "step")}
+    """The same without epoch and step, and each network's numbers under their own names: ``loss``, or ``loss/0``."""
     flat: dict[str, float] = {}
-    for name, value in row.items():
-        several = isinstance(value, list)
-        flat |= {f"{name}{separator}{k}": one for k, one in enumerate(value)} if several else {name: value}
+    for name, value in figures(run).items():
+        if isinstance(value, list):
+            flat |= {f"{name}{separator}{k}": one for k, one in enumerate(value)}
+        elif name not in ("epoch", "step"):
+            flat[name] = value
     return flat
 
 
 class EpochLogger(Closing):
-    """Base class: opens something before training, writes every epoch to it, closes it after training.
+    """Base class: opens a log before training, writes every epoch to it, closes it after training.
 
-    What keeps it from opening is an error before the first step; what keeps it from writing later is a warning, and
+    A log that cannot be opened is an error before the first step; one that cannot be written later is a warning, and
     training goes on without it.
     """
 
@@ -59,7 +58,7 @@ class EpochLogger(Closing):
 
     @abstractmethod
     def _close(self, ended: str) -> None:
-        """Close; `ended` is FINISHED, KILLED (Ctrl-C) or FAILED (an error, or it diverged), as MLflow says it."""
+        """Close; `ended` is as MLflow says it: FINISHED, KILLED (Ctrl-C) or FAILED (an error, or training diverged)."""
 
     def on_fit_begin(self, run: Run) -> None:
         self._open(run)

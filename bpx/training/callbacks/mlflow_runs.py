@@ -1,14 +1,12 @@
-"""Epochs as metrics of an MLflow run."""
+"""Logs of epochs as metrics of an MLflow run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import Any, final
 
 from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["MLflow"]
 
@@ -18,19 +16,20 @@ LONGEST = 500
 
 @final
 class MLflow(EpochLogger):
-    """Logs each epoch as metrics (loss, val_loss, learning_rate, those of `bpx.fit`, seconds); its settings as params.
+    """Logs each epoch's loss, val_loss, learning_rate, metrics and seconds to MLflow, and the settings as params.
 
-    Where an MLflow run is active it is taken and left open; else one is started, and ended when training ends:
-    FINISHED, KILLED (Ctrl-C) or FAILED (an error, or training diverged). ``epochs`` is a tag: a run that goes on may be
-    given more, and MLflow changes no params. Where it goes, MLflow's own settings say (``mlflow.set_tracking_uri``,
-    ``MLFLOW_TRACKING_URI``). Each network of a stack has metrics of its own (``loss/0``, ``loss/1``, ...).
+    An active MLflow run is used and left open. Otherwise one is started, and ended with training as FINISHED, KILLED
+    (Ctrl-C) or FAILED (by an error, or training diverged). ``epochs`` is a tag: a run that goes on from a checkpoint
+    may be given more, and MLflow's params cannot change. MLflow's own settings say where it logs to
+    (``mlflow.set_tracking_uri``, ``MLFLOW_TRACKING_URI``). Each network of a stack has its own metrics (``loss/0``,
+    ``loss/1``, ...).
 
     Parameters
     ----------
     experiment : str, optional
-        Made where it is missing; None is the one in force.
+        Created if it does not exist; None is MLflow's current one.
     run_name : str, optional
-        Of the run that is started. A training run that goes on from a checkpoint goes on in the latest MLflow run of
+        Name of the run that is started. Training that goes on from a checkpoint goes on in the latest MLflow run of
         that name.
     run_id : str, optional
         Go on in that MLflow run.
@@ -65,7 +64,7 @@ class MLflow(EpochLogger):
             raise
 
     def _log_params(self, run: Run) -> None:
-        """What the run was started with; a param cannot be changed, and metrics of an epoch not be taken back."""
+        """Log the settings that are not there yet; params cannot be changed, nor logged metrics taken back."""
         there = self._mlflow.get_run(self._id).data
         self._logged = int(there.metrics.get("epoch", 0)) if run.epoch > 0 else 0
         params = {name: str(value)[:LONGEST] for name, value in run.settings.items() if name not in there.params}
@@ -75,12 +74,12 @@ class MLflow(EpochLogger):
             self._mlflow.MlflowClient().set_tag(self._id, "epochs", epochs)
 
     def _experiment_id(self, name: str) -> str:
-        """Of the experiment with that name, which is made where it is missing."""
+        """The id of the experiment with that name, which is created if it does not exist."""
         found = self._mlflow.get_experiment_by_name(name)
         return str(self._mlflow.create_experiment(name) if found is None else found.experiment_id)
 
     def _latest(self, home: str | None) -> str | None:
-        """The latest MLflow run of that name."""
+        """The id of the latest MLflow run with the name."""
         found = self._mlflow.search_runs(
             None if home is None else [home], f"attributes.run_name = '{self.run_name}'", max_results=1,
             order_by=["attributes.start_time DESC"], output_format="list",

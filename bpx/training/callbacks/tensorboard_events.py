@@ -1,39 +1,36 @@
-"""Epochs as TensorBoard's event files.
+"""Logs of epochs as TensorBoard's event files.
 
-By tensorboardX: it needs NumPy and protobuf alone, where TensorBoard's own package brings a server and its writer is
-experimental, and PyTorch's brings PyTorch. TensorBoard reads the files like any other's.
+They are written by tensorboardX, which needs only NumPy and protobuf: TensorBoard's own package brings a server, and
+PyTorch's writer brings PyTorch.
 """
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, final
+from typing import final
 
 from bpx.errors import how_to_install
 from bpx.training.callbacks.epoch_logger import EpochLogger, series
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["TensorBoard"]
 
 
 @final
 class TensorBoard(EpochLogger):
-    """Writes each epoch as scalars (loss, val_loss, learning_rate, metrics, seconds), which TensorBoard shows.
+    """Writes each epoch's loss, val_loss, learning_rate, metrics and seconds as scalars for TensorBoard.
 
-    Each network of a stack has series of its own (``loss/0``, ``loss/1``, ...). What the run was started with is shown
-    as a text.
+    Each network of a stack has its own series (``loss/0``, ``loss/1``, ...). The settings of the run are a text.
 
     Parameters
     ----------
     log_dir : str or path-like
-        A folder for this run; made where it is missing. TensorBoard hides what an earlier run in it logged, and of a
-        run that goes on from a checkpoint the epochs after it.
+        A folder for this run; created if it does not exist. TensorBoard hides what an earlier run in it logged; in a
+        run that goes on from a checkpoint, only the epochs after that.
 
     Notes
     -----
-    Needs tensorboardX: the extra ``tensorboard``, which brings TensorBoard itself too.
+    Needs tensorboardX: the extra ``tensorboard``, which also brings TensorBoard itself.
     """
 
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
@@ -46,7 +43,7 @@ class TensorBoard(EpochLogger):
             raise ImportError(
                 f"bpx.callbacks.TensorBoard needs tensorboardX: {how_to_install('tensorboard', 'tensorboardX')}"
             ) from error
-        # A file is named by the second, which a run may share with the one that it goes on from.
+        # Files are named by the second, in which two runs may begin that go on from one another.
         name = f".{run.epoch:08d}"
         self._writer = SummaryWriter(self.log_dir, purge_step=run.epoch + 1, flush_secs=5, filename_suffix=name)
         rows = "\n".join(f"| {name} | {value} |" for name, value in run.settings.items())

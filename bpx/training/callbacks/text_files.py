@@ -2,37 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import os
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, final
+from typing import final
 
+from bpx._text import to_json
 from bpx.errors.calls import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
-
-if TYPE_CHECKING:
-    from bpx.training.run import Run
+from bpx.training.run import Run
 
 __all__ = ["CSVLogger", "JSONLinesLogger"]
 
 
 class _TextFile(EpochLogger):
-    """A file to which a line is written in one piece, so that a process that is killed leaves whole lines."""
+    """A file to which each line is written in one piece, so that a process that is killed leaves whole lines."""
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = os.fspath(path), append
 
     @abstractmethod
+    def _epoch_of(self, line: str) -> int | None:
+        """The epoch of a line; None if it is not an epoch's line of this log."""
+
     def _header(self, run: Run) -> str:
         """The first line; empty for none."""
+        return ""
 
-    @abstractmethod
     def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
-        """Whether a file that begins with that line is such a log, or, where the run `goes_on` in it, one like it."""
-
-    @abstractmethod
-    def _epoch_of(self, line: str) -> int | None:
-        """The epoch of a line; None where it is no line of this log."""
+        """Whether a file with that first line is such a log, with this run's columns if it `goes_on` there."""
+        return self._epoch_of(line) is not None
 
     def _open(self, run: Run) -> None:
         if not os.path.isdir(os.path.dirname(os.path.abspath(self.path))) or os.path.isdir(self.path):
@@ -46,10 +46,10 @@ class _TextFile(EpochLogger):
             self._file.write((self._header(run) + "\n").encode())
 
     def _kept(self, run: Run) -> int:
-        """Bytes of the file that stay: lines of epochs up to the one that the run goes on from."""
+        """How many bytes of the file stay: the lines of epochs up to the one that the run goes on from."""
         try:
             with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
-                *lines, rest = file.read().split("\n")  # the rest is of a line that was not written to its end
+                *lines, rest = file.read().split("\n")  # the rest is a line that was not written to its end
         except FileNotFoundError:
             return 0
         goes_on = self.append or run.epoch > 0
@@ -83,17 +83,17 @@ class _TextFile(EpochLogger):
 class CSVLogger(_TextFile):
     """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
-    Each network of a stack has columns of its own (``loss_0``, ``loss_1``, ...). A row is on disk when its epoch has
-    ended. Where a callback records a new column (`Run.record`), the file is written anew, with nothing in the cells of
-    earlier epochs; an epoch without that column leaves its cell empty.
+    Each network of a stack has its own columns (``loss_0``, ``loss_1``, ...). A row is on disk when its epoch has
+    ended. When a callback records a new column (`Run.record`), the file is written again with that column; cells of
+    epochs without a value stay empty.
 
     Parameters
     ----------
     path : str or path-like
         In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
-        from a checkpoint goes on below the row of its last epoch.
+        from a checkpoint continues below the row of its last epoch.
     append : bool
-        Whether a run that begins anew writes below what is there, too.
+        Whether a new run, too, writes below the rows that are there.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class CSVLogger(_TextFile):
         self._line(",".join(repr(row[name]) if name in row else "" for name in self._names))
 
     def _add(self, new: list[str]) -> None:
-        """Write the file anew, with columns before the last one that nothing stands in yet."""
+        """Write the file again, with new columns, still empty, before the last one."""
         with open(self.path, encoding="utf-8", newline="") as file:
             header, *rows = file.read().splitlines()
         parts = [line.rpartition(",") for line in (header, *rows)]
@@ -160,26 +160,18 @@ def _columns(name: str, K: int | None) -> list[str]:
 class JSONLinesLogger(_TextFile):
     """Writes each epoch as a line of JSON: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
-    Numbers of a stack are lists. A line is on disk when its epoch has ended. What is not finite is null.
+    The numbers of a stack are lists. A line is on disk when its epoch has ended. NaN and infinity are null.
 
     Parameters
     ----------
     path : str or path-like
         In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
-        from a checkpoint goes on below the line of its last epoch.
+        from a checkpoint continues below the line of its last epoch.
     append : bool
-        Whether a run that begins anew writes below what is there, too.
+        Whether a new run, too, writes below the lines that are there.
     """
 
-    def _header(self, run: Run) -> str:
-        return ""
-
-    def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
-        return self._epoch_of(line) is not None
-
     def _epoch_of(self, line: str) -> int | None:
-        import json
-
         try:
             row = json.loads(line)
         except ValueError:
@@ -188,15 +180,4 @@ class JSONLinesLogger(_TextFile):
         return epoch if isinstance(epoch, int) else None
 
     def _write(self, run: Run) -> None:
-        import json
-
-        self._line(json.dumps(_plain(figures(run))))
-
-
-def _plain(value: Any) -> Any:
-    """Values that JSON has: None for NaN and infinity."""
-    if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not abs(value) < float("inf") else value
+        self._line(json.dumps(to_json(figures(run))))

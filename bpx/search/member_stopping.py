@@ -1,48 +1,37 @@
-"""Each network of a stack ends by itself, with the parameters that it would have had alone."""
+"""Each network of a stack stops by itself, with the parameters that it would have had alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Event
 from typing import Any, ClassVar, final
 
 import numpy as np
 
 from bpx._typing import State
-from bpx.search.trials import Halt
 from bpx.training.history import StopReason
 from bpx.training.run import Run
 from bpx.training.stopping import StopRule
 
-__all__ = ["EarlyStopping"]
+__all__ = ["MemberStopping"]
 
 
 @final
-class EarlyStopping(StopRule):
-    """Asks the rules of a run, and keeps a network's parameters when the first of them holds for it.
+class MemberStopping(StopRule):
+    """Stops each network when the first of some rules holds for it, and keeps its parameters.
 
-    Parameters
-    ----------
-    rules : sequence of StopRule
-    halt : threading.Event
-        When it is set, the run ends after the epoch.
-
-    Attributes
-    ----------
-    epochs : array of shape (K,)
-        That each network was trained for.
-    lost : array of shape (K,)
-        Whether its loss was no longer finite: it ends then.
+    ``epochs`` (K,) says how long each was trained, ``lost`` (K,) whether its loss was no longer finite: it stops then,
+    too. When `halt` is set, the run ends after the epoch.
     """
 
     reason: ClassVar = StopReason.CALLBACK
 
-    def __init__(self, rules: Sequence[StopRule], halt: Halt) -> None:
+    def __init__(self, rules: Sequence[StopRule], halt: Event) -> None:
         self._rules, self._halt = list(rules), halt
 
     def init(self, run: Run) -> State:
-        shape = (len(run.net.seeds),)
-        self.epochs, self.lost = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.bool_)
-        self._done = np.zeros(shape, dtype=np.bool_)
+        k = len(run.net.seeds)
+        self.epochs, self.lost, self._done = np.zeros(k, np.int64), np.zeros(k, np.bool_), np.zeros(k, np.bool_)
         self._states = [rule.init(run) for rule in self._rules]
         self._final = run.net.flat * 1.0 if self._rules else None
         return {}

@@ -13,7 +13,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int, whole: bool = True) -> HostArray:
-    """The weight of each sample, from its class.
+    """The weight of each sample (n, 1), from its class.
 
     Parameters
     ----------
@@ -25,17 +25,6 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
         Outputs of the network: that many classes, two for one output.
     whole : bool
         Whether these are all samples, whose weights must not all be zero.
-
-    Returns
-    -------
-    host array of shape (n, 1)
-
-    Raises
-    ------
-    ValueError
-        For an unknown class, a negative weight, or only zero weights.
-    TypeError
-        If it is neither a dict nor "balanced".
     """
     if y.ndim == 2 and (np.min(y) < 0.0 or np.max(y) > 1.0):
         raise ValueError(

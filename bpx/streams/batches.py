@@ -1,0 +1,92 @@
+"""What training is fed with: arrays, batches of their rows, and what gives one batch after the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.errors.values import check_count
+
+__all__ = ["Batch", "Data", "Feed", "Ranks", "check_batch_size", "fingerprint"]
+
+
+class Data(NamedTuple):
+    """Checked samples, where the network is: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
+
+    X: Array
+    y: Array
+    weight: Array | None = None
+
+    @property
+    def n(self) -> int:
+        """How many samples."""
+        return int(self.X.shape[-2])
+
+
+class Batch(NamedTuple):
+    """The rows of one step that this process computes."""
+
+    # Which of the feed's sources they are in.
+    source: int
+    # Their numbers on the host and on the device: (n,), (K, n) for each network's own, or None for all in their order.
+    rows: np.ndarray[Any, Any] | None
+    on_device: Array | None
+    n: int
+    # Where they begin in the whole batch, of which other processes may have the rest.
+    first: int = 0
+    # The numbers of many batches one after the other, (m,) or (K, m), in a contiguous array that is kept on the device;
+    # where this batch's begin in it.
+    order: Array | None = None
+    start: int = 0
+
+
+class Ranks(Protocol):
+    """Of processes that train together, what feeds need; `rank` is this process's number."""
+
+    rank: int
+
+    def share(self, n: int) -> slice:
+        """Which of n rows are this process's."""
+
+    def end_stream(self) -> None:
+        """Say that no batch is left here."""
+
+
+class Feed(ABC):
+    """Gives training its batches."""
+
+    # What batches index; a source keeps its arrays, whatever is in them.
+    sources: Sequence[Data]
+    # All samples: Data, or a stream in its order.
+    data: Any
+    # What must be the same where a run goes on in another process, as plain values.
+    plan: dict[str, Any]
+    # Plain data from which the coming epochs are drawn; set it to draw them again.
+    state: Any = None
+
+    def fingerprint(self) -> dict[str, list[float]]:
+        """Some rows in one number each, to know a stream again; nothing where that cannot be, or `data` are arrays."""
+        return {}
+
+    @abstractmethod
+    def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
+        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
+
+
+def check_batch_size(batch_size: int | None, n: int) -> int:
+    """Samples per step: a positive integer, held to n; None is all of them."""
+    if batch_size is None:
+        return n
+    return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
+
+
+def fingerprint(rows: np.ndarray[Any, Any]) -> list[float]:
+    """For each of some rows one number, by which they are known again: the sum of x_j cos(j), j = 1, 2, ..."""
+    flat = rows.astype(np.float64).reshape(len(rows), -1)
+    with np.errstate(all="ignore"):
+        numbers: list[float] = (flat @ np.cos(np.arange(1, flat.shape[1] + 1))).tolist()
+    return numbers

@@ -1,0 +1,220 @@
+"""What happens around the steps: losses are recorded, stopping rules asked, callbacks called."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, final
+
+import numpy as np
+
+from bpx._typing import Array, State
+from bpx.network.mlp import MLP
+from bpx.network.objective import Objective
+from bpx.network.params import check_writable
+from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
+from bpx.training.callbacks.epoch_logger import EpochLogger
+from bpx.training.distributed import Ranks
+from bpx.training.divergence import Divergence
+from bpx.training.evaluation import Outputs, mean_loss
+from bpx.training.history import History, StopReason, fill_up
+from bpx.training.log import log_lines
+from bpx.training.metrics import Measures
+from bpx.training.run import Run
+from bpx.training.stopping import StopRule
+
+__all__ = ["Recorder"]
+
+# What checkpoints keep of a run, and of its history.
+_KEPT = ("epoch", "step", "loss", "val_loss")
+_CURVES = ("loss", "val_loss", "learning_rate")
+
+
+@final
+class Recorder:
+    """Records a training run, and asks its stopping rules and callbacks after each epoch.
+
+    Parameters
+    ----------
+    net, data, objective, epochs
+        The network, what it is trained on, its loss and penalty, and the epoch limit.
+    validation : Data, stream in its order, or None
+        What ``val_loss`` is of; with `ranks`, this rank's share.
+    rules, callbacks : list of StopRule and of Callback
+        Empty on all ranks but the first, whose decide for all.
+    advice : str
+        What to try where training diverges.
+    goes_on : bool
+        Whether a loss that is not finite is recorded like any other: rules and the caller judge it.
+    ranks : Ranks, optional
+        The processes that train together.
+    measures : Measures, optional
+        What measures the metrics.
+
+    Attributes
+    ----------
+    run : Run
+        What rules and callbacks are given.
+    begun : bool
+        Whether the callbacks' `on_fit_begin` has been called.
+    """
+
+    def __init__(
+        self,
+        net: MLP,
+        data: Any,
+        objective: Objective,
+        validation: Any,
+        rules: Sequence[StopRule],
+        callbacks: Sequence[Callback],
+        epochs: int,
+        advice: str,
+        goes_on: bool = False,
+        ranks: Ranks | None = None,
+        measures: Measures | None = None,
+    ) -> None:
+        check_writable(net.flat)
+        self._plain = Objective(net, objective.loss)
+        columns = {} if measures is None else measures.columns
+        self.run = Run(net, data, self._plain, epochs, validation is not None, columns)
+        self._validation, self._measures, self._ranks = validation, measures, ranks
+        self._callbacks = [*callbacks, *log_lines()]
+        self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
+        self.begun = False
+        # NumPy's function costs more than the sum of a small network's parameters.
+        self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
+        self._divergence = Divergence(self.run, advice, goes_on)
+        self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self.run)) for rule in rules]
+
+    # ------------------------------------------------------------------ from begin to end
+
+    def begin(self) -> None:
+        """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
+        for callback in self._callbacks:
+            callback.on_fit_begin(self.run)
+        self.begun = True
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """An error reaches the callbacks that hold something open, and goes on."""
+        try:
+            yield
+        except BaseException:
+            for callback in self._callbacks:
+                if isinstance(callback, Closing):
+                    callback.on_fit_error(self.run)
+            raise
+
+    def finish(self, reason: StopReason) -> History:
+        """Restore what rules and divergence restore, complete the history, and tell the callbacks."""
+        run, history = self.run, self.run.history
+        with self.closing():
+            run.records = False
+            if reason is StopReason.INTERRUPTED:
+                self._divergence.within_epoch()
+            for rule, state in self._rules:
+                rule.finish(state, run)
+            self._divergence.restore_finite()
+            found = self._divergence.found
+            history.stop_reason = reason
+            history.epochs, history.steps, history.seconds = run.epoch, run.step, run.seconds
+            history.diverged = found if found.ndim else bool(found)
+            for callback in self._callbacks:
+                callback.on_fit_end(run)
+        return history
+
+    # ------------------------------------------------------------------ in training
+
+    def end_step(self) -> None:
+        """Count an update, and tell the callbacks that listen to steps."""
+        self.run.step += 1
+        for callback in self._on_step:
+            callback.on_step_end(self.run)
+
+    def end_epoch(self, loss: Array, learning_rate: Any = None) -> StopReason | None:
+        """Record an epoch with that mean loss (on the device); the reason to stop, if there is one."""
+        reason = self._end_epoch(loss, learning_rate)
+        if self._ranks is None:
+            return reason
+        reasons = list(StopReason)
+        code = self._ranks.decide(0 if reason is None else 1 + reasons.index(reason))
+        return None if code == 0 else reasons[code - 1]
+
+    def _end_epoch(self, loss: Array, learning_rate: Any) -> StopReason | None:
+        """`end_epoch` as this process sees it."""
+        run, net, history = self.run, self.run.net, self.run.history
+        run.epoch += 1
+        # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
+        host = net.backend.to_host(loss + 0.0 * self._sum(net.flat, axis=-1))
+        run.loss = float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
+        finite = math.isfinite(run.loss) if host.ndim == 0 else bool(np.all(np.isfinite(host)))
+        history.loss.append(run.loss)
+        if learning_rate is not None:
+            history.learning_rate.append(learning_rate)
+        history.epochs, history.steps = run.epoch, run.step
+        if self._divergence.after_epoch(finite, host):
+            return StopReason.DIVERGED
+        held_out = None if self._measures is None else Outputs(net)
+        if self._validation is not None:
+            run.val_loss = mean_loss(net, self._plain, self._validation, self._ranks, held_out)
+            history.val_loss.append(run.val_loss)
+        if self._measures is not None:
+            for name, value in self._measures(run.epoch, held_out).items():
+                history.metrics[name].append(value)
+        return self._ask()
+
+    def _ask(self) -> StopReason | None:
+        """Ask every rule and callback, so that all of them see every epoch."""
+        run, reasons = self.run, []
+        for i, (rule, state) in enumerate(self._rules):
+            state, done = rule.check(state, run)
+            self._rules[i] = (rule, state)
+            if np.all(done | self._divergence.found):
+                reasons.append(rule.reason)
+        if self._callbacks and self._ask_callbacks():
+            reasons.append(StopReason.CALLBACK)
+        self._fill_up()
+        return reasons[0] if reasons else None
+
+    def _ask_callbacks(self) -> bool:
+        """Tell every callback that an epoch has ended; whether one asks to stop."""
+        run, stops = self.run, []
+        run.records, run.written_by = True, ""
+        for callback in self._callbacks:
+            stops.append(callback.on_epoch_end(run))
+            if isinstance(callback, EpochLogger):
+                run.written_by = run.written_by or type(callback).__name__
+        run.records = False
+        return any(asks_to_stop(answer) for answer in stops)
+
+    def _fill_up(self) -> None:
+        """NaN in the columns for which this epoch has no value."""
+        for column in self.run.history.metrics.values():
+            fill_up(column, self.run.epoch, self.run.net.stack)
+
+    # ------------------------------------------------------------------ checkpoints
+
+    def snapshot(self) -> State:
+        """All that a later process needs to go on here, except the parameters; arrays are not copied."""
+        run, history = self.run, self.run.history
+        curves: State = {name: getattr(history, name) for name in _CURVES}
+        # As pairs: a run that goes on may have others.
+        curves["metrics"] = [[name, values] for name, values in history.metrics.items()]
+        kept = {name: getattr(run, name) for name in _KEPT} | {"seconds": run.seconds, "history": curves}
+        return kept | self._divergence.snapshot() | {"rules": [state for _, state in self._rules]}
+
+    def restore(self, saved: State) -> None:
+        """Go on where `snapshot` was made."""
+        run, history = self.run, self.run.history
+        for name in _KEPT:
+            setattr(run, name, saved[name])
+        run.started -= saved["seconds"]
+        for name in _CURVES:
+            setattr(history, name, list(saved["history"][name]))
+        kept = {name: list(values) for name, values in saved["history"]["metrics"]}
+        history.metrics = kept | {name: [] for name in run.columns if name not in kept}
+        self._fill_up()
+        history.epochs, history.steps = run.epoch, run.step
+        self._divergence.restore(saved)
+        self._rules = [(rule, state) for (rule, _), state in zip(self._rules, saved["rules"], strict=True)]
