@@ -162,6 +162,10 @@ def with_kernels(package):
     return found
 
 
+def names_of(functions):
+    return sorted(f"{function.__module__}.{function.__name__}" for function in functions)
+
+
 @pytest.mark.parametrize("module", HAVE_KERNELS, ids=lambda module: module.__name__)
 def test_the_table_says_for_every_formula_which_packages_have_a_kernel(module):
     assert set(HAVE_KERNELS[module]) == set(formulas_of(module))
@@ -175,6 +179,7 @@ def test_each_package_has_kernels_for_the_formulas_of_the_table_and_for_no_other
         for name, packages in rows.items()
         if column in packages.split()
     }
+    assert names_of(with_kernels(package)) == names_of(expected)
     assert with_kernels(package) == expected
 
 
