@@ -1,4 +1,4 @@
-"""The twins for CuPy on NumPy's arrays: g++ compiles their kernels through the imitation of CUDA."""
+"""The kernels for CuPy on NumPy's arrays: g++ compiles their CUDA C++ through the imitation of CUDA."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def library(file: str, storage: str) -> Path:
 
 
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From now on the twins take NumPy's arrays and launch kernels on the CPU."""
+    """From now on the kernels for CuPy take NumPy's arrays and run on the CPU."""
 
     def start(file: str, storage: str, name: str, grid: tuple[int, ...], block: tuple[int, ...], args: Any) -> None:
         launch(library(file, storage), name, grid, block, args)

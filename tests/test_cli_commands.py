@@ -123,9 +123,10 @@ def test_check_finds_a_planted_error(wrong, capsys, monkeypatch):
             activations.ACTIVATIONS, "tanh", bpx.Activation("tanh", tanh.forward, lambda xp, z, a: 1 - a)
         )
     else:
-        from bpx.kernels.numpy_in_place import linear
+        from bpx.formulas import linear
+        from bpx.kernels import numpy_in_place
 
-        monkeypatch.setattr(linear, "column_sums", lambda xp, grad_z, out: out)
+        monkeypatch.setitem(numpy_in_place.KERNELS, linear.column_sums, lambda xp, grad_z, out: out)
     assert run("check", "--quiet") == 1
     shown = capsys.readouterr().out
     assert re.search(rf"{wrong}: .*FAILED", shown)
@@ -225,7 +226,7 @@ def test_trace_writes_a_page_to_watch(tmp_path, capsys, monkeypatch):
 
 
 def test_bench_measures_every_way_to_do_a_step_beside_its_products(capsys, monkeypatch):
-    monkeypatch.setattr("bpx.kernels.select._fused", lambda: None)
+    monkeypatch.setattr("bpx.kernels.select._compiled", lambda: None)
     words = ["bench", "--network", "2-8-2", "--rounds", 1, "--backend", "numpy", "--quiet"]
     (network,) = as_json(capsys, *words)["networks"]
     assert [one["way"] for one in network["contenders"]] == [

@@ -10,10 +10,11 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 
 from bpx.formulas import dropout, linear
 from bpx.formulas.activations import ACTIVATIONS, Activation, elu, leaky_relu
-from bpx.kernels.cuda import activations as twins
+from bpx.kernels import keys
+from bpx.kernels.cuda import activations as kernels
 from bpx.kernels.cuda import compiling
-from bpx.kernels.cuda import dropout as dropout_twins
-from bpx.kernels.cuda import linear as linear_twins
+from bpx.kernels.cuda import dropout as dropout_kernels
+from bpx.kernels.cuda import linear as linear_kernels
 
 pytestmark = needs_compiler
 
@@ -73,12 +74,12 @@ def test_an_activation_and_its_way_back_are_the_formulas(name, shape, storage, r
     z = narrow(rng.normal(scale=2.0, size=shape), dtype)
     b = bias_view(rng, shape, wide(z).dtype)
     _, a = reference(activation, z, b)
-    twin = twins.twin(activation)
-    kept, value = twin.after_bias(np, z.copy(), b)
+    kernel = kernels.kernel(activation)
+    kept, value = kernel.after_bias(np, z.copy(), b)
     near(value, a, storage)
     grad_a = narrow(rng.normal(size=shape), dtype)
     if not activation.differentiable:
-        assert twin.backward(np, grad_a, kept, value) is NotImplemented
+        assert kernel.backward(np, grad_a, kept, value) is NotImplemented
         return
     summed = narrow(wide(z) + b, dtype)  # the formulas' way back from what was stored
     if kept is not value:
@@ -86,8 +87,8 @@ def test_an_activation_and_its_way_back_are_the_formulas(name, shape, storage, r
     with np.errstate(all="ignore"):
         expected = narrow(activation.backward(np, wide(grad_a), wide(summed), wide(value)), dtype)
     into = grad_a.copy()
-    near(twin.backward(np, grad_a, kept, value), expected, storage, terms=4)
-    written = twin.backward(np, into, kept, value, out=into)
+    near(kernel.backward(np, grad_a, kept, value), expected, storage, terms=4)
+    written = kernel.backward(np, into, kept, value, out=into)
     assert written is into
     near(written, expected, storage, terms=4)
 
@@ -104,8 +105,8 @@ def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
     if name == "softmax":  # one in each row
         z = np.concatenate([z, z, np.zeros_like(z)], axis=0).T.copy()
     summed, a = reference(activation, z, None)
-    twin = twins.twin(activation)
-    kept, value = twin.after_bias(np, z.copy(), None)
+    kernel = kernels.kernel(activation)
+    kept, value = kernel.after_bias(np, z.copy(), None)
     assert value.dtype == dtype
     np.testing.assert_array_equal(np.isfinite(value.astype(np.float64)), np.isfinite(a.astype(np.float64)))
     np.testing.assert_array_equal(np.isnan(value.astype(np.float64)), np.isnan(a.astype(np.float64)))
@@ -114,7 +115,7 @@ def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
     if activation.differentiable:
         with np.errstate(all="ignore"):
             expected = narrow(activation.backward(np, wide(np.ones_like(z)), wide(summed), wide(value)), dtype)
-        got = twin.backward(np, np.ones_like(z), kept, value)
+        got = kernel.backward(np, np.ones_like(z), kept, value)
         numbers = np.isfinite(expected.astype(np.float64))
         np.testing.assert_array_equal(np.isfinite(got.astype(np.float64)), numbers)
         near(got[numbers], expected[numbers], storage, terms=60)
@@ -126,11 +127,11 @@ def test_small_results_have_all_their_digits(name, dtype):
     activation, z = ACTIVATIONS[name], np.asarray([[-20.0, -1e-4, 1e-4, -1e-8, 1e-8, 3e-15]], dtype=dtype)
     z = z[:, 1:] if name == "elu" else z  # of which a + alpha is small, and is no better in the formula
     _, a = reference(activation, z, None)
-    twin = twins.twin(activation)
-    kept, value = twin.after_bias(np, z.copy(), None)
+    kernel = kernels.kernel(activation)
+    kept, value = kernel.after_bias(np, z.copy(), None)
     np.testing.assert_allclose(value, a, rtol=2e-6 if dtype == "float32" else 2e-15)
     slope = activation.backward(np, np.ones_like(z), z, a)
-    got = twin.backward(np, np.ones_like(z), kept, value)
+    got = kernel.backward(np, np.ones_like(z), kept, value)
     np.testing.assert_allclose(got, slope, rtol=2e-6 if dtype == "float32" else 2e-15)
 
 
@@ -143,31 +144,33 @@ def test_few_blocks_do_all_the_work(shape, storage, rng, monkeypatch):
     b = bias_view(rng, shape, wide(z).dtype)
     for name in ("tanh", "gelu", "softmax"):
         _, a = reference(TESTED[name], z, b)
-        kept, value = twins.twin(TESTED[name]).after_bias(np, z.copy(), b)
+        kept, value = kernels.kernel(TESTED[name]).after_bias(np, z.copy(), b)
         near(value, a, storage)
         expected = narrow(TESTED[name].backward(np, wide(grad_a), wide(kept), wide(value)), dtype)
-        near(twins.twin(TESTED[name]).backward(np, grad_a, kept, value), expected, storage, terms=4)
-    near(linear_twins.times(np, z, grad_a), narrow(wide(z) * wide(grad_a), dtype), storage)
+        near(kernels.kernel(TESTED[name]).backward(np, grad_a, kept, value), expected, storage, terms=4)
+    near(linear_kernels.times(np, z, grad_a), narrow(wide(z) * wide(grad_a), dtype), storage)
     index = rng.integers(0, shape[-2], size=300)
-    np.testing.assert_array_equal(linear_twins.gather(np, z, index, axis=-2), z[..., index, :])
+    np.testing.assert_array_equal(linear_kernels.gather(np, z, index, axis=-2), z[..., index, :])
     sums = np.empty((*shape[:-2], 1, shape[-1]), dtype=wide(z).dtype)
-    near(linear_twins.column_sums(np, z, sums), wide(z).sum(axis=-2, keepdims=True), str(sums.dtype), terms=8)
+    near(linear_kernels.column_sums(np, z, sums), wide(z).sum(axis=-2, keepdims=True), str(sums.dtype), terms=8)
     seeds = np.asarray(7) if len(shape) == 2 else np.asarray([[7], [8], [9]])
-    mask = dropout_twins.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype)
+    mask = dropout_kernels.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype)
     expected = dropout.dropout_mask(np, shape[-2:], 0.4, seeds, 1, 2, 3, dtype).astype(dtype)
     np.testing.assert_array_equal(mask.view(np.uint8), expected.view(np.uint8))
 
 
 def test_every_activation_but_users_own_has_kernels():
-    assert [name for name, activation in TESTED.items() if twins._made(activation)[0] is None] == []
+    assert [
+        name for name, activation in TESTED.items() if keys.of_activation(kernels.TABLE, activation)[0] is None
+    ] == []
     own = Activation("own", lambda xp, z: z * z, lambda xp, z, a: 2.0 * z)
-    assert twins._made(own)[0] is None
+    assert keys.of_activation(kernels.TABLE, own)[0] is None
     mixed = Activation("mixed", ACTIVATIONS["relu"].forward, ACTIVATIONS["tanh"].derivative)
-    assert twins._made(mixed)[0] is None
+    assert keys.of_activation(kernels.TABLE, mixed)[0] is None
     without = Activation("without", ACTIVATIONS["relu"].forward)
-    assert twins._made(without)[0] is None
+    assert keys.of_activation(kernels.TABLE, without)[0] is None
     slopes = Activation("two slopes", leaky_relu(0.1).forward, leaky_relu(0.2).derivative)
-    assert twins._made(slopes)[0] is None
+    assert keys.of_activation(kernels.TABLE, slopes)[0] is None
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (3, 7, 5)])
@@ -176,20 +179,20 @@ def test_an_activation_of_ones_own_is_computed_by_its_formula(shape, rng):
     z, grad_a = rng.normal(size=shape), rng.normal(size=shape)
     b = bias_view(rng, shape, np.float64)
     summed = z + b
-    kept, value = twins.twin(own).after_bias(np, z, b)
+    kept, value = kernels.kernel(own).after_bias(np, z, b)
     near(kept, summed, "float64")
     near(value, summed**2, "float64")
-    near(twins.twin(own).backward(np, grad_a, kept, value), grad_a * 2.0 * summed, "float64")
+    near(kernels.kernel(own).backward(np, grad_a, kept, value), grad_a * 2.0 * summed, "float64")
 
 
 def test_arrays_that_the_kernels_do_not_read_are_refused(rng):
-    twin = twins.twin(ACTIVATIONS["relu"])
+    kernel = kernels.kernel(ACTIVATIONS["relu"])
     z = rng.normal(size=(4, 6))
-    assert twin.after_bias(np, z[:, ::2], None) is NotImplemented
-    assert twin.after_bias(np, z, np.ones((1, 6), dtype=np.float32)) is NotImplemented
-    assert twin.after_bias(np, z, np.ones((1, 12))[:, ::2]) is NotImplemented
-    assert twin.after_bias(np, z.astype(np.int64), None) is NotImplemented
-    assert twin.backward(np, z, z.T.copy().T, z) is NotImplemented
+    assert kernel.after_bias(np, z[:, ::2], None) is NotImplemented
+    assert kernel.after_bias(np, z, np.ones((1, 6), dtype=np.float32)) is NotImplemented
+    assert kernel.after_bias(np, z, np.ones((1, 12))[:, ::2]) is NotImplemented
+    assert kernel.after_bias(np, z.astype(np.int64), None) is NotImplemented
+    assert kernel.backward(np, z, z.T.copy().T, z) is NotImplemented
 
 
 # ---------------------------------------------------------------------- rows
@@ -202,26 +205,26 @@ def test_gathered_rows_are_the_rows(width, dtype, rng):
     x = (100.0 * rng.random(size=(n, *tail))).astype(dtype)
     one, many = rng.integers(0, n, size=11), rng.integers(0, n, size=(3, 11))
     for index in (one, many):
-        np.testing.assert_array_equal(linear_twins.gather(np, x, index), linear.gather(np, x, index), strict=True)
+        np.testing.assert_array_equal(linear_kernels.gather(np, x, index), linear.gather(np, x, index), strict=True)
     stack = np.stack([x, x + x.dtype.type(1), x], axis=0)
     if width is not None:
         for index in (one, many):
             expected = linear.gather(np, stack, index, axis=-2)
-            np.testing.assert_array_equal(linear_twins.gather(np, stack, index, axis=-2), expected, strict=True)
-        np.testing.assert_array_equal(linear_twins.gather(np, x, one, axis=-2), x[one], strict=True)
+            np.testing.assert_array_equal(linear_kernels.gather(np, stack, index, axis=-2), expected, strict=True)
+        np.testing.assert_array_equal(linear_kernels.gather(np, x, one, axis=-2), x[one], strict=True)
 
 
 def test_gathering_reads_nothing_outside_and_takes_rows_that_are_not_in_one_piece(rng):
     x = rng.normal(size=(10, 6))
-    np.testing.assert_array_equal(linear_twins.gather(np, x, np.asarray([-5, 0, 9, 2000])), x[[0, 0, 9, 9]])
+    np.testing.assert_array_equal(linear_kernels.gather(np, x, np.asarray([-5, 0, 9, 2000])), x[[0, 0, 9, 9]])
     index = np.asarray([3, 1])
-    np.testing.assert_array_equal(linear_twins.gather(np, x[:, ::2], index), x[index, ::2])
-    assert linear_twins.gather(np, x, index.astype(np.int32)) is NotImplemented
+    np.testing.assert_array_equal(linear_kernels.gather(np, x[:, ::2], index), x[index, ::2])
+    assert linear_kernels.gather(np, x, index.astype(np.int32)) is NotImplemented
     odd = (
         np.zeros(81, dtype=np.uint8)[1:].view(np.float64).reshape(5, 2)
     )  # rows of 16 bytes that begin at odd addresses
     odd[...] = x[:5, :2]
-    np.testing.assert_array_equal(linear_twins.gather(np, odd, index), odd[index])
+    np.testing.assert_array_equal(linear_kernels.gather(np, odd, index), odd[index])
 
 
 # ---------------------------------------------------------------------- sums and masks
@@ -235,7 +238,7 @@ def test_column_sums_are_the_formulas(shape, storage, order, rng, monkeypatch):
     x = narrow(rng.normal(size=shape), dtype_of(storage))
     flat = np.full((*shape[:-2], shape[-1] + 5), 9.0, dtype=wide(x).dtype)
     out = flat[..., None, 2 : 2 + shape[-1]]
-    assert linear_twins.column_sums(np, x, out) is out
+    assert linear_kernels.column_sums(np, x, out) is out
     expected = wide(x).sum(axis=-2, keepdims=True, dtype=np.float64).astype(out.dtype)
     near(out, expected, str(out.dtype), terms=math.sqrt(shape[-2]))
     assert np.all(flat[..., :2] == 9.0)
@@ -249,9 +252,9 @@ def test_column_sums_are_the_formulas(shape, storage, order, rng, monkeypatch):
 def test_masks_are_multiplied(a, mask, storage, rng):
     a, mask = (narrow(rng.normal(size=shape), dtype_of(storage)) for shape in (a, mask))
     expected = narrow(wide(a) * wide(mask), a.dtype)
-    near(linear_twins.times(np, a, mask), expected, storage)
+    near(linear_kernels.times(np, a, mask), expected, storage)
     if expected.shape == a.shape:
-        assert linear_twins.times(np, a, mask, out=a) is a
+        assert linear_kernels.times(np, a, mask, out=a) is a
         near(a, expected, storage)
 
 
@@ -261,14 +264,14 @@ def test_a_factor_for_each_network_is_multiplied(shape, lead, storage, rng):
     a = narrow(rng.normal(size=shape), dtype_of(storage))
     factor = np.asarray(rng.random(size=lead), dtype=wide(a).dtype)[..., None, None]
     expected = narrow(wide(a) * factor, a.dtype)
-    near(linear_twins.times(np, a, factor, out=a), expected, storage)
+    near(linear_kernels.times(np, a, factor, out=a), expected, storage)
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
 @pytest.mark.parametrize("shape", [(1, 1), (700, 1), (3, 33, 1)], ids=str)
 def test_weights_are_summed(shape, dtype, rng):
     weight = rng.random(size=shape).astype(dtype)
-    near(np.asarray(linear_twins.weight_sum(np, weight)), np.asarray(linear.weight_sum(np, weight)), dtype)
+    near(np.asarray(linear_kernels.weight_sum(np, weight)), np.asarray(linear.weight_sum(np, weight)), dtype)
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
@@ -278,9 +281,9 @@ def test_losses_are_accumulated_in_float64(lead, dtype, rng):
     weight = np.asarray(rng.random(lead), dtype=dtype)
     for factor in (200, weight, np.asarray(2.5, dtype=dtype)):
         expected = np.asarray(linear.accumulate(np, total.copy(), value, factor))
-        near(linear_twins.accumulate(np, total.copy(), value, factor), expected, "float64")
+        near(linear_kernels.accumulate(np, total.copy(), value, factor), expected, "float64")
     one = np.asarray(2.5, dtype=dtype)  # the same for all networks
-    near(linear_twins.accumulate(np, total.copy(), one, 1), total + 2.5, "float64")
+    near(linear_kernels.accumulate(np, total.copy(), one, 1), total + 2.5, "float64")
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
@@ -297,7 +300,7 @@ def test_a_penalty_is_added(samples, which, lead, dtype, rng):
         samples = np.asarray(rng.random(lead) * 9.0 if samples == "array" else np.zeros(lead), dtype=dtype)
     loss = np.asarray(rng.random(lead), dtype=dtype)
     expected = linear.add_penalty(np, loss.copy(), flat, l2, l1, samples, grads.copy())
-    got = linear_twins.add_penalty(np, loss, flat, l2, l1, samples, grads)
+    got = linear_kernels.add_penalty(np, loss, flat, l2, l1, samples, grads)
     assert got[0] is loss
     assert got[1] is grads
     near(loss, np.asarray(expected[0]), dtype)
@@ -315,8 +318,8 @@ def test_dropout_masks_are_the_formulas_bit_for_bit(rate, shape, storage):
     for seeds in (np.asarray(2**32 - 1), np.asarray([[0], [77], [2**31]])):
         for step, layer, first in ((0, 0, 0), (2**33 + 12345, 3, 0), (9, 1, 13)):
             expected = dropout.dropout_mask(np, shape, rate, seeds, run, step, layer, dtype, first)
-            given = dropout_twins.dropout_mask(np, shape, rate, seeds, run, step, layer, dtype, first)
-            read = dropout_twins.dropout_mask(np, shape, rate, seeds, run, np.asarray(step), layer, dtype, first)
+            given = dropout_kernels.dropout_mask(np, shape, rate, seeds, run, step, layer, dtype, first)
+            read = dropout_kernels.dropout_mask(np, shape, rate, seeds, run, np.asarray(step), layer, dtype, first)
             assert given.dtype == dtype
             np.testing.assert_array_equal(given.view(np.uint8), expected.astype(dtype).view(np.uint8))
             np.testing.assert_array_equal(read.view(np.uint8), given.view(np.uint8))

@@ -13,7 +13,7 @@ from bpx.formulas import losses
 from bpx.formulas.activations import softmax
 from bpx.formulas.losses import LOSSES, capped, huber, quantile
 from bpx.kernels.cuda import compiling
-from bpx.kernels.cuda import losses as twins
+from bpx.kernels.cuda import losses as kernels
 
 pytestmark = needs_compiler
 
@@ -66,7 +66,7 @@ def check(formula, output, target, weight=None, scale=None):
         if scale is not None:
             grad = grad * scale[..., None, None]
     given = output.copy()
-    value, slope = twins.value_and_grad(np, formula, given, target, weight, scale=scale)
+    value, slope = kernels.value_and_grad(np, formula, given, target, weight, scale=scale)
     np.testing.assert_array_equal(given, output)
     n = output.shape[-2]
     near(np.asarray(value), np.asarray(loss), dtype, terms=4)
@@ -118,7 +118,7 @@ def test_small_losses_have_all_their_digits(name, dtype):
     z = np.asarray([[-20.0, -30.0, -9.0]], dtype=dtype)
     output = z if " on z" in name else np.exp(z)
     loss, grad = losses.value_and_grad(np, FORMULAS[name], output, np.zeros_like(z), None)
-    got = twins.value_and_grad(np, FORMULAS[name], output, np.zeros_like(z), None)
+    got = kernels.value_and_grad(np, FORMULAS[name], output, np.zeros_like(z), None)
     np.testing.assert_allclose(got[0], loss, rtol=2e-6 if dtype == "float32" else 5e-15)
     np.testing.assert_allclose(got[1], grad, rtol=2e-6 if dtype == "float32" else 5e-15)
 
@@ -157,7 +157,7 @@ def test_losses_of_extreme_outputs_are_the_formulas(name, dtype):
             y = np.asarray(target, dtype=dtype)
             with np.errstate(all="ignore"):
                 loss, grad = losses.value_and_grad(np, formula, output, y, None)
-            got_loss, got_grad = twins.value_and_grad(np, formula, output, y, None)
+            got_loss, got_grad = kernels.value_and_grad(np, formula, output, y, None)
             # 1 - 1e-16 and sums of e^200 are no numbers in which every bit is told
             np.testing.assert_allclose(got_loss, loss, rtol=1e-11 if dtype == "float64" else 1e-4)
             np.testing.assert_allclose(got_grad, grad, rtol=1e-11 if dtype == "float64" else 1e-4, atol=1e-6)
@@ -174,31 +174,31 @@ def test_a_loss_of_ones_own_is_computed_by_its_formula(shape, storage, rng):
     check(fourth, output, rng.normal(size=shape).astype(of))
     check(fourth, output, rng.normal(size=shape[-2:]).astype(of), rng.random(size=(shape[-2], 1)).astype(of))
     with pytest.raises(Exception, match=r"shape|values"):
-        twins.value_and_grad(np, lambda xp, a, y: a, output, output, None)
+        kernels.value_and_grad(np, lambda xp, a, y: a, output, output, None)
 
 
 def test_every_loss_has_a_kernel_but_ones_own():
-    assert [name for name, formula in FORMULAS.items() if twins._kernel(formula) is None] == []
-    assert twins._kernel(lambda xp, a, y: (a, y)) is None
-    assert twins._kernel(partial(capped, formula=lambda xp, a, y: (a, y))) is None
+    assert [name for name, formula in FORMULAS.items() if kernels._kernel(formula) is None] == []
+    assert kernels._kernel(lambda xp, a, y: (a, y)) is None
+    assert kernels._kernel(partial(capped, formula=lambda xp, a, y: (a, y))) is None
 
 
 @pytest.mark.parametrize("order", ["", "reversed"])
 def test_a_loss_repeats_bit_for_bit_whatever_block_comes_first(order, rng, monkeypatch):
     output, target = rng.normal(size=(2000, 11)).astype("float32"), rng.integers(0, 11, size=2000)
-    first = twins.value_and_grad(np, FORMULAS["cross_entropy on z"], output, target, None)
+    first = kernels.value_and_grad(np, FORMULAS["cross_entropy on z"], output, target, None)
     monkeypatch.setenv("CUDA_ON_CPU_ORDER", order)
-    again = twins.value_and_grad(np, FORMULAS["cross_entropy on z"], output, target, None)
+    again = kernels.value_and_grad(np, FORMULAS["cross_entropy on z"], output, target, None)
     assert first[0].tobytes() == again[0].tobytes()
     assert first[1].tobytes() == again[1].tobytes()
 
 
 def test_what_the_kernels_do_not_read_is_refused(rng):
     output, formula = rng.normal(size=(4, 6)), FORMULAS["squared_error"]
-    assert twins.value_and_grad(np, formula, output[:, ::2], output[:, ::2], None) is NotImplemented
-    assert twins.value_and_grad(np, formula, output, output.astype("float32"), None) is NotImplemented
-    assert twins.value_and_grad(np, formula, output, output[:, :1], None) is NotImplemented
-    assert twins.value_and_grad(np, formula, output, np.zeros(4, dtype=np.int64), None) is NotImplemented
-    assert twins.value_and_grad(np, formula, output, output, np.ones((4, 1), dtype="float32")) is NotImplemented
+    assert kernels.value_and_grad(np, formula, output[:, ::2], output[:, ::2], None) is NotImplemented
+    assert kernels.value_and_grad(np, formula, output, output.astype("float32"), None) is NotImplemented
+    assert kernels.value_and_grad(np, formula, output, output[:, :1], None) is NotImplemented
+    assert kernels.value_and_grad(np, formula, output, np.zeros(4, dtype=np.int64), None) is NotImplemented
+    assert kernels.value_and_grad(np, formula, output, output, np.ones((4, 1), dtype="float32")) is NotImplemented
     out = np.empty_like(output)
-    assert twins.value_and_grad(np, formula, output, output, None, out)[1] is out
+    assert kernels.value_and_grad(np, formula, output, output, None, out)[1] is out

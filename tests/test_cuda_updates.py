@@ -10,10 +10,10 @@ from kernels_on_cpu import COMPUTED, dtype_of, narrow, near, needs_compiler, on_
 
 from bpx.formulas import updates
 from bpx.formulas.activations import ACTIVATIONS, Activation, leaky_relu
-from bpx.kernels.cuda import activations as activation_twins
+from bpx.kernels.cuda import activations as activation_kernels
 from bpx.kernels.cuda import compiling
-from bpx.kernels.cuda import precision as precision_twins
-from bpx.kernels.cuda import updates as twins
+from bpx.kernels.cuda import precision as precision_kernels
+from bpx.kernels.cuda import updates as kernels
 
 pytestmark = needs_compiler
 
@@ -77,7 +77,7 @@ def test_an_update_is_the_formula(name, flags, shape, dtype, order, many, rng, m
             exact = [np.asarray(x, dtype=np.float64) if isinstance(x, np.ndarray) else x for x in hypers]
             getattr(updates, name)(np, *arguments(name, expected, given, steps, np.float64(rates), exact))
         got = [x.copy() for x in start]
-        result = getattr(twins, name)(np, *arguments(name, got, given, steps, rates, hypers))
+        result = getattr(kernels, name)(np, *arguments(name, got, given, steps, rates, hypers))
         returned = result if isinstance(result, tuple) else (result,)
         assert returned[0] is got[-1]
         assert all(any(one is vector for vector in got[1:]) for one in returned)
@@ -90,7 +90,7 @@ def test_an_update_is_the_formula(name, flags, shape, dtype, order, many, rng, m
 def test_a_network_whose_update_is_not_taken_stays_as_it_is(name, flags, rng):
     start = vectors(name, (3, 40), np.dtype("float32"), rng)
     all_taken, some = [x.copy() for x in start], [x.copy() for x in start]
-    function = getattr(twins, name)
+    function = getattr(kernels, name)
     function(np, *arguments(name, all_taken, flags, 2, 0.01, HYPERS[name]))
     taken = np.asarray([True, False, True])
     function(np, *arguments(name, some, flags, 2, 0.01, HYPERS[name]), taken=taken)
@@ -114,7 +114,7 @@ def test_gradients_are_clipped_by_their_norm(size, shape, dtype, order, rng, mon
     for most in norms:
         expected = updates.clip_by_global_norm(np, grads.copy(), most)
         got = grads.copy()
-        assert twins.clip_by_global_norm(np, got, most) is got
+        assert kernels.clip_by_global_norm(np, got, most) is got
         near(got / dtype_of(dtype).type(size or 1.0), expected / dtype_of(dtype).type(size or 1.0), dtype, terms=4)
 
 
@@ -124,18 +124,18 @@ def test_a_gradient_that_is_no_number_makes_all_of_its_network_none(bad, rng):
     grads[0, 2900] = bad
     with np.errstate(invalid="ignore"):
         expected = updates.clip_by_global_norm(np, grads.copy(), 1.0)
-    near(twins.clip_by_global_norm(np, grads, 1.0), expected, "float64", terms=4)
+    near(kernels.clip_by_global_norm(np, grads, 1.0), expected, "float64", terms=4)
 
 
 def test_vectors_that_the_kernels_do_not_read_are_refused(rng):
     x, half = rng.normal(size=(3, 8)), rng.normal(size=(3, 8)).astype(np.float16)
-    assert twins.gradient_descent(np, x[:, ::2], x[:, ::2], 0.1) is NotImplemented
-    assert twins.gradient_descent(np, half, half, 0.1) is NotImplemented
-    assert twins.gradient_descent(np, x, x.astype("float32"), 0.1) is NotImplemented
-    assert twins.gradient_descent(np, x, x, np.ones((2, 1))) is NotImplemented
-    assert twins.gradient_descent(np, x, x, np.ones((3, 1), dtype="float32")) is NotImplemented
-    assert twins.gradient_descent(np, x, x, 0.1, taken=np.ones(2, dtype=bool)) is NotImplemented
-    assert twins.clip_by_global_norm(np, half, 1.0) is NotImplemented
+    assert kernels.gradient_descent(np, x[:, ::2], x[:, ::2], 0.1) is NotImplemented
+    assert kernels.gradient_descent(np, half, half, 0.1) is NotImplemented
+    assert kernels.gradient_descent(np, x, x.astype("float32"), 0.1) is NotImplemented
+    assert kernels.gradient_descent(np, x, x, np.ones((2, 1))) is NotImplemented
+    assert kernels.gradient_descent(np, x, x, np.ones((3, 1), dtype="float32")) is NotImplemented
+    assert kernels.gradient_descent(np, x, x, 0.1, taken=np.ones(2, dtype=bool)) is NotImplemented
+    assert kernels.clip_by_global_norm(np, half, 1.0) is NotImplemented
 
 
 # ---------------------------------------------------------------------- the scale of a loss
@@ -152,11 +152,11 @@ def test_narrowing_rounds_once(storage, shape, rng):
     x = (rng.normal(size=shape) * 10.0 ** rng.integers(-9, 9, size=shape)).astype(np.float32)
     x.reshape(-1)[:5] = [math.inf, -math.inf, math.nan, 65519.9, 65520.0]
     dtype = dtype_of(storage)
-    got = precision_twins.narrow(np, x, dtype)
+    got = precision_kernels.narrow(np, x, dtype)
     assert got.dtype == dtype
     np.testing.assert_array_equal(got.astype(np.float32), narrow(x, dtype).astype(np.float32))
-    assert precision_twins.narrow(np, got, dtype) is got
-    assert precision_twins.narrow(np, x.astype(np.float64), dtype) is NotImplemented
+    assert precision_kernels.narrow(np, got, dtype) is got
+    assert precision_kernels.narrow(np, x.astype(np.float64), dtype) is NotImplemented
 
 
 @pytest.mark.parametrize("lead", [(), (6,)])
@@ -173,14 +173,14 @@ def test_scales_are_the_formulas_over_good_and_bad_steps(lead, precision, rng):
             grads[..., [3, 2999][step - 2]] = [math.nan, math.inf][step - 2]
         with np.errstate(all="ignore"):
             wanted, finite, taken = precision.unscale(np, grads.copy(), expected["scale"])
-        got = precision_twins.unscale(np, grads, state["scale"])
+        got = precision_kernels.unscale(np, grads, state["scale"])
         assert got[0] is grads
         near(grads, wanted, "float32")
         np.testing.assert_array_equal(got[1], finite)
         np.testing.assert_array_equal(got[2], taken)
         names = ("scale", "good", "number")
         after = precision.adjust(np, *(expected[name] for name in names), finite, taken)
-        mine = precision_twins.adjust(np, *(state[name] for name in names), got[1], got[2])
+        mine = precision_kernels.adjust(np, *(state[name] for name in names), got[1], got[2])
         for name, wanted, result in zip(names, after, mine, strict=True):
             assert result is state[name]
             np.testing.assert_array_equal(result, wanted)
@@ -193,21 +193,21 @@ def test_activations_between_stored_numbers_have_the_same_kernels(storage, preci
     own = Activation("own", lambda xp, z: z * z, lambda xp, z, a: 2.0 * z)
     for activation in (*ACTIVATIONS.values(), leaky_relu(0.3), own):
         stored = precision.Stored(activation)
-        twin = activation_twins.twin(stored)
-        assert twin._kernels == activation_twins.twin(activation)._kernels
+        kernel = activation_kernels.kernel(stored)
+        assert kernel._kernels == activation_kernels.kernel(activation)._kernels
         z, grad_a = (narrow(rng.normal(size=(3, 7, 5)), dtype) for _ in "ab")
         b = rng.normal(size=(3, 1, 5)).astype(np.float32)
         summed, a = stored.after_bias(np, z.copy(), b)
-        kept, value = twin.after_bias(np, z.copy(), b)
+        kept, value = kernel.after_bias(np, z.copy(), b)
         near(value, a, storage)
         if activation.differentiable:
-            near(twin.backward(np, grad_a, kept, value), stored.backward(np, grad_a, summed, a), storage, terms=4)
+            near(kernel.backward(np, grad_a, kept, value), stored.backward(np, grad_a, summed, a), storage, terms=4)
 
 
 def test_a_guarded_update_looks_at_what_is_taken(precision, rng):
     grads, params = (rng.normal(size=(3, 9)).astype(np.float32) for _ in "ab")
     taken = np.asarray([False, True, True])
     expected = precision.guarded(np, taken, updates.gradient_descent, grads, params.copy(), 0.1)
-    got = precision_twins.guarded(np, taken, updates.gradient_descent, grads, params, 0.1)
+    got = precision_kernels.guarded(np, taken, updates.gradient_descent, grads, params, 0.1)
     near(got, expected, "float32")
-    assert precision_twins.guarded(np, taken, lambda *args: None, grads, params) is NotImplemented
+    assert precision_kernels.guarded(np, taken, lambda *args: None, grads, params) is NotImplemented

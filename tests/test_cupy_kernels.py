@@ -1,4 +1,4 @@
-"""The twins for CuPy on CuPy's own arrays, on a GPU: compiled by NVRTC, they give what the formulas give on NumPy."""
+"""The kernels for CuPy on CuPy's own arrays, on a GPU: compiled by NVRTC, they give what the formulas give on NumPy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpx.formulas import dropout, linear, losses, updates
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.losses import LOSSES, huber, quantile
 from bpx.kernels import cuda
-from bpx.kernels.select import Twins
+from bpx.kernels.select import Kernels
 from bpx.network.objective import DropoutKey, Objective
 
 SHAPES = [(7, 5), (64, 1000), (3, 33, 8)]
@@ -52,13 +52,13 @@ def agree(gpu, actual, expected, terms=4.0):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_an_activation_and_its_way_back_are_the_formulas(name, shape, stored, gpu, rng):
     activation = ACTIVATIONS[name]
-    twin = cuda.activations.twin(activation)
+    kernel = cuda.activations.kernel(activation)
     z, grad_a = (narrow(rng.normal(scale=2.0, size=shape), stored) for _ in "ab")
     b = rng.normal(size=(*shape[:-2], 1, shape[-1])).astype(wide(z).dtype)
-    kept, a = twin.after_bias(gpu.xp, *on(gpu, z, b))
+    kept, a = kernel.after_bias(gpu.xp, *on(gpu, z, b))
     agree(gpu, a, narrow(activation.value(np, wide(z) + b), stored))
     if activation.differentiable:
-        got = twin.backward(gpu.xp, *on(gpu, grad_a), kept, a)
+        got = kernel.backward(gpu.xp, *on(gpu, grad_a), kept, a)
         summed = narrow(wide(z) + b, stored)
         expected = activation.backward(np, wide(grad_a), wide(summed), wide(gpu.to_host(a)))
         # 1 - tanh^2 and its like lose digits far from 0, in the formula as in the kernel.
@@ -89,13 +89,13 @@ def test_a_loss_and_its_gradient_are_the_formulas(name, shape, stored, gpu, rng)
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_rows_sums_and_masks_are_the_formulas(shape, stored, gpu, rng):
-    twins, x = cuda.linear, narrow(rng.normal(size=shape), stored)
+    kernels, x = cuda.linear, narrow(rng.normal(size=shape), stored)
     index = rng.integers(0, shape[-2], size=50)
-    rows = gpu.to_host(twins.gather(gpu.xp, *on(gpu, x, index), axis=-2))
+    rows = gpu.to_host(kernels.gather(gpu.xp, *on(gpu, x, index), axis=-2))
     np.testing.assert_array_equal(rows.view(np.uint8), np.ascontiguousarray(x[..., index, :]).view(np.uint8))
     out = np.empty((*shape[:-2], 1, shape[-1]), dtype=wide(x).dtype)
-    agree(gpu, twins.column_sums(gpu.xp, *on(gpu, x, out)), linear.column_sums(np, wide(x), out), terms=8.0)
-    agree(gpu, twins.times(gpu.xp, *on(gpu, x, x)), narrow(wide(x) * wide(x), stored))
+    agree(gpu, kernels.column_sums(gpu.xp, *on(gpu, x, out)), linear.column_sums(np, wide(x), out), terms=8.0)
+    agree(gpu, kernels.times(gpu.xp, *on(gpu, x, x)), narrow(wide(x) * wide(x), stored))
     for seeds in (np.asarray(3), np.asarray([[3], [2**32 - 1]])):
         more = 2**32 - 7, 2**34 + 5, 2
         mask = dropout.dropout_mask(np, shape[-2:], 0.3, seeds, *more, stored, 11).astype(stored)
@@ -145,17 +145,17 @@ def test_two_runs_are_bitwise_equal(stored, gpu, rng):
 
 
 def test_the_scale_of_a_loss_follows_its_gradients(gpu, rng):
-    twins, grads = cuda.precision, rng.normal(size=(3, 5000)).astype(np.float32)
+    kernels, grads = cuda.precision, rng.normal(size=(3, 5000)).astype(np.float32)
     grads[1, 4999] = np.inf
     scale, good, number = (np.full(3, x, dtype=np.float32) for x in (1024.0, 1999.0, 5.0))
-    back, finite, taken = twins.unscale(gpu.xp, *on(gpu, grads, scale))
+    back, finite, taken = kernels.unscale(gpu.xp, *on(gpu, grads, scale))
     np.testing.assert_array_equal(gpu.to_host(back), grads / 1024.0)
     np.testing.assert_array_equal(gpu.to_host(finite), [True, False, True])
-    after = twins.adjust(gpu.xp, *on(gpu, scale, good, number), finite, taken)
+    after = kernels.adjust(gpu.xp, *on(gpu, scale, good, number), finite, taken)
     np.testing.assert_array_equal(gpu.to_host(after[0]), [2048.0, 512.0, 2048.0])
     np.testing.assert_array_equal(gpu.to_host(after[1]), [0.0, 0.0, 0.0])
     np.testing.assert_array_equal(gpu.to_host(after[2]), [6.0, 5.0, 6.0])
-    halves = twins.narrow(gpu.xp, back, np.float16)
+    halves = kernels.narrow(gpu.xp, back, np.float16)
     np.testing.assert_array_equal(gpu.to_host(halves), narrow(grads / 1024.0, np.float16))
 
 
@@ -224,12 +224,12 @@ def test_a_networks_loss_and_gradient_are_numpys(name, dtype, gpu, rng):
         near(np.asarray(actual), np.asarray(expected), dtype, terms=8.0)
 
 
-class OnlyKernels(Twins):
-    """Twins for which there is no way back to the formulas: what they refuse fails."""
+class OnlyKernels(Kernels):
+    """Kernels for which there is no way back to the formulas: what they decline fails."""
 
-    def _first_that_can(self, kernels, formula):
+    def _first_that_can(self, key, formula, of_packages):
         def call(*args, **kwargs):
-            result = kernels[0](*args, **kwargs)
+            result = of_packages[0](*args, **kwargs)
             assert result is not NotImplemented, formula
             return result
 

@@ -17,7 +17,7 @@ from bpx.backend.cupy_backend import CupyBackend
 from bpx.backend.torch_backend import TorchBackend
 from bpx.errors import how_to_install
 from bpx.formulas import activations, linear, losses, precision
-from bpx.kernels.select import Twins
+from bpx.kernels.select import Kernels
 from bpx.network.objective import DropoutKey, Objective
 from bpx.network.precision import Mixed
 
@@ -60,7 +60,7 @@ def host(lib, x):
 def mixed_objective(net, name, loss="cross_entropy", l2=0.0):
     """A network's objective in that precision, without scaling."""
     objective = Objective(net, losses.get(loss), l2)
-    objective.use(Twins(), Mixed(net, name, None))
+    objective.use(Kernels(), Mixed(net, name, None))
     return objective
 
 

@@ -30,8 +30,8 @@ def using(kernels: str | None) -> Iterator[None]:
 
 
 def names(backend: Backend, dtype: str = "float32") -> list[str]:
-    """The folders of kernels that training on a backend uses, the best first; the compiled ones are tried out."""
-    return [room.__name__.rpartition(".")[2] for room in select.for_backend(backend, dtype).rooms]
+    """The packages of kernels that training on a backend uses, the best first; the compiled ones are tried out."""
+    return [package.__name__.rpartition(".")[2] for package in select.for_backend(backend, dtype).packages]
 
 
 def captures() -> bool:

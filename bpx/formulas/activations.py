@@ -18,7 +18,7 @@ from bpx.errors.calls import unknown_value
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
 
-# What a hidden layer may be called; and an output layer, which may be all of `ACTIVATIONS`.
+# Names of activations for hidden layers, and of all, which an output layer may have.
 HiddenName = Literal[
     "identity", "sigmoid", "logistic", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "step"
 ]
@@ -113,7 +113,7 @@ def largest_exponent(xp: Namespace, dtype: Any) -> float:
 
 
 def sigmoid(xp: Namespace, z: Array) -> Array:
-    """1 / (1 + exp(-z)); the exponent is held below overflow, where the result is below the smallest normal number."""
+    """1 / (1 + exp(-z)); -z is held where exp would overflow and the result is below the smallest normal number."""
     return 1.0 / (1.0 + xp.exp(xp.minimum(-z, largest_exponent(xp, z.dtype) - 1.0)))
 
 
@@ -129,23 +129,23 @@ def softmax(xp: Namespace, z: Array) -> Array:
 
 
 def exp(xp: Namespace, z: Array) -> Array:
-    """e^z, continued as its tangent beyond c = 0.8 log(largest number), so that a loss of it stays finite."""
+    """e^z up to c = 0.8 log(largest number), its tangent beyond, so that a loss of it stays finite."""
     held = xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype))
     return xp.exp(held) * (1.0 + (z - held))
 
 
 def exp_slope(xp: Namespace, z: Array) -> Array:
-    """Derivative of `exp`: exp(min(z, c))."""
+    """exp(min(z, c)), the derivative of `exp`."""
     return xp.exp(xp.minimum(z, 0.8 * largest_exponent(xp, z.dtype)))
 
 
-def _softmax_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
+def softmax_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
     """grad_z_i = a_i (grad_a_i - sum_j grad_a_j a_j)."""
     return a * (grad_a - xp.sum(grad_a * a, axis=-1, keepdims=True))
 
 
-def _silu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """S + a (1 - s), with s = sigmoid(z)."""
+def silu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """s + a (1 - s), with s = sigmoid(z)."""
     s = sigmoid(xp, z)
     return s + a * (1.0 - s)
 
@@ -163,29 +163,29 @@ def gelu(xp: Namespace, z: Array) -> Array:
     return 0.5 * z * (1.0 + _gelu_tanh(xp, z))
 
 
-def _gelu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+def gelu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """(1 + t)/2 + z/2 (1 - t^2) sqrt(2/pi) (1 + 3 * 0.044715 z^2), with t the tanh of `gelu`."""
     t = _gelu_tanh(xp, z)
     return 0.5 * (1.0 + t) + 0.5 * z * (1.0 - t * t) * (_GELU * (1.0 + 0.134145 * z * z))
 
 
 def identity(xp: Namespace, z: Array) -> Array:
-    """Z itself."""
+    """z itself."""
     return z
 
 
-def _identity_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
-    """grad_a as it is: a product with ones would only cost."""
+def identity_jacobian(xp: Namespace, grad_a: Array, z: Array, a: Array) -> Array:
+    """grad_a as it is, without a product with ones."""
     return grad_a
 
 
-def _identity_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+def identity_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """1."""
     return xp.ones_like(a)
 
 
-def _sigmoid_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """A (1 - a)."""
+def sigmoid_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """a (1 - a)."""
     return a * (1.0 - a)
 
 
@@ -194,7 +194,7 @@ def tanh(xp: Namespace, z: Array) -> Array:
     return xp.tanh(z)
 
 
-def _tanh_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+def tanh_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """1 - a^2."""
     return 1.0 - a * a
 
@@ -204,82 +204,82 @@ def relu(xp: Namespace, z: Array) -> Array:
     return xp.maximum(z, 0.0)
 
 
-def _relu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+def relu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """1 where a > 0, else 0 (at the kink too)."""
     return xp.astype(a > 0, a.dtype)
 
 
-def _leaky_relu(xp: Namespace, z: Array, slope: float) -> Array:
+def leaky_relu_value(xp: Namespace, z: Array, slope: float) -> Array:
     """max(z, slope z), for slope < 1."""
     return xp.maximum(z, slope * z)
 
 
-def _leaky_relu_derivative(xp: Namespace, z: Array, a: Array, slope: float) -> Array:
+def leaky_relu_derivative(xp: Namespace, z: Array, a: Array, slope: float) -> Array:
     """1 where a > 0, else slope."""
     return xp.where(a > 0, xp.ones_like(a), slope)
 
 
-def _elu(xp: Namespace, z: Array, alpha: float) -> Array:
-    """Z where z > 0, else alpha (exp(z) - 1)."""
+def elu_value(xp: Namespace, z: Array, alpha: float) -> Array:
+    """z where z > 0, else alpha (exp(z) - 1)."""
     return xp.where(z > 0, z, alpha * xp.expm1(xp.minimum(z, 0.0)))
 
 
-def _elu_derivative(xp: Namespace, z: Array, a: Array, alpha: float) -> Array:
+def elu_derivative(xp: Namespace, z: Array, a: Array, alpha: float) -> Array:
     """1 where a > 0, else a + alpha."""
     return xp.where(a > 0, xp.ones_like(a), a + alpha)
 
 
-def _softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+def softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """1 - exp(-a), which is sigmoid(z)."""
     return -xp.expm1(-a)
 
 
 def silu(xp: Namespace, z: Array) -> Array:
-    """Z sigmoid(z) (Elfwing et al. 2018), also called swish."""
+    """z sigmoid(z) (Elfwing et al. 2018), also called swish."""
     return z * sigmoid(xp, z)
 
 
-def _exp_derivative(xp: Namespace, z: Array, a: Array) -> Array:
-    """exp(min(z, c)), with the c of `exp`."""
+def exp_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """exp(min(z, c)), with c as in `exp`."""
     return exp_slope(xp, z)
 
 
 def step(xp: Namespace, z: Array) -> Array:
-    """1 where z >= 0, else 0: the ideal neuron, which no gradient passes."""
+    """1 where z >= 0, else 0: the threshold unit, which no gradient passes."""
     return xp.astype(z >= 0, z.dtype)
 
 
 def leaky_relu(slope: float = 0.01) -> Activation:
-    """The sum z itself for z > 0, slope * z below (Maas et al. 2013); the derivative at 0 is `slope`, in [0, 1)."""
+    """z for z > 0, slope * z below, with slope in [0, 1); the derivative at 0 is `slope` (Maas et al. 2013)."""
     if not 0.0 <= slope < 1.0:
         raise ValueError(f"leaky_relu: expected a slope in [0, 1), got {slope}")
     slope = float(slope)  # NumPy's scalars would make float32 layers float64
-    return Activation("leaky_relu", partial(_leaky_relu, slope=slope), partial(_leaky_relu_derivative, slope=slope))
+    return Activation("leaky_relu", partial(leaky_relu_value, slope=slope), partial(leaky_relu_derivative, slope=slope))
 
 
 def elu(alpha: float = 1.0) -> Activation:
-    """The sum z itself for z > 0, alpha (exp(z) - 1) below (Clevert et al. 2016), with alpha > 0."""
+    """z for z > 0, alpha (exp(z) - 1) below, with alpha > 0 (Clevert et al. 2016)."""
     if not (math.isfinite(alpha) and alpha > 0.0):
         raise ValueError(f"elu: expected a finite alpha > 0, got {alpha}")
     alpha = float(alpha)
-    return Activation("elu", partial(_elu, alpha=alpha), partial(_elu_derivative, alpha=alpha))
+    return Activation("elu", partial(elu_value, alpha=alpha), partial(elu_derivative, alpha=alpha))
 
 
-_SIGMOID = Activation("sigmoid", sigmoid, _sigmoid_derivative, outputs="unit")
+_SIGMOID = Activation("sigmoid", sigmoid, sigmoid_derivative, outputs="unit")
 
 ACTIVATIONS: dict[str, Activation] = {
-    "identity": Activation("identity", identity, _identity_derivative, _identity_jacobian),
+    "identity": Activation("identity", identity, identity_derivative, identity_jacobian),
     "sigmoid": _SIGMOID,
     "logistic": _SIGMOID,
-    "tanh": Activation("tanh", tanh, _tanh_derivative),
-    "relu": Activation("relu", relu, _relu_derivative),
+    "tanh": Activation("tanh", tanh, tanh_derivative),
+    "relu": Activation("relu", relu, relu_derivative),
     "leaky_relu": leaky_relu(),
     "elu": elu(),
-    "softplus": Activation("softplus", softplus, _softplus_derivative, outputs="positive"),
-    "silu": Activation("silu", silu, _silu_derivative),
-    "gelu": Activation("gelu", gelu, _gelu_derivative),
-    "softmax": Activation("softmax", softmax, jacobian=_softmax_jacobian, outputs="distribution", output_only=True),
-    "exp": Activation("exp", exp, _exp_derivative, outputs="positive", output_only=True),
+    "softplus": Activation("softplus", softplus, softplus_derivative, outputs="positive"),
+    "silu": Activation("silu", silu, silu_derivative),
+    "gelu": Activation("gelu", gelu, gelu_derivative),
+    "softmax": Activation("softmax", softmax, jacobian=softmax_jacobian, outputs="distribution", output_only=True),
+    "exp": Activation("exp", exp, exp_derivative, outputs="positive", output_only=True),
     "step": Activation("step", step, outputs="unit"),
 }
 

@@ -14,8 +14,8 @@ from bpx._typing import Array, Namespace
 __all__ = ["dropout_mask", "fold", "philox"]
 
 # Multipliers and key increments of Philox 4x32, from the paper's reference implementation.
-_M0, _M1 = 0xD2511F53, 0xCD9E8D57
-_W0, _W1 = 0x9E3779B9, 0xBB67AE85
+MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
+INCREMENTS = 0x9E3779B9, 0xBB67AE85
 _LOW16, _LOW32 = 0xFFFF, 0xFFFFFFFF
 
 Words = tuple[Array, Array, Array, Array]
@@ -54,10 +54,10 @@ def philox(counter: Words, key: tuple[Array, Array]) -> Words:
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for _ in range(10):
-        high0, low0 = _multiply(c0, _M0)
-        high1, low1 = _multiply(c2, _M1)
+        high0, low0 = _multiply(c0, MULTIPLIERS[0])
+        high1, low1 = _multiply(c2, MULTIPLIERS[1])
         c0, c1, c2, c3 = high1 ^ c1 ^ k0, low1, high0 ^ c3 ^ k1, low0
-        k0, k1 = (k0 + _W0) & _LOW32, (k1 + _W1) & _LOW32
+        k0, k1 = (k0 + INCREMENTS[0]) & _LOW32, (k1 + INCREMENTS[1]) & _LOW32
     return c0, c1, c2, c3
 
 

@@ -1,4 +1,4 @@
-"""The linear parts of a step: rows, products, sums, and a penalty's pull.
+"""The linear parts of a step: rows of a batch, products, sums, and a penalty with its gradient.
 
 `out` is a hint where it may be None; where it is an array, the function fills it and returns it.
 """
@@ -25,7 +25,7 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
-    """A b, of shapes (..., n, m) and (..., m, k); (..., n, k)."""
+    """The matrix product a b, of shapes (..., n, m) and (..., m, k); (..., n, k)."""
     if out is None:
         return xp.matmul(a, b)
     out[...] = xp.matmul(a, b)
@@ -33,7 +33,7 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
 
 
 def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
-    """A * mask, element by element; `out` is a hint, and may be `a`."""
+    """a * mask, element by element; `out` is a hint, and may be `a`."""
     return a * mask
 
 
@@ -49,7 +49,7 @@ def weight_sum(xp: Namespace, weight: Array) -> Array:
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
-    """Total + value * weight, of shape (...) and in the dtype of `total` (float64), which may be overwritten."""
+    """total + value * weight, of shape (...) and in the dtype of `total` (float64), which may be overwritten."""
     factor = weight if isinstance(weight, int) else xp.astype(weight, total.dtype)
     return total + xp.astype(value, total.dtype) * factor
 

@@ -1,4 +1,4 @@
-"""Losses: value and gradient out of one function, on one scale.
+"""Losses: value and gradient from one function, on one scale.
 
 The loss of a batch is the mean over its n samples (weighted: sum of w_i l_i over sum of w_i) of the sum over k outputs.
 An elementwise formula ``f(xp, output, target)`` returns the values, one per sample and output, and their derivative
@@ -116,7 +116,7 @@ _USUAL = {
 
 
 def default_for(activation: Activation) -> LossName:
-    """The loss of a step that is shown and names none: `bpx.fit`'s default where it is defined, else squared error."""
+    """The loss where none is named: `bpx.fit`'s default where the outputs allow it, else squared error."""
     return "cross_entropy" if activation.outputs == "distribution" else "squared_error"
 
 
@@ -161,7 +161,7 @@ def one_hot(xp: Namespace, labels: Array, like: Array) -> Array:
 
 
 def _log(xp: Namespace, a: Array) -> Array:
-    """log(a), with a held above zero."""
+    """log(max(a, smallest normal number))."""
     return xp.log(xp.maximum(a, float(xp.finfo(a.dtype).smallest_normal)))
 
 
@@ -177,14 +177,14 @@ def absolute_error(xp: Namespace, a: Array, y: Array) -> tuple[Array, Array]:
     return xp.abs(residual), xp.sign(residual)
 
 
-def _huber(xp: Namespace, a: Array, y: Array, delta: float) -> tuple[Array, Array]:
-    """H (|r| - h/2) with r = a - y and h = min(|r|, delta); derivative clip(r, -delta, delta)."""
+def huber_error(xp: Namespace, a: Array, y: Array, delta: float) -> tuple[Array, Array]:
+    """h (|r| - h/2) with r = a - y and h = min(|r|, delta); derivative clip(r, -delta, delta)."""
     residual = a - y
     held = xp.clip(residual, -delta, delta)
     return held * (residual - 0.5 * held), held
 
 
-def _quantile(xp: Namespace, a: Array, y: Array, q: float | tuple[float, ...]) -> tuple[Array, Array]:
+def quantile_error(xp: Namespace, a: Array, y: Array, q: float | tuple[float, ...]) -> tuple[Array, Array]:
     """max(q r, (q - 1) r) with r = y - a; derivative -q for r > 0, 1 - q for r < 0, 0 at 0."""
     level = q if isinstance(q, float) else xp.asarray(q, dtype=a.dtype, device=a.device)
     residual = y - a
@@ -223,22 +223,27 @@ def cross_entropy_with_softmax(xp: Namespace, z: Array, y: Array) -> tuple[Array
     return -y * log_p, e * (xp.sum(y, axis=-1, keepdims=True) / total) - y
 
 
-def capped(xp: Namespace, output: Array, target: Array, formula: Elementwise) -> tuple[Array, Array]:
-    """A cross-entropy whose values are held at -log(eps), with its own gradient.
+def largest_capped(xp: Namespace, dtype: Any) -> float:
+    """-log(eps), the largest value of a `capped` loss."""
+    return -math.log(float(xp.finfo(dtype).eps))
 
-    What scikit-learn reports: it clips probabilities to [eps, 1 - eps] in the loss, and not in the gradient.
+
+def capped(xp: Namespace, output: Array, target: Array, formula: Elementwise) -> tuple[Array, Array]:
+    """A cross-entropy's values, each at most -log(eps), and its unchanged gradient.
+
+    This is what scikit-learn reports: it clips probabilities to [eps, 1 - eps] in the loss and not in the gradient.
     """
     values, grad = formula(xp, output, target)
-    return xp.minimum(values, -math.log(float(xp.finfo(output.dtype).eps))), grad
+    return xp.minimum(values, largest_capped(xp, output.dtype)), grad
 
 
 def _y_log_y(xp: Namespace, y: Array) -> Array:
-    """Y log y, 0 at y = 0."""
+    """y log y, 0 at y = 0."""
     return y * _log(xp, y)
 
 
 def poisson(xp: Namespace, a: Array, y: Array) -> tuple[Array, Array]:
-    """A - y + y log(y / a), half the Poisson deviance; derivative 1 - y / a."""
+    """a - y + y log(y / a), half the Poisson deviance; derivative 1 - y / a, with a held above zero."""
     # Also in proportion to y, so that y / a stays below the largest number.
     held = xp.maximum(a, float(xp.finfo(a.dtype).smallest_normal) * (1.0 + y))
     return a - y + _y_log_y(xp, y) - y * xp.log(held), 1.0 - y / held
@@ -253,7 +258,7 @@ def huber(delta: float = 1.0) -> Loss:
     """r^2 / 2 for |r| <= delta, delta (|r| - delta / 2) beyond, with r = output - target (Huber 1964)."""
     if not (math.isfinite(delta) and delta > 0.0):
         raise ValueError(f"huber: expected a finite delta > 0, got {delta}")
-    return Loss("huber", partial(_huber, delta=float(delta)))
+    return Loss("huber", partial(huber_error, delta=float(delta)))
 
 
 def quantile(q: float | Sequence[float] = 0.5) -> Loss:
@@ -269,8 +274,8 @@ def quantile(q: float | Sequence[float] = 0.5) -> Loss:
     if not levels or not all(0.0 < level < 1.0 for level in levels):
         raise ValueError(f"quantile: expected levels inside (0, 1), got {q}")
     if given.ndim == 0:
-        return Loss("quantile", partial(_quantile, q=levels[0]))
-    return Loss("quantile", partial(_quantile, q=levels), columns=len(levels))
+        return Loss("quantile", partial(quantile_error, q=levels[0]))
+    return Loss("quantile", partial(quantile_error, q=levels), columns=len(levels))
 
 
 LOSSES: dict[str, Loss] = {

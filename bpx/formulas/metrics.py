@@ -80,7 +80,7 @@ def missed(xp: Namespace, y: Array, output: Array, cutoff: float = 0.5) -> Array
 
 
 def accuracy(y_true: HostArray, y_pred: HostArray, sample_weight: Any = None) -> float:
-    """Share of rows whose class is predicted: sum_i w_i [right_i] / sum_i w_i; with labels, of rows with all right."""
+    """Share of rows whose class is predicted: sum_i w_i [right_i] / sum_i w_i."""
     y, p, w = _checked(y_true, y_pred, sample_weight)
     if not np.all(np.isfinite(p)):
         return float("nan")
@@ -212,9 +212,9 @@ def undefined(metric: Metric, y_true: HostArray, y_pred: HostArray, sample_weigh
     none, every = np.flatnonzero(count == 0).tolist(), np.flatnonzero(count == len(y)).tolist()
     if y.shape[1] == 1:
         return f"all rows are of class {int(count[0] > 0)}" if none or every else None
-    told = [f"no row is of class {', '.join(map(str, none[:8]))}{', ...' * (len(none) > 8)}"] if none else []
-    told += [f"all rows are of class {', '.join(map(str, every[:8]))}{', ...' * (len(every) > 8)}"] if every else []
-    return " and ".join(told) or None
+    reasons = [f"no row is of class {', '.join(map(str, none[:8]))}{', ...' * (len(none) > 8)}"] if none else []
+    reasons += [f"all rows are of class {', '.join(map(str, every[:8]))}{', ...' * (len(every) > 8)}"] if every else []
+    return " and ".join(reasons) or None
 
 
 # ---------------------------------------------------------------------- parts

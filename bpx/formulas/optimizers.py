@@ -1,176 +1,36 @@
-"""Optimizers: ``init(params) -> state`` and ``update(grads, state, params) -> (params, state)`` on one flat vector.
-
-Vectors have shape (p,), or (K, p) for a stack of K networks; a hyperparameter is a number or, for a stack, K numbers.
-`params` and the arrays in `state` are written in place where the library allows it: use what is returned.
-"""
+"""The optimizers: each has its recurrence, its hyperparameters, and where other libraries differ."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx._typing import Array, Namespace, State
-from bpx.backend.base import writable
 from bpx.errors.calls import explained, unknown_value
-from bpx.formulas import updates
 from bpx.formulas.hyperparameters import check_between, check_positive
-from bpx.formulas.schedules import Clock, Constant, Schedule
+from bpx.formulas.optimizer import Hyper, Optimizer
+from bpx.formulas.schedules import Schedule
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]
 
 # The keys of `OPTIMIZERS`.
 OptimizerName = Literal["sgd", "rmsprop", "adagrad", "adam", "adamw"]
 
-# A number, a sequence of K numbers for a stack, or after `bind` an array of shape (K, 1) on the device.
-Hyper = Any
-
-
-@dataclass(frozen=True)
-class Optimizer(ABC):
-    """What every optimizer has: a learning rate or schedule, and clipping that is off unless asked for.
-
-    Parameters
-    ----------
-    learning_rate : float, sequence of K floats, or Schedule
-        Positive and finite. K floats give each network of a stack its own.
-    clip_norm : float or sequence of K floats, optional
-        Scale the gradient down to this global norm where it is larger; None: never.
-    """
-
-    learning_rate: Hyper | Schedule = 0.001
-    clip_norm: Hyper | None = field(default=None, kw_only=True)
-
-    def __post_init__(self) -> None:
-        for entry in fields(self):  # NumPy's scalars would make float32 steps float64, and other libraries refuse them
-            value = getattr(self, entry.name)
-            if isinstance(value, (np.generic, np.ndarray)) and value.ndim == 0:
-                object.__setattr__(self, entry.name, value.item())
-        if not isinstance(self.learning_rate, Schedule):
-            check_positive("learning rate", self.learning_rate)
-        if self.clip_norm is not None:
-            check_positive("clip_norm", self.clip_norm)
-        self._check()
-
-    def _check(self) -> None:
-        """Check the optimizer's own hyperparameters."""
-        return
-
-    @property
-    @final
-    def schedule(self) -> Schedule:
-        """The learning rate as a schedule."""
-        return self.learning_rate if isinstance(self.learning_rate, Schedule) else Constant(self.learning_rate)
-
-    @final
-    def init(self, params: Array) -> State:
-        """State for a flat vector: ``step`` 0 and arrays of zeros like `params`."""
-        # Updates write into the moments, so each is an array of its own, which dict.fromkeys would not give.
-        return {"step": 0} | {name: params * 0.0 for name in self._moments()}  # noqa: C420 - an array each
-
-    @final
-    def bind(self, to_device: Callable[[Any], Array], stack: int | None) -> Optimizer:
-        """The same optimizer with per-network hyperparameters as device arrays of shape (K, 1).
-
-        Parameters
-        ----------
-        to_device : callable
-            Turns a host array into one of the network's backend and dtype.
-        stack : int or None
-            K, or None for a single network.
-
-        Raises
-        ------
-        ValueError
-            If a hyperparameter is an array whose length is not K.
-        """
-        changes = {}
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            shown = value.rate(value.init(), Clock()) if isinstance(value, Schedule) else value
-            if isinstance(shown, (list, tuple, np.ndarray)) and np.ndim(shown) > 0:
-                if stack is None or np.shape(shown) != (stack,):
-                    expected = "one number for a single network" if stack is None else f"a number or {stack} of them"
-                    raise ValueError(f"{entry.name}: expected {expected}, got an array of shape {np.shape(shown)}")
-                if shown is value:
-                    changes[entry.name] = to_device(np.asarray(value, dtype=np.float64)[:, None])
-        if not changes:
-            return self
-        bound = object.__new__(type(self))
-        for entry in fields(self):  # without __post_init__, whose checks are for host values and have been made
-            object.__setattr__(bound, entry.name, changes.get(entry.name, getattr(self, entry.name)))
-        return bound
-
-    @final
-    def update(
-        self,
-        grads: Array,
-        state: State,
-        params: Array,
-        learning_rate: Hyper | None = None,
-        xp: Namespace = None,
-        equations: Any = updates,
-        step: int | Array | None = None,
-    ) -> tuple[Array, State]:
-        """One step.
-
-        Parameters
-        ----------
-        grads : Array of shape (p,) or (K, p)
-            dL/dp.
-        state : dict
-            From `init` or the previous `update`.
-        params : Array of shape (p,) or (K, p)
-            Before the step.
-        learning_rate : float or Array of shape (K, 1), optional
-            The rate of this step; None: the optimizer's own, which must then be a number.
-        xp : module, optional
-            The arrays' namespace, to spare looking it up.
-        equations : module, optional
-            `updates`, or what has its functions in a faster form.
-        step : int, or integer Array of shape (), optional
-            This step's number, from 1; None: one more than the state's.
-
-        Returns
-        -------
-        params, state
-            Use these; the ones given may have been overwritten.
-        """
-        if xp is None:
-            from array_api_compat import array_namespace
-
-            xp = array_namespace(params)
-            params, state = writable(params), {name: writable(value) for name, value in state.items()}
-        if learning_rate is None:
-            learning_rate = self.learning_rate
-            if isinstance(learning_rate, Schedule):
-                raise ValueError("update: with a schedule, pass learning_rate=schedule.rate(state, clock) at each step")
-        if self.clip_norm is not None:
-            grads = equations.clip_by_global_norm(xp, grads, self.clip_norm)
-        if step is None:
-            step = state["step"] + 1
-        params, moments = self._apply(equations, xp, grads, state, params, step, learning_rate)
-        return params, {"step": step, **moments}
-
-    @abstractmethod
-    def _moments(self) -> tuple[str, ...]:
-        """Names of the state's vectors."""
-
-    @abstractmethod
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        """The new parameters and moments, by the functions of `equations`."""
-
 
 @final
 @explained("bpx.SGD", "an optimizer")
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Stochastic gradient descent with classical or Nesterov momentum; see `updates.momentum`.
+    """Stochastic gradient descent, with classical or Nesterov momentum.
+
+    With parameters p_t, gradient g_t, velocity v_0 = 0 and rate r_t = ``learning_rate`` at step t = 1, 2, ...::
+
+        p_t = p_{t-1} - r_t g_t                         momentum = 0
+        v_t = momentum v_{t-1} - r_t g_t
+        p_t = p_{t-1} + v_t                             momentum > 0
+        p_t = p_{t-1} + momentum v_t - r_t g_t          nesterov
 
     Parameters
     ----------
@@ -181,7 +41,16 @@ class SGD(Optimizer):
     nesterov : bool
         Look ahead along the velocity.
     clip_norm : float or sequence of K floats, optional
-        Largest global norm of the gradient; None: no clipping.
+        The gradient is scaled down to this global norm where it is larger; None: never.
+
+    Notes
+    -----
+    The rate is inside the velocity, as in scikit-learn and Keras. PyTorch and optax keep v_t without it and multiply
+    when they step, which is the same while the rate is constant, and not where a schedule changes it.
+
+    References
+    ----------
+    Polyak 1964; Sutskever et al. 2013, equation 7, at the parameters ahead.
     """
 
     learning_rate: Hyper | Schedule = 0.01
@@ -191,40 +60,46 @@ class SGD(Optimizer):
     def _check(self) -> None:
         check_between("momentum", self.momentum, 0.0, 1.0, closed=True)
 
-    def _plain(self) -> bool:
-        """Without momentum there is no velocity to keep."""
-        return isinstance(self.momentum, (int, float)) and self.momentum == 0.0
-
     def _moments(self) -> tuple[str, ...]:
-        return () if self._plain() else ("velocity",)
+        plain = isinstance(self.momentum, (int, float)) and self.momentum == 0.0
+        return () if plain else ("velocity",)
 
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        if self._plain():
-            return equations.gradient_descent(xp, grads, params, learning_rate), {}
-        params, velocity = equations.momentum(
-            xp, grads, state["velocity"], params, learning_rate, self.momentum, self.nesterov
-        )
-        return params, {"velocity": velocity}
+    def _equation(self, equations: Any, step: Any, learning_rate: Hyper) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        if not self._moments():
+            return equations.gradient_descent, (learning_rate,)
+        return equations.momentum, (learning_rate, self.momentum, self.nesterov)
 
 
 @final
 @explained("bpx.RMSprop", "an optimizer")
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Gradient divided by a running root mean square; see `updates.rmsprop`.
+    """The gradient divided by a running root mean square.
+
+    With parameters p_t, gradient g_t, mean square s_0 = 0 and rate r_t = ``learning_rate`` at step t = 1, 2, ...::
+
+        s_t = rho s_{t-1} + (1 - rho) g_t^2
+        p_t = p_{t-1} - r_t g_t / (sqrt(s_t) + epsilon)
 
     Parameters
     ----------
     learning_rate : float, sequence of K floats, or Schedule
         Positive and finite; K floats give each network of a stack its own.
     rho : float or sequence of K floats
-        Decay of the running mean, in [0, 1).
+        Decay of the mean square, in [0, 1).
     epsilon : float or sequence of K floats
         Added to the root, > 0.
     clip_norm : float or sequence of K floats, optional
-        Largest global norm of the gradient; None: no clipping.
+        The gradient is scaled down to this global norm where it is larger; None: never.
+
+    Notes
+    -----
+    This is PyTorch's form, where rho is called alpha. Keras and optax, whose rho is 0.9 by default, add epsilon inside
+    the root.
+
+    References
+    ----------
+    Tieleman and Hinton 2012, lecture 6e.
     """
 
     rho: Hyper = 0.99
@@ -237,18 +112,20 @@ class RMSprop(Optimizer):
     def _moments(self) -> tuple[str, ...]:
         return ("square",)
 
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        params, square = equations.rmsprop(xp, grads, state["square"], params, learning_rate, self.rho, self.epsilon)
-        return params, {"square": square}
+    def _equation(self, equations: Any, step: Any, learning_rate: Hyper) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return equations.rmsprop, (learning_rate, self.rho, self.epsilon)
 
 
 @final
 @explained("bpx.Adagrad", "an optimizer")
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Gradient divided by the root of the sum of its squares; see `updates.adagrad`.
+    """The gradient divided by the root of the sum of its squares.
+
+    With parameters p_t, gradient g_t, sum s_0 = 0 and rate r_t = ``learning_rate`` at step t = 1, 2, ...::
+
+        s_t = s_{t-1} + g_t^2
+        p_t = p_{t-1} - r_t g_t / (sqrt(s_t) + epsilon)
 
     Parameters
     ----------
@@ -257,7 +134,15 @@ class Adagrad(Optimizer):
     epsilon : float or sequence of K floats
         Added to the root, > 0.
     clip_norm : float or sequence of K floats, optional
-        Largest global norm of the gradient; None: no clipping.
+        The gradient is scaled down to this global norm where it is larger; None: never.
+
+    Notes
+    -----
+    This is PyTorch's form. Keras and optax add epsilon inside the root, and their sum starts at 0.1 by default.
+
+    References
+    ----------
+    Duchi et al. 2011, diagonal form.
     """
 
     learning_rate: Hyper | Schedule = 0.01
@@ -269,11 +154,8 @@ class Adagrad(Optimizer):
     def _moments(self) -> tuple[str, ...]:
         return ("square",)
 
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        params, square = equations.adagrad(xp, grads, state["square"], params, learning_rate, self.epsilon)
-        return params, {"square": square}
+    def _equation(self, equations: Any, step: Any, learning_rate: Hyper) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return equations.adagrad, (learning_rate, self.epsilon)
 
 
 @dataclass(frozen=True)
@@ -297,7 +179,17 @@ class _Adaptive(Optimizer):
 @explained("bpx.Adam", "an optimizer")
 @dataclass(frozen=True)
 class Adam(_Adaptive):
-    """Adaptive moment estimation; see `updates.adam`.
+    """Adaptive moment estimation.
+
+    With parameters p_t, gradient g_t, moments m_0 = s_0 = 0 and rate r_t = ``learning_rate`` at step t = 1, 2, ...::
+
+        m_t = beta_1 m_{t-1} + (1 - beta_1) g_t
+        s_t = beta_2 s_{t-1} + (1 - beta_2) g_t^2
+        p_t = p_{t-1} - r_t (m_t / (1 - beta_1^t)) / (sqrt(s_t / (1 - beta_2^t)) + epsilon)
+
+    and with ``epsilon_hat``, where epsilon is added before the correction of s_t::
+
+        p_t = p_{t-1} - r_t sqrt(1 - beta_2^t) / (1 - beta_1^t) m_t / (sqrt(s_t) + epsilon)
 
     Parameters
     ----------
@@ -308,28 +200,35 @@ class Adam(_Adaptive):
     epsilon : float or sequence of K floats
         Added to the root, > 0.
     epsilon_hat : bool
-        Add it before the bias correction, as scikit-learn does; False as PyTorch and optax do.
+        Use the second form.
     clip_norm : float or sequence of K floats, optional
-        Largest global norm of the gradient; None: no clipping.
+        The gradient is scaled down to this global norm where it is larger; None: never.
+
+    Notes
+    -----
+    PyTorch and optax have the first form, scikit-learn and Keras the second (Keras with an epsilon of 1e-7).
+    `bpx.MLPClassifier` and `bpx.MLPRegressor` use the second, as scikit-learn's do.
+
+    References
+    ----------
+    Kingma and Ba 2015, algorithm 1; the second form stands at the end of their section 2.
     """
 
     epsilon_hat: bool = False
 
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        params, mean, square = equations.adam(
-            xp, grads, state["mean"], state["square"], params, step, learning_rate,
-            self.beta_1, self.beta_2, self.epsilon, self.epsilon_hat,
-        )  # fmt: skip
-        return params, {"mean": mean, "square": square}
+    def _equation(self, equations: Any, step: Any, learning_rate: Hyper) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return equations.adam, (step, learning_rate, self.beta_1, self.beta_2, self.epsilon, self.epsilon_hat)
 
 
 @final
 @explained("bpx.AdamW", "an optimizer")
 @dataclass(frozen=True)
 class AdamW(_Adaptive):
-    """Adam with decoupled weight decay: p <- p (1 - r w) before the step (Loshchilov and Hutter 2019, algorithm 2).
+    """Adam with decoupled weight decay.
+
+    With m_t, s_t and r_t as in the first form of `Adam`::
+
+        p_t = (1 - r_t weight_decay) p_{t-1} - r_t (m_t / (1 - beta_1^t)) / (sqrt(s_t / (1 - beta_2^t)) + epsilon)
 
     Parameters
     ----------
@@ -340,9 +239,19 @@ class AdamW(_Adaptive):
     epsilon : float or sequence of K floats
         Added to the root, > 0.
     weight_decay : float or sequence of K floats
-        w >= 0; acts on all parameters, biases included, as PyTorch's does.
+        Not negative; acts on all parameters, biases included.
     clip_norm : float or sequence of K floats, optional
-        Largest global norm of the gradient; None: no clipping.
+        The gradient is scaled down to this global norm where it is larger; None: never.
+
+    Notes
+    -----
+    The decay is multiplied by the rate, as in PyTorch, optax and Keras, whose defaults are 0.01, 1e-4 and 0.004; in
+    the paper's algorithm 2 it is multiplied by the schedule's factor alone. L2 as a part of the loss is
+    ``bpx.fit(..., l2=)``.
+
+    References
+    ----------
+    Loshchilov and Hutter 2019, algorithm 2.
     """
 
     weight_decay: Hyper = 0.01
@@ -351,14 +260,9 @@ class AdamW(_Adaptive):
         super()._check()
         check_between("weight_decay", self.weight_decay, 0.0, np.inf)
 
-    def _apply(
-        self, equations: Any, xp: Namespace, grads: Array, state: State, params: Array, step: Any, learning_rate: Hyper
-    ) -> tuple[Array, State]:
-        params, mean, square = equations.adam(
-            xp, grads, state["mean"], state["square"], params, step, learning_rate,
-            self.beta_1, self.beta_2, self.epsilon, False, self.weight_decay,
-        )  # fmt: skip
-        return params, {"mean": mean, "square": square}
+    def _equation(self, equations: Any, step: Any, learning_rate: Hyper) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        hypers = step, learning_rate, self.beta_1, self.beta_2, self.epsilon, False, self.weight_decay
+        return equations.adam, hypers
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {

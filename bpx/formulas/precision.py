@@ -64,7 +64,7 @@ def narrow(xp: Namespace, x: Array, dtype: Any) -> Array:
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
-    """A b, multiplied and summed in float32; in the dtype of `a`, or where `out` is given, a gradient's, in its own."""
+    """The matrix product a b, summed in float32; in the dtype of `a`, or where `out` is given in that of `out`."""
     wide = xp.matmul(_wide(xp, a), _wide(xp, b))
     if out is None:
         return narrow(xp, wide, a.dtype)
@@ -73,7 +73,7 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
 
 
 def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Array:
-    """A * mask, in the dtype of `a`; `out` is a hint."""
+    """a * mask, in the dtype of `a`; `out` is a hint."""
     return narrow(xp, _wide(xp, a) * _wide(xp, mask), a.dtype)
 
 
@@ -92,20 +92,9 @@ def value_and_grad(
     out: Array | None = None,
     scale: Array | None = None,
 ) -> tuple[Array, Array]:
-    """`losses.value_and_grad` of stored outputs: the loss in float32, the gradient times `scale`, stored as they are.
+    """`losses.value_and_grad` of stored outputs: the loss in float32; its gradient times `scale`, stored as they are.
 
-    Parameters
-    ----------
-    xp, formula, output, target, weight, out
-        As `losses.value_and_grad`'s.
-    scale : Array of shape (...), optional
-        Of the gradient; None for 1.
-
-    Returns
-    -------
-    loss : Array of shape (...)
-        Without the scale.
-    grad : Array of shape (..., n, k)
+    Arguments and results are those of `losses.value_and_grad`, and `scale` of shape (...), or None for 1.
     """
     loss, grad = losses.value_and_grad(xp, formula, _wide(xp, output), target, weight)
     if scale is not None:
@@ -119,7 +108,7 @@ class Stored:
 
     def __init__(self, activation: Activation) -> None:
         self._activation = activation
-        # Where a kernel looks.
+        # By these a kernel is found.
         self.name, self.forward = activation.name, activation.forward
         self.derivative, self.jacobian = activation.derivative, activation.jacobian
 
@@ -139,38 +128,21 @@ class Stored:
 
 
 def scaling(flat: Array) -> State:
-    """The scale's state for parameters of shape (..., p), where nothing has been done yet.
+    """The scale's state before the first step, for parameters of shape (..., p).
 
-    Returns
-    -------
-    dict of Arrays of shape (...), float32
-        ``scale`` of each network; ``good``, its good steps since the scale changed; ``number`` of its next update, from
-        1, which a skipped step leaves as it is.
+    Float32 arrays of shape (...): ``scale``; ``good``, the good steps since it changed; ``number``, of the next update,
+    from 1, which a skipped step leaves as it is.
     """
     zero = flat[..., 0] * 0.0
     return {"scale": zero + START, "good": zero * 1.0, "number": zero + 1.0}
 
 
 def unscale(xp: Namespace, grads: Array, scale: Array) -> tuple[Array, Array, Array]:
-    """Gradient / scale, and what becomes of the step; the gradient given may be overwritten.
+    """Gradient / scale, whether all of it is finite, and whether the update is to be made: `grads`, finite, taken.
 
-    Parameters
-    ----------
-    xp : module
-        Array API namespace.
-    grads : Array of shape (..., p)
-        Of the loss times its scale.
-    scale : Array of shape (...)
-        Each network's.
-
-    Returns
-    -------
-    grads : Array of shape (..., p)
-    finite : bool Array of shape (...)
-        Whether every entry is.
-    taken : bool Array of shape (...)
-        Whether the update is to be made: where it is finite, or where the scale is so small that no other would help.
-        The parameters are then no longer finite, and training ends as it does for any network that diverges.
+    `grads` has shape (..., p) and may be overwritten; `scale`, finite and taken (bool) have shape (...). Where no scale
+    would help, the update is made all the same: the parameters are then no longer finite, and training ends as it does
+    for any network that diverges.
     """
     grads *= 1.0 / scale[..., None]
     finite = xp.all(xp.isfinite(grads), axis=-1)
@@ -178,25 +150,9 @@ def unscale(xp: Namespace, grads: Array, scale: Array) -> tuple[Array, Array, Ar
 
 
 def guarded(xp: Namespace, taken: Array, equation: Callable[..., Any], grads: Array, *args: Any) -> Any:
-    """An equation of `updates`, whose vectors stay as they are where `taken`, of shape (...), is False.
+    """``equation(xp, grads, *args)``, one of `updates`, without effect where `taken`, of shape (...), is False.
 
-    Parameters
-    ----------
-    xp : module
-        Array API namespace.
-    taken : bool Array of shape (...)
-        From `unscale`.
-    equation : callable
-        ``equation(xp, grads, *args)``.
-    grads : Array of shape (..., p)
-        The gradient.
-    *args : Arrays and hyperparameters
-        Its own; arrays of the gradient's shape are the vectors that it writes into.
-
-    Returns
-    -------
-    Array or tuple of Arrays
-        What `equation` does.
+    Of its arguments, those of the gradient's shape (..., p) are the vectors that it writes into.
     """
     vectors = [x for x in args if getattr(x, "shape", None) == grads.shape]
     before = [x * 1.0 for x in vectors]
@@ -211,18 +167,7 @@ def adjust(
 ) -> tuple[Array, Array, Array]:
     """The state after a step: half the scale where it was not finite, twice after `INTERVAL` good steps in a row.
 
-    Parameters
-    ----------
-    xp : module
-        Array API namespace.
-    scale, good, number : Array of shape (...)
-        Of `scaling`; may be overwritten.
-    finite, taken : bool Array of shape (...)
-        From `unscale`.
-
-    Returns
-    -------
-    scale, good, number : Array of shape (...)
+    All have shape (...); `finite` and `taken` are those of `unscale`, the others of `scaling`, and may be overwritten.
     """
     none, one = good * 0.0, good * 0.0 + 1.0
     good = xp.where(finite, good + one, none)

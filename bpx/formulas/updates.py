@@ -39,10 +39,10 @@ def momentum(
 ) -> tuple[Array, Array]:
     """v <- m v - r g; p <- p + v (Polyak 1964), or p <- p + m v - r g (Nesterov; Sutskever et al. 2013, equation 7)."""
     push = learning_rate * grads
-    pace = friction * velocity
-    pace -= push
-    move = friction * pace - push if nesterov else pace
-    velocity[...] = pace
+    after = friction * velocity
+    after -= push
+    move = friction * after - push if nesterov else after
+    velocity[...] = after
     params += move
     return params, velocity
 

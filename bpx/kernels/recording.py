@@ -1,7 +1,7 @@
-"""A step recorded once and replayed: what remains of it is the calls of its kernels.
+"""A step recorded once and replayed as the list of its kernels' calls.
 
 A kernel checks its arguments, makes the arrays that it fills, and hands the work itself to `launch`. While `record`
-runs a step, nothing is computed: the work is noted, with its arrays, and every `Replay` call then does it again on the
+runs a step, nothing is computed: the work and its arrays are noted, and each call of the `Replay` does it again on the
 same arrays. So a replayed step makes no array and decides nothing; what changes between steps (the rows of the batch,
 the learning rate, the step's number) is written into arrays that were given when it was recorded.
 """
@@ -12,18 +12,18 @@ import threading
 from collections.abc import Callable
 from typing import Any, TypeVar, final
 
-__all__ = ["NotRecordableError", "Replay", "is_recording", "launch", "record", "runs_users_code"]
+__all__ = ["NotRecordableError", "Replay", "is_recording", "launch", "record", "runs_users_code", "write"]
 
 _local = threading.local()
-# Functions for `launch` that call a user's.
-_users: set[Callable[..., Any]] = set()
+# Functions for `launch` that call a function of the user's.
+_calls_users_code: set[Callable[..., Any]] = set()
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def runs_users_code(function: Function) -> Function:
-    """Say of a function for `launch` that it calls what a user has given."""
-    _users.add(function)
+    """Mark a function for `launch` as one that calls a function of the user's."""
+    _calls_users_code.add(function)
     return function
 
 
@@ -41,7 +41,7 @@ class Replay:
     @property
     def runs_users_code(self) -> bool:
         """Whether it calls functions that a user has given, which may do something else each time."""
-        return any(function in _users for function, _ in self._calls)
+        return any(function in _calls_users_code for function, _ in self._calls)
 
     def __call__(self) -> None:
         """Do the recorded work."""
@@ -63,11 +63,17 @@ def launch(function: Callable[..., Any], *args: Any) -> None:
         calls.append((function, args))
 
 
-def record(step: Callable[[], Any]) -> Replay | None:
-    """Run `step` without computing anything; None where it cannot be recorded."""
+@runs_users_code
+def write(out: Any, function: Callable[..., Any], *args: Any) -> None:
+    """What any function returns, into an array that is kept."""
+    out[...] = function(*args)
+
+
+def record(step: Callable[..., Any], *args: Any) -> Replay | None:
+    """Run ``step(*args)`` without computing anything; None where it cannot be recorded."""
     _local.calls = []
     try:
-        step()
+        step(*args)
         return Replay(_local.calls)
     except NotRecordableError:
         return None

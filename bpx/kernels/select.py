@@ -1,14 +1,15 @@
-"""Which formulas have a fast twin here; asked once when training starts.
+"""Which formulas have a kernel here; asked once when training starts.
 
-A kernel returns ``NotImplemented`` for what it is not made for (a layout, a dtype, a formula), as Python's operators
-do, and then the next one does it, in the end the formula.
+A kernel may decline with ``NotImplemented`` what it is not made for (a layout, a dtype), as Python's operators do; then
+the next package's kernel computes, in the end the formula.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import cache, wraps
+from collections.abc import Callable, Sequence
+from functools import cache
+from inspect import isfunction
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeVar, final
 
@@ -16,9 +17,10 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.errors import Log
+from bpx.formulas.activations import Activation
 from bpx.kernels.recording import NotRecordableError, is_recording
 
-__all__ = ["Twins", "for_backend", "in_place", "wanted"]
+__all__ = ["Kernels", "for_backend", "in_place", "wanted"]
 
 logger = Log("bpx.kernels")
 
@@ -26,55 +28,61 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @final
-class Twins:
-    """Gives for a formula what should compute it: its twins where there are any, else the formula.
+class Kernels:
+    """Gives for a formula what should compute it: its kernels where there are any, else the formula.
 
     Parameters
     ----------
-    rooms : modules
-        Folders of kernels, the best first, whose modules have the formulas' names.
+    packages : modules
+        Packages of kernels, the best first. Each has ``KERNELS``, keyed by the function objects of the formulas, and
+        ``NEVER_DECLINE``, the formulas whose kernels always compute.
     """
 
-    def __init__(self, *rooms: ModuleType) -> None:
-        self.rooms = rooms
+    def __init__(self, *packages: ModuleType) -> None:
+        self.packages = packages
 
     @property
     def records(self) -> bool:
         """Whether results go into arrays that are kept, so that a step may be recorded."""
-        return bool(self.rooms)
+        return bool(self.packages)
 
     def recorder(self, backend: Backend, drops: bool) -> Any:
         """What records steps made of these, or None; see `bpx.kernels.numpy_in_place.steps.Recorder`."""
-        return self.rooms[-1].steps.Recorder(backend, drops) if self.rooms and wanted() != "eager" else None
+        return self.packages[-1].steps.Recorder(backend, drops) if self.packages and wanted() != "eager" else None
 
     def of(self, formula: Function) -> Function:
-        """A function's twins in one, or the function itself."""
-        floor, _, module = formula.__module__.rpartition(".")
-        if floor != "bpx.formulas":
-            return formula
-        found = [getattr(vars(room).get(module), formula.__name__, None) for room in self.rooms]
-        return self._first_that_can([kernel for kernel in found if kernel is not None], formula)
+        """A formula's kernels in one function, or the formula itself."""
+        return self._first_that_can(formula, formula, [package.KERNELS.get(formula) for package in self.packages])
 
     def module(self, formulas: ModuleType) -> Any:
-        """All public functions of a module of formulas, twins where there are any."""
-        return SimpleNamespace(**{name: self.of(getattr(formulas, name)) for name in formulas.__all__})
+        """All public functions of a module of formulas, kernels where there are any."""
+        public = {name: getattr(formulas, name) for name in formulas.__all__}
+        return SimpleNamespace(**{name: self.of(thing) for name, thing in public.items() if isfunction(thing)})
 
     def activation(self, activation: Any) -> Any:
         """What has an activation's ``after_bias`` and ``backward``."""
-        if not self.rooms:
-            return activation
-        twins = [twin for room in self.rooms if (twin := room.activations.twin(activation)) is not None]
+        found = [package.activations.kernel(activation) for package in self.packages]
+        after_bias = [kernel and kernel.after_bias for kernel in found]
+        backward = [kernel and kernel.backward for kernel in found]
         return SimpleNamespace(
-            after_bias=self._first_that_can([twin.after_bias for twin in twins], activation.after_bias),
-            backward=self._first_that_can([twin.backward for twin in twins], activation.backward),
+            after_bias=self._first_that_can(Activation.after_bias, activation.after_bias, after_bias),
+            backward=self._first_that_can(Activation.backward, activation.backward, backward),
         )
 
-    def _first_that_can(self, kernels: list[Callable[..., Any]], formula: Function) -> Function:
-        """The kernels one after the other, then the formula, which a recorded step cannot repeat."""
-        if not self.rooms:
+    def _first_that_can(
+        self, key: Callable[..., Any], formula: Function, of_packages: Sequence[Callable[..., Any] | None]
+    ) -> Function:
+        """What each package has, one after the other, then the formula, which a recorded step cannot repeat."""
+        if not self.packages:
             return formula
+        kernels: list[Any] = []
+        for package, kernel in zip(self.packages, of_packages, strict=True):
+            if kernel is None:
+                continue
+            if key in package.NEVER_DECLINE and not kernels:
+                return kernel  # type: ignore[return-value]
+            kernels.append(kernel)
 
-        @wraps(formula)
         def call(*args: Any, **kwargs: Any) -> Any:
             for kernel in kernels:
                 result = kernel(*args, **kwargs)
@@ -87,17 +95,17 @@ class Twins:
         return call  # type: ignore[return-value]
 
 
-def in_place(backend: Backend, dtype: str) -> Twins:
-    """The twins that need no compiler, for a backend and dtype; arguments and errors as `for_backend`'s."""
+def in_place(backend: Backend, dtype: str) -> Kernels:
+    """The kernels that need no compiler, for a backend and dtype; arguments and errors as `for_backend`'s."""
     if wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
-        return Twins()
+        return Kernels()
     from bpx.kernels import numpy_in_place
 
-    return Twins(numpy_in_place)
+    return Kernels(numpy_in_place)
 
 
-def for_backend(backend: Backend, dtype: str) -> Twins:
-    """The twins for a backend and the dtype that is stored, by its name.
+def for_backend(backend: Backend, dtype: str) -> Kernels:
+    """The kernels for a backend and the dtype that is stored, by its name.
 
     There are none outside NumPy and CuPy, none on NumPy for 16 bits, and none where ``BPX_KERNELS`` is "reference".
 
@@ -107,20 +115,15 @@ def for_backend(backend: Backend, dtype: str) -> Twins:
         If ``BPX_KERNELS`` is none of those that `wanted` knows.
     """
     if backend.package == "cupy" and wanted() != "reference":
-        room = _on_gpu()
-        return Twins() if room is None else Twins(room)
+        package = _on_gpu()
+        return Kernels() if package is None else Kernels(package)
     plain = in_place(backend, dtype)
-    fused = _fused() if plain.records and wanted() in ("auto", "eager") else None
-    return plain if fused is None else Twins(fused, *plain.rooms)
+    fused = _compiled() if plain.records and wanted() in ("auto", "eager") else None
+    return plain if fused is None else Kernels(fused, *plain.packages)
 
 
 def wanted() -> str:
-    """Which kernels the environment asks for.
-
-    Returns
-    -------
-    str
-        ``"auto"``, ``"eager"``, ``"numpy"`` or ``"reference"``; see `bpx.kernels`.
+    """Which kernels the environment asks for: "auto", "eager", "numpy" or "reference"; see `bpx.kernels`.
 
     Raises
     ------
@@ -134,24 +137,29 @@ def wanted() -> str:
 
 
 @cache
-def _fused() -> ModuleType | None:
-    """The fused kernels, where Numba is installed and can compile."""
+def _compiled() -> ModuleType | None:
+    """The kernels compiled by Numba, where it is installed and can compile."""
     try:
-        from bpx.kernels import numba
-
-        numba.smoke_test()
+        import numba  # noqa: F401 - tried before our package, whose own errors are not to be taken for Numba's
     except ImportError as error:
         logger.info("no compiled kernels: %s", error)
         return None
+    except Exception as error:
+        logger.warning("Numba is installed but cannot be imported; NumPy alone computes: %s", error)
+        return None
+    from bpx.kernels import numba as package
+
+    try:
+        package.smoke_test()
     except Exception as error:  # whatever keeps a compiler from working here
         logger.warning("Numba is installed but cannot compile; NumPy alone computes: %s", error)
         return None
-    return numba
+    return package
 
 
 @cache
 def _on_gpu() -> ModuleType | None:
-    """CuPy's kernels, where they compile."""
+    """The kernels for CuPy, where they compile."""
     from bpx.kernels import cuda
 
     try:

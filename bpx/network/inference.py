@@ -28,9 +28,9 @@ class Inference:
 
     def __init__(self, net: NetworkState) -> None:
         # The network keeps this, so this does not keep the network: arrays are then freed without garbage collection.
-        twins = select.in_place(net.backend, net.dtype)
-        self._activations = tuple(twins.activation(activation) for activation in (*net.hidden, net.output))
-        self._linear = twins.module(linear)
+        kernels = select.in_place(net.backend, net.dtype)
+        self._activations = tuple(kernels.activation(activation) for activation in (*net.hidden, net.output))
+        self._linear = kernels.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
     def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:

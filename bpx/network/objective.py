@@ -19,7 +19,7 @@ from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.hyperparameters import numbers
 from bpx.formulas.losses import Loss
 from bpx.formulas.precision import Stored
-from bpx.kernels.select import Twins
+from bpx.kernels.select import Kernels
 from bpx.network import dense
 from bpx.network.dense import LayerCache
 from bpx.network.params import LayerParams
@@ -133,21 +133,21 @@ class Objective:
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 
-    def use(self, twins: Twins, mixed: Mixed | None = None) -> None:
+    def use(self, kernels: Kernels, mixed: Mixed | None = None) -> None:
         """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten.
 
-        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` stays as it is.
+        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` does not.
         """
-        self._linear = twins.module(linear)
-        self._dropout_mask = twins.of(dropout.dropout_mask)
-        self._value_and_grad = twins.of(losses.value_and_grad)
+        self._linear = kernels.module(linear)
+        self._dropout_mask = kernels.of(dropout.dropout_mask)
+        self._value_and_grad = kernels.of(losses.value_and_grad)
         if mixed is not None:
-            mixed.use(twins)
+            mixed.use(kernels)
             self._mixed = mixed
             self._activations = tuple(Stored(activation) for activation in self._activations)
             self._linear = SimpleNamespace(**vars(self._linear) | mixed.linear)
             self._value_and_grad = mixed.value_and_grad
-        self._activations = tuple(twins.activation(activation) for activation in self._activations)
+        self._activations = tuple(kernels.activation(activation) for activation in self._activations)
 
     def combine_by(
         self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
@@ -173,7 +173,7 @@ class Objective:
         Parameters
         ----------
         X, y, weight : Array
-            As they come through the gate.
+            As `bpx.network.validation` returns them.
         flat : Array of shape (..., n_params), optional
             Parameters in place of the network's.
 

@@ -11,7 +11,7 @@ from bpx.formulas import precision, updates
 from bpx.formulas.losses import Elementwise
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import HALVES, PRECISIONS
-from bpx.kernels.select import Twins
+from bpx.kernels.select import Kernels
 from bpx.network.params import LayerParams
 from bpx.network.state import NetworkState
 
@@ -19,24 +19,7 @@ __all__ = ["Mixed", "check_precision", "mixed"]
 
 
 def check_precision(net: NetworkState, name: str | None, first_order: bool = True) -> None:
-    """Refuse a precision with which this network cannot be trained.
-
-    Parameters
-    ----------
-    net : NetworkState
-        The network.
-    name : str or None
-        One of ``bpx.fit``'s.
-    first_order : bool
-        False for a method of SciPy's.
-
-    Raises
-    ------
-    ValueError
-        Says what can be done.
-    ImportError
-        If a package for bfloat16 is missing.
-    """
+    """Refuse (ValueError) a precision with which this network or method, first-order or not, cannot be trained."""
     if name is None:
         return
     if name not in PRECISIONS:
@@ -60,13 +43,6 @@ def mixed(net: NetworkState, name: str | None, scaling: State | None) -> Mixed |
     return Mixed(net, name, scaling) if name in HALVES else None
 
 
-# Those that kernels may have twins of.
-_FORMULAS = (
-    precision.product, precision.times, precision.column_sums, precision.value_and_grad, precision.narrow,
-    precision.unscale, precision.guarded, precision.adjust,
-)  # fmt: skip
-
-
 @final
 class Mixed:
     """What a step in 16 bits needs besides what any step does.
@@ -78,30 +54,21 @@ class Mixed:
     name : str
         ``"float16"`` or ``"bfloat16"``.
     scaling : dict, optional
-        Of `precision.scaling`, kept up here; None: gradients are not scaled.
-
-    Attributes
-    ----------
-    name : str
-        As given.
-    dtype : dtype
-        Of what is stored.
-    linear : dict of str to callable
-        What takes the place of functions of `bpx.formulas.linear`.
+        State of `precision.scaling`, which `update` keeps current; None: gradients are not scaled.
     """
 
     def __init__(self, net: NetworkState, name: str, scaling: State | None) -> None:
         self._net, self._xp, self.name = net, net.backend.xp, name
         self.dtype = net.backend.storage_dtype(name)
         self.scaling = scaling
-        self._equations: Any = updates
-        self.use(Twins())
+        self.use(Kernels())
 
-    def use(self, twins: Twins) -> None:
+    def use(self, kernels: Kernels) -> None:
         """Compute with kernels from now on."""
-        self.formulas = SimpleNamespace(**{formula.__name__: twins.of(formula) for formula in _FORMULAS})
+        self.formulas = kernels.module(precision)
+        # In place of functions of `bpx.formulas.linear`.
         self.linear = {name: getattr(self.formulas, name) for name in ("product", "times", "column_sums")}
-        self._equations = twins.module(updates)
+        self._equations = kernels.module(updates)
 
     def narrow(self, x: Array) -> Array:
         """Rounded to 16 bits."""
@@ -135,19 +102,15 @@ class Mixed:
         xp, now = self._xp, self.scaling
         if now is None:
             return optimizer.update(grads, state, params, rate, xp, self._equations, number)
-        guarded = {
-            name: partial(_guarded, self.formulas.guarded, self._taken, equation)
-            for name, equation in vars(self._equations).items()
-            if name != "clip_by_global_norm"  # it writes into the gradient alone
-        }
-        equations = SimpleNamespace(**guarded, clip_by_global_norm=self._equations.clip_by_global_norm)
-        params, after = optimizer.update(grads, state, params, rate, xp, equations, now["number"][..., None])
+        guarded = {name: partial(self._guarded, getattr(updates, name)) for name in updates.__all__}
+        guarded["clip_by_global_norm"] = self._equations.clip_by_global_norm  # it writes into the gradient alone
+        number = now["number"][..., None]
+        params, after = optimizer.update(grads, state, params, rate, xp, SimpleNamespace(**guarded), number)
         now["scale"], now["good"], now["number"] = self.formulas.adjust(
             xp, now["scale"], now["good"], now["number"], self._finite, self._taken
         )
         return params, after | {"step": state["step"] + 1}
 
-
-def _guarded(guard: Any, taken: Array, equation: Any, xp: Any, grads: Array, *args: Any) -> Any:
-    """An equation with `precision.guarded` around it."""
-    return guard(xp, taken, equation, grads, *args)
+    def _guarded(self, equation: Any, xp: Any, grads: Array, *args: Any) -> Any:
+        """An equation with `precision.guarded` around it."""
+        return self.formulas.guarded(xp, self._taken, equation, grads, *args)

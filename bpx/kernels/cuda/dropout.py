@@ -1,4 +1,4 @@
-"""Twin of `bpx.formulas.dropout.dropout_mask`: the same bits, four elements to a thread."""
+"""Dropout masks: the same bits, four elements to a thread."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import dropout as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda.compiling import BLOCK, NULL, computed, cover, enqueue, is_array, is_plain, number, storage
 
-__all__ = ["dropout_mask"]
+__all__ = ["KERNELS"]
 
 
 def dropout_mask(
@@ -34,3 +36,6 @@ def dropout_mask(
         number(float(kept), computed(kind)), seeds.size, size,
     )  # fmt: skip
     return out
+
+
+KERNELS = keys.table(formulas, dropout_mask)

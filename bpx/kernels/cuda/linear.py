@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.linear`: each result straight into the array that is kept for it."""
+"""Kernels of the linear parts: each result straight into the array that is kept for it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import linear as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda.compiling import (
     BLOCK,
     NULL,
@@ -24,7 +26,7 @@ from bpx.kernels.cuda.compiling import (
 from bpx.kernels.cuda.products import product
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product", "times", "weight_sum"]
+__all__ = ["KERNELS", "column_sums", "product", "times"]
 
 # Rows that one block sums, and how many blocks may share a column.
 ROWS, PARTS = 512, 64
@@ -181,3 +183,6 @@ def add_penalty(
     enqueue("linear.cu", kind, "add_penalty", grid, grads, sums, flat, *strengths, *counted, networks, size)
     enqueue("linear.cu", kind, "add_to_loss", (networks,), loss, sums, networks, share)
     return loss, grads
+
+
+KERNELS = keys.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)

@@ -1,16 +1,18 @@
-"""Twins of `bpx.formulas.losses`: value and gradient of a loss in one pass, any other loss by its formula."""
+"""Kernels of losses: value and gradient of a loss in one pass, any other loss by its formula."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
+from bpx.formulas import losses as formulas
+from bpx.formulas.losses import Elementwise
+from bpx.kernels import keys
+from bpx.kernels.cuda import sources
 from bpx.kernels.cuda.compiling import (
     BLOCK,
     NULL,
@@ -26,18 +28,30 @@ from bpx.kernels.cuda.compiling import (
 )
 from bpx.kernels.recording import launch, runs_users_code
 
-__all__ = ["value_and_grad"]
+__all__ = ["KERNELS", "TABLE", "value_and_grad"]
 
-Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
+FILE = "losses.cu"
 
-FORMULAS = "bpx.formulas.losses"
-
-# Formulas that have a kernel of their name, and those that have another for labels.
-_PLAIN = {
-    "squared_error", "absolute_error", "binary_cross_entropy", "binary_cross_entropy_with_sigmoid", "cross_entropy",
-    "cross_entropy_with_softmax", "poisson", "poisson_with_exp",
-}  # fmt: skip
-_OF_LABELS = {"cross_entropy", "cross_entropy_with_softmax"}
+# The names of the losses' kernels, and of those for labels.
+TABLE = {
+    formula: sources.kernel(FILE, name)
+    for formula, name in {
+        formulas.squared_error: "squared_error",
+        formulas.absolute_error: "absolute_error",
+        formulas.huber_error: "huber",
+        formulas.quantile_error: "quantile",
+        formulas.binary_cross_entropy: "binary_cross_entropy",
+        formulas.binary_cross_entropy_with_sigmoid: "binary_cross_entropy_with_sigmoid",
+        formulas.cross_entropy: "cross_entropy",
+        formulas.cross_entropy_with_softmax: "cross_entropy_with_softmax",
+        formulas.poisson: "poisson",
+        formulas.poisson_with_exp: "poisson_with_exp",
+    }.items()
+}
+_OF_LABELS = {
+    TABLE[formula]: sources.kernel(FILE, f"{TABLE[formula]}_of_labels")
+    for formula in (formulas.cross_entropy, formulas.cross_entropy_with_softmax)
+}
 
 # The rows of a loss that so many threads can share are all one block's, which then needs no second kernel.
 ONE_BLOCK = 16 * BLOCK
@@ -96,10 +110,8 @@ def _run(
     """Launch what a loss needs; the gradient is written into `grad`."""
     dtype, lead, (n, k) = computed(kind), output.shape[:-2], output.shape[-2:]
     networks, width = output.size // (n * k), lanes(k, each=4)
-    name = kernel.name
-    if name in _OF_LABELS and target.dtype.kind == "i":
-        name += "_of_labels"
-    cap = -math.log(float(np.finfo(dtype).eps)) if kernel.cap else math.inf
+    name = _OF_LABELS[kernel.name] if kernel.name in _OF_LABELS and target.dtype.kind == "i" else kernel.name
+    cap = formulas.largest_capped(np, np.dtype(dtype)) if kernel.cap else math.inf
     levels = NULL if kernel.levels is None else constant(kernel.levels, dtype, output)
     weights: tuple[Any, ...] = (NULL, 0, NULL, 0)
     if weight is not None:
@@ -112,12 +124,12 @@ def _run(
     loss = xp.empty(lead, dtype=dtype)
     sums = NULL if share == 1 else xp.empty((networks, share), dtype=xp.float64)
     enqueue(
-        "losses.cu", kind, name, (share, min(networks, 65535)),
+        FILE, kind, name, (share, min(networks, 65535)),
         output, grad, loss, sums, target, target_stride, *weights, NULL if scale is None else scale, networks, n, k,
         np.int32(width), number(cap, dtype), number(kernel.parameter, dtype), levels,
     )  # fmt: skip
     if share > 1:
-        enqueue("losses.cu", kind, "finish", (networks,), loss, sums, networks, share)
+        enqueue(FILE, kind, "finish", (networks,), loss, sums, networks, share)
     return loss
 
 
@@ -145,19 +157,13 @@ def _target_stride(target: Any, labels: bool, dtype: str, shape: tuple[int, ...]
 
 def _kernel(formula: Any) -> Kernel | None:
     """The kernel of a formula; None where there is none."""
-    function = formula.func if isinstance(formula, partial) else formula
-    name = getattr(function, "__name__", "")
-    if getattr(function, "__module__", "") != FORMULAS:
+    name, capped, given = keys.of_loss(TABLE, formula)
+    if name is None:
         return None
-    if not isinstance(formula, partial):
-        return Kernel(name) if name in _PLAIN else None
-    given = formula.keywords
-    if name == "capped":
-        inner = _kernel(given["formula"])
-        return None if inner is None else inner._replace(cap=True)
-    if name == "_huber":
-        return Kernel("huber", parameter=given["delta"])
-    if name == "_quantile":
-        q = given["q"]
-        return Kernel("quantile", parameter=q) if isinstance(q, float) else Kernel("quantile", levels=q)
-    return None
+    parameter = next(iter(given.values()), 0.0)  # huber's delta, quantile's level or levels
+    if isinstance(parameter, tuple):
+        return Kernel(name, capped, levels=parameter)
+    return Kernel(name, capped, parameter)
+
+
+KERNELS = keys.table(formulas, value_and_grad)

@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.precision`: 16-bit numbers beside parameters in 32 bits, and the scale of the loss."""
+"""Kernels of mixed precision: 16-bit numbers beside parameters in 32 bits, and the scale of the loss."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import precision as formulas
+from bpx.kernels import keys
 from bpx.kernels.cuda import updates
 from bpx.kernels.cuda.compiling import BLOCK, blocks, computed, cover, enqueue, is_array, is_plain, storage
 from bpx.kernels.cuda.linear import column_sums, product, times
 from bpx.kernels.cuda.losses import value_and_grad
 
-__all__ = ["adjust", "column_sums", "guarded", "narrow", "product", "times", "unscale", "value_and_grad"]
+__all__ = ["KERNELS"]
 
 
 def narrow(xp: Namespace, x: Array, dtype: Any) -> Array:
@@ -48,7 +50,7 @@ def unscale(xp: Namespace, grads: Array, scale: Array) -> tuple[Array, Array, Ar
 
 def guarded(xp: Namespace, taken: Array, equation: Callable[..., Any], grads: Array, *args: Any) -> Any:
     """Kernels of updates look at `taken` themselves."""
-    kernel = getattr(updates, getattr(equation, "__name__", ""), None)
+    kernel = updates.KERNELS.get(equation)
     return NotImplemented if kernel is None else kernel(xp, grads, *args, taken=taken)
 
 
@@ -61,3 +63,6 @@ def adjust(
         return NotImplemented
     enqueue("precision.cu", kind, "adjust", cover(scale.size), scale, good, number, finite, taken, scale.size)
     return scale, good, number
+
+
+KERNELS = keys.table(formulas, narrow, product, times, column_sums, value_and_grad, unscale, guarded, adjust)

@@ -38,7 +38,7 @@ _spare: dict[int, deque[_Handle]] = {}
 
 
 class _Handle:
-    """A handle of cuBLAS, its workspace, and the stream it was told last."""
+    """A handle of cuBLAS, its workspace, and the stream that was set last."""
 
     def __init__(self, cublas: Any) -> None:
         import cupy

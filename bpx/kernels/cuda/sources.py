@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-__all__ = ["FILES", "STORAGES", "Storage", "kernels", "options", "source"]
+__all__ = ["FILES", "STORAGES", "Storage", "kernel", "kernels", "options", "source"]
 
 FILES = (
     "activations.cu", "softmax.cu", "losses.cu", "linear.cu", "rows.cu", "updates.cu", "dropout.cu", "precision.cu",
@@ -54,7 +54,7 @@ def source(file: str) -> str:
 
 
 def options(storage: str) -> tuple[str, ...]:
-    """What NVRTC is to be told for a storage dtype; nothing that loosens arithmetic."""
+    """NVRTC's options for a storage dtype; nothing that loosens arithmetic."""
     kind = STORAGES[storage]
     macros = {"BPX_STORAGE": kind.number, "BPX_COMPUTE": STORAGES[kind.compute].number}
     if kind.header:
@@ -66,3 +66,10 @@ def options(storage: str) -> tuple[str, ...]:
 def kernels(file: str) -> tuple[str, ...]:
     """The names of a file's kernels."""
     return tuple(re.findall(r'extern "C" __global__ void (\w+)\(', source(file)))
+
+
+def kernel(file: str, name: str) -> str:
+    """That name, where the file has such a kernel."""
+    if name not in kernels(file):
+        raise KeyError(f"{file} has no kernel {name!r}; it has {', '.join(kernels(file))}")
+    return name

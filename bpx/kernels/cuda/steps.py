@@ -41,7 +41,7 @@ class Recorder:
         self._number = xp.ones((), dtype=xp.float64)
         self._rates: dict[tuple[int, ...], Array] = {}
         self._rate: Any = None  # the one written last
-        # What the device has, as far as the host has told it.
+        # What the host has written to the device.
         self._at = self._count = 0
 
     def key(self, batch: Any) -> Any:
@@ -55,14 +55,25 @@ class Recorder:
         if shape not in self._rates:
             self._rates[shape] = self._xp.empty(shape, dtype=rate.dtype if shape else np.float64)
 
-        def whole() -> None:
+        def work() -> None:
             if rows is not None and batch.order is not None:
                 self._launch_rows(batch.order, rows)
             step(batch._replace(rows=rows, on_device=rows), self._rates[shape], self._done, self._number)
             enqueue("steps.cu", "float32", "advance", (1,), self._start, self._done, self._number, batch.n)
 
-        replay = record(whole)
-        return None if replay is None else _Recorded(self, Graph(replay), rows)
+        replay = record(work)
+        if replay is None:
+            return None
+        graph = Graph(replay)
+
+        def recorded(batch: Any, rate: Any, done: int) -> None:
+            self.write(batch, rate, done)
+            if rows is not None and batch.order is None:
+                rows[...] = batch.on_device
+            graph()
+            self.moved(batch.n)
+
+        return recorded
 
     def _launch_rows(self, order: Array, rows: Array) -> None:
         """The coming batch's row numbers out of an epoch's."""
@@ -93,24 +104,6 @@ class Recorder:
         """A step has moved its own numbers on."""
         self._at += n
         self._count += 1
-
-
-@final
-class _Recorded:
-    """A recorded step."""
-
-    __slots__ = ("_graph", "_recorder", "_rows")
-
-    def __init__(self, recorder: Recorder, graph: Graph, rows: Array | None) -> None:
-        self._recorder, self._graph, self._rows = recorder, graph, rows
-
-    def __call__(self, batch: Any, rate: Any, done: int) -> None:
-        """Do the step for a batch."""
-        self._recorder.write(batch, rate, done)
-        if self._rows is not None and batch.order is None:
-            self._rows[...] = batch.on_device
-        self._graph()
-        self._recorder.moved(batch.n)
 
 
 @final

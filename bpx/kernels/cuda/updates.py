@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.updates`: each update in one pass over its vectors.
+"""Kernels of updates: each update in one pass over its vectors.
 
 The step's number and the learning rate may come as float64 arrays of no dimension, so that a replayed step reads what
 they are then. Hyperparameters of shape (K, 1) are one for each network of a stack. Where `taken`, a bool array of shape
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.cuda.compiling import BLOCK, NULL, blocks, computed, enqueue, is_array, is_plain, storage
+from bpx.formulas import updates as formulas
+from bpx.formulas.updates import Hyper
+from bpx.kernels import keys
+from bpx.kernels.cuda.compiling import BLOCK, NULL, blocks, computed, cover, enqueue, is_array, is_plain, storage
 
-__all__ = ["adagrad", "adam", "clip_by_global_norm", "gradient_descent", "momentum", "rmsprop"]
-
-Hyper = Any
+__all__ = ["KERNELS"]
 
 # Elements of a vector that each thread updates, where there are enough.
 EACH = 4
@@ -35,31 +36,32 @@ def _arguments(hyper: Hyper, dtype: str, networks: int) -> tuple[Any, Any, float
     return None
 
 
-def _run(name: str, hypers: tuple[Hyper, ...], flags: tuple[bool, ...], taken: Array | None, *vectors: Array) -> bool:
-    """Launch an update; False where it is not made for these arrays."""
-    first = vectors[0]
-    kind = storage(first)
+def _run(
+    name: str, hypers: tuple[Hyper, ...], flags: tuple[bool, ...], taken: Array | None, grads: Array, *vectors: Array
+) -> Any:
+    """Launch an update and return what it has written: the parameters, which come last, then the moments."""
+    kind = storage(grads)
     if kind is None or computed(kind) != kind or not is_plain(kind, *vectors):
-        return False
-    if any(v.shape != first.shape for v in vectors):
-        return False
-    networks = first.size // first.shape[-1]
+        return NotImplemented
+    if any(v.shape != grads.shape for v in vectors):
+        return NotImplemented
+    networks = grads.size // grads.shape[-1]
     if taken is not None and not (is_plain("bool", taken) and taken.size == networks):
-        return False
+        return NotImplemented
     given: list[Any] = []
     for hyper in hypers:
         arguments = _arguments(hyper, kind, networks)
         if arguments is None:
-            return False
+            return NotImplemented
         given += arguments
     # What holds for all networks makes one long vector of them.
     if taken is None and not any(is_array(hyper) and hyper.ndim for hyper in hypers):
         networks = 1
-    size = first.size // networks
-    grid = blocks(size, EACH * BLOCK, networks), min(networks, 65535)
-    signs = [np.int32(flag) for flag in flags]
-    enqueue("updates.cu", kind, name, grid, *vectors, *given, *signs, NULL if taken is None else taken, networks, size)
-    return True
+    size = grads.size // networks
+    grid, signs = cover(size, EACH * BLOCK, networks), [np.int32(flag) for flag in flags]
+    who = NULL if taken is None else taken
+    enqueue("updates.cu", kind, name, grid, grads, *vectors, *given, *signs, who, networks, size)
+    return (vectors[-1], *vectors[:-1])
 
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
@@ -85,7 +87,8 @@ def gradient_descent(
     xp: Namespace, grads: Array, params: Array, learning_rate: Hyper, taken: Array | None = None
 ) -> Array:
     """In place."""
-    return params if _run("gradient_descent", (learning_rate,), (), taken, grads, params) else NotImplemented
+    written = _run("gradient_descent", (learning_rate,), (), taken, grads, params)
+    return written if written is NotImplemented else params
 
 
 def momentum(
@@ -93,8 +96,7 @@ def momentum(
     taken: Array | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Velocity and parameters in place."""
-    done = _run("momentum", (learning_rate, friction), (nesterov,), taken, grads, velocity, params)
-    return (params, velocity) if done else NotImplemented
+    return _run("momentum", (learning_rate, friction), (nesterov,), taken, grads, velocity, params)
 
 
 def rmsprop(
@@ -102,8 +104,7 @@ def rmsprop(
     taken: Array | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Mean square and parameters in place."""
-    done = _run("rmsprop", (learning_rate, rho, epsilon), (), taken, grads, square, params)
-    return (params, square) if done else NotImplemented
+    return _run("rmsprop", (learning_rate, rho, epsilon), (), taken, grads, square, params)
 
 
 def adagrad(
@@ -111,8 +112,7 @@ def adagrad(
     taken: Array | None = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Sum of squares and parameters in place."""
-    done = _run("adagrad", (learning_rate, epsilon), (), taken, grads, square, params)
-    return (params, square) if done else NotImplemented
+    return _run("adagrad", (learning_rate, epsilon), (), taken, grads, square, params)
 
 
 def adam(
@@ -134,5 +134,7 @@ def adam(
     decay = 0.0 if weight_decay is None else weight_decay
     hypers = step, learning_rate, beta_1, beta_2, epsilon, decay
     flags = weight_decay is not None, epsilon_hat
-    done = _run("adam", hypers, flags, taken, grads, mean, square, params)
-    return (params, mean, square) if done else NotImplemented
+    return _run("adam", hypers, flags, taken, grads, mean, square, params)
+
+
+KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

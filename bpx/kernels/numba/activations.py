@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.activations`: bias and activation together, and the gradient back in one pass.
+"""Kernels of activations: bias and activation together, and the gradient back in one pass.
 
 exp, tanh and the like stay NumPy's, whose vector code no compiled loop over scalars reaches; they run in place between
 two compiled passes. Where f'(z) needs only `a`, `a` is written over `z`; where it needs z (silu, gelu), f'(z) is.
@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple, final
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import activations as formulas
+from bpx.kernels import keys
 from bpx.kernels.numba.activations_back import elu_back, relu_back, sigmoid_back, slope_back, tanh_back
 from bpx.kernels.numba.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["Twin", "twin"]
-
+__all__ = ["TABLE", "kernel"]
 
 # ``forward(z, b, scratch, number)``: the number is the activation's own (leaky_relu's slope, elu's alpha), else 0.
 Forward = Callable[[Array, Array, Array, float], None]
@@ -220,22 +220,21 @@ class Fused(NamedTuple):
     small: Forward | None = None
 
 
-# By the names of the formula's two functions.
-_FUSED: dict[tuple[str, str], Fused] = {
-    ("identity", "_identity_derivative"): Fused(_add),
-    ("relu", "_relu_derivative"): Fused(_relu, relu_back),
-    ("_leaky_relu", "_leaky_relu_derivative"): Fused(_leaky, relu_back),
-    ("tanh", "_tanh_derivative"): Fused(_forward_tanh, tanh_back, small=_small_tanh),
-    ("sigmoid", "_sigmoid_derivative"): Fused(_forward_sigmoid, sigmoid_back, small=_small_sigmoid),
-    ("_elu", "_elu_derivative"): Fused(_forward_elu, elu_back, scratch=True),
-    ("softplus", "_softplus_derivative"): Fused(_forward_softplus, scratch=True),
-    ("silu", "_silu_derivative"): Fused(_forward_silu, slope_back, scratch=True, apart=True),
-    ("gelu", "_gelu_derivative"): Fused(_forward_gelu, slope_back, scratch=True, apart=True),
+TABLE = {
+    (formulas.identity, formulas.identity_jacobian): Fused(_add),
+    (formulas.relu, formulas.relu_derivative): Fused(_relu, relu_back),
+    (formulas.leaky_relu_value, formulas.leaky_relu_derivative): Fused(_leaky, relu_back),
+    (formulas.tanh, formulas.tanh_derivative): Fused(_forward_tanh, tanh_back, small=_small_tanh),
+    (formulas.sigmoid, formulas.sigmoid_derivative): Fused(_forward_sigmoid, sigmoid_back, small=_small_sigmoid),
+    (formulas.elu_value, formulas.elu_derivative): Fused(_forward_elu, elu_back, scratch=True),
+    (formulas.softplus, formulas.softplus_derivative): Fused(_forward_softplus, scratch=True),
+    (formulas.silu, formulas.silu_derivative): Fused(_forward_silu, slope_back, scratch=True, apart=True),
+    (formulas.gelu, formulas.gelu_derivative): Fused(_forward_gelu, slope_back, scratch=True, apart=True),
 }
 
 
 @final
-class Twin:
+class FusedActivation:
     """``after_bias`` and ``backward`` of one activation."""
 
     def __init__(self, fused: Fused, number: float) -> None:
@@ -265,19 +264,7 @@ class Twin:
         return out
 
 
-def twin(activation: Any) -> Twin | None:
-    """The twin of an activation whose two functions are the formulas' own, whatever name it is given."""
-    forward, number = _parts(activation.forward)
-    derivative, same = _parts(activation.derivative)
-    fused = _FUSED.get((forward, derivative))
-    return None if fused is None or number != same else Twin(fused, number)
-
-
-def _parts(function: Any) -> tuple[str, float]:
-    """A formula's name and its own number; no name for a function from elsewhere."""
-    own: dict[str, float] = {}
-    if isinstance(function, partial):
-        function, own = function.func, function.keywords
-    if getattr(function, "__module__", None) != "bpx.formulas.activations" or len(own) > 1:
-        return "", 0.0
-    return function.__name__, next(iter(own.values()), 0.0)
+def kernel(activation: Any) -> FusedActivation | None:
+    """The kernel of an activation whose two functions are the formulas' own, whatever name it is given."""
+    fused, number = keys.of_activation(TABLE, activation)
+    return None if fused is None else FusedActivation(fused, number)

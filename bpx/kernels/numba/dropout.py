@@ -1,4 +1,4 @@
-"""Twin of `bpx.formulas.dropout.dropout_mask`: one pass, four elements for each call of the generator."""
+"""Dropout masks in one pass, four elements for each call of the generator."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import dropout as formulas
+from bpx.kernels import keys
 from bpx.kernels.numba.compiling import compiled
 from bpx.kernels.recording import launch
 
-__all__ = ["dropout_mask"]
+__all__ = ["KERNELS"]
 
 
 @compiled
@@ -48,3 +50,6 @@ def dropout_mask(
     number = step if isinstance(step, np.ndarray) else np.asarray(step, dtype=np.int64)
     launch(_mask, out.reshape(-1, size), seeds.reshape(-1), float(rate), run, number, layer, first * shape[1])
     return out
+
+
+KERNELS = keys.table(formulas, dropout_mask)

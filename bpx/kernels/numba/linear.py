@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.linear`: small products, sums of columns, and a penalty with its gradient in one pass.
+"""Kernels of the linear parts: small products, sums of columns, and a penalty with its gradient in one pass.
 
 To gather rows, NumPy's own ``take`` into an array that is there was faster than a compiled loop at every width.
 """
@@ -10,10 +10,12 @@ import math
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import linear as formulas
+from bpx.kernels import keys
 from bpx.kernels.numba.compiling import compiled, compiled_sum, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "product"]
+__all__ = ["KERNELS"]
 
 # Multiplications, of all networks, up to which a compiled loop is faster than NumPy's call.
 SMALL = 512
@@ -33,14 +35,15 @@ def _product(a: Array, b: Array, out: Array) -> None:
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
-    """Made for products so small that to call BLAS costs more than they do."""
+    """A compiled loop for products so small that to call BLAS costs more than they do, else NumPy's."""
     lead = a.shape[:-2] if a.ndim > b.ndim else b.shape[:-2]
     multiplications = math.prod(lead) * a.shape[-2] * a.shape[-1] * b.shape[-1]
-    if multiplications > SMALL or not multiplications or a.dtype.char not in "fd" or a.dtype != b.dtype:
-        return NotImplemented
     if out is None:
         out = np.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
-    launch(_product, *(x if x.ndim == 3 else x[None] for x in (a, b, out)))
+    if 0 < multiplications <= SMALL and a.dtype == b.dtype and a.dtype.char in "fd":
+        launch(_product, *(x if x.ndim == 3 else x[None] for x in (a, b, out)))
+    else:
+        launch(np.matmul, a, b, out)
     return out
 
 
@@ -126,3 +129,6 @@ def add_penalty(
     rows = flat.reshape(-1, flat.shape[-1]), grads.reshape(-1, flat.shape[-1])
     launch(_pull, loss.reshape(-1), rows[0], *strengths, count.reshape(-1), rows[1])
     return loss, grads
+
+
+KERNELS = keys.table(formulas, product, column_sums, accumulate, add_penalty)

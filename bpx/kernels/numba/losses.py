@@ -1,4 +1,4 @@
-"""Twin of `bpx.formulas.losses.value_and_grad`: a loss, its weights, its sum and its gradient in one pass.
+"""Kernels of losses: a loss, its weights, its sum and its gradient in one pass.
 
 No array of the losses of each sample and output is made, and no one-hot rows for labels. exp and log1p stay NumPy's.
 The sum is kept in float64.
@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import losses as formulas
+from bpx.formulas.losses import Elementwise
+from bpx.kernels import keys
 from bpx.kernels.numba.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["value_and_grad"]
-
-Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
+__all__ = ["KERNELS", "TABLE"]
 
 # ``loss(output, target, share, cap, scratch, grad, losses)``: output, scratch and grad (K, n, k), target (1 or K, n, k)
 # or labels (1 or K, n), share (1 or K, n, 1), the largest value of a sample and output, losses (K,).
@@ -136,10 +136,10 @@ def _binary_cross_entropy_with_sigmoid(
     _sigmoid_rows(output, target, share, cap, tail, grad, losses)
 
 
-_FUSED: dict[str, Fused] = {
-    "squared_error": _squared_error,
-    "cross_entropy_with_softmax": _cross_entropy_with_softmax,
-    "binary_cross_entropy_with_sigmoid": _binary_cross_entropy_with_sigmoid,
+TABLE: dict[Elementwise, Fused] = {
+    formulas.squared_error: _squared_error,
+    formulas.cross_entropy_with_softmax: _cross_entropy_with_softmax,
+    formulas.binary_cross_entropy_with_sigmoid: _binary_cross_entropy_with_sigmoid,
 }
 
 
@@ -160,13 +160,10 @@ def value_and_grad(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array]:
     """For squared error and the two cross-entropies on pre-activations, capped or not."""
-    cap = math.inf
-    if isinstance(formula, partial) and formula.func.__name__ == "capped":
-        cap = -math.log(float(np.finfo(output.dtype).eps))
-        formula = formula.keywords["formula"]
-    loss = _FUSED.get(getattr(formula, "__name__", ""))
-    if loss is None or getattr(formula, "__module__", "") != "bpx.formulas.losses" or not is_plain(output):
+    loss, capped, _ = keys.of_loss(TABLE, formula)
+    if loss is None or not is_plain(output):
         return NotImplemented
+    cap = formulas.largest_capped(np, output.dtype) if capped else math.inf
     if target.dtype.kind in "iu" and loss is _cross_entropy_with_softmax:
         if target.shape not in (output.shape[-2:-1], output.shape[:-1]):
             return NotImplemented
@@ -188,3 +185,6 @@ def value_and_grad(
     stacked = [a if a.ndim == 3 else a[None] for a in (output, scratch, grad)]
     launch(loss, stacked[0], target, share, cap, *stacked[1:], losses.reshape(-1))
     return losses, grad
+
+
+KERNELS = keys.table(formulas, value_and_grad)

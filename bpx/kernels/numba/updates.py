@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.updates`: every update in one pass over the flat vector.
+"""Kernels of updates: every update in one pass over the flat vector.
 
 The step's number and the learning rate come as arrays of no dimension, which a recorded step reads anew each time.
 Scalars are computed in float64 and rounded once to the vector's dtype, as the formulas' are. Vectors have shape (K, p);
@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import updates as formulas
+from bpx.formulas.updates import Hyper
+from bpx.kernels import keys
 from bpx.kernels.numba.compiling import compiled, compiled_sum, is_number, is_plain
 from bpx.kernels.recording import launch
 
-__all__ = ["adagrad", "adam", "clip_by_global_norm", "gradient_descent", "momentum", "rmsprop"]
-
-Hyper = Any
+__all__ = ["KERNELS"]
 
 
 @compiled_sum
@@ -205,3 +206,6 @@ def _fixed(*values: Hyper) -> Array:
     """Hyperparameters that do not change as one float64 array, (hyperparameters, 1 or K)."""
     columns = np.broadcast_arrays(*(np.asarray(v, dtype=np.float64).reshape(-1) for v in values))
     return np.ascontiguousarray(np.stack(columns))
+
+
+KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

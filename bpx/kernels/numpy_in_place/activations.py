@@ -1,17 +1,18 @@
-"""Twins of `bpx.formulas.activations`: in place where f'(z) needs only `a`, else by the formula."""
+"""Kernels of activations: in place where f'(z) needs only `a`, else by the formula."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.kernels.recording import launch
+from bpx.formulas import activations as formulas
+from bpx.kernels import keys
+from bpx.kernels.recording import launch, write
 
-__all__ = ["Twin", "twin"]
+__all__ = ["TABLE", "kernel"]
 
 # ``forward(z)`` over z, and ``backward(grad_a, a, scratch, out)``.
 Forward = Callable[[Array], Any]
@@ -28,7 +29,7 @@ def _tanh(z: Array) -> None:
 
 def _sigmoid(z: Array) -> None:
     np.negative(z, z)
-    np.minimum(z, math.log(float(np.finfo(z.dtype).max)) - 1.0, out=z)
+    np.minimum(z, formulas.largest_exponent(np, z.dtype) - 1.0, out=z)
     np.exp(z, z)
     np.add(z, 1.0, z)
     np.divide(1.0, z, z)
@@ -60,73 +61,58 @@ def _sigmoid_back(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
     np.multiply(grad_a, scratch, out)
 
 
-# By the formulas' names.
-_IN_PLACE: dict[tuple[str, str], tuple[Forward, Backward | None]] = {
-    ("softmax", ""): (_softmax, None),
-    ("relu", "_relu_derivative"): (_relu, _relu_back),
-    ("tanh", "_tanh_derivative"): (_tanh, _tanh_back),
-    ("sigmoid", "_sigmoid_derivative"): (_sigmoid, _sigmoid_back),
+def _unchanged(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
+    """Never called: grad_z is grad_a."""
+
+
+class InPlace(NamedTuple):
+    """How an activation is done over z, and how its gradient where that is not by the formula."""
+
+    forward: Forward | None
+    backward: Backward | None = None
+
+
+TABLE = {
+    (formulas.identity, formulas.identity_jacobian): InPlace(None, _unchanged),
+    (formulas.softmax, formulas.softmax_jacobian): InPlace(_softmax),
+    (formulas.relu, formulas.relu_derivative): InPlace(_relu, _relu_back),
+    (formulas.tanh, formulas.tanh_derivative): InPlace(_tanh, _tanh_back),
+    (formulas.sigmoid, formulas.sigmoid_derivative): InPlace(_sigmoid, _sigmoid_back),
 }
 
 
-def _write(out: Array, function: Callable[..., Array], *args: Any) -> None:
-    """What a formula returns, into an array that is kept."""
-    out[...] = function(*args)
-
-
 @final
-class Twin:
-    """``after_bias`` and ``backward`` of one activation, whichever it is."""
+class ActivationInPlace:
+    """``after_bias`` and ``backward`` of any activation, the user's own too."""
 
     def __init__(self, activation: Any) -> None:
-        names = _name(activation.forward), _name(activation.derivative)
-        found = _IN_PLACE.get(names)
-        self._forward: Forward | None = None if found is None else found[0]
-        self._backward: Backward | None = None if found is None else found[1]
-        self._nothing = names == ("identity", "_identity_derivative")
         self._activation = activation
+        self._in_place: InPlace | None = keys.of_activation(TABLE, activation)[0]
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
         """z is overwritten, by `a` where both results are the same array."""
-        if not _is_float(z) or not z.flags.writeable:
-            return NotImplemented
         if b is not None:
             launch(np.add, z, b, z)
-        if self._nothing:
-            return z, z
-        if self._forward is not None:
-            launch(self._forward, z)
-            return z, z
-        a = np.empty_like(z)
-        launch(_write, a, self._activation.value, xp, z)
-        return z, a
+        if self._in_place is None:
+            a = np.empty_like(z)
+            launch(write, a, self._activation.value, xp, z)
+            return z, a
+        if self._in_place.forward is not None:
+            launch(self._in_place.forward, z)
+        return z, z
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
         """Written into `out`, which may be grad_a."""
-        if self._nothing:
+        backward = None if self._in_place is None else self._in_place.backward
+        if backward is _unchanged:
             return grad_a
-        if not _is_float(grad_a) or not _is_float(a):
-            return NotImplemented
         if out is None:
             out = np.empty_like(grad_a)
-        if self._backward is not None:
-            launch(self._backward, grad_a, a, np.empty_like(a), out)
+        if backward is not None:
+            launch(backward, grad_a, a, np.empty_like(a), out)
         else:
-            launch(_write, out, self._activation.backward, xp, grad_a, z, a)
+            launch(write, out, self._activation.backward, xp, grad_a, z, a)
         return out
 
 
-def twin(activation: Any) -> Twin:
-    """The twin of any activation, the user's own too."""
-    return Twin(activation)
-
-
-def _name(function: Any) -> str:
-    """A formula's name; none for a function from elsewhere."""
-    own = getattr(function, "__module__", None) == "bpx.formulas.activations"
-    return str(getattr(function, "__name__", "")) if own else ""
-
-
-def _is_float(x: Any) -> bool:
-    """Whether `x` is a NumPy array of real floating numbers."""
-    return type(x) is np.ndarray and x.dtype.kind == "f"
+kernel = ActivationInPlace

@@ -1,4 +1,4 @@
-"""Twin of `bpx.formulas.dropout.dropout_mask`: unsigned 64-bit products in place of 16-bit halves."""
+"""Dropout masks by unsigned 64-bit products in place of the formula's 16-bit halves."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import dropout as formulas
+from bpx.kernels import keys
 from bpx.kernels.recording import launch
 
-__all__ = ["dropout_mask"]
+__all__ = ["KERNELS"]
 
-_M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
-_W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
+_M0, _M1, _W0, _W1 = (np.uint64(word) for word in (*formulas.MULTIPLIERS, *formulas.INCREMENTS))
 _LOW32, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
@@ -42,3 +43,6 @@ def dropout_mask(
     out = np.empty((*lead, *shape), dtype=dtype)
     launch(_mask, out, seeds, rate, run, step, layer, first * shape[1])
     return out
+
+
+KERNELS = keys.table(formulas, dropout_mask)

@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.linear`: each result straight into the array that is kept for it."""
+"""Kernels of the linear parts: each result straight into the array that is kept for it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import linear as formulas
+from bpx.kernels import keys
 from bpx.kernels.recording import launch
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "product", "times", "weight_sum"]
+__all__ = ["KERNELS"]
 
 
 def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
@@ -101,8 +103,9 @@ def add_penalty(
     grads: Array,
 ) -> tuple[Array, Array]:
     """Loss and gradient in place."""
-    if not isinstance(loss, np.ndarray):  # a number, where a formula gave the loss
-        return NotImplemented
     count = samples if samples is None or isinstance(samples, np.ndarray) else np.asarray(samples, dtype=flat.dtype)
     launch(_add_penalty, loss, flat, l2, l1, count, grads, np.empty_like(flat))
     return loss, grads
+
+
+KERNELS = keys.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)

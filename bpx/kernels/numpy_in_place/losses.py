@@ -1,20 +1,20 @@
-"""Twins of `bpx.formulas.losses`: cross-entropies without the arrays in between, any other loss by its formula."""
+"""Kernels of losses: cross-entropies without the arrays in between, any other loss by its formula."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
+from bpx.formulas import losses as formulas
+from bpx.formulas.losses import Elementwise
+from bpx.kernels import keys
 from bpx.kernels.recording import launch
 
-__all__ = ["value_and_grad"]
-
-Elementwise = Callable[[Namespace, Array, Array], tuple[Array, Array]]
+__all__ = ["KERNELS", "TABLE"]
 
 # ``loss(output, target, grad, values, rest)``: gradient and values of each sample and output; `rest` is one more array
 # of their shape, and one of shape (..., n, 1).
@@ -73,10 +73,10 @@ def _binary_cross_entropy_with_sigmoid(
     np.subtract(values, e, values)
 
 
-_IN_PLACE: dict[str, InPlace] = {
-    "squared_error": _squared_error,
-    "cross_entropy_with_softmax": _cross_entropy_with_softmax,
-    "binary_cross_entropy_with_sigmoid": _binary_cross_entropy_with_sigmoid,
+TABLE: dict[Elementwise, InPlace] = {
+    formulas.squared_error: _squared_error,
+    formulas.cross_entropy_with_softmax: _cross_entropy_with_softmax,
+    formulas.binary_cross_entropy_with_sigmoid: _binary_cross_entropy_with_sigmoid,
 }
 
 
@@ -135,25 +135,22 @@ def value_and_grad(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array]:
     """For every loss, one's own too."""
-    if type(output) is not np.ndarray or output.dtype.kind != "f":
-        return NotImplemented
-    cap = math.inf
-    name, room, function = getattr(formula, "__name__", ""), getattr(formula, "__module__", ""), formula
-    if isinstance(formula, partial) and formula.func.__name__ == "capped":
-        inner = formula.keywords["formula"]
-        if inner.__name__ in _IN_PLACE:
-            cap, name, room = -math.log(float(np.finfo(output.dtype).eps)), inner.__name__, inner.__module__
+    in_place, capped, _ = keys.of_loss(TABLE, formula)
+    cap = formulas.largest_capped(np, output.dtype) if capped and in_place is not None else math.inf
     grad, values = np.empty_like(output), np.empty_like(output)
     loss = np.empty(output.shape[:-2], dtype=output.dtype)
-    if name in _IN_PLACE and room == "bpx.formulas.losses":
+    if in_place is None:
+        launch(_by_formula, formula, output, target, grad, values)
+    else:
         row = np.empty((*output.shape[:-1], 1), dtype=output.dtype)
         if target.ndim == 1 and output.ndim == 2 and weight is None:
             n, k = output.shape
             own = np.arange(n) * k, np.empty(n, dtype=np.int64), np.empty(n, dtype=output.dtype)
             launch(_labels, output, target, grad, values, row, own, cap, loss)
             return loss, grad
-        launch(_IN_PLACE[name], output, target, grad, values, (np.empty_like(output), row))
-    else:
-        launch(_by_formula, function, output, target, grad, values)
+        launch(in_place, output, target, grad, values, (np.empty_like(output), row))
     launch(_mean, cap, weight, loss, grad, values)
     return loss, grad
+
+
+KERNELS = keys.table(formulas, value_and_grad)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, final
 
 import numpy as np
 
-from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.kernels.recording import Replay, record
+from bpx.kernels.recording import record
 
 __all__ = ["Recorder"]
 
@@ -55,27 +53,20 @@ class Recorder:
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
-        replay = record(partial(step, batch._replace(rows=rows, on_device=rows), now, done, number))
-        return None if replay is None else _Recorded(replay, rows, now, done if self._drops else None, number)
+        replay = record(step, batch._replace(rows=rows, on_device=rows), now, done, number)
+        if replay is None:
+            return None
+        written, drops = None, self._drops
 
+        def recorded(batch: Any, rate: Any, count: int) -> None:
+            nonlocal written
+            if rows is not None:
+                rows[...] = batch.rows
+            if rate is not written:  # most rates stay for many steps
+                now[...] = written = rate
+            if drops:
+                done[...] = count
+            number[...] = count + 1
+            replay()
 
-@final
-class _Recorded:
-    """A recorded step and the arrays that it reads."""
-
-    __slots__ = ("_done", "_number", "_rate", "_replay", "_rows", "_written")
-
-    def __init__(self, replay: Replay, rows: Array | None, rate: Array, done: Array | None, number: Array) -> None:
-        self._replay, self._rows, self._rate, self._done, self._number = replay, rows, rate, done, number
-        self._written: Any = None  # into `rate`, to write it only when it changes
-
-    def __call__(self, batch: Any, rate: Any, done: int) -> None:
-        """Do the step for a batch."""
-        if batch.rows is not None:
-            self._rows[...] = batch.rows  # type: ignore[index]
-        if rate is not self._written:
-            self._rate[...] = self._written = rate
-        if self._done is not None:
-            self._done[...] = done
-        self._number[...] = done + 1
-        self._replay()
+        return recorded

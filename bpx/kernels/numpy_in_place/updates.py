@@ -1,4 +1,4 @@
-"""Twins of `bpx.formulas.updates`: vectors updated piece by piece, so that what is in between stays in the cache.
+"""Kernels of updates: vectors updated piece by piece, so that what is in between stays in the cache.
 
 The step's number and the learning rate may come as arrays of no dimension, so that a recorded step reads what they are
 then. Hyperparameters of shape (K, 1) are one for each network of a stack. What needs memory comes before the first
@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from bpx._typing import Array, Namespace
+from bpx.formulas import updates as formulas
+from bpx.formulas.updates import Hyper
+from bpx.kernels import keys
 from bpx.kernels.recording import launch
 
-__all__ = ["adagrad", "adam", "clip_by_global_norm", "gradient_descent", "momentum", "rmsprop"]
-
-Hyper = Any
+__all__ = ["KERNELS"]
 
 # Elements that are updated together: five vectors of them fit into a core's own cache.
 PIECE = 32768
@@ -37,16 +38,13 @@ def _in_pieces(
         update(*hypers, *pieces, spare[0][:size], spare[1][:size])
 
 
-def _launch(update: Callable[..., None], hypers: tuple[Hyper, ...], *vectors: Array) -> bool:
-    """Hand an update to `launch`; False where the vectors are not NumPy's."""
+def _launch(update: Callable[..., None], hypers: tuple[Hyper, ...], *vectors: Array) -> None:
+    """Hand an update to `launch`."""
     first = vectors[0]
-    if any(type(v) is not np.ndarray or v.dtype.kind != "f" for v in vectors):
-        return False
     whole = first.size <= PIECE or any(np.ndim(h) for h in hypers) or not all(v.flags.c_contiguous for v in vectors)
     shape = first.shape if whole else (PIECE,)
     spare = np.empty(shape, dtype=first.dtype), np.empty(shape, dtype=first.dtype)
     launch(_in_pieces, update, hypers, vectors, spare)
-    return True
 
 
 def _now(hyper: Hyper) -> Any:
@@ -65,8 +63,6 @@ def _clip(grads: Array, max_norm: Hyper, spare: Array) -> None:
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
     """In place."""
-    if type(grads) is not np.ndarray:
-        return NotImplemented
     launch(_clip, grads, max_norm, np.empty_like(grads))
     return grads
 
@@ -78,7 +74,8 @@ def _gradient_descent(rate: Any, grads: Array, params: Array, push: Array, _: Ar
 
 def gradient_descent(xp: Namespace, grads: Array, params: Array, learning_rate: Hyper) -> Array:
     """In place."""
-    return params if _launch(_gradient_descent, (learning_rate,), grads, params) else NotImplemented
+    _launch(_gradient_descent, (learning_rate,), grads, params)
+    return params
 
 
 def _momentum(rate: Any, kept: Any, grads: Array, velocity: Array, params: Array, push: Array, _: Array) -> None:
@@ -101,9 +98,8 @@ def momentum(
     xp: Namespace, grads: Array, velocity: Array, params: Array, learning_rate: Hyper, friction: Hyper, nesterov: bool
 ) -> tuple[Array, Array]:
     """Velocity and parameters in place."""
-    update = _nesterov if nesterov else _momentum
-    done = _launch(update, (learning_rate, friction), grads, velocity, params)
-    return (params, velocity) if done else NotImplemented
+    _launch(_nesterov if nesterov else _momentum, (learning_rate, friction), grads, velocity, params)
+    return params, velocity
 
 
 def _scaled(
@@ -125,16 +121,16 @@ def rmsprop(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, rho: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """Mean square and parameters in place."""
-    done = _launch(_scaled, (learning_rate, rho, 1.0 - rho, epsilon), grads, square, params)
-    return (params, square) if done else NotImplemented
+    _launch(_scaled, (learning_rate, rho, 1.0 - rho, epsilon), grads, square, params)
+    return params, square
 
 
 def adagrad(
     xp: Namespace, grads: Array, square: Array, params: Array, learning_rate: Hyper, epsilon: Hyper
 ) -> tuple[Array, Array]:
     """Sum of squares and parameters in place."""
-    done = _launch(_scaled, (learning_rate, 1.0, 1.0, epsilon), grads, square, params)
-    return (params, square) if done else NotImplemented
+    _launch(_scaled, (learning_rate, 1.0, 1.0, epsilon), grads, square, params)
+    return params, square
 
 
 def _adam(
@@ -142,9 +138,9 @@ def _adam(
     grads: Array, mean: Array, square: Array, params: Array, work: Array, move: Array,
 ) -> None:  # fmt: skip
     step, rate = _now(step), _now(rate)
-    pace, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
+    scale, root = rate / (1.0 - beta_1**step), (1.0 - beta_2**step) ** 0.5
     if hat:
-        pace = pace * root
+        scale = scale * root
     new_1, new_2, kept = 1.0 - beta_1, 1.0 - beta_2, 1.0 - rate * decay
     np.multiply(grads, new_1, work)
     np.multiply(mean, beta_1, mean)
@@ -158,7 +154,7 @@ def _adam(
         np.divide(work, root, work)
     np.add(work, epsilon, work)
     np.divide(mean, work, move)
-    np.multiply(move, pace, move)
+    np.multiply(move, scale, move)
     if np.ndim(decay) or decay:
         np.multiply(params, kept, params)
     np.subtract(params, move, params)
@@ -180,5 +176,8 @@ def adam(
 ) -> tuple[Array, Array, Array]:
     """Both moments and the parameters in place."""
     hypers = (step, learning_rate, beta_1, beta_2, epsilon, 0.0 if weight_decay is None else weight_decay, epsilon_hat)
-    done = _launch(_adam, hypers, grads, mean, square, params)
-    return (params, mean, square) if done else NotImplemented
+    _launch(_adam, hypers, grads, mean, square, params)
+    return params, mean, square
+
+
+KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)
