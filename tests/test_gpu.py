@@ -19,7 +19,7 @@ from kernels_on_cpu import check_launches
 
 import bpx
 from bpx.formulas.activations import Activation
-from bpx.training.batches import Data
+from bpx.streams.batches import Data
 from bpx.training.loop import Descent
 from bpx.training.recorder import Recorder
 

@@ -26,7 +26,8 @@ from bpx.backend.host_memory import host_memory
 from bpx.formulas import losses
 from bpx.network import memory
 from bpx.network.objective import Objective
-from bpx.training.batches import ArrayFeed, Batch, Data
+from bpx.streams.batches import Batch, Data
+from bpx.training.batches import ArrayFeed
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 

@@ -12,8 +12,6 @@ from bpx.checks.step_trace import LayerTrace, StepTrace
 from bpx.files.function_json import activation_to_json, loss_to_json
 from bpx.formulas.activations import Activation
 
-__all__ = ["DRAWN", "count", "page_data"]
-
 HostArray = np.ndarray[Any, Any]
 
 # A layer of more neurons than this is drawn in part: all but one of these from its start, and its last neuron.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 else:
     _Path = type(Path())  # before Python 3.12 only the kind of path that this system has can be a base class
 
-__all__ = ["LANGUAGES", "LARGEST", "Page", "html", "write"]
-
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # the language tag that a browser reads aloud by
 LARGEST = 300_000  # bytes of a page
 SCRIPTS = ("formulas.js", "numbers.js", "stages.js", "network.js", "app.js")

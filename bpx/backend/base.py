@@ -13,8 +13,6 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.errors import DeviceMismatchError, how_to_install
 
-__all__ = ["Backend", "bfloat16_of_ml_dtypes", "import_library", "library_of", "writable"]
-
 
 def library_of(x: Any) -> str:
     """Name of the array library that made `x`; ``"host"`` for NumPy arrays, lists, scalars and the like."""

@@ -15,8 +15,6 @@ from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes, import_library
 from bpx.errors import Log, how_to_install
 
-__all__ = ["NOT_INSTALLED", "CupyBackend", "compute_type", "free_memory", "probe", "remedy", "uses_tf32"]
-
 NOT_INSTALLED = "CuPy is not installed"
 
 logger = Log("bpx.backend")

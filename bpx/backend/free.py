@@ -6,8 +6,6 @@ import gc
 
 from bpx.backend import cupy_backend, torch_backend
 
-__all__ = ["free_memory"]
-
 
 def free_memory() -> int:
     """Give back what this process's array libraries hold unused, for other processes and libraries.

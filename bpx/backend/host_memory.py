@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["host_memory"]
-
 _CGROUP = (
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat"),
     (

@@ -10,8 +10,6 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend
 from bpx.errors import BackendUnavailableError
 
-__all__ = ["NamespaceBackend"]
-
 
 @final
 class NamespaceBackend(Backend):

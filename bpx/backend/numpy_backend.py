@@ -10,8 +10,6 @@ from bpx._typing import Array
 from bpx.backend.base import Backend, bfloat16_of_ml_dtypes
 from bpx.backend.host_memory import host_memory
 
-__all__ = ["NumpyBackend"]
-
 
 @final
 class NumpyBackend(Backend):

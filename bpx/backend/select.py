@@ -25,8 +25,6 @@ from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
 from bpx.errors.calls import unknown_value
 
-__all__ = ["BackendStatus", "backend_of", "backends", "get_backend", "set_backend", "to_host", "use_backend"]
-
 # A backend's name, an array API namespace, a Backend, or None for the one in force.
 BackendLike = str | ModuleType | Backend | None
 Probe = tuple[Backend | None, str, str]

@@ -14,8 +14,6 @@ from bpx._typing import Array
 from bpx.backend.base import Backend, import_library
 from bpx.backend.host_memory import host_memory
 
-__all__ = ["TorchBackend", "free_memory", "probe"]
-
 # Messages of plain RuntimeErrors: of PyTorch's host allocator, cuBLAS, cuDNN, and CUDA's own calls.
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|STATUS_ALLOC_FAILED|out of memory", re.IGNORECASE)
 

@@ -16,8 +16,6 @@ from bpx.network import validation
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 
-__all__ = ["GradientReport", "check_gradients"]
-
 HostArray = np.ndarray[Any, np.dtype[np.float64]]
 
 # Steps tried in turn: the next where the last one's two estimates disagree, as they do across a kink.

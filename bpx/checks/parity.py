@@ -19,8 +19,6 @@ from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
 
-__all__ = ["ParityReport", "check_parity"]
-
 # Largest difference from the first backend, relative to the largest value; libraries sum in different orders.
 TOLERANCES: dict[DType, float] = {"float32": 1e-5, "float64": 1e-12}
 STEPS = 5

@@ -23,8 +23,6 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective, propagate
 from bpx.network.params import ParamViews
 
-__all__ = ["LayerTrace", "StepTrace", "trace"]
-
 HostArray = np.ndarray[Any, Any]
 Notation = Callable[[str], str]
 

@@ -11,8 +11,6 @@ from bpx.errors import BackendUnavailableError
 from bpx.formulas.precision import HALVES
 from bpx.kernels import select
 
-__all__ = ["backend", "check_precision", "several"]
-
 
 def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
     """The backend of that name, None for the environment's. An unknown name, in BPX_KERNELS too, is a mistake."""

@@ -20,8 +20,6 @@ from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
 
-__all__ = ["add"]
-
 EXAMPLES = """\
   bpx bench
   bpx bench --backend numpy --dtype float64 --rounds 9

@@ -20,8 +20,6 @@ from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
 
-__all__ = ["add"]
-
 EXAMPLES = """\
   bpx check
   bpx check --backend cupy         fails where CuPy does not work, and says why

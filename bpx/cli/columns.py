@@ -13,8 +13,6 @@ from bpx.cli.output import MistakeError
 from bpx.tables.parsing import number
 from bpx.tables.table import Column, Table, listed
 
-__all__ = ["choose", "few_odd_cells", "with_commas"]
-
 Note = Callable[[str], Any]
 
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")

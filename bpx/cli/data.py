@@ -12,8 +12,6 @@ from bpx.cli.output import MistakeError
 from bpx.tables import reading
 from bpx.tables.table import Table
 
-__all__ = ["add_options", "keep_inputs", "read", "spellings"]
-
 STDIN = "-"
 
 

@@ -17,8 +17,6 @@ from bpx.cli import backend_option, kernels, parser
 from bpx.cli.output import Output, aligned
 from bpx.errors import how_to_install
 
-__all__ = ["add"]
-
 EXAMPLES = """\
   bpx info
   bpx info --json

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from bpx.backend.base import Backend
 from bpx.kernels import select
 
-__all__ = ["captures", "names", "using"]
-
 VARIABLE = "BPX_KERNELS"
 
 

@@ -13,8 +13,6 @@ from bpx.cli.output import MistakeError, Output
 from bpx.cli.parser import FAILED, INTERNAL, INTERRUPTED, LEFT, MISTAKE, OK, build
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, FileFormatError, NonFiniteError, say
 
-__all__ = ["main"]
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.

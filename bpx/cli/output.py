@@ -11,8 +11,6 @@ from typing import Any, final
 from bpx import _text
 from bpx.errors import say, write_whole
 
-__all__ = ["MistakeError", "Output", "aligned", "counted", "write"]
-
 
 class MistakeError(Exception):
     """A mistake of the user's: one line that says what is wrong and what to do. Exit code 2."""

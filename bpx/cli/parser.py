@@ -16,11 +16,6 @@ from bpx.cli.output import write
 from bpx.errors import say
 from bpx.formulas.metrics import METRICS
 
-__all__ = [
-    "FAILED", "INTERNAL", "INTERRUPTED", "LEFT", "MISTAKE", "OK", "build", "count", "describe", "metrics", "numbers",
-    "penalty", "rate", "share", "sizes", "whole",
-]  # fmt: skip
-
 T = TypeVar("T")
 
 OK, FAILED, MISTAKE, INTERNAL, INTERRUPTED, LEFT = 0, 1, 2, 3, 130, 141

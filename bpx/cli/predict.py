@@ -17,8 +17,6 @@ from bpx.tables import csv_table, parquet_table, writing
 from bpx.tables.column_encoders import Unseen
 from bpx.tables.table import Table
 
-__all__ = ["add"]
-
 EXAMPLES = """\
   bpx predict income.npz others.csv --out predictions.csv
   bpx predict income.npz others.csv --proba --keep id | head

@@ -14,8 +14,6 @@ from bpx.cli.target import CLASSIFY, Target
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.network.mlp import MLP
 
-__all__ = ["check", "in_training", "in_words", "of_rows", "score"]
-
 HostArray = np.ndarray[Any, Any]
 
 # Rows that are predicted at once.

@@ -15,8 +15,6 @@ from bpx.files.model import TABLE
 from bpx.network.mlp import MLP
 from bpx.tables.encoding import Encoding
 
-__all__ = ["TableModel"]
-
 # Of the form that it has in a model file.
 VERSION = 1
 

@@ -14,8 +14,6 @@ from bpx.cli.output import MistakeError, counted
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, listed
 
-__all__ = ["CLASSIFY", "REGRESS", "Target", "choose"]
-
 CLASSIFY, REGRESS = "classify", "regress"
 # Integers with at most so many different values are classes unless --task says otherwise.
 FEW_INTEGERS = 10

@@ -19,8 +19,6 @@ from bpx.files import atomic
 from bpx.losses import LOSSES
 from bpx.network.mlp import MLP
 
-__all__ = ["add"]
-
 EXAMPLES = """\
   bpx trace                                   the worked step of article 001
   bpx trace --markdown > step.md

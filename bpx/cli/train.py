@@ -29,8 +29,6 @@ from bpx.training import hold_out
 from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
 
-__all__ = ["add"]
-
 LOSSES: dict[str, LossName] = {
     "identity": "squared_error",
     "sigmoid": "binary_cross_entropy",

@@ -12,8 +12,6 @@ from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import OPTIMIZERS
 
-__all__ = ["add_options"]
-
 EXAMPLES = """\
   bpx train people.csv --target income --out income.npz
   bpx train houses.parquet --target price --hidden 100,50 --patience 20 \\

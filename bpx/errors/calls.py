@@ -12,10 +12,6 @@ import numpy as np
 
 from bpx.errors.names import INSTEAD, OFF, VALUES
 
-__all__ = [
-    "explained", "instead_of", "is_wrong_call", "is_wrong_call_within", "named", "unknown_value", "wrong_call",
-]  # fmt: skip
-
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["INSTEAD", "OFF", "VALUES"]
-
 Hints = dict[str, dict[str, str]]
 
 

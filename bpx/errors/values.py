@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_count"]
-
 
 def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
     """`value` as an int; refuses what is not a whole number of at least `least`.

@@ -26,8 +26,6 @@ from bpx.network.memory import explains_memory_errors
 from bpx.network.mlp import MLP
 from bpx.network.validation import check_weights
 
-__all__ = ["BaseMLP", "Prepared", "take_rows"]
-
 HostArray = np.ndarray[Any, Any]
 LOGISTIC = ("logistic", "sigmoid")
 

@@ -9,6 +9,8 @@ import numpy as np
 from bpx.training.callbacks.base import Callback
 from bpx.training.run import Run
 
+__all__ = ["TEARDOWN", "CallbackSupport", "Ticker", "with_callbacks"]
+
 try:
     from sklearn.callback import CallbackSupportMixin as CallbackSupport
     from sklearn.callback import with_callbacks
@@ -21,8 +23,6 @@ except ImportError:  # scikit-learn before 1.9
         """The method itself."""
         return method
 
-
-__all__ = ["CallbackSupport", "Ticker", "with_callbacks"]
 
 # What scikit-learn keeps on an estimator while it fits, to tear callbacks down even where the fit fails.
 TEARDOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")

@@ -43,8 +43,6 @@ from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.training.metrics import MetricsLike, Task
 
-__all__ = ["MLPClassifier"]
-
 HostArray = np.ndarray[Any, Any]
 
 

@@ -15,8 +15,6 @@ from bpx.stop import StopRule
 from bpx.training.history import StopReason
 from bpx.training.run import Run
 
-__all__ = ["EarlyStopping", "EpochRate"]
-
 
 @final
 class EpochRate(Schedule):

@@ -21,8 +21,6 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History
 from bpx.training.metrics import Task
 
-__all__ = ["InferenceMixin", "with_arrays"]
-
 # Rows of a sparse matrix that are made dense at once.
 SPARSE_ROWS = 4096
 

@@ -17,8 +17,6 @@ from bpx.backend.select import to_host
 from bpx.formulas.blocks import block_cross_entropy, block_softmax, split
 from bpx.formulas.losses import LOSSES, Loss, capped
 
-__all__ = ["Labels", "host_labels"]
-
 HostArray = np.ndarray[Any, Any]
 
 

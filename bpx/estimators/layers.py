@@ -10,8 +10,6 @@ import numpy as np
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
 
-__all__ = ["LayerArrays"]
-
 
 @final
 class LayerArrays(list[Any]):

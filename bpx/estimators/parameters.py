@@ -23,11 +23,6 @@ from bpx.training.callbacks.base import Callback
 from bpx.training.run import Run
 from bpx.training.solvers import METHODS, MethodName, SciPy
 
-__all__ = [
-    "ATTRIBUTES", "FIT", "MORE", "SHARED", "BatchSize", "Callbacks", "ClassWeight", "Hidden", "HiddenActivations",
-    "Monitor", "Rate", "Solver", "fitting", "for_stochastic_solvers", "stochastic", "store",
-]  # fmt: skip
-
 # What the constructors take, for type checkers; what they check is below.
 Hidden = int | Sequence[int] | np.ndarray[Any, Any]
 HiddenActivations = HiddenName | Activation | Sequence[HiddenName | Activation]

@@ -40,8 +40,6 @@ from bpx.network.architecture import DType
 from bpx.network.data_frames import check_no_dates
 from bpx.training.metrics import MetricsLike, Task
 
-__all__ = ["MLPRegressor"]
-
 HostArray = np.ndarray[Any, Any]
 
 

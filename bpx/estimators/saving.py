@@ -22,8 +22,6 @@ from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy
 
-__all__ = ["FITTED", "SavingMixin"]
-
 
 def _stop_reason(name: Any) -> StopReason:
     if name not in StopReason.__members__:

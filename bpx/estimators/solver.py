@@ -23,9 +23,10 @@ from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network import validation
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Data
 from bpx.training import solvers
 from bpx.training.assemble import assemble
-from bpx.training.batches import Data, Order
+from bpx.training.batches import Order
 from bpx.training.callbacks.base import as_callback
 from bpx.training.history import StopReason
 from bpx.training.metrics import Measures, check_metrics, measures_of
@@ -34,11 +35,6 @@ from bpx.training.run import Run
 from bpx.training.run_config import plain
 from bpx.training.solvers import SciPy
 from bpx.training.validation import check_data
-
-__all__ = [
-    "STOCHASTIC", "batch_size", "first_order", "measured", "options", "restores", "scipy", "scores", "take_member",
-    "train",
-]  # fmt: skip
 
 STOCHASTIC = ("sgd", "adam")
 BUILT_IN = [metric.function for metric in METRICS.values()]

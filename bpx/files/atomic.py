@@ -17,8 +17,6 @@ try:
 except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["check", "ending_of", "open_regular", "replace", "write"]
-
 Path = str | os.PathLike[str]
 
 # Of every file that is opened, where the system has them.

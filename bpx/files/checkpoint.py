@@ -10,8 +10,6 @@ from bpx.files.decode import Decoder
 from bpx.files.encode import Encoder
 from bpx.files.header import ArrayTypes
 
-__all__ = ["read", "write"]
-
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:
     """Write nested data, all or nothing; TypeError names the place of what no file holds, such as a function."""

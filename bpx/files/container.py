@@ -19,8 +19,6 @@ from bpx.errors import FileFormatError
 from bpx.files import atomic, header, npz_form, safetensors_form
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-__all__ = ["path_in_message", "read", "write"]
-
 FORMS = {".safetensors": safetensors_form.to_bytes, ".npz": npz_form.to_bytes}
 DTYPES = (
     "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint16", "uint32", "uint64", "uint8",

@@ -12,8 +12,6 @@ from bpx.files import function_json
 from bpx.files.encode import STORED_CLASSES, TIMES, StoredClass
 from bpx.files.header import check_entries, short_repr
 
-__all__ = ["Decoder"]
-
 
 @final
 class Decoder:

@@ -21,8 +21,6 @@ from bpx.formulas import optimizers, schedules
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 
-__all__ = ["STORED_CLASSES", "TIMES", "Encoder", "NotPlainError", "StoredClass", "stored_dataclass"]
-
 # Lists of more floats than that, such as loss curves, are stored as arrays.
 LONGEST_LIST = 16
 TIMES = re.compile(r"(datetime|timedelta)64\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns)\]")

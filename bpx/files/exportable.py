@@ -6,8 +6,6 @@ from typing import Any, NoReturn
 
 from bpx.network.mlp import MLP
 
-__all__ = ["network_and_labels", "refuse_layer"]
-
 
 def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]:
     """The network of a network or estimator, and of a classifier the kind of its labels and its classes."""

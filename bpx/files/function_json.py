@@ -17,17 +17,6 @@ from bpx.formulas import activations, initializers, losses
 from bpx.formulas.blocks import block_softmax
 from bpx.formulas.initializers import Initializer
 
-__all__ = [
-    "activation_from_json",
-    "activation_to_json",
-    "initializer_from_json",
-    "initializer_to_json",
-    "loss_from_json",
-    "loss_to_json",
-    "name_and_arguments",
-    "own_name",
-]
-
 # What has a name of its own, and what a function makes of numbers.
 Registry = tuple[Mapping[str, Any], Mapping[str, Callable[..., Any]]]
 ACTIVATIONS: Registry = (activations.ACTIVATIONS, {

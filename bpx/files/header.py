@@ -18,21 +18,6 @@ import numpy as np
 from bpx._version import __version__
 from bpx.errors import FileFormatError
 
-__all__ = [
-    "FORMAT",
-    "LARGEST",
-    "ArrayTypes",
-    "Arrays",
-    "check_entries",
-    "check_names",
-    "check_plain",
-    "compose",
-    "of_type",
-    "parse_json",
-    "read",
-    "short_repr",
-]
-
 Arrays = dict[str, np.ndarray[Any, Any]]
 # For each array its dtype and shape, in the order of the file's digest.
 ArrayTypes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]

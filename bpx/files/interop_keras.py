@@ -11,8 +11,6 @@ from bpx.backend.select import BackendLike
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.network.mlp import MLP
 
-__all__ = ["from_keras_weights"]
-
 
 def from_keras_weights(
     weights: Sequence[Any], hidden: HiddenName | Activation | Sequence[HiddenName | Activation] = "relu",

@@ -12,8 +12,6 @@ from bpx.files import function_json
 from bpx.files.exportable import network_and_labels, refuse_layer
 from bpx.network.mlp import MLP
 
-__all__ = ["from_sklearn", "to_sklearn"]
-
 # scikit-learn's name -> bpx's.
 HIDDEN = {"identity": "identity", "logistic": "sigmoid", "tanh": "tanh", "relu": "relu"}
 OUTPUT = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "exp": "exp"}

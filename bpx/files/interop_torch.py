@@ -15,8 +15,6 @@ from bpx.formulas import activations
 from bpx.formulas.activations import Activation, ActivationName
 from bpx.network.mlp import MLP
 
-__all__ = ["from_torch", "to_torch"]
-
 # Beyond this, log(1 + exp(z)) is z to the last bit of float64; PyTorch's own threshold of 20 gives the tenth digit up.
 EXACT_SOFTPLUS = 40.0
 

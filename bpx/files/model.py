@@ -13,8 +13,6 @@ from bpx.files import atomic, container, header, network_json
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
-__all__ = ["TABLE", "load", "network_in", "read_header", "save", "write_model"]
-
 # The entry of the metadata in which ``bpx train`` keeps the encoding of a table's columns.
 TABLE = "bpx table"
 

@@ -15,8 +15,6 @@ from bpx.network.architecture import DTYPES
 from bpx.network.mlp import MLP
 from bpx.network.params import Layout, ParamViews
 
-__all__ = ["ESTIMATORS", "check_header", "from_json", "to_json"]
-
 # What a file's "kind" may be besides "network", and the class that it is the file of.
 ESTIMATORS = {"classifier": "bpx.MLPClassifier", "regressor": "bpx.MLPRegressor"}
 

@@ -18,8 +18,6 @@ from bpx.errors import FileFormatError
 from bpx.files import header
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-__all__ = ["NpzFile", "is_archive", "to_bytes"]
-
 HEADER = "bpx.json"
 # Larger archives need another structure (zip64), which is one more thing to check; they have the other form.
 LARGEST = 2**31 - 1

@@ -14,8 +14,6 @@ import numpy as np
 from bpx.files.onnx_graph import OnnxGraph
 from bpx.formulas.activations import largest_exponent
 
-__all__ = ["ACTIVATIONS"]
-
 
 def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
     """An activation that ONNX has by itself."""

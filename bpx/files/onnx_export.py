@@ -14,8 +14,6 @@ from bpx.files.onnx_graph import OnnxGraph
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 
-__all__ = ["to_onnx"]
-
 # ONNX models are protocol buffers, which end there.
 LARGEST = 2**31 - 2**20
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from bpx._version import __version__
 
-__all__ = ["OnnxGraph"]
-
 OPSET, IR_VERSION = 17, 8
 
 

@@ -9,8 +9,6 @@ from bpx.errors import FileFormatError, how_to_install
 from bpx.files import header
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-__all__ = ["SafetensorsFile", "library", "to_bytes"]
-
 
 def library() -> Any:
     """safetensors, with its part for NumPy; its absence names the extra."""

@@ -12,11 +12,6 @@ from bpx.errors.values import check_count
 from bpx.formulas import activations
 from bpx.formulas.activations import Activation
 
-__all__ = [
-    "DTYPES", "DType", "DTypeLike", "check_dropout", "check_dtype", "check_seed", "check_sizes", "layer_activations",
-    "per_layer",
-]  # fmt: skip
-
 DType = Literal["float32", "float64"]
 DTYPES: tuple[DType, ...] = get_args(DType)
 DTypeLike = DType | type[np.float32] | type[np.float64] | np.dtype[Any]

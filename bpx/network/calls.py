@@ -6,8 +6,6 @@ from typing import Any
 
 from bpx.network.mlp import MLP
 
-__all__ = ["check_network"]
-
 
 def check_network(net: Any, call: str, *others: Any) -> None:
     """Refuse what is no network, and say which call is meant; `others` are the arguments after it.

@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["check_in_memory", "check_no_dates", "column_names", "is_frame", "plain", "rows_between", "without_numbers"]
-
 _LIBRARIES = ("pandas", "polars", "pyarrow")
 _DATES = (date, time, timedelta, np.datetime64, np.timedelta64)  # those of pandas are among them, but for Period
 

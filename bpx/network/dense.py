@@ -13,8 +13,6 @@ from bpx.formulas import linear
 from bpx.formulas.activations import Activation
 from bpx.network.params import LayerParams
 
-__all__ = ["LayerCache", "backward", "forward"]
-
 
 @dataclass(slots=True)
 class LayerCache:

@@ -16,8 +16,6 @@ from bpx.network.objective import propagate
 from bpx.network.state import NetworkState
 from bpx.network.validation import cast, check_finite, sums_to_a_number
 
-__all__ = ["Inference"]
-
 # Numbers in the layers of all samples of a chunk: a few megabytes, which fit into a processor's cache.
 CHUNK = 2**21
 

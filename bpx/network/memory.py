@@ -22,11 +22,6 @@ from bpx.errors import Log
 from bpx.errors.calls import is_wrong_call, wrong_call
 from bpx.network.state import NetworkState
 
-__all__ = [
-    "Attempt", "ExplainedMemoryError", "explain", "explaining", "explains_memory_errors", "forget", "format_bytes",
-    "forward_bytes", "forward_pass", "gradient", "in_chunks", "rows_of", "step", "step_bytes",
-]  # fmt: skip
-
 logger = Log("bpx")
 
 P = ParamSpec("P")

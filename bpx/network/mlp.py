@@ -26,8 +26,6 @@ from bpx.network.objective import Objective
 from bpx.network.params import ParamViews, draw, overwrite
 from bpx.network.state import NetworkState
 
-__all__ = ["MLP"]
-
 
 @final
 class MLP(NetworkState):

@@ -26,8 +26,6 @@ from bpx.network.params import LayerParams
 from bpx.network.precision import Mixed
 from bpx.network.state import NetworkState
 
-__all__ = ["DropoutKey", "Objective", "backpropagate", "propagate"]
-
 Mask = Callable[[int, Array], Array | None]
 
 

@@ -20,8 +20,6 @@ from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import ShapeError
 from bpx.network import validation
 
-__all__ = ["LayerParams", "Layout", "ParamViews", "check_writable", "draw", "overwrite"]
-
 
 class LayerParams(NamedTuple):
     """One layer's views: W of shape (..., n_in, n_out), b of shape (..., 1, n_out) or None."""

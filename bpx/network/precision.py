@@ -15,8 +15,6 @@ from bpx.kernels.select import Kernels
 from bpx.network.params import LayerParams
 from bpx.network.state import NetworkState
 
-__all__ = ["Mixed", "check_precision", "mixed"]
-
 
 def check_precision(net: NetworkState, name: str | None, first_order: bool = True) -> None:
     """Refuse (ValueError) a precision with which this network or method, first-order or not, cannot be trained."""

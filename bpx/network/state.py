@@ -15,8 +15,6 @@ from bpx.network import architecture
 from bpx.network.architecture import DTypeLike
 from bpx.network.params import LayerParams, Layout, overwrite
 
-__all__ = ["NetworkState"]
-
 
 class NetworkState:
     """What a network consists of, without what it can do; parameters and attributes as of `MLP`.

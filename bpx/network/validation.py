@@ -18,11 +18,6 @@ from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
 from bpx.network.data_frames import check_in_memory, check_no_dates, column_names, plain, without_numbers
 
-__all__ = [
-    "cast", "check_finite", "check_known", "check_weights", "inputs", "numeric", "sample_weights", "samples",
-    "sums_to_a_number", "targets",
-]  # fmt: skip
-
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
     """`x` as an array of real numbers in its own dtype; on the host where it came from there."""

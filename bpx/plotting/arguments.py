@@ -11,8 +11,6 @@ from bpx.errors import ShapeError
 from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
 from bpx.network.mlp import MLP
 
-__all__ = ["HostArray", "column", "network", "numbers", "received"]
-
 HostArray = np.ndarray[Any, Any]
 
 

@@ -22,8 +22,6 @@ from bpx.plotting.feature_grid import FeatureGrid, class_positions, columns, tar
 from bpx.plotting.regions import region_colour, write_names
 from bpx.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, shortened, style_ticks
 
-__all__ = ["DecisionBoundaryDisplay"]
-
 # The legend lists at most this many classes.
 MOST_NAMES = 20
 # Of a stack's networks: black is the boundary of their mean.

@@ -16,8 +16,6 @@ from bpx.plotting.decorations import add_legend, set_title
 from bpx.plotting.style import COLOURS, MARKERS, add_grid, canvas
 from bpx.training.history import short
 
-__all__ = ["LossCurveDisplay"]
-
 # Of more networks the median and a band are drawn.
 MOST_LINES = 8
 # A loss that falls by more than this is drawn over a logarithmic axis.

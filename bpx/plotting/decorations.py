@@ -9,8 +9,6 @@ from matplotlib.axes import Axes
 
 from bpx.plotting.style import width_in_points
 
-__all__ = ["add_colorbar", "add_legend", "set_title"]
-
 # Axes narrower than this, in points, have a smaller title.
 NARROW = 330.0
 # The sizes of a legend inside given axes, in points, and the share of their height and width that it may take.

@@ -19,8 +19,6 @@ from bpx.plotting.diagram_text import DiagramText, Labels
 from bpx.plotting.label_placement import overlap, place_labels
 from bpx.plotting.style import COLOURS, INK, canvas, tint
 
-__all__ = ["NetworkDisplay"]
-
 POSITIVE, NEGATIVE, ZERO = COLOURS[0], "#D55E00", "#888888"
 DASHED = (0, (4, 2))
 BARE = {"boxstyle": "square,pad=0.05", "facecolor": "white", "edgecolor": "none"}

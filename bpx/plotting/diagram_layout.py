@@ -5,8 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from math import hypot
 
-__all__ = ["NodeLayout", "drawn_units"]
-
 # The height of a node and of an input with numbers, and of the columns' headings.
 NODE, INPUT, HEADING = 99.0, 54.0, 24.0
 # Inches; a page is not higher.

@@ -9,8 +9,6 @@ import numpy as np
 from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import number
 
-__all__ = ["DiagramText", "Labels"]
-
 COLOURS = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
 
 

@@ -12,8 +12,6 @@ from bpx.errors.values import check_count
 from bpx.network.data_frames import column_names
 from bpx.plotting.arguments import HostArray, numbers, received
 
-__all__ = ["FeatureGrid", "class_positions", "columns", "targets"]
-
 # Numbers of a layer that are computed at once.
 BUDGET = 4_000_000
 # How far the grid reaches beyond the points, as a share of their span.

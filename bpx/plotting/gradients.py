@@ -12,8 +12,6 @@ from bpx.plotting.arguments import numbers
 from bpx.plotting.decorations import add_legend, set_title
 from bpx.plotting.style import COLOURS, INK, MARKERS, add_grid, canvas
 
-__all__ = ["GradientCheckDisplay"]
-
 # Parameters that the legend names one by one.
 MOST_NAMES = 12
 

@@ -12,8 +12,6 @@ from matplotlib.patches import Rectangle
 from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import contrasting, shortened
 
-__all__ = ["draw_cells", "name_cells", "write_cells"]
-
 # The smallest and the largest text in a cell, in points; the length that a name beside the cells is cut to.
 SMALLEST, LARGEST, LONGEST_NAME = 7.0, 11.0, 22
 

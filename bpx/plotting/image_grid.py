@@ -12,8 +12,6 @@ from bpx.plotting.arguments import HostArray
 from bpx.plotting.decorations import set_title
 from bpx.plotting.style import width_in_points
 
-__all__ = ["WRONG", "ImageGrid"]
-
 # Between images, as a share of an image's longer side; above one with a label; the smallest text that is drawn.
 GAP, LABEL, SMALLEST = 0.08, 0.3, 6.0
 WRONG = "#D55E00"  # a label in this colour is bold

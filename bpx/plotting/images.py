@@ -20,8 +20,6 @@ from bpx.plotting.decorations import add_colorbar
 from bpx.plotting.image_grid import WRONG, ImageGrid
 from bpx.plotting.style import DIVERGING, INK, canvas
 
-__all__ = ["HiddenWeightsDisplay", "ImageGridDisplay"]
-
 RIGHT = "#0072B2"
 
 

@@ -6,8 +6,6 @@ import numpy as np
 
 from bpx.plotting.arguments import HostArray
 
-__all__ = ["overlap", "place_labels"]
-
 # Places tried on each line, as shares of its length; restarts by chance; and how often labels that are in the way are
 # moved by chance.
 PLACES = np.linspace(0.08, 0.92, 43)

@@ -11,8 +11,6 @@ from matplotlib.axes import Axes
 from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import CLASS_COLOURS, INK, shortened, tint
 
-__all__ = ["region_colour", "write_names"]
-
 # How strong the tints are: pale for the first classes, stronger once the colours are used up. No two of
 # the first 24 look more alike than the nearest two of the first 8.
 STRENGTHS = (0.34, 0.7, 0.9)

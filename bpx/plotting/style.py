@@ -14,25 +14,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-__all__ = [
-    "CLASS_COLOURS",
-    "COLOURS",
-    "DIVERGING",
-    "INK",
-    "MARKERS",
-    "SEQUENTIAL",
-    "STYLE",
-    "add_grid",
-    "canvas",
-    "contrasting",
-    "number",
-    "shortened",
-    "style",
-    "style_ticks",
-    "tint",
-    "width_in_points",
-]
-
 # Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is pale.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D00")
 # Regions are painted in tints of these: black's, a grey, comes last.

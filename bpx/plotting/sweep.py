@@ -16,8 +16,6 @@ from bpx.plotting.decorations import add_colorbar, add_legend, set_title
 from bpx.plotting.heatmap import draw_cells, name_cells, write_cells
 from bpx.plotting.style import COLOURS, INK, SEQUENTIAL, add_grid, canvas
 
-__all__ = ["SweepDisplay"]
-
 # Columns of a table that are results, no parameters.
 RESULTS = ("score", "std", "rank")
 # A plane with more cells than this, most of them empty, is no grid.

@@ -25,8 +25,6 @@ from bpx.search.table import SweepTable
 from bpx.search.trials import Trial, TrialResult, into_stacks
 from bpx.training.distributed import Ranks, agreeing, join, place
 
-__all__ = ["Search", "run"]
-
 
 class Search(ABC):
     """Settings and data, checked, and what trains and scores them."""

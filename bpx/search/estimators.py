@@ -27,8 +27,6 @@ from bpx.search.folds import folds
 from bpx.search.grid import Setting, identity
 from bpx.search.trials import Trial, TrialResult, largest_stack
 
-__all__ = ["EstimatorSearch"]
-
 # What scikit-learn calls the metrics of bpx that it has under another name.
 SCORINGS = {
     "auc": "roc_auc_ovr", "log_loss": "neg_log_loss", "mae": "neg_mean_absolute_error",

@@ -10,8 +10,6 @@ import numpy as np
 from bpx.training.batches import Order, Sampler
 from bpx.training.hold_out import held_out
 
-__all__ = ["Fold", "folds", "order_of"]
-
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 

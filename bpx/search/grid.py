@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Setting", "identity", "settings"]
-
 Setting = dict[str, Any]
 
 # What a table's rows hold besides the parameters.

@@ -13,8 +13,6 @@ from bpx.stop import StopRule
 from bpx.training.history import StopReason
 from bpx.training.run import Run
 
-__all__ = ["MemberStopping"]
-
 
 @final
 class MemberStopping(StopRule):

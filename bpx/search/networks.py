@@ -19,15 +19,14 @@ from bpx.search.scoring import Scoring, default_scoring, scoring_of
 from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, trial_config
 from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.stop import ErrorRate, StopRule
+from bpx.streams.batches import Data, check_batch_size
 from bpx.training.assemble import Training, assemble
-from bpx.training.batches import Data, Sampler, SparseRows, check_batch_size
+from bpx.training.batches import Sampler, SparseRows
 from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.solvers import SciPy
 from bpx.training.stacking import stacked
 from bpx.training.validation import check_data, check_validation
-
-__all__ = ["NetworkSearch"]
 
 # Arguments of a sweep over networks that are the same for all settings.
 COMMON: dict[str, Any] = {"sample_weight": None, "stop": (), "seed": 0}

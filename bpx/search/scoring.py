@@ -12,11 +12,9 @@ from bpx.formulas.metrics import METRICS, Metric
 from bpx.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data
+from bpx.streams.batches import Data
 from bpx.training.evaluation import mean_loss, outputs_of
 from bpx.training.metrics import fitting, task_of
-
-__all__ = ["SCORINGS", "Scoring", "default_scoring", "scoring_of"]
 
 Scoring = Callable[[MLP, Data, Loss], float]
 

@@ -14,8 +14,6 @@ from bpx.search.grid import settings
 from bpx.search.networks import NetworkSearch
 from bpx.search.table import SweepTable
 
-__all__ = ["sweep"]
-
 
 def sweep(
     model: Callable[..., MLP] | Any,

@@ -12,8 +12,6 @@ from bpx._text import aligned
 from bpx.network.mlp import MLP
 from bpx.search.grid import Setting
 
-__all__ = ["SweepTable"]
-
 
 @final
 class SweepTable:

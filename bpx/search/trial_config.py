@@ -24,8 +24,6 @@ from bpx.training import solvers
 from bpx.training.batches import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 
-__all__ = ["OPTIONS", "TrialConfig", "stacked_optimizer", "trial_config"]
-
 # Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.
 OPTIONS: dict[str, Any] = {
     "loss": "cross_entropy",

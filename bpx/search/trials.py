@@ -10,8 +10,6 @@ import numpy as np
 
 from bpx.network.memory import step_bytes
 
-__all__ = ["Trial", "TrialResult", "into_stacks", "largest_stack"]
-
 # Bytes that a stack may take where nothing is said. On a processor a stack that does not fit its caches gains nothing
 # (measured with 1 210 to 7 510 parameters, batches of 32 and 128); a device is filled by what its memory allows.
 ON_HOST, ON_DEVICE = 2**23, 2**30

@@ -11,8 +11,6 @@ import numpy as np
 from bpx._typing import Array
 from bpx.errors.values import check_count
 
-__all__ = ["Batch", "Data", "Feed", "Ranks", "check_batch_size", "fingerprint"]
-
 
 class Data(NamedTuple):
     """Checked samples, where the network is: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""

@@ -9,10 +9,6 @@ from bpx.streams.batches import Data
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.sources import Batches, Part, RowSource
 
-__all__ = [
-    "batches_of_a_window", "bytes_of", "bytes_per_row", "check_pieces", "peek", "rows_at_once", "rows_of_a_window",
-]  # fmt: skip
-
 # Of the buffer: what each of the two windows may take, and what may be read at once.
 WINDOW, PIECE = 7 / 16, 1 / 8
 # Bytes of an array on disk that are read together.

@@ -18,8 +18,6 @@ from bpx.streams.sequential import InOrder
 from bpx.streams.sources import Part, RowSource
 from bpx.streams.stream import Stream
 
-__all__ = ["feed_of_stream", "fits", "in_order", "read_whole"]
-
 
 def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
     """Whether all rows, as they are given and as the network takes them, fit into the buffer together."""

@@ -19,8 +19,6 @@ from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
-__all__ = ["BatchFeed"]
-
 
 @final
 class BatchFeed(Feed):

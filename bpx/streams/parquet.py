@@ -11,8 +11,6 @@ import numpy as np
 from bpx.errors import ShapeError, how_to_install
 from bpx.streams.sources import Part, RowSource
 
-__all__ = ["ParquetRows"]
-
 
 @final
 class ParquetRows(RowSource):

@@ -15,8 +15,6 @@ from bpx.streams.feed import in_order
 from bpx.streams.sources import Batches
 from bpx.streams.stream import BUFFER, Stream, stream
 
-__all__ = ["predict"]
-
 Out = TypeVar("Out")
 
 

@@ -18,8 +18,6 @@ from bpx.streams.sources import RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
 
-__all__ = ["RowFeed"]
-
 
 @final
 class RowFeed(Feed):

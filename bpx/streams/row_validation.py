@@ -14,8 +14,6 @@ from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
 from bpx.streams.sources import Part
 
-__all__ = ["RowValidator"]
-
 
 @final
 class RowValidator:

@@ -14,8 +14,6 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-__all__ = ["Window", "Windows", "batch_rows", "blocks"]
-
 Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 

@@ -15,8 +15,6 @@ from bpx.network.data_frames import check_in_memory, is_frame, plain, rows_betwe
 from bpx.network.validation import check_known
 from bpx.streams.batches import fingerprint
 
-__all__ = ["ArrayRows", "Batches", "Part", "RowSource"]
-
 # Rows of a fingerprint; of a file in chunks each costs the reading of a chunk.
 FINGERPRINTS = 8
 

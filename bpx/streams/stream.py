@@ -13,8 +13,6 @@ from bpx.errors.values import check_count
 from bpx.network.data_frames import check_in_memory, is_frame
 from bpx.streams.sources import ArrayRows, Batches, RowSource
 
-__all__ = ["BUFFER", "Stream", "is_stream", "stream"]
-
 BUFFER = 2**28
 
 # Libraries whose arrays and data sets are read in pieces.

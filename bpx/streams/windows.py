@@ -12,8 +12,6 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.streams.batches import Batch, Data
 
-__all__ = ["DoubleBuffer", "PrefetchedWindow", "packed", "prefetched"]
-
 
 class PrefetchedWindow(NamedTuple):
     """A window that has been filled: its place in the double buffer, how many rows it has, and its batches."""

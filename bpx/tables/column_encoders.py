@@ -13,8 +13,6 @@ from bpx.files.header import check_entries, of_type
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, TableError
 
-__all__ = ["CategoryColumn", "NumberColumn", "Unseen", "column_from_json", "refuse_infinite", "texts_of"]
-
 Matrix = np.ndarray[Any, Any]
 
 

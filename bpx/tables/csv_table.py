@@ -21,8 +21,6 @@ from bpx.tables.parquet_table import library
 from bpx.tables.parsing import number
 from bpx.tables.table import Column, Table, TableError, refuse_equal_names
 
-__all__ = ["read", "to_text"]
-
 SEPARATORS = (",", ";", "\t", "|")
 # Python's own limit of a field, 131 072 characters, is a long text's length; no more than C's long holds everywhere.
 _LONGEST_FIELD = 2**31 - 1

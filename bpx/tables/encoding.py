@@ -17,8 +17,6 @@ from bpx.errors import FileFormatError
 from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite, texts_of
 from bpx.tables.table import Column, Table, TableError, listed
 
-__all__ = ["Encoding", "learn"]
-
 
 @final
 class Encoding:

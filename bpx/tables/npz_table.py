@@ -12,8 +12,6 @@ import numpy as np
 from bpx.tables.parsing import same_spelling, text_of
 from bpx.tables.table import Column, Table, TableError, refuse_equal_names
 
-__all__ = ["column_of", "objects", "read", "to_bytes"]
-
 
 def read(
     file: BinaryIO, source: str, missing: Collection[str], as_text: Collection[str], drop: Collection[str]

@@ -14,8 +14,6 @@ from bpx.tables.npz_table import column_of, objects
 from bpx.tables.parsing import text_of
 from bpx.tables.table import Column, Table, TableError, refuse_equal_names
 
-__all__ = ["library", "read", "to_bytes"]
-
 
 def library(part: str) -> Any:
     """pyarrow with its module `part`; ImportError, which names the extra, where it is not there."""

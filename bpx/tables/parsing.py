@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["MISSING", "canonical", "number", "same_spelling", "text_of"]
-
 # The spellings of a missing value that pandas reads as one.
 MISSING = frozenset(
     {

@@ -13,8 +13,6 @@ from bpx.tables import csv_table, npz_table, parquet_table
 from bpx.tables.parsing import MISSING
 from bpx.tables.table import Table, TableError
 
-__all__ = ["read"]
-
 TEXT = (".csv", ".tsv", ".txt", ".tab", ".data", ".csv.gz", ".tsv.gz", ".txt.gz")
 PARQUET = (".parquet", ".pq")
 

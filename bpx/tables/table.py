@@ -11,8 +11,6 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 
-__all__ = ["Column", "Table", "TableError", "listed", "refuse_equal_names"]
-
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
 

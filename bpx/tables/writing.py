@@ -10,8 +10,6 @@ import numpy as np
 from bpx.files import atomic
 from bpx.tables import csv_table, npz_table, parquet_table
 
-__all__ = ["ENDINGS", "write"]
-
 Columns = Mapping[str, np.ndarray[Any, Any]]
 
 _TO_BYTES: dict[str, Callable[[Columns], bytes]] = {

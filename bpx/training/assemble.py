@@ -15,9 +15,10 @@ from bpx.network.calls import check_network
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.precision import check_precision
+from bpx.streams.batches import Data
 from bpx.streams.stream import is_stream
 from bpx.training import solvers
-from bpx.training.batches import Data, Order, Sampling, check_sampling
+from bpx.training.batches import Order, Sampling, check_sampling
 from bpx.training.callbacks.base import Callback, as_callback
 from bpx.training.data import training_data
 from bpx.training.distributed import Ranks, agreeing, join
@@ -30,8 +31,6 @@ from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
-
-__all__ = ["Training", "assemble"]
 
 
 @final

@@ -12,12 +12,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
-
-__all__ = [
-    "SAMPLINGS", "ArrayFeed", "Batch", "Data", "Feed", "Order", "Sampler", "Sampling", "SparseRows", "check_batch_size",
-    "check_sampling", "rows_between", "some_rows", "wholes",
-]  # fmt: skip
+from bpx.streams.batches import Batch, Data, Feed, Ranks
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)

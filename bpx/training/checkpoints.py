@@ -22,8 +22,6 @@ from bpx.training.recorder import Recorder
 from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
 
-__all__ = ["GOES_ON", "Checkpointer", "restore"]
-
 Path = str | os.PathLike[str]
 
 # Reasons after which a resumed run trains on, up to its `epochs`; after any other it is done.

@@ -7,8 +7,6 @@ from typing import Any
 
 from bpx.errors import how_to_install
 
-__all__ = ["communicator"]
-
 # What a launcher tells the processes that it starts about their number.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
 

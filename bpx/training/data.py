@@ -10,13 +10,12 @@ import numpy as np
 from bpx.formulas.losses import Loss
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Data, Feed, check_batch_size
 from bpx.streams.stream import Stream, is_stream, stream
-from bpx.training.batches import ArrayFeed, Data, Feed, Order, Sampler, SparseRows, check_batch_size, some_rows
+from bpx.training.batches import ArrayFeed, Order, Sampler, SparseRows, some_rows
 from bpx.training.distributed import Ranks
 from bpx.training.hold_out import classes_of, held_out
 from bpx.training.validation import check_data, check_validation
-
-__all__ = ["TrainingData", "training_data"]
 
 
 class TrainingData(NamedTuple):

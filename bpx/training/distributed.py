@@ -22,8 +22,6 @@ from bpx.network.mlp import MLP
 from bpx.training.communicator import communicator
 from bpx.training.signals import give_back, noted
 
-__all__ = ["Ranks", "agreeing", "join", "place"]
-
 # Numbers that are summed at once: two ranks sum 23 MB in 2.5 ms in pieces of 512 kB, in 5 to 12 ms as a whole.
 PIECE = 2**17
 

@@ -10,8 +10,6 @@ from bpx._typing import State
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.training.run import Run
 
-__all__ = ["Divergence"]
-
 
 @final
 class Divergence:

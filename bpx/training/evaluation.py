@@ -11,10 +11,9 @@ from bpx.formulas.metrics import missed
 from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Data, rows_between, wholes
+from bpx.streams.batches import Data
+from bpx.training.batches import rows_between, wholes
 from bpx.training.distributed import Ranks
-
-__all__ = ["Outputs", "Predicted", "error_rate", "for_chunks", "mean_loss", "outputs_of"]
 
 # Rows per forward pass where only a loss or a prediction is wanted, so that memory does not grow with the data.
 CHUNK = 8192

@@ -21,8 +21,6 @@ from bpx.training.run import Run
 from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
 
-__all__ = ["fit"]
-
 
 def _fitting(given: Mapping[str, Any]) -> memory.Attempt:
     """Training, where memory ran out neither in a step nor in an evaluation."""

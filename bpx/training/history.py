@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["History", "StopReason"]
-
 
 class StopReason(Enum):
     """Why training ended; the value says it in words."""

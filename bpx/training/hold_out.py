@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["classes_of", "held_out", "split"]
-
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 

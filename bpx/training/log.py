@@ -10,8 +10,6 @@ from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import last_metrics, short
 from bpx.training.run import Run
 
-__all__ = ["log_lines"]
-
 logger = Log("bpx.training")
 
 

@@ -17,15 +17,13 @@ from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import Batch, Data
+from bpx.streams.batches import Batch, Data
 from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
-
-__all__ = ["Descent"]
 
 # What changes from step to step.
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")

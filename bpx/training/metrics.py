@@ -16,14 +16,11 @@ from bpx.formulas import metrics
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
+from bpx.streams.batches import Data
 from bpx.streams.stream import Stream
-from bpx.training.batches import Data, some_rows
+from bpx.training.batches import some_rows
 from bpx.training.distributed import Ranks
 from bpx.training.evaluation import Outputs, Predicted, outputs_of
-
-__all__ = [
-    "Measures", "MetricsLike", "Task", "as_number", "check_metrics", "check_name", "fitting", "measures_of", "task_of",
-]  # fmt: skip
 
 # Columns that every history or log has.
 RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")

@@ -19,8 +19,6 @@ from bpx.training.callbacks.base import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
 from bpx.training.run import Run
 
-__all__ = ["check_progress", "progress_callbacks"]
-
 # Seconds between two updates of a bar, and how many updates the samples per second are averaged over.
 REFRESH, LOOKS = 0.25, 40
 

@@ -24,8 +24,6 @@ from bpx.training.metrics import Measures
 from bpx.training.run import Run
 from bpx.training.stopping import StopRule
 
-__all__ = ["Recorder"]
-
 # What checkpoints keep of a run, and of its history.
 _KEPT = ("epoch", "step", "loss", "val_loss")
 _CURVES = ("loss", "val_loss", "learning_rate")

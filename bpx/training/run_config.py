@@ -20,8 +20,6 @@ from bpx.training.batches import SparseRows
 from bpx.training.metrics import Measures
 from bpx.training.stopping import resolved
 
-__all__ = ["RunConfig", "compare", "compare_ranks", "plain"]
-
 # Rows, sampled evenly, by which data are known again, and how far their numbers may lie apart: other machines may round
 # another way what is done to the data before training.
 ROWS, TOLERANCE = 64, 1e-3

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-__all__ = ["give_back", "noted"]
-
 _ENDING = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 

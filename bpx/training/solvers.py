@@ -20,8 +20,6 @@ from bpx.training.history import StopReason
 from bpx.training.recorder import Recorder
 from bpx.training.run_config import RunConfig
 
-__all__ = ["METHODS", "MethodName", "SciPy", "get", "minimize"]
-
 # The keys of `METHODS`.
 MethodName = Literal["cg", "bfgs", "lbfgs", "l-bfgs-b", "newton-cg", "tnc", "slsqp", "trust-constr"]
 

@@ -8,8 +8,6 @@ import numpy as np
 
 from bpx.network.mlp import MLP
 
-__all__ = ["stacked"]
-
 
 def stacked(nets: Sequence[MLP]) -> MLP:
     """Networks of one architecture as a stack of copies, each with its own parameters and seed."""

@@ -18,11 +18,10 @@ from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
 from bpx.network.objective import DropoutKey, Objective
 from bpx.network.precision import mixed
-from bpx.training.batches import Batch, Data, SparseRows
+from bpx.streams.batches import Batch, Data
+from bpx.training.batches import SparseRows
 from bpx.training.distributed import Ranks
 from bpx.training.run_config import RunConfig
-
-__all__ = ["Step"]
 
 # Recordings that are kept: batches of ever new sizes, as a stream may give them, are computed without.
 RECORDINGS = 16

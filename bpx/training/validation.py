@@ -11,9 +11,8 @@ from bpx.formulas.losses import Loss
 from bpx.network import validation
 from bpx.network.memory import Attempt, explaining, rows_of
 from bpx.network.mlp import MLP
-from bpx.training.batches import Data, SparseRows
-
-__all__ = ["check_data", "check_validation"]
+from bpx.streams.batches import Data
+from bpx.training.batches import SparseRows
 
 
 def check_data(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any = None, suffix: str = "") -> Data:
