@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.training.callbacks.base import Callback
+from bpx.training.callbacks.callback import Callback
 from bpx.training.run import Run
 
 __all__ = ["TEARDOWN", "CallbackSupport", "Ticker", "with_callbacks"]

@@ -18,7 +18,7 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
-from bpx.estimators.base import BaseMLP
+from bpx.estimators.base_mlp import BaseMLP
 from bpx.estimators.labels import Labels, host_labels
 from bpx.estimators.parameters import (
     ATTRIBUTES,
@@ -41,7 +41,7 @@ from bpx.formulas.blocks import split
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
-from bpx.training.metrics import MetricsLike, Task
+from bpx.training.run_metrics import MetricsLike, Task
 
 HostArray = np.ndarray[Any, Any]
 

@@ -19,7 +19,7 @@ from bpx.formulas.metrics import METRICS, MetricName
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import Optimizer
 from bpx.schedules import Schedule
-from bpx.training.callbacks.base import Callback
+from bpx.training.callbacks.callback import Callback
 from bpx.training.run import Run
 from bpx.training.solvers import METHODS, MethodName, SciPy
 

@@ -17,7 +17,7 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
-from bpx.estimators.base import BaseMLP
+from bpx.estimators.base_mlp import BaseMLP
 from bpx.estimators.parameters import (
     ATTRIBUTES,
     FIT,
@@ -38,7 +38,7 @@ from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_no_dates
-from bpx.training.metrics import MetricsLike, Task
+from bpx.training.run_metrics import MetricsLike, Task
 
 HostArray = np.ndarray[Any, Any]
 

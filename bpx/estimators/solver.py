@@ -25,16 +25,16 @@ from bpx.network import validation
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
 from bpx.training import solvers
+from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble
-from bpx.training.batches import Order
-from bpx.training.callbacks.base import as_callback
+from bpx.training.callbacks.callback import as_callback
 from bpx.training.history import StopReason
-from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.progress import progress_callbacks
 from bpx.training.run import Run
 from bpx.training.run_config import plain
+from bpx.training.run_metrics import RunMetrics, check_metrics, make_run_metrics
 from bpx.training.solvers import SciPy
-from bpx.training.validation import check_data
+from bpx.training.training_data import check_data
 
 STOCHASTIC = ("sgd", "adam")
 BUILT_IN = [metric.function for metric in METRICS.values()]
@@ -229,7 +229,7 @@ def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
     }
 
 
-def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:
+def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> RunMetrics | None:
     """What measures the metrics, with sample weights and without class weights."""
     asked, net = measured(est), est._net
     if not asked:
@@ -239,7 +239,7 @@ def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, l
     task = est._task()
     if task[0] == "classes":
         asked = tuple(metric if metric.function in BUILT_IN else _of_class_numbers(metric) for metric in asked)
-    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=task)
+    return make_run_metrics(net, asked, loss, data._replace(weight=weight), val_data, [], task=task)
 
 
 def _of_class_numbers(metric: Metric) -> Metric:

@@ -13,18 +13,18 @@ from sklearn.utils import shuffle
 
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
-from bpx.estimators.base import Prepared
+from bpx.estimators.base_mlp import Prepared
 from bpx.estimators.early_stopping import EarlyStopping
 from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.streams.batches import Data
+from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble
-from bpx.training.batches import Order
 from bpx.training.history import StopReason
 from bpx.training.run import Run
 from bpx.training.stacking import stacked
-from bpx.training.validation import check_data
+from bpx.training.training_data import check_data
 
 # Parameters of which each network of a stack may have its own.
 OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon", "clip_norm", "random_state")

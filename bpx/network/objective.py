@@ -22,8 +22,8 @@ from bpx.formulas.precision import Stored
 from bpx.kernels.select import Kernels
 from bpx.network import dense
 from bpx.network.dense import LayerCache
+from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.params import LayerParams
-from bpx.network.precision import Mixed
 from bpx.network.state import NetworkState
 
 Mask = Callable[[int, Array], Array | None]
@@ -124,14 +124,14 @@ class Objective:
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
-        self._mixed: Mixed | None = None
+        self._mixed: MixedPrecision | None = None
         self._combine: Callable[[Array, Array, Array, int], tuple[Array, Array]] | None = None
         with net.backend.scope():
             self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 
-    def use(self, kernels: Kernels, mixed: Mixed | None = None) -> None:
+    def use(self, kernels: Kernels, mixed: MixedPrecision | None = None) -> None:
         """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten.
 
         With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` does not.

@@ -21,7 +21,7 @@ from bpx.errors import DivergenceWarning, say, warn_caller
 from bpx.network.memory import explains_memory_errors
 from bpx.search.folds import Fold
 from bpx.search.grid import Setting
-from bpx.search.table import SweepTable
+from bpx.search.sweep_table import SweepTable
 from bpx.search.trials import Trial, TrialResult, into_stacks
 from bpx.training.distributed import Ranks, agreeing, join, place
 

@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, indexab
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
-from bpx.estimators.base import BaseMLP, take_rows
+from bpx.estimators.base_mlp import BaseMLP, take_rows
 from bpx.estimators.solver import measured, scipy
 from bpx.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.optimizers import Optimizer

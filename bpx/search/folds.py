@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpx.training.batches import Order, Sampler
+from bpx.training.array_feed import Order, Sampler
 from bpx.training.hold_out import held_out
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]

@@ -20,13 +20,13 @@ from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, tri
 from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.stop import ErrorRate, StopRule
 from bpx.streams.batches import Data, check_batch_size
+from bpx.training.array_feed import Sampler, SparseRows, rows_between, take_rows
 from bpx.training.assemble import Training, assemble
-from bpx.training.batches import Sampler, SparseRows
 from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.solvers import SciPy
 from bpx.training.stacking import stacked
-from bpx.training.validation import check_data, check_validation
+from bpx.training.training_data import check_data, check_validation
 
 # Arguments of a sweep over networks that are the same for all settings.
 COMMON: dict[str, Any] = {"sample_weight": None, "stop": (), "seed": 0}
@@ -187,10 +187,7 @@ class NetworkSearch(Search):
 
 def _take(net: MLP, data: Data, rows: Any) -> Data:
     """Some rows of the data, dense."""
-    xp, index = net.backend.xp, net.backend.asarray(np.asarray(rows, dtype=np.int64))
-    X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
-    return Data(X, xp.take(data.y, index, axis=0), weight)
+    return rows_between(take_rows(net.backend, data, rows), 0, len(rows))
 
 
 def _test(net: MLP, group: Group, fold: Fold) -> Data:

@@ -14,7 +14,7 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.streams.batches import Data
 from bpx.training.evaluation import mean_loss, outputs_of
-from bpx.training.metrics import fitting, task_of
+from bpx.training.run_metrics import fitting, task_of
 
 Scoring = Callable[[MLP, Data, Loss], float]
 

@@ -12,7 +12,7 @@ from bpx.network.mlp import MLP
 from bpx.search.driver import Search, run
 from bpx.search.grid import settings
 from bpx.search.networks import NetworkSearch
-from bpx.search.table import SweepTable
+from bpx.search.sweep_table import SweepTable
 
 
 def sweep(

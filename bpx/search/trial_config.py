@@ -21,7 +21,7 @@ from bpx.optimizers import Optimizer
 from bpx.schedules import Schedule, WarmUp
 from bpx.search.grid import Setting, identity
 from bpx.training import solvers
-from bpx.training.batches import Sampling, check_sampling
+from bpx.training.array_feed import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 
 # Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.

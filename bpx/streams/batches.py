@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     start: int = 0
 
 
-class Ranks(Protocol):
+class Sharding(Protocol):
     """What feeds ask of processes that train together, seen from process number `rank`."""
 
     rank: int

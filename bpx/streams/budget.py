@@ -6,8 +6,8 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.streams.batches import Data
+from bpx.streams.row_sources import BatchSource, Part, RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sources import Batches, Part, RowSource
 
 # Of the buffer: what each of the two windows may take, and what may be read at once.
 WINDOW, PIECE = 7 / 16, 1 / 8
@@ -26,7 +26,7 @@ def bytes_per_row(data: Data, dtype: str) -> int:
     return sum(8 if a.ndim == 1 else itemsize * int(a.shape[1]) for a in data if a is not None)
 
 
-def peek(source: RowSource | Batches, validate: RowValidator) -> tuple[Part, Data]:
+def peek(source: RowSource | BatchSource, validate: RowValidator) -> tuple[Part, Data]:
     """The first rows, as they are given and as they are trained on; bad ones are refused before training."""
     if isinstance(source, RowSource):
         if source.n == 0:

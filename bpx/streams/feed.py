@@ -9,13 +9,13 @@ import numpy as np
 
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Ranks
+from bpx.streams.batches import Sharding
 from bpx.streams.budget import bytes_of, bytes_per_row, peek
 from bpx.streams.iterables import BatchFeed
 from bpx.streams.random_access import RowFeed
+from bpx.streams.row_sources import Part, RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
-from bpx.streams.sources import Part, RowSource
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.stream import Stream
 
 
@@ -44,13 +44,13 @@ def read_whole(stream: Stream) -> Part:
 
 def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
-    sampling: str, seed: int, ranks: Ranks | None,
+    sampling: str, seed: int, ranks: Sharding | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip
     """The feed for a stream; arguments as `bpx.fit`'s."""
     kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
     return kind(net, stream, RowValidator(net, loss, class_weight), batch_size, sampling, seed, ranks)
 
 
-def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Ranks | None = None) -> InOrder:
+def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Sharding | None = None) -> SequentialRows:
     """All rows of a stream, or each rank's share of them, with a buffer of their own."""
-    return InOrder(stream, net, RowValidator(net, loss), ranks=ranks)
+    return SequentialRows(stream, net, RowValidator(net, loss), ranks=ranks)

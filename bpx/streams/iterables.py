@@ -10,12 +10,12 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
+from bpx.streams.batches import Batch, Data, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, peek, rows_of_a_window
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.shuffling import batch_rows
-from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
@@ -30,10 +30,10 @@ class BatchFeed(Feed):
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: Ranks | None = None,
+        ranks: Sharding | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
-        assert isinstance(source, Batches)
+        assert isinstance(source, BatchSource)
         if ranks is not None and not stream.sharded:
             raise ValueError(
                 "X: expected in a data-parallel run an iterable with this process's own rows, marked as such with"
@@ -59,7 +59,7 @@ class BatchFeed(Feed):
         self._like = like
         self._buffer = DoubleBuffer(net.backend, self._capacity, like)
         self.sources = self._buffer.sources
-        self.data = InOrder(stream, net, validate, self._buffer, like=like)
+        self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
         self.plan = {"samples": None, "window": self._count}
         # Rows of an epoch, known after the first; ranks may have different ones.
         self.state: dict[str, int | None] = {"rows": None}

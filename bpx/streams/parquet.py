@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import ShapeError, how_to_install
-from bpx.streams.sources import Part, RowSource
+from bpx.streams.row_sources import Part, RowSource
 
 
 @final

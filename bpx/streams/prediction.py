@@ -7,12 +7,11 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
-from bpx.network.calls import check_network
 from bpx.network.data_frames import check_in_memory
 from bpx.network.memory import Attempt, explains_memory_errors, forward_bytes, rows_of
-from bpx.network.mlp import MLP
+from bpx.network.mlp import MLP, check_network
 from bpx.streams.feed import in_order
-from bpx.streams.sources import Batches
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.stream import BUFFER, Stream, stream
 
 Out = TypeVar("Out")
@@ -71,7 +70,7 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     if hasattr(X, "tocsr"):
         raise TypeError("X: expected dense rows, got a sparse matrix; use X.toarray(), or a list of parts of it")
     check_in_memory(X, "X")
-    given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
+    given = X if isinstance(X, Stream) else stream(X if _is_one(X) else BatchSource(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
     parts: list[np.ndarray[Any, Any]] = []
     at = 0

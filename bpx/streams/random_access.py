@@ -9,12 +9,12 @@ from typing import final
 import numpy as np
 
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Feed, Ranks, check_batch_size
+from bpx.streams.batches import Batch, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, check_pieces, peek, rows_at_once
+from bpx.streams.row_sources import RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.shuffling import Window, Windows, blocks
-from bpx.streams.sources import RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
 
@@ -29,7 +29,7 @@ class RowFeed(Feed):
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: Ranks | None = None,
+        ranks: Sharding | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
         assert isinstance(source, RowSource)
@@ -48,7 +48,7 @@ class RowFeed(Feed):
         # One rank's part of the last, smaller batch may be a row longer than its part of a full one.
         self._buffer = DoubleBuffer(net.backend, own * batches + (0 if ranks is None else 1), like)
         self.sources = self._buffer.sources
-        self.data = InOrder(stream, net, validate, self._buffer, like=like)
+        self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
         self.plan = {"samples": source.n, "window": batches, "blocks": len(edges) - 1}
 
     def fingerprint(self) -> dict[str, list[float]]:

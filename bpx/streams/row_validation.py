@@ -12,7 +12,7 @@ from bpx.network import validation
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
-from bpx.streams.sources import Part
+from bpx.streams.row_sources import Part
 
 
 @final

@@ -10,11 +10,11 @@ from typing import final
 from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, Ranks
+from bpx.streams.batches import Data, Sharding
 from bpx.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.shuffling import blocks
-from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
@@ -22,7 +22,7 @@ logger = Log("bpx")
 
 
 @final
-class InOrder:
+class SequentialRows:
     """All rows of a stream, or a rank's share of them, in their order.
 
     `lent` is a training's buffer, used while training does not use it; `like` are some checked rows, where they have
@@ -31,13 +31,13 @@ class InOrder:
 
     def __init__(
         self, stream: Stream, net: MLP, validate: RowValidator, lent: DoubleBuffer | None = None,
-        ranks: Ranks | None = None, like: Data | None = None,
+        ranks: Sharding | None = None, like: Data | None = None,
     ) -> None:  # fmt: skip
         self._source, self._validate, self._net = stream.source, validate, net
         self._bytes, self._lent, self._ranks = stream.buffer, lent, ranks
         self._own: DoubleBuffer | None = None
         self._like = peek(stream.source, validate)[1] if like is None else like
-        self.n = None if isinstance(stream.source, Batches) else stream.source.n
+        self.n = None if isinstance(stream.source, BatchSource) else stream.source.n
         rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
         self._rows = rows if self.n is None else min(rows, self.n)
 
@@ -59,7 +59,7 @@ class InOrder:
     def _pieces(self) -> Iterator[Data]:
         """What is read at once, checked."""
         source = self._source
-        if isinstance(source, Batches):
+        if isinstance(source, BatchSource):
             for number, part in enumerate(source):
                 yield self._validate(part, f"batch {number}")
             return

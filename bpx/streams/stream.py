@@ -11,7 +11,7 @@ import numpy as np
 from bpx.errors.calls import named
 from bpx.errors.values import check_count
 from bpx.network.data_frames import check_in_memory, is_frame
-from bpx.streams.sources import ArrayRows, Batches, RowSource
+from bpx.streams.row_sources import ArrayRows, BatchSource, RowSource
 
 BUFFER = 2**28
 
@@ -25,7 +25,7 @@ class Stream:
 
     Parameters
     ----------
-    source : RowSource or Batches
+    source : RowSource or BatchSource
         Where rows come from.
     buffer : int
         Bytes that they may take in memory.
@@ -35,7 +35,7 @@ class Stream:
         Whether every process of a data-parallel run gives batches of its own.
     """
 
-    def __init__(self, source: RowSource | Batches, buffer: int, block: int | None, sharded: bool) -> None:
+    def __init__(self, source: RowSource | BatchSource, buffer: int, block: int | None, sharded: bool) -> None:
         self.source, self.buffer, self.block, self.sharded = source, buffer, block, sharded
 
     def __repr__(self) -> str:
@@ -109,14 +109,14 @@ def stream(
     for name, part in (("X", X), ("y", y), ("sample_weight", sample_weight)):
         check_in_memory(part, name)
     source = _source(X, y, sample_weight, columns)
-    if sharded and not isinstance(source, Batches):
+    if sharded and not isinstance(source, BatchSource):
         raise ValueError("sharded: expected an iterable of batches; rows of arrays and files are split by bpx itself")
     return Stream(source, buffer, block, bool(sharded))
 
 
-def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:
+def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | BatchSource:
     """What reads X."""
-    if isinstance(X, Batches):
+    if isinstance(X, BatchSource):
         return X
     if isinstance(X, (str, os.PathLike)) or (_library(X) == "pyarrow" and not is_frame(X)):
         from bpx.streams.parquet import ParquetRows
@@ -131,7 +131,7 @@ def _source(X: Any, y: Any, weight: Any, columns: Any) -> RowSource | Batches:
             f"y: expected None, as an iterable's batches hold their targets and weights, got {type(y).__name__}; for"
             f" one array X give an array, not {type(X).__name__}"
         )
-    return Batches(X)
+    return BatchSource(X)
 
 
 def is_stream(X: Any, y: Any) -> bool:

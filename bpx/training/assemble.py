@@ -11,26 +11,25 @@ from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
-from bpx.network.calls import check_network
-from bpx.network.mlp import MLP
+from bpx.network.mixed_precision import check_precision
+from bpx.network.mlp import MLP, check_network
 from bpx.network.objective import Objective
-from bpx.network.precision import check_precision
 from bpx.streams.batches import Data
 from bpx.streams.stream import is_stream
 from bpx.training import solvers
-from bpx.training.batches import Order, Sampling, check_sampling
-from bpx.training.callbacks.base import Callback, as_callback
-from bpx.training.data import training_data
+from bpx.training.array_feed import Order, Sampling, check_sampling
+from bpx.training.callbacks.callback import Callback, as_callback
 from bpx.training.distributed import Ranks, agreeing, join
 from bpx.training.history import History, StopReason
-from bpx.training.loop import Descent
-from bpx.training.metrics import Measures, check_metrics, measures_of
+from bpx.training.loop import TrainingLoop
 from bpx.training.progress import check_progress, progress_callbacks
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
+from bpx.training.run_metrics import RunMetrics, check_metrics, make_run_metrics
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
+from bpx.training.training_data import training_data
 
 
 @final
@@ -38,11 +37,11 @@ from bpx.training.stopping import StopRule
 class Training:
     """A run that is ready to begin."""
 
-    recorder: Recorder
+    recorder: RunRecorder
     config: RunConfig
     objective: Objective
     # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
-    loop: Descent | None
+    loop: TrainingLoop | None
     minimize: Any = None
     ranks: Ranks | None = None
     checkpointer: Any = None
@@ -79,7 +78,7 @@ class Training:
             complete: History = ranks.from_first(history)
             return complete
 
-    def _checkpoints(self, loop: Descent) -> AbstractContextManager[StopReason | None]:
+    def _checkpoints(self, loop: TrainingLoop) -> AbstractContextManager[StopReason | None]:
         """Go on from a checkpoint where there is one, and write others; gives the reason where that run was done."""
         loop.begin(self.run.net.flat)
         if self.checkpointer is not None:
@@ -153,8 +152,8 @@ def assemble(
         A loss that is not finite is recorded like any other: rules and the caller judge it.
     schedule : Schedule, optional
         In place of the optimizer's.
-    metrics : Measures, or as of `bpx.fit`
-        Measures are ready.
+    metrics : RunMetrics, or as of `bpx.fit`
+        A RunMetrics is used as it is.
     describe : callable, optional
         Gives the settings that callbacks log; None: those of the `RunConfig`.
 
@@ -173,7 +172,7 @@ def assemble(
         epochs = check_count("epochs", epochs)
         check_sampling(sampling)
         rules = _rules(stop)
-        asked = metrics if isinstance(metrics, Measures) else check_metrics(metrics)
+        asked = metrics if isinstance(metrics, RunMetrics) else check_metrics(metrics)
         hooks = _callbacks(callbacks, progress)
         seed = check_count("seed", seed, 0)
         if checkpoint is None and (resume or checkpoint_steps is not None):
@@ -185,7 +184,7 @@ def assemble(
         data = training_data(
             net, X, y, loss, sample_weight, class_weight, batch_size, sampling, seed, ranks, validation, order
         )
-        measures = asked if isinstance(asked, Measures) else measures_of(
+        measures = asked if isinstance(asked, RunMetrics) else make_run_metrics(
             net, asked, loss, data.unweighted, data.validation, data.targets, ranks, streams=data.streams
         )  # fmt: skip
         minimize = None if solver is None else solvers.check(net, solver)
@@ -206,7 +205,7 @@ def assemble(
         saved = ranks.from_first(saved)
         ranks.begin(net)
     with agreeing(ranks), net.backend.scope():
-        recorder = Recorder(
+        recorder = RunRecorder(
             net, data.feed.data, objective, data.validation, rules if watches else [], hooks if watches else [], epochs,
             _advice(config), goes_on, ranks, measures,
         )  # fmt: skip
@@ -214,7 +213,7 @@ def assemble(
         run.history.validation_rows = data.held_out
         run.describe = describe or (lambda: config.settings)
         run.batch_size = data.size if solver is None and data.size else None
-        loop = None if bound is None else Descent(config, bound, schedule or optimizer.schedule, ranks)
+        loop = None if bound is None else TrainingLoop(config, bound, schedule or optimizer.schedule, ranks)
     return Training(recorder, config, objective, loop, minimize, ranks, checkpointer, saved)
 
 

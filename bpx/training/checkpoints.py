@@ -18,7 +18,7 @@ from bpx.errors import FileFormatError, warn_caller
 from bpx.errors.values import check_count
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
 
@@ -112,7 +112,7 @@ class Checkpointer:
         return None
 
     @contextmanager
-    def attached(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
+    def attached(self, recorder: RunRecorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
         """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
         self._recorder, self._run, self._descent = recorder, recorder.run, descent
         reason = None
@@ -192,7 +192,7 @@ class Checkpointer:
         signal.raise_signal(number)
 
 
-def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
+def restore(recorder: RunRecorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
     """Put a checkpoint's state into a run that is about to begin; the reason for which that run ended, if it had.
 
     Raises

@@ -12,12 +12,12 @@ from bpx.formulas.precision import Precision
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.streams.stream import Stream
+from bpx.training.array_feed import Sampling
 from bpx.training.assemble import assemble
-from bpx.training.batches import Sampling
-from bpx.training.callbacks.base import Callback
+from bpx.training.callbacks.callback import Callback
 from bpx.training.history import History
-from bpx.training.metrics import MetricsLike
 from bpx.training.run import Run
+from bpx.training.run_metrics import MetricsLike
 from bpx.training.solvers import MethodName, SciPy
 from bpx.training.stopping import StopRule
 

@@ -6,7 +6,7 @@ import logging
 from typing import final
 
 from bpx.errors import Log
-from bpx.training.callbacks.base import Callback, Closing
+from bpx.training.callbacks.callback import Callback, Closing
 from bpx.training.history import last_metrics, short
 from bpx.training.run import Run
 

@@ -20,7 +20,7 @@ from bpx.network.objective import Objective
 from bpx.streams.batches import Batch, Data
 from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
@@ -41,7 +41,7 @@ class Checkpoints(Protocol):
 
 @final
 @dataclass
-class Descent:
+class TrainingLoop:
     """First-order training, with all that a run needs to be continued; the optimizer is bound to the device."""
 
     config: RunConfig
@@ -78,7 +78,7 @@ class Descent:
         if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, recorder: Recorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
+    def train(self, recorder: RunRecorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
         """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
         run = recorder.run
         self.begin(run.net.flat)
@@ -108,7 +108,7 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, recorder: Recorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
+    def _epoch(self, recorder: RunRecorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
         """One pass over the data, or the rest of it; the loss stays on the device until its end."""
         run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}

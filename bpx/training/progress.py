@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import say
-from bpx.training.callbacks.base import Callback, Closing
+from bpx.training.callbacks.callback import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
 from bpx.training.run import Run
 
@@ -100,7 +100,7 @@ def done(run: Run) -> float:
 
 @final
 class _Meter:
-    """Measures a run's speed and estimates the time left."""
+    """RunMetrics a run's speed and estimates the time left."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

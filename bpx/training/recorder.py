@@ -13,15 +13,15 @@ from bpx._typing import Array, State
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.params import check_writable
-from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
+from bpx.training.callbacks.callback import Callback, Closing, asks_to_stop
 from bpx.training.callbacks.epoch_logger import EpochLogger
 from bpx.training.distributed import Ranks
 from bpx.training.divergence import Divergence
 from bpx.training.evaluation import Outputs, mean_loss
 from bpx.training.history import History, StopReason, fill_up
 from bpx.training.log import log_lines
-from bpx.training.metrics import Measures
 from bpx.training.run import Run
+from bpx.training.run_metrics import RunMetrics
 from bpx.training.stopping import StopRule
 
 # What checkpoints keep of a run, and of its history.
@@ -30,7 +30,7 @@ _CURVES = ("loss", "val_loss", "learning_rate")
 
 
 @final
-class Recorder:
+class RunRecorder:
     """Records a training run, and asks its stopping rules and callbacks after each epoch.
 
     Parameters
@@ -47,7 +47,7 @@ class Recorder:
         Whether a loss that is not finite is recorded like any other: rules and the caller judge it.
     ranks : Ranks, optional
         The processes that train together.
-    measures : Measures, optional
+    measures : RunMetrics, optional
         What measures the metrics.
 
     Attributes
@@ -70,7 +70,7 @@ class Recorder:
         advice: str,
         goes_on: bool = False,
         ranks: Ranks | None = None,
-        measures: Measures | None = None,
+        measures: RunMetrics | None = None,
     ) -> None:
         check_writable(net.flat)
         self._plain = Objective(net, objective.loss)

@@ -15,7 +15,7 @@ from bpx.network.objective import Objective
 from bpx.streams.batches import Data
 from bpx.training.evaluation import error_rate, mean_loss
 from bpx.training.history import History, fill_up
-from bpx.training.metrics import as_number, check_name
+from bpx.training.run_metrics import as_number, check_name
 
 
 @final

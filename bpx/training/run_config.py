@@ -16,8 +16,8 @@ from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data, Feed, fingerprint
-from bpx.training.batches import SparseRows
-from bpx.training.metrics import Measures
+from bpx.training.array_feed import SparseRows
+from bpx.training.run_metrics import RunMetrics
 from bpx.training.stopping import resolved
 
 # Rows, sampled evenly, by which data are known again, and how far their numbers may lie apart: other machines may round
@@ -44,7 +44,7 @@ class RunConfig:
     l2: Any = 0.0
     class_weight: Any = None
     precision: str | None = None
-    measures: Measures | None = None
+    measures: RunMetrics | None = None
     by_rows: bool = False
 
     @property

@@ -15,9 +15,9 @@ from bpx.kernels import select
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import rows_between
+from bpx.training.array_feed import rows_between
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run_config import RunConfig
 
 # The keys of `METHODS`.
@@ -97,7 +97,7 @@ def check(net: MLP, solver: SciPy) -> Any:
     return scipy_minimize
 
 
-def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, config: RunConfig) -> StopReason:
+def minimize(scipy_minimize: Any, recorder: RunRecorder, objective: Objective, config: RunConfig) -> StopReason:
     """Train the network to a minimum of `objective` on all data; an iteration counts as an epoch.
 
     SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.

@@ -16,10 +16,10 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
+from bpx.network.mixed_precision import mixed
 from bpx.network.objective import DropoutKey, Objective
-from bpx.network.precision import mixed
 from bpx.streams.batches import Batch, Data
-from bpx.training.batches import SparseRows
+from bpx.training.array_feed import SparseRows
 from bpx.training.distributed import Ranks
 from bpx.training.run_config import RunConfig
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import warn_caller
-from bpx.training.callbacks.base import Closing
+from bpx.training.callbacks.callback import Closing
 from bpx.training.history import last_metrics
 from bpx.training.run import Run
 

@@ -16,7 +16,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
-from bpx.estimators.inference import InferenceMixin, with_arrays
+from bpx.estimators.fitted import FittedMixin, with_arrays
 from bpx.estimators.saving import SavingMixin
 from bpx.estimators.solver import scipy, scores, train
 from bpx.initializers import glorot_uniform
@@ -43,7 +43,7 @@ class Prepared(NamedTuple):
     parts: tuple[HostArray, HostArray] | None
 
 
-class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
+class BaseMLP(FittedMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
     """All that does not depend on the kind of targets."""
 
     @abstractmethod

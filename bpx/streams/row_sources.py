@@ -118,7 +118,7 @@ def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
 
 
 @final
-class Batches:
+class BatchSource:
     """Batches (X, y) or (X, y, weight), or inputs alone, that an iterable gives, again for every epoch.
 
     Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.

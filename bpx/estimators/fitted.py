@@ -19,13 +19,13 @@ from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
 from bpx.training.history import History
-from bpx.training.metrics import Task
+from bpx.training.run_metrics import Task
 
 # Rows of a sparse matrix that are made dense at once.
 SPARSE_ROWS = 4096
 
 
-class InferenceMixin:
+class FittedMixin:
     """The methods of an estimator that need its trained network, ``_net``."""
 
     _net: MLP

@@ -36,13 +36,13 @@ def check_precision(net: NetworkState, name: str | None, first_order: bool = Tru
         net.backend.storage_dtype(name)
 
 
-def mixed(net: NetworkState, name: str | None, scaling: State | None) -> Mixed | None:
+def mixed(net: NetworkState, name: str | None, scaling: State | None) -> MixedPrecision | None:
     """The network's step in that precision; None where it stores float32."""
-    return Mixed(net, name, scaling) if name in HALVES else None
+    return MixedPrecision(net, name, scaling) if name in HALVES else None
 
 
 @final
-class Mixed:
+class MixedPrecision:
     """What a step in 16 bits needs besides what any step does.
 
     Parameters
