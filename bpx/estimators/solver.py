@@ -147,7 +147,7 @@ def train(
         net, data, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, random),
         validation=val_data, **options(est),
         # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
-        stop=[] if solver is not None and est.monitor is None else epoch_end, goes_on=net.stack is None,
+        stop=[] if solver is not None and est.monitor is None else epoch_end, tolerates_divergence=net.stack is None,
         callbacks=hooks, schedule=schedule, metrics=_measures(est, data, shown[1], val_data, loss),
         describe=partial(settings, est),
     )  # fmt: skip

@@ -70,7 +70,7 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     size = batch_size(lead, visited)
     training = assemble(
         net, data, optimizer=optimizer, schedule=schedule, epochs=lead.max_iter, batch_size=size,
-        order=_order(lead, fits, size), validation=held_out, stop=stopping, goes_on=True,
+        order=_order(lead, fits, size), validation=held_out, stop=stopping, tolerates_divergence=True,
         callbacks=lambda _: halt.is_set(), **options(lead),
     )  # fmt: skip
     run, history = training.run, training.train()

@@ -16,7 +16,7 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
-from bpx.network.data_frames import check_in_memory, check_no_dates, column_names, plain, without_numbers
+from bpx.network.data_frames import as_host_array, check_in_memory, check_no_dates, column_names, non_numeric_column
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
@@ -31,7 +31,7 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
         check_in_memory(x, name)
         given = x
         try:
-            x = plain(x)
+            x = as_host_array(x)
         except ValueError as error:  # rows of different lengths
             why = "got rows of different lengths" if "inhomogeneous" in str(error) else f"got what is none ({error})"
             raise ShapeError(f"{name}: expected a rectangular array of numbers, {why}") from None
@@ -56,7 +56,7 @@ def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
         remedy = "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
     else:
         remedy = f"convert it with numpy.asarray({argument}, dtype=float), and text to one column per category first"
-    return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
+    return f"numbers, got dtype {x.dtype}{non_numeric_column(given)}; {remedy}"
 
 
 def check_weights(weight: Any, name: str, has_class_weight: bool = True) -> None:

@@ -144,8 +144,8 @@ class NetworkSearch(Search):
             history = self._assemble(
                 net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
                 order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own),
-                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping, goes_on=True,
-                validation=_held_out(net, group, own) if self.rules else None,
+                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping,
+                tolerates_divergence=True, validation=_held_out(net, group, own) if self.rules else None,
             ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt

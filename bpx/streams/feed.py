@@ -1,4 +1,4 @@
-"""A stream as training sees it."""
+"""From a stream to the feed that training uses, to its rows in order, or to arrays if it fits into memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bpx.streams.stream import Stream
 
 
 def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
-    """Whether all rows, as they are given and as the network takes them, fit into the buffer together."""
+    """Whether all rows, as they are read and as the network needs them, fit into the buffer together."""
     source = stream.source
     if not isinstance(source, RowSource):
         return False
@@ -29,7 +29,7 @@ def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
 
 
 def read_whole(stream: Stream) -> Part:
-    """All rows of a stream that `fits`."""
+    """All rows of a stream for which `fits` holds: X, y and sample weights."""
     source = stream.source
     assert isinstance(source, RowSource)
     edges = source.edges if source.edges is not None else np.array([0, source.n])
@@ -46,11 +46,11 @@ def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
     sampling: str, seed: int, ranks: Sharding | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip
-    """The feed for a stream; arguments as `bpx.fit`'s."""
+    """The feed of a stream; arguments as of `bpx.fit`."""
     kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
     return kind(net, stream, RowValidator(net, loss, class_weight), batch_size, sampling, seed, ranks)
 
 
 def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Sharding | None = None) -> SequentialRows:
-    """All rows of a stream, or each rank's share of them, with a buffer of their own."""
+    """All rows of a stream in order, or this rank's share of them, with a new buffer."""
     return SequentialRows(stream, net, RowValidator(net, loss), ranks=ranks)

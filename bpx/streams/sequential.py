@@ -23,10 +23,10 @@ logger = Log("bpx")
 
 @final
 class SequentialRows:
-    """All rows of a stream, or a rank's share of them, in their order.
+    """All rows of a stream, or a rank's share of them, in order.
 
-    `lent` is a training's buffer, used while training does not use it; `like` are some checked rows, where they have
-    been looked at before. `n` is the number of rows, or None where they must be read to be counted.
+    `lent` is the buffer of a feed, used while training does not use it; `like` are some checked rows, if the caller has
+    them. `n` is the number of rows, or None for an iterable, whose rows have to be read to be counted.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class SequentialRows:
     def parts(self) -> Generator[Data, None, None]:
         """One window after the other; each is overwritten by the next but one."""
         buffer = self._lent
-        if buffer is None or buffer.in_use:  # a callback may ask in the middle of an epoch
+        if buffer is None or buffer.in_use:  # as in a callback in the middle of an epoch
             rows = self._rows if self._lent is None else -(-self._rows // 8)
             buffer = self._own = self._own or _buffer(self._net, rows, self._like)
         rows = buffer.sources[0].n
@@ -57,7 +57,7 @@ class SequentialRows:
                 yield buffer.first_rows(window.place, window.rows)
 
     def _pieces(self) -> Iterator[Data]:
-        """What is read at once, checked."""
+        """The blocks or batches as they are read, checked."""
         source = self._source
         if isinstance(source, BatchSource):
             for number, part in enumerate(source):
@@ -73,7 +73,7 @@ class SequentialRows:
 
 
 def _buffer(net: MLP, rows: int, like: Data) -> DoubleBuffer:
-    """Two windows of that many rows, or of half as many as often as memory runs out."""
+    """A buffer with windows of `rows` rows, or of half as many whenever memory runs out."""
     size = rows
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The one way to start a run: `bpx.fit`, estimators and sweeps differ in the arguments that they give to `assemble`."""
+"""The one way to start a run: `bpx.fit`, the estimators and sweeps differ only in the arguments of `assemble`."""
 
 from __future__ import annotations
 
@@ -35,22 +35,21 @@ from bpx.training.training_data import training_data
 @final
 @dataclass
 class Training:
-    """A run that is ready to begin."""
+    """A run that is ready to start."""
 
     recorder: RunRecorder
     config: RunConfig
     objective: Objective
-    # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
+    # The loop of a first-order optimizer, whose state may be set before `train` and read after it; None for SciPy's.
     loop: TrainingLoop | None
-    minimize: Any = None
     ranks: Ranks | None = None
     checkpointer: Any = None
-    # The checkpoint from which the run goes on.
+    # The checkpoint to resume from.
     saved: Any = None
 
     @property
     def run(self) -> Run:
-        """What rules and callbacks see."""
+        """The run as stopping rules and callbacks see it."""
         return self.recorder.run
 
     def train(self) -> History:
@@ -61,15 +60,15 @@ class Training:
             with recorder.closing(), backend.matmul_precision():
                 try:
                     if loop is None:
-                        reason = solvers.minimize(self.minimize, recorder, self.objective, self.config)
+                        reason = solvers.minimize(recorder, self.objective, self.config)
                     else:
                         with self._checkpoints(loop) as done:
                             reason = done or loop.train(recorder, self.objective, self.checkpointer)
                 except KeyboardInterrupt:
-                    if not recorder.begun or ranks is not None:  # it ends the other ranks too
+                    if not recorder.begun or ranks is not None:  # ends the other ranks, too
                         raise
                     reason = StopReason.INTERRUPTED
-                if not recorder.begun:  # a checkpoint of a run that was done
+                if not recorder.begun:  # resumed from a checkpoint of a finished run
                     recorder.begin()
             if ranks is None:
                 return recorder.finish(reason)
@@ -79,17 +78,15 @@ class Training:
             return complete
 
     def _checkpoints(self, loop: TrainingLoop) -> AbstractContextManager[StopReason | None]:
-        """Go on from a checkpoint where there is one, and write others; gives the reason where that run was done."""
+        """Resume from `saved` and write checkpoints while training; yields why the saved run ended, if it had."""
         loop.begin(self.run.net.flat)
         if self.checkpointer is not None:
-            attached: AbstractContextManager[StopReason | None]
-            attached = self.checkpointer.attached(self.recorder, loop, self.saved)
-            return attached
+            return self.checkpointer.attached(self.recorder, loop, self.saved)  # type: ignore[no-any-return]
         if self.saved is None:
             return nullcontext()
         from bpx.training.checkpoints import GOES_ON, restore
 
-        self.saved["run"]["rules"] = []  # are rank 0's
+        self.saved["run"]["rules"] = []  # rank 0 alone has rules
         reason = restore(self.recorder, loop, self.saved, "rank 0's checkpoint")
         return nullcontext(None if reason in GOES_ON else reason)
 
@@ -113,7 +110,7 @@ def assemble(
     class_weight: Any = None,
     validation: Any = None,
     stop: Any = (),
-    goes_on: bool = False,
+    tolerates_divergence: bool = False,
     callbacks: Any = (),
     progress: bool | int = False,
     seed: int = 0,
@@ -127,40 +124,42 @@ def assemble(
     metrics: Any = None,
     describe: Callable[[], dict[str, Any]] | None = None,
 ) -> Training:
-    """Check everything, before any parameter has changed, and make a run of it.
+    """Check all arguments and data, before any parameter has changed, and put a run together.
 
-    Errors are those of `bpx.fit`.
+    Raises and warns as `bpx.fit`. A new option of a run is an argument here, and a field of `RunConfig` if the steps
+    need it.
 
     Parameters
     ----------
     net, loss, optimizer, epochs, batch_size, sampling, l2, class_weight, stop, callbacks, progress, seed
-        As of `bpx.fit`; so are those in the next line.
+        As for `bpx.fit`.
     checkpoint, checkpoint_every, checkpoint_steps, resume, comm, precision
-        A new option of a run is an argument here, and a field of `RunConfig` where the steps need it.
+        As for `bpx.fit`.
     X, y, sample_weight, validation
-        As of `bpx.fit`; or X and validation are `Data`, which have been checked and lie where the network is.
+        As for `bpx.fit`; or X and validation are `Data`, already checked and on the network's device.
     order : callable, optional
-        Draws the host indices of an epoch's rows in place of `sampling`, (n,), or (K, n) to give each network of a
-        stack its own; None for the order that they have.
+        ``order()`` draws the host indices of an epoch's rows, in place of `sampling`: (n,), (K, n) if each network of a
+        stack has its own, or None for the stored order.
     l1 : float, or K floats for a stack
         Adds l1 times the sum of absolute weights to the loss.
     per_batch : bool
-        Divide both penalties by the batch's number of samples, as scikit-learn does.
+        Whether both penalties are divided by the batch's number of samples, as in scikit-learn.
     by_rows : bool
-        An epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
-    goes_on : bool
-        A loss that is not finite is recorded like any other: rules and the caller judge it.
+        Whether an epoch's loss weights each batch by its number of rows, as in scikit-learn, and not by the sum of its
+        sample weights.
+    tolerates_divergence : bool
+        Whether a loss that is not finite is recorded like any other; stopping rules and the caller then judge it.
     schedule : Schedule, optional
-        In place of the optimizer's.
-    metrics : RunMetrics, or as of `bpx.fit`
+        Replaces the optimizer's.
+    metrics : RunMetrics, or as for `bpx.fit`
         A RunMetrics is used as it is.
     describe : callable, optional
-        Gives the settings that callbacks log; None: those of the `RunConfig`.
+        ``describe()`` returns the settings that callbacks log; None: those of the `RunConfig`.
 
     Returns
     -------
     Training
-        Whose ``train()`` trains the network.
+        ``train()`` trains the network and returns the history.
     """
     ranks = join(comm)
     with agreeing(ranks), net.backend.scope() if isinstance(net, MLP) else nullcontext():
@@ -187,16 +186,17 @@ def assemble(
         measures = asked if isinstance(asked, RunMetrics) else make_run_metrics(
             net, asked, loss, data.unweighted, data.validation, data.targets, ranks, streams=data.streams
         )  # fmt: skip
-        minimize = None if solver is None else solvers.check(net, solver)
+        if solver is not None:
+            solvers.check(net, solver)
         config = RunConfig(
             net, data.feed, loss, solver or optimizer, data.validation, rules, data.size, sampling, seed, l2,
             class_weight, precision, measures, by_rows,
         )  # fmt: skip
         bound = None if solver is not None else optimizer.bind(net.asarray, net.stack)
-        watches = ranks is None or ranks.is_first
+        is_first = ranks is None or ranks.is_first
         checkpointer = saved = None
-        if checkpoint is not None and watches:
-            from bpx.training.checkpoints import Checkpointer  # files cost time to import, and most runs write none
+        if checkpoint is not None and is_first:
+            from bpx.training.checkpoints import Checkpointer  # slow to import, and rarely needed
 
             checkpointer = Checkpointer(checkpoint, checkpoint_every, checkpoint_steps, config.for_checkpoint())
             saved = checkpointer.load() if resume else None
@@ -206,19 +206,19 @@ def assemble(
         ranks.begin(net)
     with agreeing(ranks), net.backend.scope():
         recorder = RunRecorder(
-            net, data.feed.data, objective, data.validation, rules if watches else [], hooks if watches else [], epochs,
-            _advice(config), goes_on, ranks, measures,
+            net, data.feed.data, objective, data.validation, rules if is_first else [], hooks if is_first else [],
+            epochs, _advice(config), tolerates_divergence, ranks, measures,
         )  # fmt: skip
         run = recorder.run
         run.history.validation_rows = data.held_out
         run.describe = describe or (lambda: config.settings)
         run.batch_size = data.size if solver is None and data.size else None
         loop = None if bound is None else TrainingLoop(config, bound, schedule or optimizer.schedule, ranks)
-    return Training(recorder, config, objective, loop, minimize, ranks, checkpointer, saved)
+    return Training(recorder, config, objective, loop, ranks, checkpointer, saved)
 
 
 def _rules(stop: Any) -> list[StopRule]:
-    """Stopping rules as a list."""
+    """The `stop` argument as a list of rules."""
     rules: list[Any] = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
     for rule in rules:
         if not isinstance(rule, StopRule):
@@ -226,15 +226,16 @@ def _rules(stop: Any) -> list[StopRule]:
     return rules
 
 
-def _callbacks(given: Any, progress: bool | int) -> list[Callback]:
-    """Callbacks as objects, with the one that shows progress."""
-    hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
+def _callbacks(callbacks: Any, progress: bool | int) -> list[Callback]:
+    """The `callbacks` argument as a list of objects, and after them the callback that shows progress."""
+    several = isinstance(callbacks, Iterable) and not isinstance(callbacks, str)
+    hooks = [as_callback(callback) for callback in (callbacks if several else [callbacks])]
     check_progress(progress)
     return [*hooks, *progress_callbacks(progress)]
 
 
 def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks | None) -> None:
-    """Refuse what SciPy's methods cannot do."""
+    """Refuse checkpoints, several ranks and streams, which SciPy's methods cannot handle."""
     if checkpoint is not None:
         raise ValueError(
             f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
@@ -252,7 +253,7 @@ def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks |
 
 
 def _advice(config: RunConfig) -> str:
-    """What to try when training diverges."""
+    """What to try if training diverges, for the warning."""
     tips, optimizer = [], config.optimizer
     if isinstance(optimizer, Optimizer):
         tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
