@@ -1,4 +1,4 @@
-"""`MLPClassifier`: labels of any type."""
+"""`MLPClassifier`, for labels of any type."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 @final
-class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - __doc__ is an f-string
     _labels: Labels
     __doc__ = f"""Multilayer perceptron classifier: scikit-learn's, with bpx's backends, losses and training.
 
@@ -55,15 +55,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
 
     Parameters
     ----------{SHARED}    loss : str, Loss or function, default="log_loss"
-        "log_loss" is cross-entropy in the form that belongs to the targets; others are bpx's, on 0/1 targets. A
-        function is ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
+        "log_loss" is the cross-entropy for the kind of targets; others are bpx's losses, on 0/1 targets. A function is
+        ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
     class_weight : dict, "balanced", list of dicts or None, default=None
-        Factor for the samples of each class.
+        Weight of the samples of each class; for several targets a list with one per target.
 {ATTRIBUTES}
     Notes
     -----
-    Where outputs saturate (probabilities within 1e-12 of 0 or 1) scikit-learn's log loss loses digits that bpx keeps:
-    reported losses of unscaled data can differ in the fourth digit; weights and predictions do not.
+    If outputs saturate (probabilities within 1e-12 of 0 or 1), scikit-learn's log loss is less accurate than bpx's:
+    reported losses of unscaled data can differ in the fourth digit, but not weights and predictions.
 
     Examples
     --------
@@ -151,7 +151,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         X, y, sample_weight
             As for `fit`.
         classes : array, optional
-            All classes there will be, for several targets a list of them; needed at the first call.
+            All classes that will occur, for several targets a list of arrays; required in the first call.
 
         Returns
         -------
@@ -171,7 +171,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self.__dict__.pop("_pending", None)
 
     def predict(self, X: Any) -> Any:
-        """Predicted labels of shape (n,), or (n, targets) for several targets."""
+        """Predicted labels of shape (n,), or (n, targets) for several targets; on a device if X is."""
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
             return self._labels.decode(self._net.backend.to_host(output))
@@ -193,11 +193,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
         output = self._outputs(self._checked(X))
         if self._labels.kind == "multioutput":
-            return [self._as_given(part, X) for part in split(output, self._labels.widths)]
+            return [self._like_input(part, X) for part in split(output, self._labels.widths)]
         if self.n_outputs_ == 1:
             with self._net.backend.scope():
                 output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
-        return self._as_given(output, X)
+        return self._like_input(output, X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithm of `predict_proba`."""
@@ -205,7 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return [self._log(part) for part in p] if isinstance(p, list) else self._log(p)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy; with several labels or targets the share of samples with all of them right."""
+        """Accuracy; for several labels or targets the share of samples that have all of them right."""
         check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
             with np.errstate(all="ignore"):
@@ -213,7 +213,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return self._score(X, y, sample_weight)
 
     def _log(self, p: Any) -> Any:
-        """log p in whatever library holds it."""
+        """log p in the library of `p`."""
         with self._net.backend.scope():
             return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
 

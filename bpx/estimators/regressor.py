@@ -1,4 +1,4 @@
-"""`MLPRegressor`: numbers, counts and quantiles."""
+"""`MLPRegressor`, for numbers, counts and quantiles."""
 
 from __future__ import annotations
 
@@ -44,19 +44,19 @@ HostArray = np.ndarray[Any, Any]
 
 
 @final
-class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - __doc__ is an f-string
     __doc__ = f"""Multilayer perceptron regressor: scikit-learn's, with bpx's backends, losses and training.
 
     Parameters
     ----------
     loss : str, Loss or function, default="squared_error"
         "squared_error" and "poisson" as in scikit-learn, and bpx's others. With ``bpx.losses.quantile([...])`` and one
-        target, `predict` gives one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
+        target, `predict` has one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
         `bpx.Loss`.{SHARED}{ATTRIBUTES}
     Notes
     -----
-    With several targets the reported squared error is their mean, as scikit-learn reports it, while the gradient
-    followed is that of their sum (scikit-learn issue 8349).
+    With several targets the reported squared error is the mean over targets and the gradient that of their sum, both as
+    in scikit-learn (issue 8349).
     """
 
     _kind: ClassVar[str] = "regressor"
@@ -133,14 +133,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Predicted values of shape (n,), or (n, n_outputs) where there are several."""
-        output = self._as_given(self._outputs(self._checked(X)), X)
+        """Predicted values of shape (n,), or (n, n_outputs) for several outputs."""
+        output = self._like_input(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R^2; where `predict` gives several quantiles, that of their mean."""
+        """Coefficient of determination R^2; if `predict` returns several quantiles, of their mean."""
         check_no_dates(y, "y")
-        if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
+        if library_of(X) == "host" and library_of(y) == "host" and self._chosen_loss().columns is None:
             with np.errstate(all="ignore"):
                 return float(super().score(X, y, sample_weight))
         return self._score(X, y, sample_weight)
@@ -152,7 +152,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
             column_or_1d(y, warn=True)
 
     def _encode(self, y: Any) -> Any:
-        columns = self._loss_given().columns
+        columns = self._chosen_loss().columns
         if library_of(y) == "host":
             check_no_dates(y, "y")
             column = np.asarray(y, dtype=np.float64)
@@ -164,15 +164,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
             return xp.concat([column] * columns, axis=1)
         return column
 
-    def _loss_given(self) -> Loss:
-        """The loss that was asked for."""
+    def _chosen_loss(self) -> Loss:
+        """The loss of the parameter ``loss``."""
         return losses.get(self.loss)
 
     def _output(self) -> tuple[Any, str]:
         return ("exp", "exp") if self.loss == "poisson" else ("identity", "identity")
 
     def _loss(self) -> Loss:
-        return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._loss_given()
+        return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._chosen_loss()
 
     def _task(self) -> Task:
         return "numbers", False
@@ -185,7 +185,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
 
 def _scikit_squared_error(columns: int) -> Loss:
-    """squared_error, its value (not its gradient) divided by the number of outputs, as scikit-learn reports it."""
+    """squared_error with its value (not its gradient) divided by the number of outputs, as in scikit-learn."""
     if columns == 1:
         return LOSSES["squared_error"]
 

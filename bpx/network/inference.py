@@ -32,7 +32,7 @@ class Inference:
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
     def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:
-        """Outputs (..., n, n_out) for `x` (n, n_in) of any dtype, on host or device; `columns` are names for messages."""
+        """Outputs (..., n, n_out) for `x` (n, n_in), of any dtype and on any device; `columns` name its columns."""
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), net.backend.matmul_precision():
             size, tried = self._size, None

@@ -24,7 +24,7 @@ class RowValidator:
         self._host = NumpyBackend()
 
     def __call__(self, part: Part, where: str) -> Data:
-        """The rows, checked, on the host or the device where they were; errors are those of `bpx.fit`, and name `where`."""
+        """The checked rows, on the host or the device where they were; errors, as of `bpx.fit`, name `where`."""
         net, (X, y, weight) = self._net, part
         backend: Backend = self._host if library_of(X) == "host" else net.backend
         dtype, n_out = backend.dtype(net.dtype), net.sizes[-1]
