@@ -50,19 +50,8 @@ class EarlyStopping(StopRule):
     """Stops after epochs without improvement, keeps the best parameters, and updates the estimator's attributes.
 
     Each network of a stack is judged by itself, and ends with the parameters that it would have alone.
-
-    Parameters
-    ----------
-    estimator : object
-        Its ``loss_curve_``, ``validation_scores_``, ``best_loss_``, ``n_iter_``, ``t_`` and so on are updated.
-    rate : EpochRate or None
-        None if the estimator's optimizer or schedule is the user's.
-    metric : callable, optional
-        ``metric(run)`` is the monitored value, larger is better; None: the training loss is monitored.
-    restore_best : bool
-        Whether to restore the parameters of the best epoch at the end.
-    rows : int, optional
-        Rows in an epoch; None: all of the data.
+    ``metric(run)`` is the monitored value, larger is better; without it the training loss is monitored. `rate` is None
+    if the optimizer or its schedule is the user's. `rows` is the number of rows in an epoch, None for all of the data.
     """
 
     reason: ClassVar = StopReason.PATIENCE

@@ -13,16 +13,9 @@ HostArray = np.ndarray[Any, Any]
 def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int, whole: bool = True) -> HostArray:
     """The weight of each sample's class, of shape (n, 1) on the host.
 
-    Parameters
-    ----------
-    y : host array of shape (n,) or (n, n_out)
-        Labels, one-hot or soft rows (the largest value is the class), or a single column (class 1 above 0.5).
-    class_weight : dict of int to float, or "balanced"
-        Weight of each class, 1 by default; "balanced" is n / (classes present * samples of the class).
-    n_out : int
-        Outputs of the network: the number of classes, which is two for one output.
-    whole : bool
-        Whether these are all samples; then not all weights may be zero.
+    `y` are labels (n,), one-hot or soft rows (n, n_out), whose largest value is the class, or one column, class 1 above
+    0.5. Classes are 0 to n_out - 1, two for one output. `class_weight` has the weight of each class, 1 by default;
+    "balanced" is n / (classes present * samples of the class). If these are `whole` data, not all weights may be 0.
     """
     if y.ndim == 2 and (np.min(y) < 0.0 or np.max(y) > 1.0):
         raise ValueError(

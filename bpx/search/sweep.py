@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -128,11 +129,9 @@ def sweep(
     else:
         NetworkSearch.check_options(fit_options)
 
-    def checked() -> Search:
-        return search(
-            model, listed, X, y, cv=cv, validation=validation, scoring=scoring, refit=refit, stack=stack,
-            options=fit_options,
-        )  # fmt: skip
-
+    make = partial(
+        search, model, listed, X, y, cv=cv, validation=validation, scoring=scoring, refit=refit, stack=stack,
+        options=fit_options,
+    )  # fmt: skip
     with np.errstate(all="ignore"):  # scores of diverged networks overflow
-        return run(checked, listed, refit=refit, workers=workers, comm=comm, progress=progress)
+        return run(make, listed, refit=refit, workers=workers, comm=comm, progress=progress)

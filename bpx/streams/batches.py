@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -23,6 +23,14 @@ class Data(NamedTuple):
     def n(self) -> int:
         """Number of samples."""
         return int(self.X.shape[-2])
+
+    def map(self, function: Callable[[Any], Any]) -> Data:
+        """The data with ``function(array)`` in place of each array that there is."""
+        return Data(*(None if array is None else function(array) for array in self))
+
+    def rows(self, start: int, stop: int | None = None) -> Data:
+        """Rows from `start` to `stop`, without copying; for weights of shape (n, 1)."""
+        return self.map(lambda array: array[start:stop, ...])
 
 
 class Batch(NamedTuple):

@@ -19,19 +19,14 @@ from bpx.streams.sequential import SequentialRows
 from bpx.streams.stream import Stream
 
 
-def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
-    """Whether all rows, as they are read and as the network needs them, fit into the buffer together."""
+def read_if_it_fits(stream: Stream, net: MLP, loss: Loss) -> Part | None:
+    """All rows (X, y, sample weights), if they fit into the buffer as they are read and once more as checked ones."""
     source = stream.source
     if not isinstance(source, RowSource):
-        return False
+        return None
     part, data = peek(source, RowValidator(net, loss))
-    return source.n * (bytes_of(part) + bytes_per_row(data, net.dtype)) <= stream.buffer
-
-
-def read_whole(stream: Stream) -> Part:
-    """All rows of a stream for which `fits` holds: X, y and sample weights."""
-    source = stream.source
-    assert isinstance(source, RowSource)
+    if source.n * (bytes_of(part) + bytes_per_row(data, net.dtype)) > stream.buffer:
+        return None
     edges = source.edges if source.edges is not None else np.array([0, source.n])
     parts = [source.read(int(a), int(b)) for a, b in pairwise(edges)]
     source.forget()

@@ -104,7 +104,7 @@ class BatchFeed(Feed):
         for data in self._parts():
             skipped = min(rows, data.n)
             rows -= skipped
-            yield data if not skipped else Data(*(None if a is None else a[skipped:, ...] for a in data))
+            yield data.rows(skipped)
         if rows:
             raise ValueError(
                 f"X: expected at least {rows} more rows, which the run that goes on had seen in this epoch; give"

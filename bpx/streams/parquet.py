@@ -75,11 +75,7 @@ def _are_names(value: Any) -> bool:
 
 def _matrix(table: Any, names: Sequence[str]) -> np.ndarray[Any, Any]:
     """Columns as an array (n, columns); missing values are NaN."""
-    columns = [table.column(name).to_numpy() for name in names]
-    matrix = np.empty((table.num_rows, len(names)), dtype=np.result_type(*columns))
-    for i, column in enumerate(columns):
-        matrix[:, i] = column
-    return matrix
+    return np.column_stack([table.column(name).to_numpy() for name in names])
 
 
 def _check_columns(schema: Any, names: Sequence[str]) -> None:

@@ -34,7 +34,9 @@ class DoubleBuffer:
         # Rows that are already on the device that computes need no copy on the host.
         self._staged = isinstance(like.X, np.ndarray) and backend.xp is not np
         self.sources = [_on_device(backend, rows, like) for _ in range(2)]
-        self._host = [_pinned(backend, rows, like) for _ in range(2)] if self._staged else self.sources
+        self._host = self.sources
+        if self._staged:  # page-locked host memory, from which copies to the device are fast
+            self._host = [like.map(lambda a: backend.pinned((rows, *a.shape[1:]), a.dtype)) for _ in range(2)]
         # Earlier work on the device may still read memory that has just been allocated again.
         self._read: list[Any] = [backend.mark(), backend.mark()]
         self.in_use = False
@@ -58,12 +60,7 @@ class DoubleBuffer:
 
     def first_rows(self, place: int, rows: int) -> Data:
         """A window's first rows, without copying."""
-        return _slice(self.sources[place], 0, rows)
-
-
-def _slice(data: Data, start: int, stop: int) -> Data:
-    """Rows from `start` to `stop`, without copying."""
-    return Data(*(None if part is None else part[start:stop, ...] for part in data))
+        return self.sources[place].rows(0, rows)
 
 
 def _on_device(backend: Backend, rows: int, like: Data) -> Data:
@@ -74,12 +71,7 @@ def _on_device(backend: Backend, rows: int, like: Data) -> Data:
         return backend.xp.empty((rows, *a.shape[1:]), dtype=dtype, device=backend.device)
 
     with backend.scope():
-        return Data(*(None if a is None else empty(a) for a in like))
-
-
-def _pinned(backend: Backend, rows: int, like: Data) -> Data:
-    """Empty arrays for `rows` rows in page-locked host memory, from which copies to the device are fast."""
-    return Data(*(None if a is None else backend.pinned((rows, *a.shape[1:]), a.dtype) for a in like))
+        return like.map(empty)
 
 
 def packed(
@@ -93,7 +85,7 @@ def packed(
             if at == 0:
                 place = take()
             count = min(rows - at, n - begin)
-            buffer.write(place, at, _slice(part, begin, begin + count))
+            buffer.write(place, at, part.rows(begin, begin + count))
             begin, at = begin + count, at + count
             if at == rows:
                 buffer.send(place, at)

@@ -33,22 +33,9 @@ _CURVES = ("loss", "val_loss", "learning_rate")
 class RunRecorder:
     """Records a training run in `run`, and checks its stopping rules and calls its callbacks after each epoch.
 
-    Parameters
-    ----------
-    net, data, objective, epochs
-        The network, its training data, its loss with penalty, and the epoch limit.
-    validation : Data, SequentialRows or None
-        Validation data; with `ranks`, this rank's share.
-    rules, callbacks : list of StopRule and of Callback
-        Empty on all ranks but the first, which decides for all.
-    advice : str
-        What to try if training diverges, for the warning.
-    tolerates_divergence : bool
-        Whether a loss that is not finite is recorded like any other.
-    ranks : Ranks, optional
-        The processes that train together.
-    measures : RunMetrics, optional
-        The metrics to measure.
+    `data` and `validation` are Data or SequentialRows, `objective` has the penalty. With `ranks`, `validation` is this
+    rank's share, and rank 0, which alone has `rules` and `callbacks`, decides for all. `advice` says in the warning
+    what to try if training diverges; if it `tolerates_divergence`, a loss that is not finite is one like any other.
     """
 
     def __init__(

@@ -35,24 +35,18 @@ class Run:
     validates : bool
         Whether there are validation data.
     columns : dict of str to Metric
-        The metrics that are measured after each epoch.
+        The metrics that are measured after each epoch, by their names in ``history.metrics``.
 
     Attributes
     ----------
-    net : MLP
-        The network in training, with its parameters after the last step.
     history : History
         The epochs so far.
     epoch, step : int
         Epochs completed and updates made.
-    epochs : int
-        The epoch limit.
     batch_size : int or None
         Samples per step; None for SciPy's methods, which always use all, and for a stream's own batches.
     loss, val_loss : float or array of shape (K,), or None
         Training and validation loss of the last epoch; None before the first, and without validation data.
-    columns : dict of str to Metric
-        The metrics that are measured after each epoch, by their names in ``history.metrics``.
     seconds : float
         Wall time since training began, with that before a checkpoint.
     solution : scipy.optimize.OptimizeResult or None

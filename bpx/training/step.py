@@ -173,4 +173,4 @@ def _contiguous(xp: Namespace, data: Data) -> Data:
     """The data in C order: from other arrays rows can only be gathered by copying all of them."""
     if isinstance(data.X, SparseRows):
         return data
-    return Data(*(None if part is None else xp.ascontiguousarray(part) for part in data))
+    return data.map(xp.ascontiguousarray)

@@ -88,7 +88,7 @@ def training_data(
     """The data of a run, checked; arguments as those of `bpx.training.assemble`."""
     share = _share(validation)
     if not isinstance(X, Data) and is_stream(X, y):
-        from bpx.streams.feed import feed_of_stream, fits, read_whole
+        from bpx.streams.feed import feed_of_stream, read_if_it_fits
 
         source = X if isinstance(X, Stream) else stream(X, y, sample_weight)
         if isinstance(X, Stream) and (y is not None or sample_weight is not None):
@@ -98,7 +98,8 @@ def training_data(
                 f"validation: a share ({share}) is drawn from arrays in memory, and X is a stream; give (X_val, y_val)"
                 " or a stream of its own"
             )
-        if not fits(source, net, loss):
+        whole = read_if_it_fits(source, net, loss)
+        if whole is None:
             if sampling == "replacement":
                 raise ValueError("sampling: expected 'shuffle' or 'sequential' for a stream, got 'replacement'")
             if isinstance(class_weight, str):
@@ -109,7 +110,7 @@ def training_data(
             known = [judging.y] if isinstance(judging, Data) else []
             streams = [*_streamed(validation), source]
             return TrainingData(read, read.size, _share_of(judging, ranks), None, known, streams=streams)
-        X, y, sample_weight = read_whole(source)
+        X, y, sample_weight = whole
     if y is None and not isinstance(X, Data):
         raise TypeError("y: expected targets, got None; only a stream of batches (X, y) has its own")
     if share is not None and sampling == "sequential":
