@@ -18,25 +18,9 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
+from bpx.estimators import parameters
 from bpx.estimators.base_mlp import BaseMLP
 from bpx.estimators.labels import Labels, host_labels
-from bpx.estimators.parameters import (
-    ATTRIBUTES,
-    FIT,
-    MORE,
-    SHARED,
-    BatchSize,
-    Callbacks,
-    ClassWeight,
-    Hidden,
-    HiddenActivations,
-    Monitor,
-    Rate,
-    Solver,
-    fitting,
-    for_stochastic_solvers,
-    store,
-)
 from bpx.formulas.blocks import split
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
@@ -54,12 +38,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     Labels may be numbers or strings; binary, multiclass, multilabel, or several multiclass targets at once.
 
     Parameters
-    ----------{SHARED}    loss : str, Loss or function, default="log_loss"
+    ----------{parameters.SHARED}    loss : str, Loss or function, default="log_loss"
         "log_loss" is the cross-entropy for the kind of targets; others are bpx's losses, on 0/1 targets. A function is
         ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
     class_weight : dict, "balanced", list of dicts or None, default=None
         Weight of the samples of each class; for several targets a list with one per target.
-{ATTRIBUTES}
+{parameters.ATTRIBUTES}
     Notes
     -----
     If outputs saturate (probabilities within 1e-12 of 0 or 1), scikit-learn's log loss is less accurate than bpx's:
@@ -76,7 +60,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     _kind: ClassVar[str] = "classifier"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitClassifier._parameter_constraints,
-        **MORE,
+        **parameters.MORE,
         "loss": [StrOptions({"log_loss", *LOSSES}), Loss, callable],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
@@ -84,13 +68,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     @named("bpx.MLPClassifier", "an estimator")
     def __init__(
         self,
-        hidden_layer_sizes: Hidden = (100,),
-        activation: HiddenActivations = "relu",
+        hidden_layer_sizes: parameters.Hidden = (100,),
+        activation: parameters.HiddenActivations = "relu",
         *,
-        solver: Solver = "adam",
+        solver: parameters.Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: BatchSize = "auto",
-        learning_rate: Rate = "constant",
+        batch_size: parameters.BatchSize = "auto",
+        learning_rate: parameters.Rate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -115,20 +99,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         dropout: float | Sequence[float] | np.ndarray[Any, Any] = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
-        monitor: Monitor = None,
+        monitor: parameters.Monitor = None,
         restore_best: bool = True,
-        callbacks: Callbacks = None,
+        callbacks: parameters.Callbacks = None,
         progress: bool | int = False,
         n_init: int = 1,
         predict_batch_size: int | None = None,
         precision: Precision | None = None,
         metrics: MetricsLike = None,
         loss: Literal["log_loss"] | LossLike = "log_loss",
-        class_weight: ClassWeight = None,
+        class_weight: parameters.ClassWeight = None,
     ) -> None:
-        store(self, locals())
+        parameters.store(self, locals())
 
-    @fitting
+    @parameters.fitting
     def fit(
         self,
         X: Any,
@@ -141,8 +125,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @for_stochastic_solvers
-    @fitting
+    @parameters.for_stochastic_solvers
+    @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one more epoch.
 
@@ -278,4 +262,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return tags
 
 
-MLPClassifier.fit.__doc__ = f"Fit to data and labels.\n{FIT}        "
+MLPClassifier.fit.__doc__ = f"Fit to data and labels.\n{parameters.FIT}        "

@@ -17,23 +17,8 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.calls import named
+from bpx.estimators import parameters
 from bpx.estimators.base_mlp import BaseMLP
-from bpx.estimators.parameters import (
-    ATTRIBUTES,
-    FIT,
-    MORE,
-    SHARED,
-    BatchSize,
-    Callbacks,
-    Hidden,
-    HiddenActivations,
-    Monitor,
-    Rate,
-    Solver,
-    fitting,
-    for_stochastic_solvers,
-    store,
-)
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
@@ -52,7 +37,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     loss : str, Loss or function, default="squared_error"
         "squared_error" and "poisson" as in scikit-learn, and bpx's others. With ``bpx.losses.quantile([...])`` and one
         target, `predict` has one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
-        `bpx.Loss`.{SHARED}{ATTRIBUTES}
+        `bpx.Loss`.{parameters.SHARED}{parameters.ATTRIBUTES}
     Notes
     -----
     With several targets the reported squared error is the mean over targets and the gradient that of their sum, both as
@@ -62,7 +47,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     _kind: ClassVar[str] = "regressor"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitRegressor._parameter_constraints,
-        **MORE,
+        **parameters.MORE,
         "loss": [StrOptions(set(LOSSES)), Loss, callable],
     }
     _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
@@ -71,13 +56,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def __init__(
         self,
         loss: LossLike = "squared_error",
-        hidden_layer_sizes: Hidden = (100,),
-        activation: HiddenActivations = "relu",
+        hidden_layer_sizes: parameters.Hidden = (100,),
+        activation: parameters.HiddenActivations = "relu",
         *,
-        solver: Solver = "adam",
+        solver: parameters.Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: BatchSize = "auto",
-        learning_rate: Rate = "constant",
+        batch_size: parameters.BatchSize = "auto",
+        learning_rate: parameters.Rate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -102,18 +87,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         dropout: float | Sequence[float] | np.ndarray[Any, Any] = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
-        monitor: Monitor = None,
+        monitor: parameters.Monitor = None,
         restore_best: bool = True,
-        callbacks: Callbacks = None,
+        callbacks: parameters.Callbacks = None,
         progress: bool | int = False,
         n_init: int = 1,
         predict_batch_size: int | None = None,
         precision: Precision | None = None,
         metrics: MetricsLike = None,
     ) -> None:
-        store(self, locals())
+        parameters.store(self, locals())
 
-    @fitting
+    @parameters.fitting
     def fit(
         self,
         X: Any,
@@ -126,8 +111,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @for_stochastic_solvers
-    @fitting
+    @parameters.for_stochastic_solvers
+    @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch; parameters as for `fit`."""
         return self._fit(X, y, sample_weight, incremental=True)
@@ -196,4 +181,4 @@ def _scikit_squared_error(columns: int) -> Loss:
     return Loss("squared_error", mean_of_outputs)
 
 
-MLPRegressor.fit.__doc__ = f"Fit to data and numbers.\n{FIT}        "
+MLPRegressor.fit.__doc__ = f"Fit to data and numbers.\n{parameters.FIT}        "

@@ -203,8 +203,8 @@ def _order(est: Any, n: int, size: int, random: np.random.RandomState) -> Callab
 def _restore(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) -> None:
     """Set the loop to the state in which the last partial_fit left it."""
     net = est._net
-    loop.step, loop.epoch, loop.samples = kept["step"], kept["epoch"], kept["samples"]
-    loop.schedule_state = kept["schedule_state"]
+    for name in ("schedule_state", "step", "epoch", "samples"):
+        setattr(loop, name, kept[name])
     loop.state = {
         name: value if np.isscalar(value) else net.backend.asarray(value) for name, value in kept["state"].items()
     }

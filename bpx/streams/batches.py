@@ -70,7 +70,7 @@ class Feed(ABC):
     # All samples: Data, or an object whose ``parts()`` are Data one after the other.
     data: Any
     # Plain values that must be the same when a run is resumed.
-    plan: dict[str, Any]
+    fixed: dict[str, Any]
     # Plain data that determine the order of the next epochs; set it to repeat them.
     state: Any = None
 

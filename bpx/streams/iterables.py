@@ -62,7 +62,7 @@ class BatchFeed(Feed):
         self._buffer = DoubleBuffer(net.backend, self._capacity, like)
         self.sources = self._buffer.sources
         self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
-        self.plan = {"samples": None, "window": self._count}
+        self.fixed = {"samples": None, "window": self._count}
         # Rows of an epoch, known after the first one; with ranks, which may have different ones, it stays None.
         self.state: dict[str, int | None] = {"rows": None}
 

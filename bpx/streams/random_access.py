@@ -50,7 +50,7 @@ class RowFeed(Feed):
         self._buffer = DoubleBuffer(net.backend, per_batch * batches + (0 if ranks is None else 1), like)
         self.sources = self._buffer.sources
         self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
-        self.plan = {"samples": source.n, "window": batches, "blocks": len(edges) - 1}
+        self.fixed = {"samples": source.n, "window": batches, "blocks": len(edges) - 1}
 
     def fingerprint(self) -> dict[str, list[float]]:
         return self._source.fingerprint()

@@ -94,17 +94,16 @@ def rows_between(data: Data, start: int, stop: int) -> Data:
 
     X may be (K, n, n_in) and y (K, n, n_out) or (K, n), where each network of a stack has data of its own.
     """
-    rows, sparse = slice(start, stop), isinstance(data.X, SparseRows)
-    X = data.X.dense(rows) if sparse else data.X[..., rows, :]
-    weight = None if data.weight is None else data.weight[..., rows, :]
-    stacked = not sparse and data.X.ndim == 3
-    return Data(X, data.y[:, rows, ...] if stacked else data.y[rows, ...], weight)
+    part = slice_rows(data, slice(start, stop))
+    return part._replace(X=part.X.dense(slice(None))) if isinstance(part.X, SparseRows) else part
 
 
 def slice_rows(data: Data, rows: slice) -> Data:
-    """Consecutive rows, without copying; sparse ones stay sparse."""
-    X = data.X.take(rows) if isinstance(data.X, SparseRows) else data.X[rows, ...]
-    return Data(X, data.y[rows, ...], None if data.weight is None else data.weight[..., rows, :])
+    """As `rows_between`, but sparse rows stay sparse."""
+    sparse = isinstance(data.X, SparseRows)
+    X = data.X.take(rows) if sparse else data.X[..., rows, :]
+    y = data.y[rows, ...] if sparse or data.X.ndim == 2 else data.y[:, rows, ...]
+    return Data(X, y, None if data.weight is None else data.weight[..., rows, :])
 
 
 def take_rows(backend: Backend, data: Data, rows: Any) -> Data:
@@ -122,7 +121,7 @@ class ArrayFeed(Feed):
     def __init__(
         self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Sharding | None = None
     ) -> None:
-        self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
+        self.sources, self.data, self.fixed = (data,), data, {"samples": data.X.shape[0]}
         self._backend, self._size, self._order, self._ranks = backend, size, order, ranks
         self._index: Array | None = None
 

@@ -66,7 +66,7 @@ class RunConfig:
             "schedule": type(optimizer.schedule).__name__ if first_order else None,
             "stop": [type(rule).__name__ for rule in self.rules],
             "weighted": self.feed.sources[0].weight is not None,
-            **self.feed.plan,
+            **self.feed.fixed,
             "batch_size": self.size,
             "sampling": self.sampling,
             "seed": self.seed,
