@@ -150,8 +150,8 @@ class SavingMixin:
                 raise
             raise FileFormatError(f"backend: {short_repr(error)}") from error
         given = [part for value in params.values() for part in (value if isinstance(value, list | tuple) else [value])]
-        own = {part.name: part for part in given if isinstance(part, Activation)}
-        net = network_json.from_json(document["network"], arrays, backend, own)
+        activations = {part.name: part for part in given if isinstance(part, Activation)}
+        net = network_json.from_json(document["network"], arrays, backend, activations)
         fitted = _fitted(parts["fitted"], decoder, net)
         labels = decoder.decode(parts["labels"], "labels")
         if cls._kind == "classifier":

@@ -66,10 +66,10 @@ class NetworkSearch(Search):
         for key, config, net in zip(self.keys, self.configs, nets, strict=True):
             if key not in self.groups:
                 data = self._with_known_inputs(check_data(net, X, y, config.loss, common["sample_weight"]))
-                own = check_validation(net, validation, config.loss) if pair else None
-                targets = [part.y for part in (data, own) if part is not None]
+                separate = check_validation(net, validation, config.loss) if pair else None
+                targets = [part.y for part in (data, separate) if part is not None]
                 self.scoring, score = scoring_of(scoring, net, targets, config.loss)
-                self.groups[key] = Group(data, own, score)
+                self.groups[key] = Group(data, separate, score)
             self._assemble(net, self.groups[key].data, config, stop=())  # raises if it cannot be trained
         first, to_host = self.groups[self.keys[0]].data, nets[0].backend.to_host
         classes = classes_of(to_host(first.y), self.configs[0].loss)
@@ -135,24 +135,24 @@ class NetworkSearch(Search):
         if isinstance(configs[0].optimizer, SciPy):
             return [self._train_alone(trial, halt) for trial in trials]
         config, group = configs[0], self.groups[self.keys[trials[0].setting]]
-        own = [self.folds[trial.fold] for trial in trials]
+        trial_folds = [self.folds[trial.fold] for trial in trials]
         net = stacked([one.network() for one in configs])
         with net.backend.scope():
-            data, n = _class_weighted(net, group.data, config, own), len(own[0].train)
+            data, n = _class_weighted(net, group.data, config, trial_folds), len(trial_folds[0].train)
             size = check_batch_size(config.batch_size, n)
             stopping = MemberStopping(self.rules, halt)
             history = self._assemble(
                 net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
-                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own),
+                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], trial_folds),
                 l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping,
-                tolerates_divergence=True, validation=_held_out(net, group, own) if self.rules else None,
+                tolerates_divergence=True, validation=_held_out(net, group, trial_folds) if self.rules else None,
             ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~stopping.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
             results = []
-            for k, trial in enumerate(trials):
-                score = group.score(net.member(k), _test(net, group, own[k]), config.loss) if finite[k] else np.nan
+            for k, (trial, fold) in enumerate(zip(trials, trial_folds, strict=True)):
+                score = group.score(net.member(k), _test(net, group, fold), config.loss) if finite[k] else np.nan
                 results.append(TrialResult(trial, score, int(stopping.epochs[k])))
         return results
 

@@ -25,7 +25,7 @@ class Data(NamedTuple):
         return int(self.X.shape[-2])
 
     def map(self, function: Callable[[Any], Any]) -> Data:
-        """The data with ``function(array)`` in place of each array that there is."""
+        """The data with ``function(array)`` in place of each array that is not None."""
         return Data(*(None if array is None else function(array) for array in self))
 
     def rows(self, start: int, stop: int | None = None) -> Data:

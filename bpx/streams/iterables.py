@@ -51,11 +51,11 @@ class BatchFeed(Feed):
         else:
             self.size = check_batch_size(batch_size, 2**62)
             self._share = slice(0, self.size) if ranks is None else ranks.share(self.size)
-            own = self._share.stop - self._share.start
-            if not own:
+            per_batch = self._share.stop - self._share.start
+            if not per_batch:
                 raise ValueError(f"batch_size: expected at least one row for each of the ranks, got {batch_size}")
             self._count = batches_of_a_window(stream.buffer, row, self.size)
-            self._capacity = self._count * own
+            self._capacity = self._count * per_batch
         self._source, self._validate, self._backend, self._ranks = source, validate, net.backend, ranks
         self._key = [seed] if sampling == "shuffle" else None
         self._like = like

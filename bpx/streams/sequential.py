@@ -63,10 +63,10 @@ class SequentialRows:
             for number, part in enumerate(source):
                 yield self._validate(part, f"batch {number}")
             return
-        own = slice(0, source.n) if self._ranks is None else self._ranks.share(source.n)
+        share = slice(0, source.n) if self._ranks is None else self._ranks.share(source.n)
         edges = blocks(source.n, rows_at_once(source, self._bytes), source.edges)
         for a, b in pairwise(edges.tolist()):
-            begin, end = max(a, own.start), min(b, own.stop)
+            begin, end = max(a, share.start), min(b, share.stop)
             if begin < end:
                 yield self._validate(source.read(begin, end), f"rows {begin} to {end - 1}")
         source.forget()

@@ -101,20 +101,14 @@ def assemble(
     epochs: int,
     batch_size: int | None = None,
     sampling: Sampling = "shuffle",
-    order: Callable[[], Order] | None = None,
     l2: Any = 0.0,
-    l1: Any = 0.0,
-    per_batch: bool = False,
-    by_rows: bool = False,
     sample_weight: Any = None,
     class_weight: Any = None,
     validation: Any = None,
     stop: Any = (),
-    tolerates_divergence: bool = False,
     callbacks: Any = (),
     progress: bool | int = False,
     seed: int = 0,
-    schedule: Schedule | None = None,
     checkpoint: Any = None,
     checkpoint_every: int | None = 1,
     checkpoint_steps: int | None = None,
@@ -122,6 +116,12 @@ def assemble(
     comm: Any = None,
     precision: str | None = None,
     metrics: Any = None,
+    order: Callable[[], Order] | None = None,
+    l1: Any = 0.0,
+    per_batch: bool = False,
+    by_rows: bool = False,
+    tolerates_divergence: bool = False,
+    schedule: Schedule | None = None,
     describe: Callable[[], dict[str, Any]] | None = None,
 ) -> Training:
     """Check all arguments and data, before any parameter has changed, and put a run together.
@@ -131,12 +131,10 @@ def assemble(
 
     Parameters
     ----------
-    net, loss, optimizer, epochs, batch_size, sampling, l2, class_weight, stop, callbacks, progress, seed
-        As for `bpx.fit`.
-    checkpoint, checkpoint_every, checkpoint_steps, resume, comm, precision
-        As for `bpx.fit`.
-    X, y, sample_weight, validation
-        As for `bpx.fit`; or X and validation are `Data`, already checked and on the network's device.
+    net, X, y, loss, optimizer, epochs, batch_size, sampling, l2, sample_weight, class_weight, validation
+        As for `bpx.fit`; X and validation may also be `Data`, already checked and on the network's device.
+    stop, callbacks, progress, seed, checkpoint, checkpoint_every, checkpoint_steps, resume, comm, precision, metrics
+        As for `bpx.fit`; metrics may also be `RunMetrics`.
     order : callable, optional
         ``order()`` draws the host indices of an epoch's rows, in place of `sampling`: (n,), (K, n) if each network of a
         stack has its own, or None for the stored order.
@@ -151,8 +149,6 @@ def assemble(
         Whether a loss that is not finite is recorded like any other; stopping rules and the caller then judge it.
     schedule : Schedule, optional
         Replaces the optimizer's.
-    metrics : RunMetrics, or as for `bpx.fit`
-        A RunMetrics is used as it is.
     describe : callable, optional
         ``describe()`` returns the settings that callbacks log; None: those of the `RunConfig`.
 

@@ -128,8 +128,8 @@ def fitting(given: Sequence[Metric], task: Task, loss: Loss, net: MLP, what: str
     for metric in given:
         if reason := _unfit(metric, task, loss, net):
             known = f"use {', '.join(fit)}, or" if fit else "give"
-            own = "f(net, X, y)" if what == "scoring" else "f(y_true, y_pred)"
-            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function {own}")
+            signature = "f(net, X, y)" if what == "scoring" else "f(y_true, y_pred)"
+            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function {signature}")
     if task[0] != "labels":
         return tuple(given)
     return tuple(replace(metric, function=OF_LABELS.get(metric.function, metric.function)) for metric in given)

@@ -108,8 +108,8 @@ class CSVLogger(_TextFile):
     _names: list[str]
 
     def _header(self, run: Run) -> str:
-        own = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
-        names = [c for name in [*own, *run.history.metrics] for c in _columns(name, run.net.stack)]
+        always = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
+        names = [c for name in [*always, *run.history.metrics] for c in _columns(name, run.net.stack)]
         return ",".join(["epoch", "step", *names, "seconds"])
 
     def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
