@@ -9,7 +9,6 @@ from typing import Any, final
 
 from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
-from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network.mixed_precision import check_precision
 from bpx.network.mlp import MLP, check_network
@@ -201,10 +200,7 @@ def assemble(
         saved = ranks.from_first(saved)
         ranks.begin(net)
     with agreeing(ranks), net.backend.scope():
-        recorder = RunRecorder(
-            net, data.feed.data, objective, data.validation, rules if is_first else [], hooks if is_first else [],
-            epochs, _advice(config), tolerates_divergence, ranks, measures,
-        )  # fmt: skip
+        recorder = RunRecorder(config, objective, hooks if is_first else [], epochs, tolerates_divergence, ranks)
         run = recorder.run
         run.history.validation_rows = data.held_out
         run.describe = describe or (lambda: config.settings)
@@ -246,18 +242,3 @@ def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks |
             f"X: optimizer {solver.method!r} needs all samples in memory, got a stream; use 'adam' or another"
             " first-order optimizer, or numpy.asarray(X)"
         )
-
-
-def _advice(config: RunConfig) -> str:
-    """What to try if training diverges, for the warning."""
-    tips, optimizer = [], config.optimizer
-    if isinstance(optimizer, Optimizer):
-        tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
-        if optimizer.clip_norm is None:
-            tips.append("clip_norm=1.0 in the optimizer")
-    tips.append("inputs and targets scaled to about zero mean and unit variance")
-    if config.precision == "float16":
-        tips.append("precision='bfloat16', which can hold larger numbers")
-    if config.net.dtype == "float32":
-        tips.append("dtype='float64'")
-    return ", ".join(tips)

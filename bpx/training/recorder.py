@@ -10,7 +10,6 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array, State
-from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.params import check_writable
 from bpx.training.callbacks.callback import Callback, Closing, asks_to_stop
@@ -21,7 +20,7 @@ from bpx.training.evaluation import Outputs, mean_loss
 from bpx.training.history import History, StopReason, fill_up
 from bpx.training.log import log_lines
 from bpx.training.run import Run
-from bpx.training.run_metrics import RunMetrics
+from bpx.training.run_config import RunConfig
 from bpx.training.stopping import StopRule
 
 # What checkpoints keep of a run, and of its history.
@@ -33,37 +32,28 @@ _CURVES = ("loss", "val_loss", "learning_rate")
 class RunRecorder:
     """Records a training run in `run`, and checks its stopping rules and calls its callbacks after each epoch.
 
-    `data` and `validation` are Data or SequentialRows, `objective` has the penalty. With `ranks`, `validation` is this
-    rank's share, and rank 0, which alone has `rules` and `callbacks`, decides for all. `advice` says in the warning
-    what to try if training diverges; if it `tolerates_divergence`, a loss that is not finite is one like any other.
+    With `ranks`, rank 0, which alone has `callbacks`, decides for all. If it `tolerates_divergence`, a loss that is not
+    finite is recorded like any other.
     """
 
     def __init__(
-        self,
-        net: MLP,
-        data: Any,
-        objective: Objective,
-        validation: Any,
-        rules: Sequence[StopRule],
-        callbacks: Sequence[Callback],
-        epochs: int,
-        advice: str,
-        tolerates_divergence: bool = False,
-        ranks: Ranks | None = None,
-        measures: RunMetrics | None = None,
-    ) -> None:
+        self, config: RunConfig, objective: Objective, callbacks: Sequence[Callback], epochs: int,
+        tolerates_divergence: bool = False, ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
+        net, measures = config.net, config.measures
         check_writable(net.flat)
         self._plain = Objective(net, objective.loss)
         columns = {} if measures is None else measures.columns
-        self.run = Run(net, data, self._plain, epochs, validation is not None, columns)
-        self._validation, self._measures, self._ranks = validation, measures, ranks
+        self.run = Run(net, config.feed.data, self._plain, epochs, config.validation is not None, columns)
+        self._validation, self._measures, self._ranks = config.validation, measures, ranks
         self._callbacks = [*callbacks, *log_lines()]
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
         self.begun = False  # whether `on_fit_begin` of the callbacks has been called
         # numpy.sum takes longer than summing a small network's parameters.
         self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
-        self._divergence = Divergence(self.run, advice, tolerates_divergence)
-        self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self.run)) for rule in rules]
+        self._divergence = Divergence(self.run, config.advice, tolerates_divergence)
+        rules: Sequence[StopRule] = config.rules if ranks is None or ranks.is_first else []
+        self._rules = [(rule, rule.init(self.run)) for rule in rules]
 
     # ------------------------------------------------------------------ from begin to end
 

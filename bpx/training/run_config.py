@@ -98,6 +98,21 @@ class RunConfig:
         values = self.fixed | self.hyperparameters | about
         return {name: value for name, value in values.items() if name != "optimizer state" and ".type" not in name}
 
+    @property
+    def advice(self) -> str:
+        """What to try if training diverges, for the warning."""
+        tips, optimizer = [], self.optimizer
+        if isinstance(optimizer, Optimizer):
+            tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
+            if optimizer.clip_norm is None:
+                tips.append("clip_norm=1.0 in the optimizer")
+        tips.append("inputs and targets scaled to about zero mean and unit variance")
+        if self.precision == "float16":
+            tips.append("precision='bfloat16', which can hold larger numbers")
+        if self.net.dtype == "float32":
+            tips.append("dtype='float64'")
+        return ", ".join(tips)
+
     def for_checkpoint(self) -> dict[str, Any]:
         """The arguments as a checkpoint stores them, for `compare`."""
         return self.fixed | {HYPERPARAMETERS: self.hyperparameters, DATA: self._fingerprints()}
