@@ -8,7 +8,7 @@ import numpy as np
 
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
-from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
+from bpx.network.data_frames import as_host_array, check_in_memory, check_no_dates, non_numeric_column
 from bpx.network.mlp import MLP
 
 HostArray = np.ndarray[Any, Any]
@@ -30,12 +30,14 @@ def numbers(x: Any, name: str) -> HostArray:
         x = [to_host(part) for part in x]
     try:
         check_in_memory(x, name)
-        array = plain(to_host(x))
+        array = as_host_array(to_host(x))
     except ValueError as error:
         raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
     if array.dtype.kind not in "biuf":
         check_no_dates(x, name)
-        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{without_numbers(x)}")
+        raise TypeError(
+            f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{non_numeric_column(x)}"
+        )
     return array.astype(np.float64)
 
 
@@ -44,7 +46,7 @@ def column(values: Any, name: str, count: int) -> HostArray:
     expected = f"{name}: expected one for each of the {count} images, got"
     try:
         check_in_memory(values, name)
-        array = plain(to_host(values))
+        array = as_host_array(to_host(values))
     except ValueError as error:
         raise ShapeError(f"{expected} {received(values)}") from error
     if array.ndim == 2 and array.shape[1] == 1:

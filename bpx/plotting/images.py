@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.errors.values import check_count
-from bpx.network.data_frames import plain
+from bpx.network.data_frames import as_host_array
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import HostArray, column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
@@ -310,4 +310,4 @@ def _is_shape(shape: Any, rows: HostArray) -> bool:
 def _integers(X: Any) -> bool:
     """Whether the images are given in whole numbers."""
     given = [to_host(part) for part in X] if isinstance(X, (list, tuple)) else to_host(X)
-    return plain(given).dtype.kind in "iu"
+    return as_host_array(given).dtype.kind in "iu"
