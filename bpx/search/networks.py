@@ -127,7 +127,7 @@ class NetworkSearch(Search):
         config, (sizes, itemsize) = self.configs[trial.setting], self.shapes[trial.setting]
         if isinstance(config.optimizer, SciPy):
             return 1
-        rows = check_batch_size(config.batch_size, len(self.folds[trial.fold].train))
+        rows = check_batch_size(config.options["batch_size"], len(self.folds[trial.fold].train))
         return largest_stack(self.stack, sizes, rows, itemsize, self.on_host)
 
     def train(self, trials: list[Trial], halt: Event) -> list[TrialResult]:
@@ -139,12 +139,12 @@ class NetworkSearch(Search):
         net = stacked([one.network() for one in configs])
         with net.backend.scope():
             data, n = _class_weighted(net, group.data, config, trial_folds), len(trial_folds[0].train)
-            size = check_batch_size(config.batch_size, n)
+            size = check_batch_size(config.options["batch_size"], n)
             stopping = MemberStopping(self.rules, halt)
             history = self._assemble(
                 net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
-                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], trial_folds),
-                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping,
+                order=order_of(Sampler(config.options["sampling"], n, size, self.seed), data.X.shape[0], trial_folds),
+                l2=_one_or_each([one.options["l2"] for one in configs]), class_weight=None, stop=stopping,
                 tolerates_divergence=True, validation=_held_out(net, group, trial_folds) if self.rules else None,
             ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
@@ -177,8 +177,7 @@ class NetworkSearch(Search):
 
     def _assemble(self, net: MLP, data: Data, config: TrialConfig, **options: Any) -> Training:
         """A run with the arguments of a setting; `options` replace some of them."""
-        arguments = {name: getattr(config, name) for name in OPTIONS} | {"stop": self.rules, "seed": self.seed}
-        return assemble(net, data, **(arguments | options))
+        return assemble(net, data, **({"stop": self.rules, "seed": self.seed} | dict(config.options) | options))
 
 
 def _take(net: MLP, data: Data, rows: Any) -> Data:
@@ -203,12 +202,12 @@ def _held_out(net: MLP, group: Group, folds: Sequence[Fold]) -> Data:
 
 def _class_weighted(net: MLP, data: Data, config: TrialConfig, folds: Sequence[Fold]) -> Data:
     """The data, their weights multiplied by the class weights that each network's fold has."""
-    if config.class_weight is None:
+    if config.options["class_weight"] is None:
         return data
     y = net.backend.to_host(data.y)
     factors = np.zeros((len(folds), data.X.shape[0], 1))
     for k, fold in enumerate(folds):
-        factors[k, fold.train] = class_weights(y[fold.train], config.class_weight, net.sizes[-1])
+        factors[k, fold.train] = class_weights(y[fold.train], config.options["class_weight"], net.sizes[-1])
     return _weighted(net, data, factors)
 
 

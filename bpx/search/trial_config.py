@@ -14,14 +14,13 @@ from bpx import losses, optimizers
 from bpx.errors.calls import instead_of, is_wrong_call, is_wrong_call_within
 from bpx.errors.names import INSTEAD
 from bpx.errors.values import check_count
-from bpx.formulas.precision import Precision
 from bpx.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.optimizers import Optimizer
 from bpx.schedules import Schedule, WarmUp
 from bpx.search.grid import Setting, identity
 from bpx.training import solvers
-from bpx.training.array_feed import Sampling, check_sampling
+from bpx.training.array_feed import check_sampling
 from bpx.training.solvers import SciPy
 
 # Arguments of `bpx.fit` that a setting may contain, with the sweep's defaults.
@@ -35,22 +34,29 @@ OPTIONS: dict[str, Any] = {
     "class_weight": None,
     "precision": None,
 }
+# Each network of a stack has its own (as it has of every numeric hyperparameter of the optimizer).
+EACH = ("l2",)
 
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """A setting's network, ``make(**architecture)``, and its training; other fields are arguments of `bpx.fit`."""
+    """A setting's network, ``make(**architecture)``, and its training: arguments of `bpx.fit`, those of `OPTIONS`."""
 
     make: Callable[..., MLP]
     architecture: Setting
-    loss: Loss
-    optimizer: Optimizer | SciPy
-    epochs: int
-    batch_size: int | None
-    sampling: Sampling
-    l2: float
-    class_weight: Any
-    precision: Precision | None = None
+    options: Mapping[str, Any]
+
+    @property
+    def loss(self) -> Loss:
+        """The loss."""
+        loss: Loss = self.options["loss"]
+        return loss
+
+    @property
+    def optimizer(self) -> Optimizer | SciPy:
+        """The optimizer, or the method of SciPy's."""
+        optimizer: Optimizer | SciPy = self.options["optimizer"]
+        return optimizer
 
     def network(self) -> MLP:
         """A new network; TypeError or ValueError if `make` does not return a single one."""
@@ -107,7 +113,7 @@ class TrialConfig:
         """Equal for settings whose networks can be trained in one stack."""
         shared = (
             net.sizes, net.bias, net.dropout, net.dtype, net.hidden, net.output, net.backend.name, net.backend.device,
-            self.loss, self.epochs, self.batch_size, self.sampling, identity(self.class_weight), self.precision,
+            *(value for name, value in self.options.items() if name != "optimizer" and name not in EACH),
         )  # fmt: skip
         if isinstance(self.optimizer, SciPy):
             return *map(identity, shared), id(self)
@@ -140,7 +146,7 @@ def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[st
         "loss": losses.get(arguments["loss"]), "optimizer": optimizer,
         "epochs": check_count("epochs", arguments["epochs"]), "sampling": check_sampling(arguments["sampling"]),
     }  # fmt: skip
-    return TrialConfig(make, rest, **(arguments | checked))
+    return TrialConfig(make, rest, arguments | checked)
 
 
 def _check_single(name: str, value: Any) -> None:

@@ -126,7 +126,7 @@ def assemble(
     """Check all arguments and data, before any parameter has changed, and put a run together.
 
     Raises and warns as `bpx.fit`. A new option of a run is an argument here, and a field of `RunConfig` if the steps
-    need it.
+    need it; who offers it passes it on: `bpx.fit`, ``estimators.solver.options``, ``search.trial_config.OPTIONS``.
 
     Parameters
     ----------
@@ -184,8 +184,9 @@ def assemble(
         if solver is not None:
             solvers.check(net, solver)
         config = RunConfig(
-            net, data.feed, loss, solver or optimizer, data.validation, rules, data.size, sampling, seed, l2,
-            class_weight, precision, measures, by_rows,
+            net=net, feed=data.feed, loss=loss, optimizer=solver or optimizer, validation=data.validation, rules=rules,
+            size=data.size, sampling=sampling, seed=seed, l2=l2, class_weight=class_weight, precision=precision,
+            measures=measures, by_rows=by_rows,
         )  # fmt: skip
         bound = None if solver is not None else optimizer.bind(net.asarray, net.stack)
         is_first = ranks is None or ranks.is_first

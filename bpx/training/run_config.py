@@ -120,7 +120,7 @@ class RunConfig:
     def for_ranks(self, epochs: int) -> dict[str, Any]:
         """The arguments as processes that train together compare them, for `compare_ranks`."""
         values = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
-        values["validation"], values["precision"] = self.validation is not None, self.precision
+        values["validation"] = self.validation is not None
         del values["validation samples"]  # each rank has its share
         return values | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
 
@@ -165,8 +165,8 @@ def compare_ranks(configs: Sequence[Mapping[str, Any]]) -> None:
     """Refuse (ValueError) ranks with different arguments or data; names what differs from rank 0."""
     first = configs[0]
     for rank, other in enumerate(configs):
-        names = [name for name in first if name != DATA and other.get(name) != first[name]]
-        found = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
+        names = [name for name in {**first, **other} if name != DATA and other.get(name) != first.get(name)]
+        found = [f"{name}: {first.get(name)!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
         prints = [(name, first[DATA].get(name, []), other[DATA].get(name, [])) for name in ("X", "y", "weight")]
         found += [f"{name}: other values on rank {rank}" for name, one, two in prints if not _alike(one, two)]
         if found:
