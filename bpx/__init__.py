@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpx import activations, callbacks, errors, initializers, losses, optimizers, schedules, stop
     from bpx import plotting as plotting
     from bpx.backend.base import Backend
-    from bpx.backend.free import free_memory
+    from bpx.backend.free_memory import free_memory
     from bpx.backend.select import BackendStatus, backends, get_backend, set_backend, use_backend
     from bpx.checks.gradients import GradientReport, check_gradients
     from bpx.checks.parity import ParityReport, check_parity
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "bpx": "activations callbacks errors initializers losses optimizers plotting schedules stop",
     "bpx.backend.base": "Backend",
-    "bpx.backend.free": "free_memory",
+    "bpx.backend.free_memory": "free_memory",
     "bpx.backend.select": "BackendStatus backends get_backend set_backend use_backend",
     "bpx.errors": (
         "BackendFallbackWarning BackendUnavailableError DeviceMismatchError DivergenceWarning FileFormatError"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bpx.animation.data import count, page_data
+from bpx.animation.page_data import count, page_data
 from bpx.checks.step_trace import StepTrace
 from bpx.files import atomic
 

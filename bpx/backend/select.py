@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import aligned
+from bpx._formatting import aligned
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
-from bpx.errors.calls import unknown_value
+from bpx.errors.wrong_calls import unknown_value
 
 # A backend's name, an array API namespace, a Backend, or None for the one in force.
 BackendLike = str | ModuleType | Backend | None

@@ -8,12 +8,12 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, get_backend
 from bpx.backend.select import backends as every_backend
 from bpx.errors import BackendUnavailableError
-from bpx.errors.calls import named
+from bpx.errors.wrong_calls import named
 from bpx.formulas.losses import LossLike
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP

@@ -10,10 +10,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx._typing import Array
 from bpx.errors import loss_parts
-from bpx.errors.calls import named
+from bpx.errors.wrong_calls import named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss, LossLike

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
-from bpx.cli import backend_option, kernels, parser
+from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import MistakeError, Output
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
@@ -134,8 +134,8 @@ def _measured(name: str, backends: list[Backend], dtype: DType, rounds: int) -> 
 
 def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
     """What is measured on a backend; two names for the same work are measured once."""
-    with kernels.using("auto"):
-        found = kernels.names(backend, dtype)
+    with kernel_choice.using("auto"):
+        found = kernel_choice.names(backend, dtype)
     ways = ["auto", "reference"] if found else ["reference"]
     if backend.xp is np:
         ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
@@ -157,7 +157,7 @@ def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[
         def stamp(_: Any) -> None:  # an epoch's end reads its loss from the device: this is when its work is done
             stamps.append(time.perf_counter())
 
-        with kernels.using(way):
+        with kernel_choice.using(way):
             fit(net, X, y, epochs=epochs + 1, batch_size=batch, callbacks=[stamp])
         return (stamps[-1] - stamps[0]) / (epochs * steps)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
 from bpx.checks.gradients import check_gradients
 from bpx.checks.parity import TOLERANCES, check_parity
-from bpx.cli import backend_option, kernels, parser
+from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import Output
 from bpx.losses import LossName
 from bpx.network.architecture import DType
@@ -139,14 +139,14 @@ def _parity(backend: Backend) -> list[Finding]:
 
 def _kernels(backend: Backend) -> list[Finding]:
     """Training as it is, against the plain formulas; a different order of sums grows a little over the steps."""
-    if not kernels.names(backend):
+    if not kernel_choice.names(backend):
         return []
     X, y = _digits()
     found = []
     for dtype, tolerance in TOLERANCES.items():
         flats = []
         for which in (None, "reference"):
-            with kernels.using(which):
+            with kernel_choice.using(which):
                 net = MLP([64, 100, 50, 10], dropout=0.2, dtype=dtype, backend=backend)
                 fit(net, X, y, epochs=5, batch_size=50, l2=1e-3)
             flats.append(np.asarray(net.backend.to_host(net.flat), dtype=np.float64))

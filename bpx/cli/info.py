@@ -13,7 +13,7 @@ import numpy as np
 
 from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
-from bpx.cli import backend_option, kernels, parser
+from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import Output, aligned
 from bpx.errors import how_to_install
 
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if not output.json:  # at once: what comes next may load PyTorch
         output.write(_beginning(facts) + "\n")
     table = backends()
-    found = kernels.names(get_backend("numpy"))
+    found = kernel_choice.names(get_backend("numpy"))
     facts["backends"] = [asdict(status) for status in table]
     facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
     memory = in_force.memory()
@@ -74,8 +74,11 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     if in_force.package == "cupy":
-        facts["kernels on cupy"] = {"in use": kernels.names(in_force), "steps are captured": kernels.captures()}
-        rest["on the GPU"] = _on_gpu(kernels.names(in_force))
+        facts["kernels on cupy"] = {
+            "in use": kernel_choice.names(in_force),
+            "steps are captured": kernel_choice.captures(),
+        }
+        rest["on the GPU"] = _on_gpu(kernel_choice.names(in_force))
     output.result(f"\n{table}\n\n{aligned(rest)}", facts)
 
 
@@ -114,7 +117,7 @@ def _on_gpu(found: list[str]) -> str:
     """How training steps are computed by CuPy."""
     if not found:
         return "formulas alone"
-    if kernels.captures():
+    if kernel_choice.captures():
         return "CUDA kernels, a step is one launch"
     reason = "; BPX_KERNELS=eager" if os.environ.get("BPX_KERNELS") == "eager" else ", for want of nvmath-python"
     return f"CUDA kernels, launched one by one{reason}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-from bpx import _text
+from bpx import _formatting
 from bpx.errors import say, write_whole
 
 
@@ -53,7 +53,7 @@ class Output:
     def result(self, text: str, data: Mapping[str, Any]) -> None:
         """The result: the text, or with ``--json`` the data."""
         if self.json:
-            text = json.dumps(_text.to_json(data), indent=2, ensure_ascii=False)
+            text = json.dumps(_formatting.to_json(data), indent=2, ensure_ascii=False)
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
@@ -80,4 +80,4 @@ def counted(n: int, word: str) -> str:
 
 def aligned(rows: Mapping[str, str]) -> str:
     """Names in one column, what belongs to them in the next."""
-    return _text.aligned(list(rows.items()))
+    return _formatting.aligned(list(rows.items()))

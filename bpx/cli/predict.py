@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.cli import backend_option, data, parser, scores
+from bpx.cli import backend_option, parser, scores, table_input
 from bpx.cli.output import MistakeError, Output, aligned, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
@@ -34,7 +34,7 @@ PREDICTION = "prediction"
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     sub.add_argument("model", metavar="MODEL", help="a file that bpx train wrote")
-    data.add_options(sub)
+    table_input.add_options(sub)
     sub.add_argument(
         "--out", metavar="FILE", default=STDOUT,
         help="a .csv, .tsv, .npz or .parquet file, or - for CSV on stdout (default: -)",
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
     as_text = {*table_model.encoding.as_text, *args.keep, target.name}
-    table = data.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
+    table = table_input.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
     columns: dict[str, Any] = {name: table[name].texts for name in args.keep}
     X, unseen = table_model.encoding.encode(table, net.dtype)
     _note_unseen(unseen, table, output)
@@ -91,7 +91,7 @@ def _check_out(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise MistakeError(f"--out: {error}, or - for stdout") from error
     atomic.check(args.out)
-    data.keep_inputs("--out", args.out, args.data, args.model)
+    table_input.keep_inputs("--out", args.out, args.data, args.model)
     if ending == ".parquet":
         parquet_table.library("parquet")
 

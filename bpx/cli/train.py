@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import to_json
-from bpx.cli import backend_option, columns, data, parser, scores, train_options
+from bpx._formatting import to_json
+from bpx.cli import backend_option, columns, parser, scores, table_input, train_options
 from bpx.cli.output import MistakeError, Output, aligned, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY, Target
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
         inputs.rows(training), categories, standardise=not args.no_standardise, max_categories=args.max_categories
     )
     mean, scale = (0.0, 1.0) if target.task == CLASSIFY else _scale(y[training])
-    model = TableModel(target, encoded, mean, scale, *data.spellings(args))
+    model = TableModel(target, encoded, mean, scale, *table_input.spellings(args))
     X, _ = encoded.encode(inputs, args.dtype)
     _check_size(model)
 
@@ -96,9 +96,9 @@ def _check_options(args: argparse.Namespace) -> None:
     except ValueError as error:
         raise MistakeError(f"--out: {error}") from error
     atomic.check(args.out)
-    data.keep_inputs("--out", args.out, args.data, args.checkpoint)
+    table_input.keep_inputs("--out", args.out, args.data, args.checkpoint)
     if args.checkpoint:
-        data.keep_inputs("--checkpoint", args.checkpoint, args.data)
+        table_input.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":
         safetensors_form.library()
     if args.validation_size is not None and args.patience is None:
@@ -114,7 +114,7 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, T
     name = args.target
     if name in args.drop:
         raise MistakeError(f"--drop: {name!r} is the target")
-    table = data.read(args, {name, *args.categorical}, args.drop)
+    table = table_input.read(args, {name, *args.categorical}, args.drop)
     if name not in table.columns:
         hint = table.nearest(name)
         if all(one.replace(".", "").replace("-", "").isdigit() for one in table.names):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpx.activations import ACTIVATIONS
-from bpx.cli import data, parser, target
+from bpx.cli import parser, table_input, target
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import OPTIMIZERS
@@ -32,7 +32,7 @@ Ctrl-C ends training early: the network so far is scored and written.
 
 def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     """Everything that `run` finds in its arguments."""
-    data.add_options(sub)
+    table_input.add_options(sub)
     sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
     sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
     table = sub.add_argument_group("the table's columns")

@@ -6,9 +6,9 @@ from typing import Any
 
 from bpx.errors import FileFormatError
 from bpx.files import atomic, container
-from bpx.files.decode import Decoder
-from bpx.files.encode import Encoder
 from bpx.files.header import ArrayTypes
+from bpx.files.nested_decoder import Decoder
+from bpx.files.nested_encoder import Encoder
 
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:

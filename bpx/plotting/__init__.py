@@ -15,10 +15,10 @@ except ModuleNotFoundError as error:
 from bpx.plotting.boundary import DecisionBoundaryDisplay
 from bpx.plotting.curves import LossCurveDisplay
 from bpx.plotting.diagram import NetworkDisplay
-from bpx.plotting.gradients import GradientCheckDisplay
+from bpx.plotting.gradient_check import GradientCheckDisplay
 from bpx.plotting.images import HiddenWeightsDisplay, ImageGridDisplay
 from bpx.plotting.style import COLOURS, STYLE, style
-from bpx.plotting.sweep import SweepDisplay
+from bpx.plotting.sweep_scores import SweepDisplay
 
 __all__ = [
     "COLOURS",

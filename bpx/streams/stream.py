@@ -8,8 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.errors.calls import named
 from bpx.errors.values import check_count
+from bpx.errors.wrong_calls import named
 from bpx.network.data_frames import check_in_memory, is_frame
 from bpx.streams.sources import ArrayRows, Batches, RowSource
 

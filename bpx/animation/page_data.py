@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import to_json
+from bpx._formatting import to_json
 from bpx.checks.step_trace import LayerTrace, StepTrace
 from bpx.files.function_json import activation_to_json, loss_to_json
 from bpx.formulas.activations import Activation

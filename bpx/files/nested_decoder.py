@@ -1,4 +1,4 @@
-"""The nested plain data that `bpx.files.encode` turned into JSON and named arrays."""
+"""The nested plain data that `bpx.files.nested_encoder` turned into JSON and named arrays."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.files import function_json
-from bpx.files.encode import STORED_CLASSES, TIMES, StoredClass
 from bpx.files.header import check_entries, short_repr
+from bpx.files.nested_encoder import STORED_CLASSES, TIMES, StoredClass
 
 
 @final
