@@ -67,20 +67,20 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> bool:
     """Check, and say whether all passed."""
     start = time.perf_counter()
-    working, idle = backend_option.several(args.backend)
+    working, unusable = backend_option.usable(args.backend)
     findings: list[Finding] = []
     for backend in working:
         output.progress(f"checking {backend.name} on {backend.device}")
         findings += [*_gradients(backend), *_parity(backend), *_kernels(backend)]
     failed = [finding for finding in findings if not finding.passed]
-    missing = list(idle) if args.backend else []
+    missing = list(unusable) if args.backend else []
     seconds = time.perf_counter() - start
     table = TextTable(("check", "backend", "largest difference", "tolerance", ""))
     for one in findings:
         verdict = "ok" if one.passed else "FAILED"
         table.add(f"{one.check}: {one.what}", one.backend, f"{one.difference:.1e}", f"{one.tolerance:.0e}", verdict)
     lines = [table.to_text()] if findings else []
-    lines += [f"{name} did not run: {reason}" for name, reason in idle.items()]
+    lines += [f"{name} did not run: {reason}" for name, reason in unusable.items()]
     if failed:
         lines.append(f"{len(failed)} of {len(findings)} checks FAILED in {seconds:.1f} s")
     elif missing:
@@ -89,12 +89,12 @@ def run(args: argparse.Namespace, output: Output) -> bool:
         lines.append(f"all {len(findings)} checks passed in {seconds:.1f} s")
     passed = not failed and not missing
     checks = [asdict(one) | {"passed": one.passed} for one in findings]
-    output.result("\n".join(lines), {"passed": passed, "seconds": seconds, "checks": checks, "did not run": idle})
+    output.result("\n".join(lines), {"passed": passed, "seconds": seconds, "checks": checks, "did not run": unusable})
     return passed
 
 
 def _networks(backend: Backend, dtype: DType) -> list[tuple[str, MLP, Any, Any, LossName, float]]:
-    """Networks in which much can go wrong, with data, loss and penalty; small enough for central differences."""
+    """Networks that differ in activations, losses and penalties, with their data; small enough for differences."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(12, 5))
     labels = rng.integers(0, 3, 12)
@@ -138,7 +138,7 @@ def _parity(backend: Backend) -> list[Finding]:
 
 
 def _kernels(backend: Backend) -> list[Finding]:
-    """Training as it is, against the plain formulas; a different order of sums grows a little over the steps."""
+    """Training with kernels against the plain formulas; another order of sums differs a little more with each step."""
     if not kernel_choice.names(backend):
         return []
     X, y = _digits()

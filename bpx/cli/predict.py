@@ -1,4 +1,4 @@
-"""``bpx predict``: what a model of ``bpx train`` says of a table's rows."""
+"""``bpx predict``: predictions for a table's rows by a model that ``bpx train`` wrote."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx.cli import backend_option, parser, scores, table_input
-from bpx.cli.output import MistakeError, Output, aligned, counted
+from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
@@ -72,18 +72,18 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def _header(path: str) -> dict[str, Any]:
-    """The model file's header; of a file of another kind, what the command line can do with it."""
+    """The model file's header; the message for a file of another kind names no Python functions."""
     try:
         return model.read_header(path)
     except FileFormatError as error:
         message, other, _ = str(error).partition(" come in by ")
-        if other:  # by functions of Python, which the message names
+        if other:  # which Python functions read such a file
             message = f"{message.rpartition(';')[0]}; give a model that bpx train wrote"
         raise FileFormatError(message) from error
 
 
 def _check_out(args: argparse.Namespace) -> None:
-    """Whether the predictions could be written, before they are made."""
+    """Raise an error before anything is predicted if the predictions could not be written."""
     if args.out == STDOUT:
         return
     try:
@@ -97,7 +97,7 @@ def _check_out(args: argparse.Namespace) -> None:
 
 
 def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
-    """Notes on categories and missing values that the training rows did not have."""
+    """Note categories and missing values that the training rows did not have."""
 
     def having(count: int) -> str:
         return f"{count} of {counted(table.n_rows, 'row')} {'has' if count == 1 else 'have'}"
@@ -112,7 +112,7 @@ def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
 
 
 def _score(table_model: TableModel, table: Table, predicted: Any, output: Output) -> dict[str, float] | None:
-    """The scores on rows that have their target."""
+    """The scores on the rows whose target is known; None if there are none."""
     name = table_model.target.name
     y = table_model.target.values(table[name])
     classify = table_model.target.task == CLASSIFY
@@ -135,14 +135,14 @@ def _score(table_model: TableModel, table: Table, predicted: Any, output: Output
 
 
 def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], rows: int, scored: Any) -> None:
-    """The predictions to a file or to standard output, and what there is to say of them."""
+    """Write the predictions to a file or to standard output."""
     facts: dict[str, Any] = {"model": args.model, "rows": rows, "notes": output.notes}
     facts |= {} if scored is None else {"scores": scored}
     if args.out != STDOUT:
         writing.write(args.out, columns)
         output.written = f"the predictions are written to {args.out}"
         names = f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
-        output.result(aligned({"written": f"{args.out}: {counted(rows, 'row')}{names}"}), facts | {"out": args.out})
+        output.result(f"written  {args.out}: {counted(rows, 'row')}{names}", facts | {"out": args.out})
     elif output.json:
         output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
     else:

@@ -128,6 +128,16 @@ def of_type(*types: type) -> Callable[[Any], bool]:
     return lambda value: type(value) in types
 
 
+def is_finite(value: Any) -> bool:
+    """A check for `check_entries`: an int or float that is neither NaN nor infinite."""
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def are_texts(value: Any) -> bool:
+    """A check for `check_entries`: a list of str."""
+    return isinstance(value, list) and all(map(of_type(str), value))
+
+
 def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None) -> dict[str, Any]:
     """`value`, if it is a JSON object with exactly these entries, each as its check, if any, wants it.
 

@@ -112,9 +112,12 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
     refuse_infinite(table, column.name, values)
     missing = np.isnan(values)
     median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
-    mean, scale = 0.0, 1.0
-    if standardise:
-        filled = np.where(missing, median, values)
-        largest = float(np.max(np.abs(filled))) or 1.0  # over it, squares do not overflow
-        mean, scale = largest * float(np.mean(filled / largest)), largest * float(np.std(filled / largest))
-    return NumberColumn(column.name, median, mean, scale if scale > 0.0 else 1.0, bool(np.any(missing)))
+    mean, scale = mean_and_scale(np.where(missing, median, values)) if standardise else (0.0, 1.0)
+    return NumberColumn(column.name, median, mean, scale, bool(np.any(missing)))
+
+
+def mean_and_scale(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Mean and standard deviation, or 1 where that is 0; scaled by the largest value, so that no square overflows."""
+    largest = float(np.max(np.abs(values))) or 1.0
+    scale = largest * float(np.std(values / largest))
+    return largest * float(np.mean(values / largest)), scale if scale > 0.0 else 1.0
