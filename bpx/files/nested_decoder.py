@@ -1,4 +1,4 @@
-"""The nested plain data that `bpx.files.nested_encoder` turned into JSON and named arrays."""
+"""Nested plain data from the JSON and named arrays that `bpx.files.nested_encoder` made of them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from bpx.files.nested_encoder import STORED_CLASSES, TIMES, StoredClass
 
 @final
 class Decoder:
-    """Turns what an `Encoder` made into values again.
+    """The inverse of an `Encoder`.
 
     Parameters
     ----------
     arrays : dict of str to host array
-        Those of the file; each can be used once.
+        The arrays of the file; each can be used once.
     classes : iterable of StoredClass
         As for the `Encoder`.
     """
@@ -115,7 +115,7 @@ class Decoder:
 
 
 def _build(make: Callable[..., Any], place: str, *values: Any, **entries: Any) -> Any:
-    """What `make` makes of these; what it refuses is the file's fault."""
+    """Call `make`; its errors are those of the file."""
     try:
         return make(*values, **entries)
     except (TypeError, ValueError, OverflowError) as error:
@@ -123,7 +123,7 @@ def _build(make: Callable[..., Any], place: str, *values: Any, **entries: Any) -
 
 
 def _random_state(keys: Any, position: Any, has_gauss: Any, gauss: Any) -> np.random.RandomState:
-    """A legacy generator; NumPy itself does not check the position, and would read beside the keys."""
+    """A legacy generator; NumPy does not check the position, and would read past the keys."""
     if np.shape(keys) != (624,) or np.asarray(keys).dtype != np.uint32 or not 0 <= position <= 624:
         raise ValueError("expected the state of a Mersenne Twister")
     random = np.random.RandomState()

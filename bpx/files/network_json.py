@@ -15,12 +15,12 @@ from bpx.network.architecture import DTYPES
 from bpx.network.mlp import MLP
 from bpx.network.params import Layout, ParamViews
 
-# What a file's "kind" may be besides "network", and the class that it is the file of.
+# The "kind" of a file besides "network", and the class that wrote it.
 ESTIMATORS = {"classifier": "bpx.MLPClassifier", "regressor": "bpx.MLPRegressor"}
 
 
 def to_json(net: MLP) -> tuple[dict[str, Any], Arrays]:
-    """A network as JSON and host arrays; NonFiniteError if a parameter is NaN or infinite."""
+    """A network as JSON and host arrays by name; NonFiniteError if a parameter is NaN or infinite."""
     host = np.asarray(net.backend.to_host(net.flat))
     arrays = dict(ParamViews(np, net.layout, host))
     for name, array in arrays.items():
@@ -44,7 +44,7 @@ def to_json(net: MLP) -> tuple[dict[str, Any], Arrays]:
 
 
 def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
-    """Raise FileFormatError unless this is a model's header and the arrays' shapes are those of its network."""
+    """Raise FileFormatError unless this is the header of a model, and the arrays have the shapes of its network."""
     kind = document.get("kind")
     if not isinstance(kind, str) or kind not in ("network", *ESTIMATORS):
         raise FileFormatError(f"expected a file of a network or an estimator, got one of kind {short_repr(kind)}")
@@ -90,7 +90,7 @@ def _shapes(entries: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 
 def from_json(description: Any, arrays: Arrays, backend: Any, own: Mapping[str, Activation]) -> MLP:
-    """The network of a description that `check_header` let pass; FileFormatError if it makes no sense."""
+    """The network of a description that passed `check_header`; FileFormatError if it makes no sense."""
     sizes, outputs = description["sizes"], (*description["hidden"], description["output"])
     activations = [
         function_json.activation_from_json(
