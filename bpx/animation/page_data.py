@@ -39,7 +39,7 @@ def page_data(trace: StepTrace) -> dict[str, Any]:
         ``"-Infinity"``.
     """
     sizes = _sizes(trace)
-    drawn = [_drawn(size) for size in sizes]
+    drawn = [list(range(size)) if size <= DRAWN else [*range(DRAWN - 2), size - 1] for size in sizes]
     x, losses = np.atleast_2d(trace.x), np.atleast_2d(trace.losses)
     targets = _targets(trace, losses)
     return {
@@ -66,11 +66,6 @@ def page_data(trace: StepTrace) -> dict[str, Any]:
 def _sizes(trace: StepTrace) -> list[int]:
     """The number of inputs, and of the neurons of every layer."""
     return [trace.layers[0].W.shape[0], *(layer.W.shape[1] for layer in trace.layers)]
-
-
-def _drawn(size: int) -> list[int]:
-    """The indices of the neurons that are drawn."""
-    return list(range(size)) if size <= DRAWN else [*range(DRAWN - 2), size - 1]
 
 
 def _targets(trace: StepTrace, losses: HostArray) -> HostArray:

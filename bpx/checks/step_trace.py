@@ -130,9 +130,12 @@ class StepTrace:
 
     def to_latex(self) -> str:
         """Return the step as tables in LaTeX."""
-        return self._render(
-            lambda title: rf"\paragraph{{{_escape(title)}}}", lambda table: _math(table).to_latex(), str
-        )
+
+        def title(text: str) -> str:
+            escaped = text.replace("_", r"\_").replace("->", r"$\to$")
+            return rf"\paragraph{{{escaped}}}"
+
+        return self._render(title, lambda table: _math(table).to_latex(), str)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all numbers as plain lists and floats, ready for JSON."""
@@ -224,11 +227,6 @@ def _weights(layer: LayerTrace) -> TextTable:
         for j, b in enumerate(layer.b):
             table.add(f"b[{j + 1}]", *(f"{v:.10f}" for v in (b, layer.grad_b[j], layer.new_b[j])))
     return table
-
-
-def _escape(text: str) -> str:
-    """Text with LaTeX's special signs escaped."""
-    return text.replace("_", r"\_").replace("->", r"$\to$")
 
 
 def _math(table: TextTable) -> TextTable:

@@ -33,14 +33,17 @@ def choose_columns(table: Table, target: str, categorical: Collection[str], note
         if reason is None and column.texts is not None and column.name not in categorical:
             _refuse_odd_cells(table, column)
             reason = _like_an_id(column)
-        counts_rows = _counts_rows(column)
+        # It goes up by one from row to row, as an index does.
+        counts_rows = column.numbers is not None and table.n_rows > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
         if counts_rows and column.name.startswith("Unnamed:"):
             reason = "has no name and counts the rows"
         if reason is not None:
             left_out.setdefault(reason, []).append(column.name)
         elif column.texts is not None:
             categories.append(column.name)
-            _note_dates(column, note)
+            if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
+                words = "holds dates, taken as categories; numbers (year, month, days since) tell more"
+                note(f"column {column.name!r} {words}")
         elif counts_rows:
             note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
     for reason, names in left_out.items():
@@ -116,18 +119,6 @@ def _like_an_id(column: Column) -> str | None:
     return None
 
 
-def _counts_rows(column: Column) -> bool:
-    """Whether its numbers go up by one from row to row, as an index does."""
-    return column.numbers is not None and len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
-
-
 def _are_dates(texts: Sequence[str]) -> bool:
     """Whether the first texts are dates."""
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
-
-
-def _note_dates(column: Column, note: Note) -> None:
-    """Note that a column holds dates: they become categories like other texts, which is seldom what is wanted."""
-    assert column.texts is not None
-    if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
-        note(f"column {column.name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")

@@ -12,7 +12,7 @@ from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
-from bpx.files import atomic, model
+from bpx.files import model
 from bpx.tables import csv_table, parquet_table, writing
 from bpx.tables.column_encoders import Unseen
 from bpx.tables.table import Table
@@ -48,7 +48,10 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Read, encode, predict, write."""
-    _check_out(args)
+    if args.out != STDOUT:
+        ending = table_input.check_out(args.out, writing.ENDINGS, args.data, args.model, otherwise=", or - for stdout")
+        if ending == ".parquet":
+            parquet_table.library("parquet")
     table_model = TableModel.of(_header(args.model), args.model)
     target, classify = table_model.target, table_model.target.task == CLASSIFY
     if args.proba and not classify:
@@ -80,20 +83,6 @@ def _header(path: str) -> dict[str, Any]:
         if other:  # which Python functions read such a file
             message = f"{message.rpartition(';')[0]}; give a model that bpx train wrote"
         raise FileFormatError(message) from error
-
-
-def _check_out(args: argparse.Namespace) -> None:
-    """Raise an error before anything is predicted if the predictions could not be written."""
-    if args.out == STDOUT:
-        return
-    try:
-        ending = atomic.ending_of(args.out, writing.ENDINGS)
-    except ValueError as error:
-        raise MistakeError(f"--out: {error}, or - for stdout") from error
-    atomic.check(args.out)
-    table_input.keep_inputs("--out", args.out, args.data, args.model)
-    if ending == ".parquet":
-        parquet_table.library("parquet")
 
 
 def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection
 
 from bpx.cli.output import MistakeError
+from bpx.files import atomic
 from bpx.tables import reading
 from bpx.tables.table import Table
 
@@ -60,6 +61,17 @@ def keep_inputs(option: str, out: str, *inputs: str | None) -> None:
     for path in inputs:
         if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
             raise MistakeError(f"{option}: {out} is a file that is read here; give another name")
+
+
+def check_out(out: str, endings: Collection[str], *inputs: str | None, otherwise: str = "") -> str:
+    """The ending of ``--out``; refuses another ending, a path that cannot be written, and files that are read."""
+    try:
+        ending = atomic.ending_of(out, endings)
+    except ValueError as error:
+        raise MistakeError(f"--out: {error}{otherwise}") from error
+    atomic.check(out)
+    keep_inputs("--out", out, *inputs)
+    return ending
 
 
 def _separator(text: str) -> str:

@@ -38,7 +38,8 @@ class Target:
 
         The column has to be read as text.
         """
-        texts = _texts(column)
+        assert column.texts is not None
+        texts = column.texts.tolist()
         if not self.labels:
             return np.array([None if text is None else number(text) for text in texts], dtype=np.float64)
         place = {canonical(label): i for i, label in enumerate(self.labels)}
@@ -49,7 +50,9 @@ class Target:
 
 def choose_target(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
     """The target of a table, in which no row lacks it; notes the task that is chosen where the user names none."""
-    texts = _texts(table[name])
+    column = table[name]
+    assert column.texts is not None
+    texts = column.texts.tolist()
     counts = Counter(texts)
     different = len({canonical(text) for text in counts})
     values = {text: number(text) for text in counts}
@@ -102,12 +105,3 @@ def _labels(counts: Counter[str], numeric: bool) -> tuple[str, ...]:
         return tuple(sorted(counts))
     merged = {canonical(text) for text in counts}
     return tuple(sorted(merged if len(merged) < len(counts) else counts, key=lambda text: (float(text), text)))
-
-
-def _texts(column: Column) -> list[Any]:
-    """The target's texts; a column without any value may have been read as numbers."""
-    if column.texts is not None:
-        texts: list[Any] = column.texts.tolist()
-        return texts
-    assert column.numbers is not None
-    return [None if value != value else repr(value) for value in column.numbers.tolist()]

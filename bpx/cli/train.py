@@ -18,7 +18,7 @@ from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY, Target, choose_target
 from bpx.errors import DivergenceWarning
-from bpx.files import atomic, container, header, safetensors_form
+from bpx.files import container, header, safetensors_form
 from bpx.losses import LossName
 from bpx.network.mlp import MLP
 from bpx.optimizers import OPTIMIZERS
@@ -91,12 +91,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse options that do not go together, and a model file that could not be written, before hours of training."""
-    try:
-        ending = atomic.ending_of(args.out, container.FORMS)
-    except ValueError as error:
-        raise MistakeError(f"--out: {error}") from error
-    atomic.check(args.out)
-    table_input.keep_inputs("--out", args.out, args.data, args.checkpoint)
+    ending = table_input.check_out(args.out, container.FORMS, args.data, args.checkpoint)
     if args.checkpoint:
         table_input.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":

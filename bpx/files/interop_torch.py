@@ -74,7 +74,8 @@ def from_torch(
             f"from_torch: expected a torch.nn.Sequential, got a {type(sequential).__name__} with a forward pass of its"
             " own"
         )
-    _check_no_global_hooks(nn)
+    for_all = {f"global {kind}": getattr(nn.modules.module, f"_global{name}", {}) for name, kind in HOOKS.items()}
+    _check_no_hooks("all modules have", for_all, "remove it, with remove() of what registering it returned")
     known = _activations(nn)
     layers: list[_Layer] = []
     for place, module in _flattened(nn, sequential, ""):
@@ -145,12 +146,6 @@ HOOKS = {
     "_forward_pre_hooks": "forward pre-hook", "_forward_hooks": "forward hook",
     "_backward_pre_hooks": "backward pre-hook", "_backward_hooks": "backward hook",
 }  # fmt: skip
-
-
-def _check_no_global_hooks(nn: Any) -> None:
-    """Raise ValueError for hooks that are registered for all modules."""
-    hooks = {f"global {kind}": getattr(nn.modules.module, f"_global{name}", {}) for name, kind in HOOKS.items()}
-    _check_no_hooks("all modules have", hooks, "remove it, with remove() of what registering it returned")
 
 
 def _check_plain(module: Any, what: str) -> None:

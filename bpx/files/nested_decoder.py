@@ -40,7 +40,7 @@ class Decoder:
             "times": self._times,
             "activation": lambda entry, place: function_json.activation_from_json(entry, place, 0, {}),
             "loss": function_json.loss_from_json,
-            "RandomState": self._random,
+            "RandomState": lambda entry, place: _build(_random_state, place, *self._items(entry, place)),
         }
 
     def decode(self, entry: Any, place: str) -> Any:
@@ -105,9 +105,6 @@ class Decoder:
             case [str(dtype), name] if TIMES.fullmatch(dtype):
                 return self._take(name, place, np.int64).view(dtype)
         raise FileFormatError(f"{place}: expected dates or times, got {short_repr(entry)}")
-
-    def _random(self, entry: Any, place: str) -> Any:
-        return _build(_random_state, place, *self._items(entry, place))
 
     def _object(self, stored: StoredClass, entry: Any, place: str) -> Any:
         check_entries(entry, place, **dict.fromkeys(stored.entries))

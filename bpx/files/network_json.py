@@ -66,7 +66,9 @@ def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
     for name, count in (("hidden", layers - 1), ("dropout", layers - 1), ("bias", layers), ("init", layers)):
         if len(entries[name]) != count:
             raise FileFormatError(f"network: expected {count} entries of {name}, got {len(entries[name])}")
-    wanted = _shapes(entries)
+    lead = () if entries["stack"] is None else (entries["stack"],)
+    layout = Layout(tuple(entries["sizes"]), tuple(entries["bias"]))
+    wanted = {name: (*lead, *shape) for name, (_, _, shape) in layout.entries.items()}
     for name, shape in wanted.items():
         given = types.get(name)
         if given is None or given[1] != shape or given[0].name != entries["dtype"]:
@@ -76,17 +78,6 @@ def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
             )
     if kind == "network" and len(types) > len(wanted):
         raise FileFormatError(f"expected the network's {len(wanted)} arrays, got {len(types) - len(wanted)} more")
-
-
-def _shapes(entries: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of a described network."""
-    sizes, lead = entries["sizes"], () if entries["stack"] is None else (entries["stack"],)
-    shapes = {}
-    for layer, (n_in, n_out, bias) in enumerate(zip(sizes, sizes[1:], entries["bias"], strict=False)):
-        shapes[f"{layer}.W"] = (*lead, n_in, n_out)
-        if bias:
-            shapes[f"{layer}.b"] = (*lead, n_out)
-    return shapes
 
 
 def from_json(description: Any, arrays: Arrays, backend: Any, own: Mapping[str, Activation]) -> MLP:

@@ -15,7 +15,7 @@ from bpx.errors import ShapeError
 from bpx.errors.values import check_count
 from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
-from bpx.plotting.arguments import HostArray, column, network, numbers, received
+from bpx.plotting.arguments import column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
 from bpx.plotting.image_grid import WRONG, ImageGrid
 from bpx.plotting.style import DIVERGING, INK, canvas
@@ -205,7 +205,9 @@ class ImageGridDisplay:
         if rows.ndim < 2 or not rows.size:
             hint = "; of one image pass X[None]" if rows.size else ""
             raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
-        if shape is not None and not _is_shape(shape, rows):
+        # A tuple of integers is meant as a shape, a list or an array of integers where it fits.
+        fits = _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
+        if shape is not None and not fits:
             if labels is not None or np.shape(to_host(shape))[:1] != rows.shape[:1]:
                 raise ShapeError(
                     f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels,"
@@ -304,11 +306,6 @@ def _whole_numbers(shape: Any) -> bool:
     if not isinstance(shape, (tuple, list, np.ndarray)) or len(shape) not in (2, 3):
         return False
     return all(isinstance(side, (int, np.integer)) for side in shape)
-
-
-def _is_shape(shape: Any, rows: HostArray) -> bool:
-    """Whether it is meant as the shape of an image: tuples of integers are, lists and arrays if they fit."""
-    return _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
 
 
 def _integers(X: Any) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 
 from bpx.files.header import are_texts, check_entries, is_finite, of_type
 from bpx.tables.parsing import canonical, number
-from bpx.tables.table import Column, Table, TableError
+from bpx.tables.table import Table, TableError
 
 Matrix = np.ndarray[Any, Any]
 
@@ -100,7 +100,8 @@ class CategoryColumn:
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
         """Fill `out` (n, inputs) from the table, which holds the column as text."""
-        texts = texts_of(table[self.name])
+        texts = table[self.name].texts
+        assert texts is not None
         # 1.0 in one file is 1 in another, unless both are categories.
         spelled = {canonical(category): j for j, category in reversed([*enumerate(self.categories)])}
         spelled |= {category: j for j, category in enumerate(self.categories)}
@@ -148,13 +149,3 @@ def refuse_infinite(table: Table, name: str, values: np.ndarray[Any, Any]) -> No
             f"{table.where(int(np.argmax(infinite)))}: column {name!r} holds an infinite or far too large number; mend"
             " it, or name it as missing with --na"
         )
-
-
-def texts_of(column: Column) -> np.ndarray[Any, Any]:
-    """The column's texts; a column without any value counts as text."""
-    if column.texts is not None:
-        return column.texts
-    assert column.numbers is not None
-    if not np.all(np.isnan(column.numbers)):
-        raise TypeError(f"{column.name}: a category column is read as text")
-    return np.full(len(column.numbers), None, dtype=object)

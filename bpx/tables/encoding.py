@@ -15,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite, texts_of
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite
 from bpx.tables.table import Column, Table, TableError, listed
 
 
@@ -114,7 +114,8 @@ def learn(
 
 def _learn_categories(column: Column, most: int) -> CategoryColumn:
     """The commonest categories, in alphabetical order."""
-    counts = Counter(texts_of(column).tolist())
+    assert column.texts is not None
+    counts = Counter(column.texts.tolist())
     missing = counts.pop(None, 0) > 0
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     return CategoryColumn(column.name, tuple(sorted(ranked[:most])), missing, len(ranked) > most)

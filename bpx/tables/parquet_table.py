@@ -59,9 +59,8 @@ def _column(
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
-    if types.is_null(kind):
-        return Column(name, numbers=np.full(len(values), np.nan))
-    if types.is_decimal(kind) or (name not in as_text and (types.is_integer(kind) or types.is_floating(kind))):
+    numeric = types.is_null(kind) or types.is_integer(kind) or types.is_floating(kind)
+    if types.is_null(kind) or types.is_decimal(kind) or (name not in as_text and numeric):
         numbers = values.cast(pyarrow.float64(), safe=False).to_numpy()
         return column_from_array(name, numbers, missing, as_text, source)
     if types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind):
