@@ -86,9 +86,6 @@ class GradientReport:
         """Whether the largest relative error is within the tolerance."""
         return bool(self.max_relative_error <= self.tolerance)
 
-    def __repr__(self) -> str:
-        return str(self)
-
     def __str__(self) -> str:
         table = TextTable(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
         for check in self.parameters:
@@ -100,6 +97,8 @@ class GradientReport:
             f"gradients by back-propagation against central differences, float64\n{table.to_text()}\n"
             f"{verdict}: largest relative error {self.max_relative_error:.2e}, tolerance {self.tolerance:.0e}"
         )
+
+    __repr__ = __str__
 
 
 @named("bpx.check_gradients")

@@ -78,9 +78,6 @@ class ParityReport:
         """Whether all backends ran and are within the tolerance."""
         return all(row.ran and all(d <= self.tolerance for d in row.differences) for row in self.rows)
 
-    def __repr__(self) -> str:
-        return str(self)
-
     def __str__(self) -> str:
         table = TextTable(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
         for row in self.rows:
@@ -92,6 +89,8 @@ class ParityReport:
             f"largest difference from {self.reference}, relative to the largest value, {self.dtype}\n"
             f"{table.to_text()}\n{reasons}{verdict}: tolerance {self.tolerance:.0e}"
         )
+
+    __repr__ = __str__
 
 
 @named("bpx.check_parity")

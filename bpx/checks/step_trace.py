@@ -118,11 +118,10 @@ class StepTrace:
     activations: tuple[Activation, ...]
     loss_function: Loss
 
-    def __repr__(self) -> str:
-        return str(self)
-
     def __str__(self) -> str:
         return self._render(lambda title: title, lambda table: table.to_text("  "), str)
+
+    __repr__ = __str__
 
     def to_markdown(self) -> str:
         """Return the step as tables in Markdown."""

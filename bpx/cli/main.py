@@ -75,7 +75,11 @@ def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
     if isinstance(error, (MistakeError, FileFormatError, BackendUnavailableError, NonFiniteError)):
         return str(error), MISTAKE
     if isinstance(error, OSError):
-        return _os_error(error), MISTAKE
+        reason = error.strerror or str(error)
+        if error.filename is None:
+            return reason, MISTAKE
+        advice = "" if "expected" in reason else "; check the path, its permissions and the space on its disk"
+        return f"{os.fspath(error.filename)}: {reason}{advice}", MISTAKE
     if isinstance(error, ImportError) and "pip install" in str(error):
         return str(error), MISTAKE
     if isinstance(error, MemoryError):
@@ -84,12 +88,3 @@ def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
         return f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE
     hint = "" if with_traceback else "; run again with --traceback and report what it shows"
     return f"unexpected {type(error).__name__}: {error}; this is an error in bpx{hint}", INTERNAL
-
-
-def _os_error(error: OSError) -> str:
-    """The message for an OSError: the file, the reason, and advice unless bpx's own reason has some."""
-    reason = error.strerror or str(error)
-    if error.filename is None:
-        return reason
-    advice = "" if "expected" in reason else "; check the path, its permissions and the space on its disk"
-    return f"{os.fspath(error.filename)}: {reason}{advice}"

@@ -18,17 +18,10 @@ __all__ = [
     "DeviceMismatchError",
     "DivergenceWarning",
     "FileFormatError",
-    "Log",
     "NonFiniteError",
     "NotDifferentiableError",
     "RankFailedError",
     "ShapeError",
-    "check_activation_shape",
-    "how_to_install",
-    "loss_parts",
-    "say",
-    "warn_caller",
-    "write_whole",
 ]
 
 

@@ -17,32 +17,6 @@ from bpx.network.mlp import MLP
 TABLE = "bpx table"
 
 
-def save(net: MLP, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network to a file, as `MLP.save` does.
-
-    Parameters
-    ----------
-    net : MLP
-        On any backend.
-    path : str or path-like
-        A name that ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone).
-    metadata : dict, optional
-        Plain JSON of your own, which `bpx.read_header` returns.
-
-    Raises
-    ------
-    NonFiniteError
-        If a parameter is NaN or infinite.
-    ValueError, TypeError
-        If the path has another ending, or the metadata are not plain JSON.
-    ImportError
-        If safetensors is needed and not installed.
-    OSError
-        If the file cannot be written. In case of any error an existing file stays as it was.
-    """
-    write_model(net, path, "network", metadata)
-
-
 def write_model(
     net: MLP,
     path: atomic.Path,
