@@ -276,8 +276,8 @@ def test_a_reader_that_has_enough_ends_predict_in_silence_as_a_signal_would(unbu
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
         assert child.stdout.readline() == b"note,prediction\n"
         child.stdout.close()
-        told = child.stderr.read()
-    assert (child.returncode, told) == (141, b"")
+        output = child.stderr.read()
+    assert (child.returncode, output) == (141, b"")
 
 
 @pytest.mark.slow
