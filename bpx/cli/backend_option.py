@@ -49,7 +49,7 @@ def usable(names: Sequence[str] | None) -> tuple[list[Backend], dict[str, str]]:
     return found, reasons
 
 
-def check_precision(name: str | None, dtype: str, backend: Backend) -> None:
+def check_precision_option(name: str | None, dtype: str, backend: Backend) -> None:
     """Refuse a ``--precision`` that a network of that dtype cannot be trained in, before anything is read."""
     if name is not None and dtype != "float32":
         raise MistakeError(f"--precision {name} goes with --dtype float32, got --dtype {dtype}")

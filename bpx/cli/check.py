@@ -36,8 +36,8 @@ Check this machine in less than half a minute; exit code 1 if anything fails.
   kernels    parameters after 20 steps with the kernels that training uses,
              where a backend has any, against the plain formulas
 
-A backend that does not work is named and does not count as a failure, unless
-it was asked for with --backend.
+A backend that does not work is named, but counts as a failure only if it was
+requested with --backend.
 """
 
 

@@ -80,7 +80,7 @@ class Parser(argparse.ArgumentParser):
         for word, value in pairwise(self._words):
             if word == option and value.startswith("-"):  # argparse takes the value for another option
                 message += f"; where {value} is what you mean, write {word}={value}"
-        say(f"{self.prog}: error: {message}; {self.prog} --help shows what there is", sys.stderr)
+        say(f"{self.prog}: error: {message}; {self.prog} --help lists all options", sys.stderr)
         self.exit(MISTAKE)
 
 

@@ -24,8 +24,8 @@ EXAMPLES = """\
 """
 DESCRIPTION = """\
 Predict a table's rows with a model that bpx train wrote. Columns are found by
-name: their order does not matter, and others are left alone. Where the table
-has the target too, the score is said on stderr.
+name: their order does not matter, and other columns are ignored. If the table
+has the target, too, the score is written to stderr.
 """
 STDOUT = "-"
 PREDICTION = "prediction"

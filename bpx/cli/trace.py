@@ -37,10 +37,10 @@ EXAMPLES = """\
       "0.W" = [[0.1, 0.3], [0.2, 0.4]]
 """
 DESCRIPTION = """\
-Work out one step of gradient descent and show every number: sums, outputs,
+Compute one step of gradient descent and show every number: sums, outputs,
 errors, gradients, new weights, in float64. W has a row for each input and a
-column for each neuron; "0.W" and "0.b" are the first layer's. What is not given
-is article 001's, or, of a network of other sizes, drawn with --seed.
+column for each neuron; "0.W" and "0.b" are the first layer's. Numbers that are
+not given are those of article 001, or drawn with --seed if the sizes differ.
 """
 PAGES = (".html", ".htm")
 # The worked step of article 001, with the biases that it computes with. It writes W as (outputs, inputs).
@@ -62,7 +62,7 @@ ARTICLE: dict[str, Any] = {
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
+    sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with your own numbers")
     step = sub.add_argument_group("the step (an option counts before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
     step.add_argument("--inputs", metavar="X,X,..", type=parser.numbers, help="one sample")

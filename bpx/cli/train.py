@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     """Read, encode, train, score, write."""
     _check_options(args)
     backend = backend_option.backend(args.backend)
-    backend_option.check_precision(args.precision, args.dtype, backend)
+    backend_option.check_precision_option(args.precision, args.dtype, backend)
     table, target, inputs, categories = _prepare(args, output)
 
     y = target.values(table[target.name])
@@ -101,7 +101,7 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.monitor is not None and args.patience is None:
         raise MistakeError("--monitor goes with --patience N, which stops by it on validation rows")
     if args.resume and not args.checkpoint:
-        raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to go on from")
+        raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to continue from")
 
 
 def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, Table, list[str]]:

@@ -44,7 +44,7 @@ def _on_host(x: Any, name: str, refusal: str) -> HostArray:
         raise ShapeError(f"{refusal} ({error})") from error
 
 
-def column(values: Any, name: str, count: int) -> HostArray:
+def label_column(values: Any, name: str, count: int) -> HostArray:
     """Labels of `count` images as a host array of shape (count,); one of shape (count, 1) is accepted, too."""
     expected = f"{name}: expected one for each of the {count} images, got"
     array = _on_host(values, name, f"{expected} {received(values)}")

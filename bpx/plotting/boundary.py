@@ -18,7 +18,7 @@ from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import HostArray, network, numbers
 from bpx.plotting.decorations import add_colorbar, add_legend, set_title
-from bpx.plotting.feature_grid import FeatureGrid, class_positions, columns, targets
+from bpx.plotting.feature_grid import FeatureGrid, class_positions, columns, target_values
 from bpx.plotting.regions import region_colour, write_names
 from bpx.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, shortened, style_ticks
 
@@ -149,7 +149,7 @@ class DecisionBoundaryDisplay:
             **grid.for_display(),
             response=outputs if by_class else outputs[..., output or 0],
             by_class=by_class,
-            y=None if y is None else targets(y, len(points), n_out, by_class, output),
+            y=None if y is None else target_values(y, len(points), n_out, by_class, output),
             class_names=class_names,
         ).plot(ax=ax, **kwargs)
 

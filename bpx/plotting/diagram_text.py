@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx.plotting.arguments import HostArray
-from bpx.plotting.style import number
+from bpx.plotting.style import short_number
 
 COLOURS = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
 
@@ -81,7 +81,7 @@ class DiagramText:
 
     def _number(self, value: Any) -> str:
         """A number as text, with the decimals of the diagram."""
-        return number(value, self._decimals)
+        return short_number(value, self._decimals)
 
     def _sample(self, values: Any) -> HostArray:
         """The numbers of the sample that is drawn."""

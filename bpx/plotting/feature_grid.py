@@ -79,7 +79,7 @@ def columns(X: Any) -> list[str] | None:
     return names if names is not None or not hasattr(X, "columns") else [str(name) for name in X.columns]
 
 
-def targets(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:
+def target_values(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:
     """Targets as class numbers (int64) or as values (float64), shape (n,)."""
     targets = numbers(y, "y")
     if targets.ndim == 0 or len(targets) != n:

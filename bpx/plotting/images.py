@@ -15,7 +15,7 @@ from bpx.errors import ShapeError
 from bpx.errors.values import check_count
 from bpx.network.data_frames import plain
 from bpx.network.mlp import MLP
-from bpx.plotting.arguments import column, network, numbers, received
+from bpx.plotting.arguments import label_column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
 from bpx.plotting.image_grid import WRONG, ImageGrid
 from bpx.plotting.style import DIVERGING, INK, canvas
@@ -169,8 +169,8 @@ class ImageGridDisplay:
             )
         if not self.images.size:
             raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
-        self.labels = None if labels is None else column(labels, "labels", len(self.images))
-        self.predictions = None if predictions is None else column(predictions, "predictions", len(self.images))
+        self.labels = None if labels is None else label_column(labels, "labels", len(self.images))
+        self.predictions = None if predictions is None else label_column(predictions, "predictions", len(self.images))
         self.title = title
 
     @classmethod
@@ -223,9 +223,9 @@ class ImageGridDisplay:
             rows = rows / 255.0
         count = min(check_count("max_images", max_images), len(rows))
         if labels is not None:
-            labels = column(labels, "labels", len(rows))[:count]
+            labels = label_column(labels, "labels", len(rows))[:count]
         if predictions is not None:
-            predictions = column(predictions, "predictions", len(rows))[:count]
+            predictions = label_column(predictions, "predictions", len(rows))[:count]
         if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)

@@ -185,7 +185,7 @@ def shortened(name: str, most: int) -> str:
     return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
-def number(value: float, decimals: int = 4) -> str:
+def short_number(value: float, decimals: int = 4) -> str:
     """A number as a short text, such as 0.1, 0.0994 or 1.1e-05, with a minus sign and not a hyphen."""
     value = float(value)
     rounded = round(value, decimals)

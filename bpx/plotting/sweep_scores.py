@@ -245,7 +245,8 @@ class SweepDisplay:
         values, deviations, counts = self._cells()
         self.im_ = draw_cells(self.ax_, values, cmap)
         self.ax_.set(xlabel=self.x, ylabel=self.y)
-        self._add_colorbar(colorbar, self._label(counts))
+        if colorbar:
+            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=self._label(counts), pad=0.02)
         name_cells(self.ax_, [_text(v) for v in self.x_values], [_text(v) for v in self.y_values])
         texts = [["" for _ in row] for row in values]
         for r, c in np.argwhere(counts > 0):
@@ -258,11 +259,6 @@ class SweepDisplay:
         x, y = self._x_at[self._order[0]], self._y_at[self._order[0]]
         frame = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=BEST, linewidth=3.0, zorder=5)
         self.best_ = self.ax_.add_patch(frame)
-
-    def _add_colorbar(self, wanted: bool, label: str) -> None:
-        """Draw the colour bar, if it is wanted."""
-        if wanted:
-            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=label, pad=0.02)
 
     def _ring(self, x: float, y: float) -> None:
         """Draw an orange ring around the best point."""
@@ -279,7 +275,8 @@ class SweepDisplay:
         self.im_ = self.ax_.scatter(
             xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK, linewidths=0.6
         )
-        self._add_colorbar(colorbar, self.scoring)
+        if colorbar:
+            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=self.scoring, pad=0.02)
         self._ring(xs[self._order[0]], ys[self._order[0]])
         self.ax_.set(xlabel=self.x, ylabel=self.y)
         _set_axis(self.ax_, "x", self.x_values)
