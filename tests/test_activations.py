@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.special
+import scipy.stats
 
 import bpx
 from bpx.formulas import activations
@@ -29,8 +30,14 @@ REFERENCE = {
     "relu": lambda z: _by_sign(z, z, 0 * z),
     "leaky_relu": lambda z: _by_sign(z, z, z / 100),
     "elu": lambda z: _by_sign(z, z, np.expm1(z)),
+    "selu": lambda z: (
+        np.longdouble("1.0507009873554804934193349852946")
+        * _by_sign(z, z, np.longdouble("1.6732632423543772848170429916717") * np.expm1(z))
+    ),
     "softplus": lambda z: np.log1p(np.exp(z)),
     "silu": lambda z: z / (1 + np.exp(-z)),
+    # tanh(log u) = (u^2 - 1) / (u^2 + 1), with u = 1 + exp(z)
+    "mish": lambda z: z * np.exp(z) * (np.exp(z) + 2) / ((1 + np.exp(z)) ** 2 + 1),
     # (1 + tanh u) / 2 = 1 / (1 + exp(-2 u))
     "gelu": lambda z: z / (1 + np.exp(-2 * np.sqrt(np.longdouble(2) / np.pi) * (z + z**3 * 44715 / 1000000))),
     "exp": lambda z: np.exp(z),
@@ -98,6 +105,30 @@ def test_small_values_keep_their_relative_accuracy(lib, name, reference, dtype):
         np.testing.assert_allclose(lib.to_host(grad_z), slope.astype(np.float64), rtol=rtol)
 
 
+# Far out on both sides, where 1 - tanh^2 and a + alpha have lost their digits.
+FAR = np.array([[-80.0, -60.0, -40.0, -20.0, -17.5, -12.0, -9.0, 9.0, 12.0, 17.5, 20.0, 29.9, 30.1, 60.0, 80.0]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["selu", "mish"])
+def test_values_and_slopes_far_out_keep_their_relative_accuracy(lib, name, dtype):
+    z = FAR.astype(dtype)
+    a, slope = _run(lib, ACTIVATIONS[name], z, np.ones_like(z))
+    rtol = 4 * np.finfo(dtype).eps
+    np.testing.assert_allclose(lib.to_host(a), REFERENCE[name](z.astype(np.longdouble)).astype(np.float64), rtol=rtol)
+    expected = _derivative(REFERENCE[name], z).astype(np.float64)
+    np.testing.assert_allclose(lib.to_host(slope), expected, rtol=rtol)
+
+
+def test_selu_keeps_the_mean_and_variance_of_standard_normal_numbers():
+    # Klambauer et al. 2017, equation 14: scale and alpha are made for this.
+    z = np.linspace(-12.0, 12.0, 24_001)
+    weight = scipy.stats.norm.pdf(z) * (z[1] - z[0])
+    a = activations.selu(np, z)
+    assert abs(np.sum(weight * a)) < 1e-7
+    assert abs(np.sum(weight * a**2) - 1.0) < 1e-7
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_softmax_is_scipys_and_its_rows_sum_to_one(lib, close, rng, dtype):
     z = (5.0 * rng.normal(size=(3, 4, 5))).astype(dtype)
@@ -134,8 +165,10 @@ def test_extreme_logits_stay_finite_without_a_warning(lib, name):
         ("tanh", -1.0, 1.0),
         ("softplus", 0.0, 1e4),
         ("silu", 0.0, 1e4),
+        ("mish", 0.0, 1e4),
         ("gelu", 0.0, 1e4),
         ("elu", -1.0, 1e4),
+        ("selu", -1.7580993408473766, 1.0507009873554805e4),
         ("leaky_relu", -100.0, 1e4),
     ],
 )
@@ -162,6 +195,7 @@ def test_derivative_at_the_kink_is_the_one_from_below(lib):
         (ACTIVATIONS["relu"], 0.0),
         (activations.leaky_relu(0.25), 0.25),
         (activations.elu(1.5), 1.5),
+        (ACTIVATIONS["selu"], 1.7580993408473766),
     ]:
         assert lib.to_host(_run(lib, activation, zero, zero + 1.0)[1]) == expected
 

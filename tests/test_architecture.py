@@ -104,7 +104,7 @@ def test_the_contracts_names_are_public(names):
 REGISTRIES = {
     "activations": (
         activations.ACTIVATIONS,
-        "identity sigmoid logistic tanh relu leaky_relu elu softplus silu gelu softmax exp step",
+        "identity sigmoid logistic tanh relu leaky_relu elu selu softplus silu mish gelu softmax exp step",
     ),
     "losses": (
         losses.LOSSES,

@@ -484,7 +484,8 @@ def test_odd_input_is_told_in_one_line_what_to_give(case):
     ("value", "options", "error", "message"),
     [
         (0, {}, ValueError, "n: expected at least 1, got 0"),
-        (2, {"least": 3}, ValueError, "n: expected an integer >= 3, got 2"),
+        (2, {"least": 3}, ValueError, "n: expected at least 3, got 2"),
+        (-1, {"least": 0}, ValueError, "n: expected an integer >= 0, got -1"),
         (2.0, {}, TypeError, "n: expected a positive integer, got 2.0"),
         (True, {"otherwise": ", or None"}, TypeError, "n: expected a positive integer, or None, got True"),
         ("3", {"least": 0}, TypeError, "n: expected an integer >= 0, got '3'"),

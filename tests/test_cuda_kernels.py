@@ -122,7 +122,7 @@ def test_activations_of_extreme_numbers_are_the_formulas(name, storage):
 
 
 @pytest.mark.parametrize("dtype", COMPUTED)
-@pytest.mark.parametrize("name", ["sigmoid", "softplus", "elu", "tanh", "exp"])
+@pytest.mark.parametrize("name", ["sigmoid", "softplus", "elu", "selu", "tanh", "mish", "exp"])
 def test_small_results_have_all_their_digits(name, dtype):
     activation, z = ACTIVATIONS[name], np.asarray([[-20.0, -1e-4, 1e-4, -1e-8, 1e-8, 3e-15]], dtype=dtype)
     z = z[:, 1:] if name == "elu" else z  # of which a + alpha is small, and is no better in the formula

@@ -24,7 +24,7 @@ SAME = {"float32": 1e-6, "float64": 1e-12}
 X = np.random.default_rng(4).normal(size=(50, 4)) * 3.0
 X[0] = 40.0  # where softplus goes over to z itself
 
-HIDDEN = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu"]
+HIDDEN = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "silu", "mish", "gelu"]
 
 
 def same(a: Any, b: Any, dtype: str) -> None:
@@ -234,8 +234,8 @@ def test_a_frozen_layer_among_others_is_said():
 
 def _random_module(draw: np.random.Generator) -> Any:
     """Any Sequential that bpx knows, with modules used again and Sequentials inside."""
-    acts = [nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.3), nn.ELU(0.7), nn.SiLU(),
-            nn.GELU(approximate="tanh"), nn.Softplus(threshold=40), None]  # fmt: skip
+    acts = [nn.Sigmoid(), nn.Tanh(), nn.ReLU(), nn.ReLU(inplace=True), nn.LeakyReLU(0.3), nn.ELU(0.7), nn.SELU(),
+            nn.SiLU(), nn.Mish(), nn.GELU(approximate="tanh"), nn.Softplus(threshold=40), None]  # fmt: skip
     drop, parts, width = nn.Dropout(0.25, inplace=bool(draw.integers(2))), [], 4
     for _ in range(draw.integers(1, 5)):
         block, n = [], int(draw.integers(1, 7))

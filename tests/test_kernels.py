@@ -55,7 +55,7 @@ def same(actual, expected, terms=1, least=0.0):
 
 # ---------------------------------------------------------------------- which formulas have kernels
 
-# Every formula, and the packages that have a kernel for it.
+# Every formula, and the packages that have a kernel for it. selu and mish have none by Numba: NumPy's are taken then.
 HAVE_KERNELS = {
     activations: {
         "elu_derivative": "numba cuda",
@@ -71,8 +71,12 @@ HAVE_KERNELS = {
         "largest_exponent": "",
         "leaky_relu_derivative": "numba cuda",
         "leaky_relu_value": "numba cuda",
+        "mish": "numpy cuda",
+        "mish_derivative": "numpy cuda",
         "relu": "numpy numba cuda",
         "relu_derivative": "numpy numba cuda",
+        "selu": "numpy cuda",
+        "selu_derivative": "numpy cuda",
         "sigmoid": "numpy numba cuda",
         "sigmoid_derivative": "numpy numba cuda",
         "silu": "numba cuda",
@@ -274,7 +278,9 @@ def test_bias_with_activation_and_its_gradient_equal_the_formulas(kernels, rng, 
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "softplus", "silu", "gelu"])
+@pytest.mark.parametrize(
+    "name", ["relu", "leaky_relu", "tanh", "sigmoid", "elu", "selu", "softplus", "silu", "mish", "gelu"]
+)
 def test_activation_kernels_keep_nan_infinity_and_large_numbers(kernels, name, dtype):
     z = np.array([[np.nan, np.inf, -np.inf, 0.0, -0.0, 200.0, -200.0, 1e-30]], dtype=dtype)
     b = np.zeros((1, 8), dtype=dtype)
@@ -282,6 +288,19 @@ def test_activation_kernels_keep_nan_infinity_and_large_numbers(kernels, name, d
         _, expected = ACTIVATIONS[name].after_bias(np, z.copy(), b)
         _, actual = kernels.activation(ACTIVATIONS[name]).after_bias(np, z.copy(), b)
         np.testing.assert_allclose(actual, expected, rtol=ULPS * np.finfo(dtype).eps, atol=np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["selu", "mish"])
+def test_slopes_that_a_kernel_leaves_in_z_have_all_their_digits_far_out(kernels, name, dtype):
+    z = np.array([[0.0, -0.0, 9.0, -9.0, 17.5, -17.5, 40.0, -40.0, 80.0, -80.0, 1e4, -1e4, 1e30, -1e30]], dtype=dtype)
+    expected_z, expected_a = ACTIVATIONS[name].after_bias(np, z.copy(), None)
+    kernel = kernels.activation(ACTIVATIONS[name])
+    left, a = kernel.after_bias(np, z.copy(), None)
+    rtol = ULPS * np.finfo(dtype).eps
+    np.testing.assert_allclose(a, expected_a, rtol=rtol)
+    expected = ACTIVATIONS[name].backward(np, np.ones_like(z), expected_z, expected_a)
+    np.testing.assert_allclose(kernel.backward(np, np.ones_like(z), left, a), expected, rtol=rtol)
 
 
 def targets(rng, kind, n, k, dtype):
@@ -604,8 +623,10 @@ def test_recording_computes_nothing_and_ends_with_the_step():
         ("auto", {"hidden": "gelu", "dropout": 0.5}),
         ("numpy", {}),
         ("numpy", {"hidden": "tanh", "optimizer": bpx.SGD(0.1, momentum=0.9)}),
+        ("numpy", {"hidden": "selu"}),
+        ("numpy", {"hidden": "mish"}),
     ],
-    ids=["adam", "sgd", "l2", "dropout", "NumPy adam", "NumPy momentum"],
+    ids=["adam", "sgd", "l2", "dropout", "NumPy adam", "NumPy momentum", "NumPy selu", "NumPy mish"],
 )
 def test_a_hundred_steps_make_no_array_of_a_batch(monkeypatch, mode, options):
     monkeypatch.setenv("BPX_KERNELS", mode)

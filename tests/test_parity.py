@@ -93,7 +93,9 @@ LOSSES = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "poisso
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("hidden", ["relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "sigmoid", "identity"])
+@pytest.mark.parametrize(
+    "hidden", ["relu", "leaky_relu", "elu", "selu", "softplus", "silu", "mish", "gelu", "sigmoid", "identity"]
+)
 def test_formulas_agree_between_libraries(lib: bpx.Backend, rng: np.random.Generator, loss: str, hidden: str) -> None:
     net = bpx.MLP([4, 8, 3], hidden=hidden, output=LOSSES[loss], dtype="float64", backend="numpy")
     X, y = rng.normal(size=(20, 4)), np.eye(3)[rng.integers(0, 3, 20)]

@@ -320,9 +320,14 @@ def test_a_checkpoint_that_cannot_be_written_leaves_both_and_training_goes_on(er
 # ---------------------------------------------------------------------- processes
 
 SCRIPT = """
-import json, os, sys, time
+import json, os, signal, sys, time
 import numpy as np
 import bpx
+
+# A job that a shell put into the background has Ctrl-C ignored, and so have the processes that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "pthread_sigmask"):
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 path, epochs, go_on, steps = sys.argv[1], int(sys.argv[2]), sys.argv[3], eval(sys.argv[4])
 rng = np.random.default_rng(5)
@@ -367,7 +372,7 @@ def test_a_signal_leaves_a_checkpoint_that_another_process_goes_on_from(tmp_path
     (tmp_path / "sent").touch()
     out, err = child.communicate(timeout=120)
     if name == "SIGINT":  # the history says so, and the network stays
-        assert json.loads(out.splitlines()[-1])[0] == "INTERRUPTED", err
+        assert json.loads(out.splitlines()[-1])[0] == "INTERRUPTED", (out[-400:], err)
     else:
         assert child.returncode == -number, err
     # The step that was under way is still made; a process that is killed has told it before its checkpoint.

@@ -30,8 +30,10 @@ ACTIVATION = {
     "relu": F.relu,
     "leaky_relu": lambda z: F.leaky_relu(z, 0.01),
     "elu": F.elu,
+    "selu": F.selu,
     "softplus": lambda z: F.softplus(z, threshold=1e9),  # PyTorch's default goes over to z itself at 20
     "silu": F.silu,
+    "mish": F.mish,
     "gelu": lambda z: F.gelu(z, approximate="tanh"),
     "softmax": lambda z: F.softmax(z, dim=-1),
     "exp": torch.exp,

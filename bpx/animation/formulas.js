@@ -26,11 +26,23 @@ const ACTIVATIONS = {
     slope: "1 (z > 0), $a + $0 (z ≤ 0)",
     slopeNumbers: (v) => (v.a > 0 ? "1" : "$a + $0"),
   },
+  selu: {
+    arguments: [1.0507009873554805, 1.6732632423543772],
+    value: "$0 · $z (z > 0), $0 · $1 · (e^{$z} − 1) (z ≤ 0)",
+    valueNumbers: (v) => (v.z > 0 ? "$0 · $z" : "$0 · $1 · (e^{$z} − 1)"),
+    slope: "$0 (z > 0), $0 · $1 · e^{$z} (z ≤ 0)",
+    slopeNumbers: (v) => (v.z > 0 ? "$0" : "$0 · $1 · e^{$z}"),
+  },
   softplus: { value: "ln(1 + e^{$z})", slope: "1 − e^{−$a}" },
   silu: {
     value: "$z / (1 + e^{−$z})",
     slope: "s + $a · (1 − s), s = 1 / (1 + e^{−$z})",
     slopeNumbers: (v) => (v.s = 1 / (1 + Math.exp(-v.z)), "$s + $a · (1 − $s)"),
+  },
+  mish: {
+    value: "$z · tanh(ln(1 + e^{$z}))",
+    slope: "t + $z · (1 − t^{2}) / (1 + e^{−$z}), t = tanh(ln(1 + e^{$z}))",
+    slopeNumbers: (v) => (v.t = Math.tanh(Math.log1p(Math.exp(v.z))), "$t + $z · (1 − $t^{2}) / (1 + e^{−$z})"),
   },
   gelu: {
     value: `½ · $z · (1 + tanh(${GELU} · ($z + 0.044715 · $z^{3})))`,

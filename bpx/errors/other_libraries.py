@@ -183,8 +183,8 @@ VALUES: Hints = {
     "activation": {
         "identity": "linear none purelin", "sigmoid": "expit sigm logsig", "logistic": "",
         "tanh": "tansig hyperbolic_tangent", "relu": "rectifier rectified_linear", "leaky_relu": "lrelu", "elu": "",
-        "softplus": "", "silu": "swish", "gelu": "", "softmax": "log_softmax", "exp": "exponential",
-        "step": "heaviside threshold hardlim",
+        "selu": "", "softplus": "", "silu": "swish", "mish": "", "gelu": "", "softmax": "log_softmax",
+        "exp": "exponential", "step": "heaviside threshold hardlim",
     },
     "optimizer": {
         "sgd": "gd gradient_descent momentum nesterov nag", "rmsprop": "", "adagrad": "", "adam": "", "adamw": "",

@@ -16,5 +16,5 @@ def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> i
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name}: expected {kind}{otherwise}, got {value!r}")
     if value < least:
-        raise ValueError(f"{name}: expected {'at least 1' if least == 1 else kind}{otherwise}, got {value}")
+        raise ValueError(f"{name}: expected {kind if least == 0 else f'at least {least}'}{otherwise}, got {value}")
     return int(value)

@@ -37,8 +37,8 @@ def from_torch(
     ----------
     sequential : torch.nn.Sequential
         On any device; it may contain Sequentials, and a module several times. Known modules are Linear, Identity,
-        Sigmoid, Tanh, ReLU, LeakyReLU, ELU, Softplus, SiLU, GELU(approximate="tanh"), Softmax over the last dimension,
-        and Dropout after a hidden layer's activation.
+        Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, Softplus, SiLU, Mish, GELU(approximate="tanh"), Softmax over the last
+        dimension, and Dropout after a hidden layer's activation.
     output : str or Activation, optional
         The output activation of a network that ends in a Linear layer, such as "softmax" for one that was trained with
         ``CrossEntropyLoss``. None: identity.
@@ -294,7 +294,7 @@ def _makers(nn: Any) -> dict[Any, Callable[..., Any]]:
     return {
         "identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU,
         "leaky_relu": lambda slope=0.01: nn.LeakyReLU(slope), "elu": lambda alpha=1.0: nn.ELU(alpha),
-        "softplus": lambda: nn.Softplus(threshold=EXACT_SOFTPLUS), "silu": nn.SiLU,
+        "selu": nn.SELU, "softplus": lambda: nn.Softplus(threshold=EXACT_SOFTPLUS), "silu": nn.SiLU, "mish": nn.Mish,
         "gelu": lambda: nn.GELU(approximate="tanh"), "softmax": lambda: nn.Softmax(dim=-1),
     }  # fmt: skip
 
@@ -304,8 +304,8 @@ def _activations(nn: Any) -> dict[Any, Callable[[Any], Any]]:
     return {
         nn.Sigmoid: lambda _: "sigmoid", nn.Tanh: lambda _: "tanh",
         nn.ReLU: lambda _: "relu", nn.LeakyReLU: lambda m: activations.leaky_relu(m.negative_slope),
-        nn.ELU: lambda m: activations.elu(m.alpha), nn.Softplus: _softplus, nn.SiLU: lambda _: "silu", nn.GELU: _gelu,
-        nn.Softmax: _softmax,
+        nn.ELU: lambda m: activations.elu(m.alpha), nn.SELU: lambda _: "selu", nn.Softplus: _softplus,
+        nn.SiLU: lambda _: "silu", nn.Mish: lambda _: "mish", nn.GELU: _gelu, nn.Softmax: _softmax,
     }  # fmt: skip
 
 

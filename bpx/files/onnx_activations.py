@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from bpx.files.onnx_graph import OnnxGraph
-from bpx.formulas.activations import largest_exponent
+from bpx.formulas.activations import SELU_ALPHA, SELU_SCALE, largest_exponent
 
 
 def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
@@ -34,6 +34,13 @@ def _elu(graph: OnnxGraph, z: str, alpha: float = 1.0) -> str:
     return graph.op("Add", graph.op("Max", z, zero), graph.op("Mul", below, graph.constant(alpha)))
 
 
+def _selu(graph: OnnxGraph, z: str) -> str:
+    """ONNX's Selu; in float64, which runtimes do not have, scale times `_elu`'s."""
+    if graph.dtype == np.float32:
+        return graph.op("Selu", z, alpha=SELU_ALPHA, gamma=SELU_SCALE)
+    return graph.op("Mul", _elu(graph, z, SELU_ALPHA), graph.constant(SELU_SCALE))
+
+
 def _softplus(graph: OnnxGraph, z: str) -> str:
     """ONNX's Softplus, or in float64, for which runtimes lack it, max(z, 0) + log(1 + exp(-|z|))."""
     if graph.dtype == np.float32:
@@ -51,6 +58,11 @@ def _silu(graph: OnnxGraph, z: str) -> str:
     if graph.dtype == np.float32:
         return graph.op("Mul", z, graph.op("Sigmoid", z))
     return graph.op("Div", z, graph.op("Add", graph.op("Exp", graph.op("Neg", z)), graph.constant(1.0)))
+
+
+def _mish(graph: OnnxGraph, z: str) -> str:
+    """Z tanh(softplus(z)); Mish itself came with operator set 18."""
+    return graph.op("Mul", z, graph.op("Tanh", _softplus(graph, z)))
 
 
 def _gelu(graph: OnnxGraph, z: str) -> str:
@@ -86,8 +98,10 @@ ACTIVATIONS: dict[Any, Callable[..., str]] = {
     "relu": _plain("Relu"),
     "leaky_relu": _leaky_relu,
     "elu": _elu,
+    "selu": _selu,
     "softplus": _softplus,
     "silu": _silu,
+    "mish": _mish,
     "gelu": _gelu,
     "softmax": _plain("Softmax", axis=-1),
     "exp": _exp,

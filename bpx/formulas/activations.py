@@ -20,8 +20,9 @@ __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs
 
 # Names of activations for hidden layers, and of all, which an output layer may have.
 HiddenName = Literal[
-    "identity", "sigmoid", "logistic", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "step"
-]
+    "identity", "sigmoid", "logistic", "tanh", "relu", "leaky_relu", "elu", "selu", "softplus", "silu", "mish", "gelu",
+    "step",
+]  # fmt: skip
 ActivationName = Literal[HiddenName, "softmax", "exp"]
 Outputs = Literal["real", "positive", "unit", "distribution"]
 
@@ -229,6 +230,21 @@ def elu_derivative(xp: Namespace, z: Array, a: Array, alpha: float) -> Array:
     return xp.where(a > 0, xp.ones_like(a), a + alpha)
 
 
+# Klambauer et al. 2017, equation 14: the scale and alpha that keep mean 0 and variance 1 from layer to layer.
+SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
+
+
+def selu(xp: Namespace, z: Array) -> Array:
+    """scale z where z > 0, else scale alpha (exp(z) - 1) (Klambauer et al. 2017); made for ``init="lecun_normal"``."""
+    below = SELU_SCALE * SELU_ALPHA * xp.expm1(xp.minimum(z, 0.0))
+    return xp.where(z > 0, SELU_SCALE * z, below)
+
+
+def selu_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """scale where z > 0, else scale alpha exp(z): a + scale alpha would lose its digits far below 0."""
+    return xp.where(z > 0, SELU_SCALE, SELU_SCALE * SELU_ALPHA * xp.exp(xp.minimum(z, 0.0)))
+
+
 def softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
     """1 - exp(-a), which is sigmoid(z)."""
     return -xp.expm1(-a)
@@ -237,6 +253,27 @@ def softplus_derivative(xp: Namespace, z: Array, a: Array) -> Array:
 def silu(xp: Namespace, z: Array) -> Array:
     """z sigmoid(z) (Elfwing et al. 2018), also called swish."""
     return z * sigmoid(xp, z)
+
+
+def mish(xp: Namespace, z: Array) -> Array:
+    """z tanh(softplus(z)) (Misra 2019)."""
+    return z * xp.tanh(softplus(xp, z))
+
+
+# From here on tanh(softplus(z)) is 1 to the last bit of float64, and what its slope adds is lost beside it.
+MISH_HELD = 30.0
+
+
+def mish_derivative(xp: Namespace, z: Array, a: Array) -> Array:
+    """t + z (1 - t^2) sigmoid(z), with t = tanh(softplus(z)), all of e = exp(z).
+
+    t = n / (n + 2) with n = e (e + 2), and (1 - t^2) sigmoid(z) = 4 e (1 + e) / (n + 2)^2: nothing is subtracted, and
+    holding z where the second term is lost beside the first keeps both finite.
+    """
+    held = xp.minimum(z, MISH_HELD)
+    e = xp.exp(held)
+    n = e * (e + 2.0)
+    return n / (n + 2.0) + 4.0 * held * e * (1.0 + e) / (n + 2.0) / (n + 2.0)
 
 
 def exp_derivative(xp: Namespace, z: Array, a: Array) -> Array:
@@ -275,8 +312,10 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation("relu", relu, relu_derivative),
     "leaky_relu": leaky_relu(),
     "elu": elu(),
+    "selu": Activation("selu", selu, selu_derivative),
     "softplus": Activation("softplus", softplus, softplus_derivative, outputs="positive"),
     "silu": Activation("silu", silu, silu_derivative),
+    "mish": Activation("mish", mish, mish_derivative),
     "gelu": Activation("gelu", gelu, gelu_derivative),
     "softmax": Activation("softmax", softmax, jacobian=softmax_jacobian, outputs="distribution", output_only=True),
     "exp": Activation("exp", exp, exp_derivative, outputs="positive", output_only=True),

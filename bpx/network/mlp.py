@@ -36,7 +36,8 @@ class MLP(NetworkState):
     sizes : sequence of int
         Neurons per layer, the inputs first, such as ``[784, 256, 10]``.
     hidden : str or Activation, or a list with one per hidden layer
-        identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, softplus, silu, gelu, step (forward only).
+        identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, selu, softplus, silu, mish, gelu, step (forward
+        only).
     output : str or Activation
         One of those, softmax or exp.
     bias : bool, or a list with one per layer after the first

@@ -32,6 +32,12 @@ struct Elu {
   static __device__ C value(C z, C alpha) { return z > C(0) ? z : alpha * math::expm1(math::minimum(z, C(0))); }
   static __device__ C slope(C, C a, C alpha) { return a > C(0) ? C(1) : a + alpha; }
 };
+struct Selu {
+  static __device__ C scale() { return C(1.0507009873554805); }
+  static __device__ C below() { return C(1.7580993408473766); }  // scale * alpha
+  static __device__ C value(C z, C) { return z > C(0) ? scale() * z : below() * math::expm1(math::minimum(z, C(0))); }
+  static __device__ C slope(C z, C, C) { return z > C(0) ? scale() : below() * math::exp(math::minimum(z, C(0))); }
+};
 struct Softplus {
   static __device__ C value(C z, C) { return math::maximum(z, C(0)) + math::log1p(math::exp(-math::abs(z))); }
   static __device__ C slope(C, C a, C) { return -math::expm1(-a); }
@@ -41,6 +47,13 @@ struct Silu {
   static __device__ C slope(C z, C a, C) {
     const C s = math::sigmoid(z);
     return s + a * (C(1) - s);
+  }
+};
+struct Mish {
+  static __device__ C value(C z, C) { return z * math::tanh(Softplus::value(z, C(0))); }
+  static __device__ C slope(C z, C, C) {
+    const C held = math::minimum(z, C(30)), e = math::exp(held), n = e * (e + C(2));
+    return n / (n + C(2)) + C(4) * held * e * (C(1) + e) / (n + C(2)) / (n + C(2));
   }
 };
 struct Gelu {
@@ -119,8 +132,10 @@ extern "C" __global__ void tanh_forward(FORWARD) { forward<Tanh>(FORWARD_ARGS); 
 extern "C" __global__ void relu_forward(FORWARD) { forward<Relu>(FORWARD_ARGS); }
 extern "C" __global__ void leaky_relu_forward(FORWARD) { forward<LeakyRelu>(FORWARD_ARGS); }
 extern "C" __global__ void elu_forward(FORWARD) { forward<Elu>(FORWARD_ARGS); }
+extern "C" __global__ void selu_forward(FORWARD) { forward<Selu>(FORWARD_ARGS); }
 extern "C" __global__ void softplus_forward(FORWARD) { forward<Softplus>(FORWARD_ARGS); }
 extern "C" __global__ void silu_forward(FORWARD) { forward<Silu>(FORWARD_ARGS); }
+extern "C" __global__ void mish_forward(FORWARD) { forward<Mish>(FORWARD_ARGS); }
 extern "C" __global__ void gelu_forward(FORWARD) { forward<Gelu>(FORWARD_ARGS); }
 extern "C" __global__ void exp_forward(FORWARD) { forward<Exp>(FORWARD_ARGS); }
 extern "C" __global__ void step_forward(FORWARD) { forward<Step>(FORWARD_ARGS); }
@@ -130,7 +145,9 @@ extern "C" __global__ void tanh_backward(BACKWARD) { backward<Tanh>(BACKWARD_ARG
 extern "C" __global__ void relu_backward(BACKWARD) { backward<Relu>(BACKWARD_ARGS); }
 extern "C" __global__ void leaky_relu_backward(BACKWARD) { backward<LeakyRelu>(BACKWARD_ARGS); }
 extern "C" __global__ void elu_backward(BACKWARD) { backward<Elu>(BACKWARD_ARGS); }
+extern "C" __global__ void selu_backward(BACKWARD) { backward<Selu>(BACKWARD_ARGS); }
 extern "C" __global__ void softplus_backward(BACKWARD) { backward<Softplus>(BACKWARD_ARGS); }
 extern "C" __global__ void silu_backward(BACKWARD) { backward<Silu>(BACKWARD_ARGS); }
+extern "C" __global__ void mish_backward(BACKWARD) { backward<Mish>(BACKWARD_ARGS); }
 extern "C" __global__ void gelu_backward(BACKWARD) { backward<Gelu>(BACKWARD_ARGS); }
 extern "C" __global__ void exp_backward(BACKWARD) { backward<Exp>(BACKWARD_ARGS); }

@@ -1,4 +1,4 @@
-"""Kernels of activations: in place where f'(z) needs only `a`, else by the formula."""
+"""Kernels of activations: in place where f'(z) needs only `a`; selu and mish leave f'(z) in z; else by the formula."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from bpx.kernels.recording import launch, write
 
 __all__ = ["TABLE", "kernel"]
 
-# ``forward(z)`` over z, and ``backward(grad_a, a, scratch, out)``.
-Forward = Callable[[Array], Any]
-Backward = Callable[[Array, Array, Array, Array], None]
+# ``forward(z)`` over z, or ``forward(z, a, *scratch)``; and ``backward(grad_a, a, scratch, out)``.
+Forward = Callable[..., Any]
 
 
 def _relu(z: Array) -> None:
@@ -43,6 +42,40 @@ def _softmax(z: Array) -> None:
     np.divide(z, row, z)
 
 
+def _selu(z: Array, a: Array, below: Array) -> None:
+    """a <- f(z), z <- f'(z)."""
+    scale, scaled = formulas.SELU_SCALE, formulas.SELU_SCALE * formulas.SELU_ALPHA
+    np.minimum(z, 0.0, out=below)
+    np.expm1(below, a)
+    np.multiply(a, scaled, a)
+    np.exp(below, below)
+    np.multiply(below, scaled, below)  # f'(z) for z <= 0; `scaled` for z > 0, where it is to be `scale`
+    np.maximum(z, 0.0, out=z)
+    np.multiply(z, scale, z)
+    np.add(a, z, a)
+    np.greater(z, 0.0, z)
+    np.multiply(z, scale - scaled, z)
+    np.add(below, z, z)
+
+
+def _mish(z: Array, a: Array, second: Array, work: Array) -> None:
+    """a <- f(z), z <- f'(z), of whose two terms t is left in `work`."""
+    np.minimum(z, formulas.MISH_HELD, out=second)
+    np.exp(second, a)
+    np.multiply(second, a, second)
+    np.add(a, 1.0, work)
+    np.multiply(second, work, second)
+    np.multiply(second, 4.0, second)
+    np.add(work, 1.0, work)
+    np.multiply(a, work, a)
+    np.add(a, 2.0, work)
+    np.divide(second, work, second)
+    np.divide(second, work, second)
+    np.divide(a, work, work)
+    np.multiply(z, work, a)
+    np.add(work, second, z)
+
+
 def _relu_back(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
     """1 where a > 0, else 0."""
     np.greater(a, 0.0, scratch)
@@ -61,6 +94,11 @@ def _sigmoid_back(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
     np.multiply(grad_a, scratch, out)
 
 
+def _slope_back(grad_a: Array, slope: Array, out: Array) -> None:
+    """f'(z) is there already."""
+    np.multiply(grad_a, slope, out)
+
+
 def _unchanged(grad_a: Array, a: Array, scratch: Array, out: Array) -> None:
     """Never called: grad_z is grad_a."""
 
@@ -69,7 +107,9 @@ class InPlace(NamedTuple):
     """How an activation is done over z, and how its gradient where that is not by the formula."""
 
     forward: Forward | None
-    backward: Backward | None = None
+    backward: Callable[..., None] | None = None
+    # How many arrays like z `forward` takes beside it: none, or one for `a`, and others to work in.
+    arrays: int = 0
 
 
 TABLE = {
@@ -78,6 +118,8 @@ TABLE = {
     (formulas.relu, formulas.relu_derivative): InPlace(_relu, _relu_back),
     (formulas.tanh, formulas.tanh_derivative): InPlace(_tanh, _tanh_back),
     (formulas.sigmoid, formulas.sigmoid_derivative): InPlace(_sigmoid, _sigmoid_back),
+    (formulas.selu, formulas.selu_derivative): InPlace(_selu, _slope_back, arrays=2),
+    (formulas.mish, formulas.mish_derivative): InPlace(_mish, _slope_back, arrays=3),
 }
 
 
@@ -90,16 +132,17 @@ class ActivationInPlace:
         self._in_place: InPlace | None = keys.of_activation(TABLE, activation)[0]
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
-        """z is overwritten, by `a` where both results are the same array."""
+        """z is overwritten, by `a` where both results are the same array, by f'(z) where the kernel says so."""
         if b is not None:
             launch(np.add, z, b, z)
         if self._in_place is None:
             a = np.empty_like(z)
             launch(write, a, self._activation.value, xp, z)
             return z, a
+        more = [np.empty_like(z) for _ in range(self._in_place.arrays)]
         if self._in_place.forward is not None:
-            launch(self._in_place.forward, z)
-        return z, z
+            launch(self._in_place.forward, z, *more)
+        return z, more[0] if more else z
 
     def backward(self, xp: Namespace, grad_a: Array, z: Array, a: Array, out: Array | None = None) -> Array:
         """Written into `out`, which may be grad_a."""
@@ -108,7 +151,9 @@ class ActivationInPlace:
             return grad_a
         if out is None:
             out = np.empty_like(grad_a)
-        if backward is not None:
+        if backward is _slope_back:
+            launch(backward, grad_a, z, out)
+        elif backward is not None:
             launch(backward, grad_a, a, np.empty_like(a), out)
         else:
             launch(write, out, self._activation.backward, xp, grad_a, z, a)
