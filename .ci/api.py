@@ -13,7 +13,7 @@ import bpx
 # Public, but not in ``__all__``: they need an extra.
 WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "plotting")
 # What public functions return, and nobody makes.
-RESULTS = ("bpx.checks.gradients", "bpx.checks.parity", "bpx.checks.step_trace", "bpx.search.table")
+RESULTS = ("bpx.checks.gradients", "bpx.checks.parity", "bpx.checks.step_trace", "bpx.search.sweep_table")
 
 
 def main(folder: Path) -> None:

@@ -41,10 +41,10 @@ if TYPE_CHECKING:
     from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
     from bpx.network.mlp import MLP
     from bpx.search.sweep import sweep
-    from bpx.search.table import SweepTable
+    from bpx.search.sweep_table import SweepTable
     from bpx.streams.prediction import predict
     from bpx.streams.stream import Stream, stream
-    from bpx.training.callbacks.base import Callback
+    from bpx.training.callbacks.callback import Callback
     from bpx.training.fit import fit
     from bpx.training.history import History, StopReason
     from bpx.training.run import Run
@@ -74,14 +74,14 @@ _HOMES = {
     "bpx.checks.gradients": "GradientReport check_gradients",
     "bpx.checks.parity": "ParityReport check_parity",
     "bpx.checks.step_trace": "LayerTrace StepTrace trace",
-    "bpx.training.callbacks.base": "Callback",
+    "bpx.training.callbacks.callback": "Callback",
     "bpx.training.fit": "fit",
     "bpx.training.history": "History StopReason",
     "bpx.training.run": "Run",
     "bpx.training.solvers": "SciPy",
     "bpx.streams.prediction": "predict",
     "bpx.streams.stream": "Stream stream",
-    "bpx.search.table": "SweepTable",
+    "bpx.search.sweep_table": "SweepTable",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 # Names that are not in ``__all__``, and the package that each needs.

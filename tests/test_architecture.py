@@ -14,7 +14,7 @@ import pytest
 
 import bpx
 from bpx.formulas import activations, initializers, losses, optimizers
-from bpx.training import batches, solvers
+from bpx.training import array_feed, solvers
 
 PACKAGE = Path(bpx.__file__).parent
 
@@ -116,7 +116,7 @@ REGISTRIES = {
         "glorot_uniform glorot_normal he_uniform he_normal lecun_uniform lecun_normal zeros",
     ),
     "solvers": (solvers.METHODS, "cg bfgs lbfgs l-bfgs-b newton-cg tnc slsqp trust-constr"),
-    "samplings": (batches.SAMPLINGS, "shuffle sequential replacement"),
+    "samplings": (array_feed.SAMPLINGS, "shuffle sequential replacement"),
     "stopping rules": (
         [name for name in bpx.stop.__all__ if name != "StopRule"],
         "MaxWeightChange ErrorRate TargetLoss Patience TimeLimit",

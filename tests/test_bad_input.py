@@ -9,7 +9,7 @@ import pytest
 import bpx
 from bpx.errors.values import check_count
 from bpx.formulas import activations, initializers, losses, optimizers
-from bpx.training import batches, solvers
+from bpx.training import array_feed, solvers
 
 NAN, INF = float("nan"), float("inf")
 X = np.linspace(-1.0, 1.0, 12).reshape(4, 3)
@@ -392,7 +392,7 @@ UNKNOWN = {
     "optimizer": (lambda name: bpx.fit(classifier(), X, LABELS, optimizer=name), optimizers.OPTIMIZERS),
     "optimizer of SciPy": (lambda name: bpx.fit(classifier(), X, LABELS, optimizer=name), solvers.METHODS),
     "solver": (bpx.SciPy, solvers.METHODS),
-    "sampling": (lambda name: bpx.fit(classifier(), X, LABELS, sampling=name), batches.SAMPLINGS),
+    "sampling": (lambda name: bpx.fit(classifier(), X, LABELS, sampling=name), array_feed.SAMPLINGS),
 }  # fmt: skip
 
 

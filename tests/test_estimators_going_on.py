@@ -11,7 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.neural_network import MLPClassifier
 
 import bpx
-from bpx.estimators import inference, regressor
+from bpx.estimators import fitted, regressor
 
 array_api_strict = pytest.importorskip("array_api_strict")
 
@@ -65,8 +65,8 @@ def test_dropout_may_be_a_number_a_list_or_an_array_and_become_another():
 def test_a_regressor_looks_once_whether_it_is_fitted(monkeypatch, method):
     est = bpx.MLPRegressor(hidden_layer_sizes=(3,), max_iter=1).fit(X, X[:, 0])
     looked = []
-    check = inference.check_is_fitted
-    monkeypatch.setattr(inference, "check_is_fitted", lambda *given: looked.append(given) or check(*given))
+    check = fitted.check_is_fitted
+    monkeypatch.setattr(fitted, "check_is_fitted", lambda *given: looked.append(given) or check(*given))
     getattr(est, method)(*(X, X[:, 0])[: 1 + (method == "score")])
     assert len(looked) == 1
     assert not hasattr(regressor, "check_is_fitted")

@@ -20,8 +20,8 @@ from kernels_on_cpu import check_launches
 import bpx
 from bpx.formulas.activations import Activation
 from bpx.streams.batches import Data
-from bpx.training.loop import Descent
-from bpx.training.recorder import Recorder
+from bpx.training.loop import TrainingLoop
+from bpx.training.recorder import RunRecorder
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed")
 
@@ -76,8 +76,8 @@ class Guard:
         for name in ("get", "item", "tolist", "__float__", "__bool__", "__int__"):
             patch.setattr(cupy.ndarray, name, self._guarded(getattr(cupy.ndarray, name), name))
         patch.setattr(cupy, "asnumpy", self._guarded(cupy.asnumpy, "asnumpy"))
-        patch.setattr(Descent, "_epoch", self._during(Descent._epoch, True))
-        patch.setattr(Recorder, "end_epoch", self._during(Recorder.end_epoch, False))
+        patch.setattr(TrainingLoop, "_epoch", self._during(TrainingLoop._epoch, True))
+        patch.setattr(RunRecorder, "end_epoch", self._during(RunRecorder.end_epoch, False))
 
     def _guarded(self, function: Callable[..., Any], name: str) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:

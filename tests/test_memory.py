@@ -27,7 +27,7 @@ from bpx.formulas import losses
 from bpx.network import memory
 from bpx.network.objective import Objective
 from bpx.streams.batches import Batch, Data
-from bpx.training.batches import ArrayFeed
+from bpx.training.array_feed import ArrayFeed
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 

@@ -121,7 +121,7 @@ CASES = {
     "a grid of one point": (
         lambda: p.DecisionBoundaryDisplay.from_network(NET, X, grid_resolution=1),
         ValueError,
-        "an integer >= 2, got 1",
+        "at least 2, got 1",
     ),
     "weights that make no square": (
         lambda: p.HiddenWeightsDisplay.from_network(bpx.MLP([12, 2, 2])),
@@ -239,7 +239,7 @@ CASES = {
     "no trace": (lambda: p.NetworkDisplay.from_trace(NET), TypeError, "use from_network"),
     "no such sample": (lambda: p.NetworkDisplay.from_trace(TRACE, sample=3), ValueError, "3 samples, from 0, got 3"),
     "diagram of a stack": (lambda: p.NetworkDisplay.from_network(STACK), ValueError, "choose one with member=0"),
-    "too few units": (lambda: p.NetworkDisplay.from_network(NET, max_units=2), ValueError, "an integer >= 3, got 2"),
+    "too few units": (lambda: p.NetworkDisplay.from_network(NET, max_units=2), ValueError, "at least 3"),
     "layers that do not fit": (
         lambda: p.NetworkDisplay(weights=[np.ones((2, 3)), np.ones((2, 1))]),
         bpx.ShapeError,

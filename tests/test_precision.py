@@ -18,8 +18,8 @@ from bpx.backend.torch_backend import TorchBackend
 from bpx.errors import how_to_install
 from bpx.formulas import activations, linear, losses, precision
 from bpx.kernels.select import Kernels
+from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.objective import DropoutKey, Objective
-from bpx.network.precision import Mixed
 
 HALVES = ("float16", "bfloat16")
 # What the docstring of `bpx.fit` promises: of a batch's loss, of its gradient (norm of the difference), of the gradient
@@ -60,7 +60,7 @@ def host(lib, x):
 def mixed_objective(net, name, loss="cross_entropy", l2=0.0):
     """A network's objective in that precision, without scaling."""
     objective = Objective(net, losses.get(loss), l2)
-    objective.use(Kernels(), Mixed(net, name, None))
+    objective.use(Kernels(), MixedPrecision(net, name, None))
     return objective
 
 
@@ -126,7 +126,7 @@ def test_a_step_uses_a_copy_of_the_weights_in_16_bits_and_the_biases_themselves(
     lib = half_lib
     net = bpx.MLP([1, 1], output="identity", backend=lib)
     net.set_params({"0.W": [[1.001953125]], "0.b": [1.0001]})  # in 16 bits the weight is 1 + 2^-9 (bfloat16: 1)
-    (copy,) = Mixed(net, name, None).layers()
+    (copy,) = MixedPrecision(net, name, None).layers()
     assert copy.W.dtype == lib.storage_dtype(name)
     assert copy.b.dtype == lib.xp.float32
     objective = mixed_objective(net, name, "squared_error")

@@ -21,7 +21,7 @@ import pytest
 import bpx
 from bpx.formulas import activations, initializers, losses, metrics, optimizers, precision, schedules
 from bpx.network import architecture
-from bpx.training import batches, solvers
+from bpx.training import array_feed, solvers
 
 MODULES = (
     "activations",
@@ -217,7 +217,7 @@ def test_type_checkers_are_told_the_names_that_there_are():
         (optimizers.OptimizerName, set(optimizers.OPTIMIZERS)),
         (initializers.InitializerName, set(initializers.INITIALIZERS)),
         (solvers.MethodName, set(solvers.METHODS)),
-        (batches.Sampling, {"shuffle", "sequential", "replacement"}),
+        (array_feed.Sampling, {"shuffle", "sequential", "replacement"}),
         (precision.Precision, {"tf32", "float16", "bfloat16"}),
         (architecture.DType, {"float32", "float64"}),
         (schedules.Unit, set(schedules.Clock._fields)),

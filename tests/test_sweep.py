@@ -13,9 +13,9 @@ import pytest
 import bpx
 from bpx import schedules
 from bpx.search.folds import folds
-from bpx.search.table import SweepTable
+from bpx.search.sweep_table import SweepTable
 from bpx.search.trials import Trial, into_stacks, largest_stack
-from bpx.training.batches import SparseRows
+from bpx.training.array_feed import SparseRows
 
 N, N_IN, CLASSES = 45, 4, 3
 

@@ -17,7 +17,7 @@ from bpx.formulas.initializers import INITIALIZERS
 from bpx.formulas.losses import LOSSES
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.optimizers import OPTIMIZERS
-from bpx.training.batches import SAMPLINGS
+from bpx.training.array_feed import SAMPLINGS
 from bpx.training.solvers import METHODS
 
 X, Y = [[0.0, 1.0], [1.0, 0.0]], [0, 1]

@@ -1,8 +1,8 @@
 """scikit-learn's multilayer perceptrons, drop-in, with what scikit-learn declines.
 
-``classifier`` and ``regressor`` are the public classes and ``base`` what they share: ``parameters`` that they take,
-``labels`` that they encode, ``inference`` and ``saving``. ``solver`` makes a training run of an estimator and its data,
-``stacked_fits`` one of many estimators; ``early_stopping`` does what scikit-learn does at an epoch's end.
+``classifier`` and ``regressor`` are the public classes and ``base_mlp`` what they share, with ``parameters``, the
+encoding of ``labels``, the methods of a ``fitted`` estimator, and ``saving``. ``solver`` runs the training of an
+estimator, ``stacked_fits`` that of several as one stack; ``early_stopping`` is what scikit-learn does after each epoch.
 """
 
 from bpx.estimators.classifier import MLPClassifier

@@ -1,4 +1,4 @@
-"""scikit-learn's callback protocol (1.9, experimental): its callbacks hear of every epoch. Before 1.9: nothing."""
+"""Support for scikit-learn's callbacks, experimental in 1.9, which are called for every epoch; none before 1.9."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.training.callbacks.base import Callback
+from bpx.training.callbacks.callback import Callback
 from bpx.training.run import Run
 
 __all__ = ["TEARDOWN", "CallbackSupport", "Ticker", "with_callbacks"]
@@ -24,13 +24,13 @@ except ImportError:  # scikit-learn before 1.9
         return method
 
 
-# What scikit-learn keeps on an estimator while it fits, to tear callbacks down even where the fit fails.
+# scikit-learn's attributes of an estimator during fit, with which it tears callbacks down even if the fit fails.
 TEARDOWN = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
 
 
 @final
 class Ticker(Callback):
-    """Tells scikit-learn's callbacks of a fit's begin, of each epoch, and of its end."""
+    """Calls scikit-learn's callbacks at the begin of a fit, for each epoch, and at its end."""
 
     def __init__(self, estimator: Any, epochs: int) -> None:
         self._estimator, self._epochs = estimator, epochs
@@ -41,11 +41,11 @@ class Ticker(Callback):
 
     @property
     def hooks(self) -> list[Callback]:
-        """Itself, where anybody listens."""
+        """The callback in a list, which is empty if the estimator has no scikit-learn callbacks."""
         return [self] if self._wanted else []
 
     def begin(self, X: Any, y: Any, sample_weight: Any) -> None:
-        """The fit begins, as a task of the protocol whose subtasks are epochs."""
+        """Begin the fit, in the protocol a task whose subtasks are epochs."""
         if not self._wanted:
             return
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
@@ -59,11 +59,11 @@ class Ticker(Callback):
         return bool(epoch.call_on_fit_task_end(**self._data, reconstruction_attributes=lambda: fitted(run)))
 
     def end(self) -> None:
-        """The fit ends."""
+        """End the fit."""
         if self._wanted:
             self._context.call_on_fit_task_end(**self._data, reconstruction_attributes={})
 
 
 def fitted(run: Run) -> dict[str, Any]:
-    """What makes a copy of the estimator predict as if training had ended here."""
+    """The attributes with which a copy of the estimator predicts as if training had ended now."""
     return {"_net": run.net.copy() if run.net.stack is None else run.net.member(int(np.nanargmin(run.loss)))}

@@ -1,4 +1,4 @@
-"""`MLPClassifier`: labels of any type."""
+"""`MLPClassifier`, for labels of any type."""
 
 from __future__ import annotations
 
@@ -18,52 +18,36 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.wrong_calls import named
-from bpx.estimators.base import BaseMLP
+from bpx.estimators import parameters
+from bpx.estimators.base_mlp import BaseMLP
 from bpx.estimators.labels import Labels, host_labels
-from bpx.estimators.parameters import (
-    ATTRIBUTES,
-    FIT,
-    MORE,
-    SHARED,
-    BatchSize,
-    Callbacks,
-    ClassWeight,
-    Hidden,
-    HiddenActivations,
-    Monitor,
-    Rate,
-    Solver,
-    fitting,
-    for_stochastic_solvers,
-    store,
-)
 from bpx.formulas.blocks import split
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
-from bpx.training.metrics import MetricsLike, Task
+from bpx.training.run_metrics import MetricsLike, Task
 
 HostArray = np.ndarray[Any, Any]
 
 
 @final
-class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - __doc__ is an f-string
     _labels: Labels
     __doc__ = f"""Multilayer perceptron classifier: scikit-learn's, with bpx's backends, losses and training.
 
     Labels may be numbers or strings; binary, multiclass, multilabel, or several multiclass targets at once.
 
     Parameters
-    ----------{SHARED}    loss : str, Loss or function, default="log_loss"
-        "log_loss" is cross-entropy in the form that belongs to the targets; others are bpx's, on 0/1 targets. A
-        function is ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
+    ----------{parameters.SHARED}    loss : str, Loss or function, default="log_loss"
+        "log_loss" is the cross-entropy for the kind of targets; others are bpx's losses, on 0/1 targets. A function is
+        ``f(xp, output, target) -> (values, grad)``, see `bpx.Loss`.
     class_weight : dict, "balanced", list of dicts or None, default=None
-        Factor for the samples of each class.
-{ATTRIBUTES}
+        Weight of the samples of each class; for several targets a list with one per target.
+{parameters.ATTRIBUTES}
     Notes
     -----
-    Where outputs saturate (probabilities within 1e-12 of 0 or 1) scikit-learn's log loss loses digits that bpx keeps:
-    reported losses of unscaled data can differ in the fourth digit; weights and predictions do not.
+    If outputs saturate (probabilities within 1e-12 of 0 or 1), scikit-learn's log loss is less accurate than bpx's:
+    reported losses of unscaled data can differ in the fourth digit, but not weights and predictions.
 
     Examples
     --------
@@ -76,7 +60,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     _kind: ClassVar[str] = "classifier"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitClassifier._parameter_constraints,
-        **MORE,
+        **parameters.MORE,
         "loss": [StrOptions({"log_loss", *LOSSES}), Loss, callable],
         "class_weight": [dict, list, StrOptions({"balanced"}), None],
     }
@@ -84,13 +68,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     @named("bpx.MLPClassifier", "an estimator")
     def __init__(
         self,
-        hidden_layer_sizes: Hidden = (100,),
-        activation: HiddenActivations = "relu",
+        hidden_layer_sizes: parameters.Hidden = (100,),
+        activation: parameters.HiddenActivations = "relu",
         *,
-        solver: Solver = "adam",
+        solver: parameters.Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: BatchSize = "auto",
-        learning_rate: Rate = "constant",
+        batch_size: parameters.BatchSize = "auto",
+        learning_rate: parameters.Rate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -115,20 +99,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         dropout: float | Sequence[float] | np.ndarray[Any, Any] = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
-        monitor: Monitor = None,
+        monitor: parameters.Monitor = None,
         restore_best: bool = True,
-        callbacks: Callbacks = None,
+        callbacks: parameters.Callbacks = None,
         progress: bool | int = False,
         n_init: int = 1,
         predict_batch_size: int | None = None,
         precision: Precision | None = None,
         metrics: MetricsLike = None,
         loss: Literal["log_loss"] | LossLike = "log_loss",
-        class_weight: ClassWeight = None,
+        class_weight: parameters.ClassWeight = None,
     ) -> None:
-        store(self, locals())
+        parameters.store(self, locals())
 
-    @fitting
+    @parameters.fitting
     def fit(
         self,
         X: Any,
@@ -141,8 +125,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @for_stochastic_solvers
-    @fitting
+    @parameters.for_stochastic_solvers
+    @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one more epoch.
 
@@ -151,7 +135,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         X, y, sample_weight
             As for `fit`.
         classes : array, optional
-            All classes there will be, for several targets a list of them; needed at the first call.
+            All classes that will occur, for several targets a list of arrays; required in the first call.
 
         Returns
         -------
@@ -171,7 +155,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
             self.__dict__.pop("_pending", None)
 
     def predict(self, X: Any) -> Any:
-        """Predicted labels of shape (n,), or (n, targets) for several targets."""
+        """Predicted labels of shape (n,), or (n, targets) for several targets; on a device if X is."""
         output = self._outputs(self._checked(X))
         if library_of(X) == "host":
             return self._labels.decode(self._net.backend.to_host(output))
@@ -193,11 +177,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         """Probabilities of shape (n, n_classes); a list of them, one per target, for several multiclass targets."""
         output = self._outputs(self._checked(X))
         if self._labels.kind == "multioutput":
-            return [self._as_given(part, X) for part in split(output, self._labels.widths)]
+            return [self._like_input(part, X) for part in split(output, self._labels.widths)]
         if self.n_outputs_ == 1:
             with self._net.backend.scope():
                 output = self._net.backend.xp.concat([1.0 - output, output], axis=-1)
-        return self._as_given(output, X)
+        return self._like_input(output, X)
 
     def predict_log_proba(self, X: Any) -> Any:
         """Logarithm of `predict_proba`."""
@@ -205,7 +189,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return [self._log(part) for part in p] if isinstance(p, list) else self._log(p)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Accuracy; with several labels or targets the share of samples with all of them right."""
+        """Accuracy; for several labels or targets the share of samples that have all of them right."""
         check_is_fitted(self)
         if library_of(X) == "host" and library_of(y) == "host" and self._labels.kind != "multioutput":
             with np.errstate(all="ignore"):
@@ -213,7 +197,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return self._score(X, y, sample_weight)
 
     def _log(self, p: Any) -> Any:
-        """log p in whatever library holds it."""
+        """log p in the library of `p`."""
         with self._net.backend.scope():
             return np.log(p) if isinstance(p, np.ndarray) else self._net.backend.xp.log(p)
 
@@ -278,4 +262,4 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
         return tags
 
 
-MLPClassifier.fit.__doc__ = f"Fit to data and labels.\n{FIT}        "
+MLPClassifier.fit.__doc__ = f"Fit to data and labels.\n{parameters.FIT}        "

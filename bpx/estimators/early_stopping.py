@@ -1,4 +1,4 @@
-"""What scikit-learn does at the end of each epoch: patience, the adaptive rate, the printed lines."""
+"""What scikit-learn does after each epoch: early stopping, the adaptive learning rate, printed lines."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class EpochRate(Schedule):
 
     def __init__(self, kind: str, initial: float, power: float) -> None:
         self.kind, self.initial, self.power = kind, initial, power
-        # A float, or one for each network of a stack.
+        # A float, or an array of shape (K,).
         self.now: Any = initial
 
     def rate(self, state: State, clock: Clock) -> Any:
         return self.now
 
     def advance(self, samples: int) -> None:
-        """After an epoch: initial / (samples seen in all + 1)^power for invscaling."""
+        """After an epoch, with the number of samples so far: initial / (samples + 1)^power for invscaling."""
         if self.kind == "invscaling":
             self.now = self.initial / (samples + 1) ** self.power
 
     def out_of_patience(self, exhausted: Any) -> tuple[Any, str]:
-        """Which networks without improvement stop, and what to print; an adaptive rate is divided by 5 down to 1e-6."""
+        """Which `exhausted` networks stop, and what to print; an adaptive rate is divided by 5 until it is 1e-6."""
         if self.kind != "adaptive":
             return exhausted, "Stopping."
         stops = exhausted & (np.asarray(self.now) <= 1e-6)
@@ -47,22 +47,11 @@ class EpochRate(Schedule):
 
 @final
 class EarlyStopping(StopRule):
-    """Counts epochs without improvement, keeps the best parameters, and an estimator's attributes up to date.
+    """Stops after epochs without improvement, keeps the best parameters, and updates the estimator's attributes.
 
-    Each network of a stack is judged by itself, and ends with the parameters that it would have had alone.
-
-    Parameters
-    ----------
-    estimator : object
-        Its ``loss_curve_``, ``validation_scores_``, ``best_loss_``, ``n_iter_``, ``t_`` and so on are kept up.
-    rate : EpochRate or None
-        None where the estimator's optimizer or schedule is the user's own.
-    metric : callable, optional
-        ``metric(run)`` is a validation metric where larger is better; None: the training loss is watched.
-    restore_best : bool
-        Whether the parameters of the best epoch come back at the end.
-    rows : int, optional
-        That an epoch visits; None: all of the data's.
+    Each network of a stack is judged by itself, and ends with the parameters that it would have alone.
+    ``metric(run)`` is the monitored value, larger is better; without it the training loss is monitored. `rate` is None
+    if the optimizer or its schedule is the user's. `rows` is the number of rows in an epoch, None for all of the data.
     """
 
     reason: ClassVar = StopReason.PATIENCE
@@ -77,11 +66,11 @@ class EarlyStopping(StopRule):
     ) -> None:
         self.rows = rows
         self.estimator, self.rate, self.metric, self.restore_best = estimator, rate, metric, restore_best
-        # Epochs without improvement, and the best value of what is watched: of each network of a stack.
+        # Epochs without improvement, and the best monitored value; for a stack of each network.
         self.waited: Any = 0
         self.best: Any = -np.inf
-        self.values: list[Any] = []  # what was watched, epoch by epoch
-        # scikit-learn's best weights are, in a fit that goes on, the current ones until the score improves.
+        self.values: list[Any] = []  # the monitored values, epoch by epoch
+        # In a fit that continues, scikit-learn's best weights are the current ones until the score improves.
         self.restores = True
 
     def init(self, run: Run) -> State:
@@ -100,7 +89,7 @@ class EarlyStopping(StopRule):
         est = self.estimator
         est.n_iter_ += 1
         est.t_ += self.rows or run.data.X.shape[0]
-        # Of restarts the smallest loss: its network may be the one that is kept.
+        # Of restarts the smallest loss, whose network may be kept.
         est.loss_ = float(np.fmin.reduce(np.atleast_1d(run.loss)))
         est.loss_curve_ = [*est.loss_curve_, est.loss_]
         if est.verbose:
@@ -127,13 +116,13 @@ class EarlyStopping(StopRule):
         return state, self.done
 
     def _hopeless(self, run: Run) -> bool:
-        """Whether the fit is going to fail: weights are no longer finite, and no earlier ones will be restored."""
+        """Whether the fit will fail: weights are no longer finite, and no earlier ones will be restored."""
         if run.net.stack is not None or self._best_params is not None or not np.isnan(run.loss):
             return False
         return not np.all(np.isfinite(run.net.backend.to_host(run.net.flat)))
 
     def _watched(self) -> str:
-        """What is watched, as scikit-learn's lines call it."""
+        """The name of the monitored value in scikit-learn's lines."""
         if self.estimator.validation_scores_ is not None:
             return "Validation score"
         return "Validation loss" if self.estimator.monitor == "validation_loss" else "Training loss"
@@ -141,14 +130,14 @@ class EarlyStopping(StopRule):
     def _judge(self, run: Run) -> None:
         """Compare the epoch with the best one so far."""
         est, going = self.estimator, ~self.done
-        given = -np.asarray(run.loss) if self.metric is None else self.metric(run)
-        if given is None:
+        monitored = -np.asarray(run.loss) if self.metric is None else self.metric(run)
+        if monitored is None:
             raise TypeError("monitor: expected a function that returns a number, larger is better; it returned None")
-        value = np.asarray(given, dtype=np.float64) * np.ones(self.done.shape)
+        value = np.asarray(monitored, dtype=np.float64) * np.ones(self.done.shape)
         self.values.append(value)
         self.epochs = np.where(going, self.epochs + 1, self.epochs)
         self.last = np.where(going, value, self.last)
-        # In a stack NaN counts as worse, so that one lost network does not keep the others waiting.
+        # In a stack NaN counts as worse, so that a diverged network does not delay the others.
         worse = ~(value >= self.best + est.tol) if self.done.ndim else value < self.best + est.tol
         self.waited = np.where(going, np.where(worse, self.waited + 1, 0), self.waited)
         better = (value > self.best) & going

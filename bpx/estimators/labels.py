@@ -1,4 +1,4 @@
-"""Class labels of any type, to what the network is trained on and back."""
+"""Class labels of any type: their encoding as targets of a network, and back."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ HostArray = np.ndarray[Any, Any]
 
 
 def host_labels(y: Any, warn: bool = False) -> Any:
-    """Labels on the host, a single column as (n,), or the sparse matrix of a multilabel set that was given."""
+    """Labels on the host, a single column as (n,); a sparse matrix (multilabel) stays sparse."""
     host = y if hasattr(y, "tocsr") else np.asarray(to_host(y))
     return column_or_1d(host, warn=warn) if host.ndim == 2 and host.shape[1] == 1 else host
 
 
 @final
 class Labels:
-    """Encodes labels as scikit-learn's LabelBinarizer does, and several multiclass targets as blocks.
+    """Encodes labels as scikit-learn's LabelBinarizer, and several multiclass targets as blocks of columns.
 
-    They are learnt from `y`; where all `classes` (of each target) are given, `y` only tells the kind.
+    The classes are those in `y`, or `classes` (for several targets a list); then `y` only determines the kind.
     """
 
     kind: str  # "binary", "multiclass", "multilabel" or "multioutput"
-    classes: Any  # sorted; of "multioutput" a list of those of each target
+    classes: Any  # sorted; for "multioutput" a list with those of each target
 
     def __init__(self, y: HostArray, classes: Any = None) -> None:
         target = type_of_target(y)
@@ -55,12 +55,12 @@ class Labels:
 
     @property
     def sparse(self) -> bool:
-        """Whether labels were, and are given back as, a sparse matrix."""
+        """Whether labels are a sparse matrix, also after `decode`."""
         return self.kind != "multioutput" and bool(self._binarizer.sparse_input_)
 
     @classmethod
     def of(cls, kind: Any, classes: Any, y_type: Any, sparse: Any) -> Labels:
-        """The labels that have these attributes; ValueError if they cannot belong together."""
+        """Labels with these attributes, as read from a file; ValueError if they do not fit together."""
         types = {"binary": "binary", "multiclass": "multiclass", "multilabel": "multilabel-indicator"}
         if type(sparse) is not bool or (sparse and np.asarray(classes).dtype.kind not in "biuf"):
             raise ValueError(f"expected labels that a sparse matrix can hold, got {classes!r}")
@@ -85,19 +85,19 @@ class Labels:
         return labels
 
     def same_classes(self, classes: Any) -> bool:
-        """Whether these are the classes it has."""
+        """Whether `classes` are the known ones."""
         if self.kind != "multioutput":
             return np.array_equal(self.classes, np.unique(classes))
         return all(np.array_equal(a, np.unique(b)) for a, b in zip(self.classes, classes, strict=True))
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """Outputs of each block."""
+        """Number of outputs of each block."""
         return tuple(len(classes) for classes in self.classes)
 
     @property
     def n_outputs(self) -> int:
-        """Outputs of the network."""
+        """Number of outputs of the network."""
         if self.kind == "multioutput":
             return sum(self.widths)
         return 1 if self.kind == "binary" else len(self.classes)
@@ -109,7 +109,7 @@ class Labels:
         return ("softmax", "softmax") if self.kind == "multiclass" else ("sigmoid", "logistic")
 
     def log_loss(self) -> Loss:
-        """The loss that goes with that output; its values are capped as scikit-learn's are."""
+        """The loss for this output, its values capped as in scikit-learn."""
         if self.kind == "multioutput":
             return block_cross_entropy(self.widths)
         plain = LOSSES["cross_entropy" if self.kind == "multiclass" else "binary_cross_entropy"]
@@ -117,7 +117,7 @@ class Labels:
         return replace(plain, on_logits=partial(capped, formula=plain.on_logits))
 
     def check_known(self, y: HostArray, warm_start: bool) -> None:
-        """Refuse labels that an earlier fit did not have, in scikit-learn's words."""
+        """ValueError, with scikit-learn's message, for labels that an earlier fit did not have."""
         if self.kind == "multioutput":
             unknown = [set(np.unique(c)) - set(k) for c, k in zip(np.asarray(y).T, self.classes, strict=True)]
             if any(unknown):
@@ -144,31 +144,31 @@ class Labels:
         return np.asarray(encoded.toarray() if hasattr(encoded, "tocsr") else encoded).astype(bool)
 
     def decode(self, output: HostArray) -> Any:
-        """Labels from the network's outputs of shape (n, n_outputs), sparse where sparse ones were learnt."""
+        """Labels from outputs of shape (n, n_outputs); a sparse matrix if `sparse`."""
         if self.kind == "multioutput":
             parts = zip(split(output, self.widths), self.classes, strict=True)
             return np.stack([classes[np.argmax(part, axis=1)] for part, classes in parts], axis=1)
-        if self.kind == "multiclass":  # what the binarizer would do, more slowly
+        if self.kind == "multiclass":  # as the binarizer, but faster
             return self.classes[np.argmax(output, axis=-1)]
         labels = self._binarizer.inverse_transform(output.ravel() if self.n_outputs == 1 else output)
         return labels if hasattr(labels, "tocsr") else np.asarray(labels)
 
     def weights(self, y: HostArray, class_weight: Any) -> HostArray:
-        """Each sample's factor for `class_weight` (a dict by label, "balanced", or a list of dicts by target).
+        """The weight of each sample's class; `class_weight` is a dict by label, "balanced", or a list by target.
 
-        A class without a factor has 1, whichever classes these samples have. A dict that names other classes, and not
-        all of these, is refused: a misspelt one would have 1.
+        A class that is not in the dict has weight 1. A dict that contains unknown classes and lacks known ones is a
+        ValueError, because these are probably misspelt.
         """
         self._check_form(class_weight)
         columns = np.asarray(y).reshape(len(y), -1).T
         if isinstance(class_weight, dict):
-            class_weight = _of_these(class_weight, self.classes, columns[0])
+            class_weight = _for_present(class_weight, self.classes, columns[0])
         elif isinstance(class_weight, list) and self.kind == "multioutput":
-            class_weight = [_of_these(*each) for each in zip(class_weight, self.classes, columns, strict=True)]
+            class_weight = [_for_present(*each) for each in zip(class_weight, self.classes, columns, strict=True)]
         return np.asarray(compute_sample_weight(class_weight, y))
 
     def _check_form(self, class_weight: Any) -> None:
-        """Refuse weights of another form than these targets have."""
+        """TypeError or ValueError if the form of `class_weight` does not suit the kind of targets."""
         if isinstance(class_weight, str):
             return
         if self.kind not in ("multioutput", "multilabel"):
@@ -191,13 +191,13 @@ class Labels:
                 )
 
 
-def _of_these(class_weight: Any, classes: HostArray, y: HostArray) -> Any:
-    """A target's factors without those of classes that no sample here has."""
+def _for_present(class_weight: Any, classes: HostArray, y: HostArray) -> Any:
+    """A target's class weights without those of classes that are not in `y`."""
     if not isinstance(class_weight, dict):
         return class_weight
     known = classes.tolist()
     unknown, missing = [c for c in class_weight if c not in known], [c for c in known if c not in class_weight]
     if unknown and missing:
         raise ValueError(f"class_weight: expected the classes {known}, got {unknown} besides; {missing} have no weight")
-    here = set(np.unique(y).tolist())
-    return {label: factor for label, factor in class_weight.items() if label in here}
+    present = set(np.unique(y).tolist())
+    return {label: factor for label, factor in class_weight.items() if label in present}

@@ -1,4 +1,4 @@
-"""An estimator's weights as a list that writes through to the network."""
+"""`LayerArrays`: an estimator's weights as a list, whose assignments change the network."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from bpx.network.mlp import MLP
 
 @final
 class LayerArrays(list[Any]):
-    """Every layer's weights (or biases), as views; assigning an item copies it into the network.
+    """Weights (or biases) of every layer as views; assigning an item copies it into the network.
 
-    Arrays that were taken before an assignment keep their numbers, so that they can be given back; unless it is
-    `in_place`, as it must be while the network is trained. `copies` are on the host, and read-only because writing into
-    them would change nothing.
+    Arrays that were taken before an assignment keep their values, so that these can be restored later; not if it is
+    `in_place`, as it has to be while the network is trained. With `copies` the arrays are on the host, and read-only
+    because writing into them would not change the network.
     """
 
     def __init__(self, net: MLP, letter: str, in_place: bool = False, copies: bool = False) -> None:
@@ -25,7 +25,7 @@ class LayerArrays(list[Any]):
         super().__init__(self._views())
 
     def _views(self) -> list[Any]:
-        """Those of the parameters that the network has now."""
+        """Views (or copies) of the network's current parameters."""
         views = [self._net.params[f"{layer}.{self._letter}"] for layer in range(len(self._net.sizes) - 1)]
         if not self._copies:
             return views
@@ -51,7 +51,7 @@ class LayerArrays(list[Any]):
         super().__setitem__(slice(None), self._views())
 
     def replace(self, values: Iterable[Any]) -> None:
-        """Set every layer at once."""
+        """Assign all layers at once."""
         self[:] = list(values)
 
     def __reduce__(self) -> Any:

@@ -1,4 +1,4 @@
-"""`MLPRegressor`: numbers, counts and quantiles."""
+"""`MLPRegressor`, for numbers, counts and quantiles."""
 
 from __future__ import annotations
 
@@ -17,52 +17,37 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.wrong_calls import named
-from bpx.estimators.base import BaseMLP
-from bpx.estimators.parameters import (
-    ATTRIBUTES,
-    FIT,
-    MORE,
-    SHARED,
-    BatchSize,
-    Callbacks,
-    Hidden,
-    HiddenActivations,
-    Monitor,
-    Rate,
-    Solver,
-    fitting,
-    for_stochastic_solvers,
-    store,
-)
+from bpx.estimators import parameters
+from bpx.estimators.base_mlp import BaseMLP
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_no_dates
-from bpx.training.metrics import MetricsLike, Task
+from bpx.training.run_metrics import MetricsLike, Task
 
 HostArray = np.ndarray[Any, Any]
 
 
 @final
-class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - it is put together below
+class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101 - __doc__ is an f-string
     __doc__ = f"""Multilayer perceptron regressor: scikit-learn's, with bpx's backends, losses and training.
 
     Parameters
     ----------
     loss : str, Loss or function, default="squared_error"
         "squared_error" and "poisson" as in scikit-learn, and bpx's others. With ``bpx.losses.quantile([...])`` and one
-        target, `predict` gives one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
-        `bpx.Loss`.{SHARED}{ATTRIBUTES}
+        target, `predict` has one column per quantile. A function is ``f(xp, output, target) -> (values, grad)``, see
+        `bpx.Loss`.{parameters.SHARED}{parameters.ATTRIBUTES}
     Notes
     -----
-    With several targets the reported squared error is their mean, as scikit-learn reports it, while the gradient
-    followed is that of their sum (scikit-learn issue 8349).
+    With several targets the reported squared error is the mean over targets and the gradient that of their sum, both as
+    in scikit-learn (issue 8349).
     """
 
     _kind: ClassVar[str] = "regressor"
     _parameter_constraints: ClassVar[dict[str, Any]] = {
         **_ScikitRegressor._parameter_constraints,
-        **MORE,
+        **parameters.MORE,
         "loss": [StrOptions(set(LOSSES)), Loss, callable],
     }
     _target_checks: ClassVar[dict[str, Any]] = {"y_numeric": True}
@@ -71,13 +56,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     def __init__(
         self,
         loss: LossLike = "squared_error",
-        hidden_layer_sizes: Hidden = (100,),
-        activation: HiddenActivations = "relu",
+        hidden_layer_sizes: parameters.Hidden = (100,),
+        activation: parameters.HiddenActivations = "relu",
         *,
-        solver: Solver = "adam",
+        solver: parameters.Solver = "adam",
         alpha: float = 0.0001,
-        batch_size: BatchSize = "auto",
-        learning_rate: Rate = "constant",
+        batch_size: parameters.BatchSize = "auto",
+        learning_rate: parameters.Rate = "constant",
         learning_rate_init: float = 0.001,
         power_t: float = 0.5,
         max_iter: int = 200,
@@ -102,18 +87,18 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
         dropout: float | Sequence[float] | np.ndarray[Any, Any] = 0.0,
         l1: float = 0.0,
         clip_norm: float | None = None,
-        monitor: Monitor = None,
+        monitor: parameters.Monitor = None,
         restore_best: bool = True,
-        callbacks: Callbacks = None,
+        callbacks: parameters.Callbacks = None,
         progress: bool | int = False,
         n_init: int = 1,
         predict_batch_size: int | None = None,
         precision: Precision | None = None,
         metrics: MetricsLike = None,
     ) -> None:
-        store(self, locals())
+        parameters.store(self, locals())
 
-    @fitting
+    @parameters.fitting
     def fit(
         self,
         X: Any,
@@ -126,21 +111,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @for_stochastic_solvers
-    @fitting
+    @parameters.for_stochastic_solvers
+    @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch; parameters as for `fit`."""
         return self._fit(X, y, sample_weight, incremental=True)
 
     def predict(self, X: Any) -> Any:
-        """Predicted values of shape (n,), or (n, n_outputs) where there are several."""
-        output = self._as_given(self._outputs(self._checked(X)), X)
+        """Predicted values of shape (n,), or (n, n_outputs) for several outputs."""
+        output = self._like_input(self._outputs(self._checked(X)), X)
         return output[:, 0] if output.shape[1] == 1 else output
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Coefficient of determination R^2; where `predict` gives several quantiles, that of their mean."""
+        """Coefficient of determination R^2; if `predict` returns several quantiles, of their mean."""
         check_no_dates(y, "y")
-        if library_of(X) == "host" and library_of(y) == "host" and self._loss_given().columns is None:
+        if library_of(X) == "host" and library_of(y) == "host" and self._chosen_loss().columns is None:
             with np.errstate(all="ignore"):
                 return float(super().score(X, y, sample_weight))
         return self._score(X, y, sample_weight)
@@ -152,7 +137,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
             column_or_1d(y, warn=True)
 
     def _encode(self, y: Any) -> Any:
-        columns = self._loss_given().columns
+        columns = self._chosen_loss().columns
         if library_of(y) == "host":
             check_no_dates(y, "y")
             column = np.asarray(y, dtype=np.float64)
@@ -164,15 +149,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
             return xp.concat([column] * columns, axis=1)
         return column
 
-    def _loss_given(self) -> Loss:
-        """The loss that was asked for."""
+    def _chosen_loss(self) -> Loss:
+        """The loss of the parameter ``loss``."""
         return losses.get(self.loss)
 
     def _output(self) -> tuple[Any, str]:
         return ("exp", "exp") if self.loss == "poisson" else ("identity", "identity")
 
     def _loss(self) -> Loss:
-        return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._loss_given()
+        return _scikit_squared_error(self.n_outputs_) if self.loss == "squared_error" else self._chosen_loss()
 
     def _task(self) -> Task:
         return "numbers", False
@@ -185,7 +170,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
 
 
 def _scikit_squared_error(columns: int) -> Loss:
-    """squared_error, its value (not its gradient) divided by the number of outputs, as scikit-learn reports it."""
+    """squared_error with its value (not its gradient) divided by the number of outputs, as in scikit-learn."""
     if columns == 1:
         return LOSSES["squared_error"]
 
@@ -196,4 +181,4 @@ def _scikit_squared_error(columns: int) -> Loss:
     return Loss("squared_error", mean_of_outputs)
 
 
-MLPRegressor.fit.__doc__ = f"Fit to data and numbers.\n{FIT}        "
+MLPRegressor.fit.__doc__ = f"Fit to data and numbers.\n{parameters.FIT}        "

@@ -1,4 +1,4 @@
-"""Estimators to files and back: parameters, network, fitted attributes, and what `partial_fit` goes on from."""
+"""Estimators in files: parameters, network, fitted attributes, and the state from which `partial_fit` continues."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ KINDS = (
 )
 
 
-# What a fit leaves besides the network, and its type; `classes_` are the labels'.
+# Types of the fitted attributes that a file contains; `classes_` comes from the labels.
 FITTED: dict[str, Any] = {
     **dict.fromkeys(("n_features_in_", "n_layers_", "n_outputs_", "n_iter_", "t_"), int),
     **dict.fromkeys(("out_activation_", "backend_", "device_"), str),
@@ -55,7 +55,7 @@ REQUIRED = ("n_features_in_", "n_layers_", "n_outputs_", "out_activation_", "n_i
 
 
 class SavingMixin:
-    """The methods of an estimator that write it to a file and read it back."""
+    """Methods of an estimator that write it to a file and read it back."""
 
     _net: MLP
     _resume: Any
@@ -71,18 +71,18 @@ class SavingMixin:
         Parameters
         ----------
         path : str or path-like
-            A name that ends in ``.safetensors`` (extra ``io``) or ``.npz``.
+            Ends in ``.safetensors`` (extra ``io``) or ``.npz``.
         metadata : dict, optional
-            Your own plain JSON, which `bpx.read_header` gives back.
+            Your own notes, JSON values; `bpx.read_header` returns them.
 
         Raises
         ------
         NotFittedError, NonFiniteError, ValueError, TypeError, ImportError, OSError
-            A file that was there then stays as it was.
+            If the file cannot be written; an existing file stays as it was.
 
         Notes
         -----
-        A parameter that is a function or an object of your own is not written, and has to be given to `load`.
+        A parameter that is a function or an object of your own is not written, and has to be passed to `load`.
         """
         check_is_fitted(self)
         self._validate_params()  # type: ignore[attr-defined]
@@ -104,15 +104,15 @@ class SavingMixin:
         Parameters
         ----------
         path : str or path-like
-            The file's content tells its form.
+            The file; its content determines the format.
         **params : object
-            Constructor parameters in place of the file's, such as ``backend="numpy"``; those that are functions or
-            objects of your own, which no file holds, have to be given.
+            Parameters that replace those of the file, such as ``backend="numpy"``; required for functions and objects
+            of your own, which no file contains.
 
         Returns
         -------
         estimator
-            It predicts and goes on learning as the saved one.
+            Predicts, and continues to learn, like the saved one.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class SavingMixin:
 
     @classmethod
     def _restored(cls, document: dict[str, Any], arrays: Arrays, params: dict[str, Any]) -> Self:
-        """The estimator of a header and arrays."""
+        """The estimator from a file's header and arrays; `params` replace those of the file."""
         is_dict = lambda value: isinstance(value, dict)  # noqa: E731
         parts = check_entries(
             document["estimator"], "estimator", params=is_dict, fitted=is_dict, labels=lambda _: True,
@@ -150,8 +150,8 @@ class SavingMixin:
                 raise
             raise FileFormatError(f"backend: {short_repr(error)}") from error
         given = [part for value in params.values() for part in (value if isinstance(value, list | tuple) else [value])]
-        own = {part.name: part for part in given if isinstance(part, Activation)}
-        net = network_json.from_json(document["network"], arrays, backend, own)
+        activations = {part.name: part for part in given if isinstance(part, Activation)}
+        net = network_json.from_json(document["network"], arrays, backend, activations)
         fitted = _fitted(parts["fitted"], decoder, net)
         labels = decoder.decode(parts["labels"], "labels")
         if cls._kind == "classifier":
@@ -162,13 +162,13 @@ class SavingMixin:
             raise FileFormatError("labels: expected none for a regressor")
         fitted["_resume"] = _resume(decoder.decode(parts["resume"], "resume"), net)
         vars(estimator).update(fitted | {"_net": net})
-        # The parameters of the file are those that the network was made of.
+        # The network was made with the parameters of the file.
         vars(estimator).update({"_made": estimator._made_of(), "_watched": estimator._watches()})
         return estimator
 
 
 def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
-    """A parameter as JSON; one that is code goes by its name."""
+    """A parameter as JSON; a function or a user's object by its name."""
     if name == "backend" and isinstance(value, (Backend, ModuleType)):
         package = value.package if isinstance(value, Backend) else value.__name__.removeprefix("array_api_compat.")
         if package in {"numpy", "cupy", "torch"}:
@@ -183,7 +183,7 @@ def _parameter(name: str, value: Any, encoder: Encoder) -> Any:
 
 
 def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict[str, Any]) -> dict[str, Any]:
-    """A file's parameters, without those that are given in their place."""
+    """A file's parameters, without those that are replaced by `given`."""
     known = cls._get_param_names()
     values = {}
     for name, entry in entries.items():
@@ -203,13 +203,13 @@ def _parameters(cls: Any, entries: dict[str, Any], decoder: Decoder, given: dict
 
 
 def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, Any]:
-    """A file's fitted attributes, which must fit the network."""
+    """A file's fitted attributes; FileFormatError if they do not fit the network."""
     unknown, missing = sorted(entries.keys() - FITTED.keys()), [name for name in REQUIRED if name not in entries]
     if unknown or missing:
         problem = f"{short_repr(unknown[0])} besides" if unknown else f"none named {missing[0]}"
         raise FileFormatError(f"fitted: expected a fitted estimator's attributes, got {problem}")
     history = entries.get("history_")
-    if isinstance(history, dict) and isinstance(history.get("History"), dict):  # the first files' had neither
+    if isinstance(history, dict) and isinstance(history.get("History"), dict):  # missing in the oldest files
         entries |= {"history_": {"History": {"metrics": {"dict": []}, "validation_rows": None} | history["History"]}}
     fitted = {name: decoder.decode(entry, name) for name, entry in entries.items()}
     for name, value in fitted.items():
@@ -229,7 +229,7 @@ def _fitted(entries: dict[str, Any], decoder: Decoder, net: MLP) -> dict[str, An
 
 
 def _resume(resume: Any, net: MLP) -> Any:
-    """What partial_fit goes on from: None, or a dict whose optimizer's moments are of the network's size."""
+    """The state from which partial_fit continues, or None; FileFormatError if it does not fit the network."""
     if resume is None:
         return None
     state = resume.get("state") if isinstance(resume, dict) else None

@@ -1,4 +1,4 @@
-"""From an estimator's parameters and checked data to a trained network: what scikit-learn calls a solver."""
+"""Training of an estimator: from its parameters and checked data to a trained network and fitted attributes."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from bpx.network import validation
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
 from bpx.training import solvers
+from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble
-from bpx.training.batches import Order
-from bpx.training.callbacks.base import as_callback
+from bpx.training.callbacks.callback import as_callback
 from bpx.training.history import StopReason
-from bpx.training.metrics import Measures, check_metrics, measures_of
 from bpx.training.progress import progress_callbacks
 from bpx.training.run import Run
 from bpx.training.run_config import plain
+from bpx.training.run_metrics import RunMetrics, check_metrics, make_run_metrics
 from bpx.training.solvers import SciPy
-from bpx.training.validation import check_data
+from bpx.training.training_data import check_data
 
 STOCHASTIC = ("sgd", "adam")
 BUILT_IN = [metric.function for metric in METRICS.values()]
 
 
 def scipy(est: Any) -> SciPy | None:
-    """The SciPy method that `solver` means, with scikit-learn's limits for lbfgs; None for the others."""
+    """The parameter ``solver`` as a SciPy method, lbfgs with scikit-learn's limits; None if it is first-order."""
     if isinstance(est.solver, Optimizer) or est.solver in STOCHASTIC:
         return None
     solver = solvers.get(est.solver)
@@ -51,49 +51,49 @@ def scipy(est: Any) -> SciPy | None:
 
 
 def scores(est: Any) -> bool:
-    """Whether a score is computed after each epoch, not only a loss."""
+    """Whether a score is computed after each epoch, and not only a loss."""
     if callable(est.monitor) or est.monitor == "validation_score" or watches_metric(est):
         return True
     return est.monitor is None and bool(est.early_stopping)
 
 
 def watches_metric(est: Any) -> bool:
-    """Whether a metric decides when to stop."""
+    """Whether a metric is monitored."""
     return isinstance(est.monitor, str) and est.monitor in METRICS
 
 
 def measured(est: Any) -> tuple[Metric, ...]:
-    """The metrics that are asked for, and the one that is watched."""
-    asked = check_metrics(est.metrics)
-    known = watches_metric(est) and est.monitor not in [metric.name for metric in asked]
-    return (*asked, METRICS[est.monitor]) if known else asked
+    """The metrics to measure: those of the parameter ``metrics``, and the monitored one."""
+    metrics = check_metrics(est.metrics)
+    missing = watches_metric(est) and est.monitor not in [metric.name for metric in metrics]
+    return (*metrics, METRICS[est.monitor]) if missing else metrics
 
 
 def restores(est: Any) -> bool:
-    """Whether the best epoch's weights come back at the end."""
+    """Whether the best epoch's weights are restored at the end."""
     return bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
 
 
 def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
-    """The optimizer, its schedule, and the part of it that scikit-learn's epochs steer."""
+    """The optimizer, its schedule, and the schedule once more if it is one of scikit-learn's, which epochs change."""
     if isinstance(est.solver, Optimizer):
         if est.clip_norm is not None or isinstance(est.learning_rate, Schedule):
             raise ValueError("with an optimizer object as solver, give clip_norm and the schedule to that object")
         return est.solver, est.solver.schedule, None
-    own = est.learning_rate if isinstance(est.learning_rate, Schedule) else None
-    first: Any = own if own is not None else est.learning_rate_init
+    custom = est.learning_rate if isinstance(est.learning_rate, Schedule) else None
+    first: Any = custom if custom is not None else est.learning_rate_init
     if est.solver == "adam":
         adam = Adam(first, est.beta_1, est.beta_2, est.epsilon, epsilon_hat=True, clip_norm=est.clip_norm)
         return adam, adam.schedule, None
     sgd = SGD(first, est.momentum, est.nesterovs_momentum, clip_norm=est.clip_norm)
-    if own is not None:
-        return sgd, own, None
+    if custom is not None:
+        return sgd, custom, None
     rate = EpochRate(est.learning_rate, est.learning_rate_init, est.power_t)
     return sgd, rate, rate
 
 
 def batch_size(est: Any, n: int) -> int:
-    """Samples per step, as scikit-learn takes and clips it."""
+    """Samples per step, clipped to n as in scikit-learn."""
     if est.batch_size == "auto":
         return min(200, n)
     if est.batch_size > n:
@@ -102,24 +102,21 @@ def batch_size(est: Any, n: int) -> int:
 
 
 def options(est: Any) -> dict[str, Any]:
-    """Of `assemble`'s arguments those that are the same for one fit and for a stack of fits."""
+    """The arguments of `assemble` that are the same for a single fit and for a stack of fits."""
     return {
         "loss": est._loss(), "l2": est.alpha, "l1": est.l1, "per_batch": True, "by_rows": True,
         "precision": est.precision,
     }  # fmt: skip
 
 
-def train(
-    est: Any, X: Any, target: Any, weight: Any, held_out: Any, random: np.random.RandomState, incremental: bool,
-    shown: tuple[Any, Any],
-) -> list[tuple[str, type[Warning]]]:  # fmt: skip
-    """Train on checked data; `shown` is what scikit-learn's callbacks see of the targets and weights.
+def train(est: Any, prepared: Any, incremental: bool) -> list[tuple[str, type[Warning]]]:
+    """Train on data that are `BaseMLP._prepare`d, and set the fitted attributes.
 
-    Gives the warnings that there are: whoever makes them errors keeps what was learnt, so they come after it is kept.
+    Returns the warnings to give afterwards: as errors they would otherwise discard what was learnt.
     """
     net, loss, solver = est._net, est._loss(), scipy(est)
-    data = check_data(net, X, target, loss, weight)
-    val_data, metric = monitoring(est, held_out, loss)
+    data = check_data(net, prepared.X, prepared.target, loss, prepared.weight)
+    val_data, metric = monitoring(est, prepared.held_out, loss)
     before = len(getattr(est, "loss_curve_", ()))
     hooks = [as_callback(c) for c in (est.callbacks if isinstance(est.callbacks, Iterable) else [])]
     hooks += progress_callbacks(est.progress, (lambda: est.validation_scores_[-1]) if scores(est) else None)
@@ -131,7 +128,7 @@ def train(
     if solver is not None and est.clip_norm is not None:
         raise ValueError(f"clip_norm is for first-order solvers, got solver={est.solver!r}")
     resumed = est._resume if incremental and solver is None else None
-    if resumed is not None:  # with the optimizer that it has, whatever set_params has changed since, as in scikit-learn
+    if resumed is not None:  # with its optimizer, even if set_params has changed it since, as in scikit-learn
         optimizer, schedule, rate = resumed["optimizer"]
         if rate is not None:
             schedule = rate = copy(rate)
@@ -144,25 +141,25 @@ def train(
     n = data.X.shape[0]
     size = batch_size(est, n) if solver is None else n
     training = assemble(
-        net, data, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, random),
+        net, data, optimizer=optimizer, epochs=epochs, batch_size=size, order=_order(est, n, size, prepared.random),
         validation=val_data, **options(est),
-        # scikit-learn watches nothing with a SciPy method; who asks for a monitor gets it.
-        stop=[] if solver is not None and est.monitor is None else epoch_end, goes_on=net.stack is None,
-        callbacks=hooks, schedule=schedule, metrics=_measures(est, data, shown[1], val_data, loss),
+        # scikit-learn monitors nothing with a SciPy method, unless the parameter says so.
+        stop=[] if solver is not None and est.monitor is None else epoch_end, tolerates_divergence=net.stack is None,
+        callbacks=hooks, schedule=schedule, metrics=_run_metrics(est, data, prepared.sample_weight, val_data, loss),
         describe=partial(settings, est),
     )  # fmt: skip
     run, loop = training.run, training.loop
     if resumed is not None:
-        _go_on(est, resumed, loop, rate)
-    ticker.begin(X, *shown)
+        _restore(est, resumed, loop, rate)
+    ticker.begin(prepared.X, prepared.y, prepared.sample_weight)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DivergenceWarning)
         training.train()
     if loop is not None:
         est._resume = {"optimizer": (optimizer, schedule, rate)} | _kept(net, loop, epoch_end)
-    # As in scikit-learn the weights decide, which early stopping may have brought back; of restarts one is enough.
+    # As in scikit-learn the weights decide, which early stopping may have restored; of restarts one is enough.
     finite = np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
-    if run.loss is not None and not restore:  # some outputs keep weights finite where scikit-learn's overflow
+    if run.loss is not None and not restore:  # weights may stay finite where scikit-learn's overflow
         finite = finite & np.isfinite(run.loss)
     if not np.any(finite & ~np.asarray(run.history.diverged)):
         raise ValueError(
@@ -183,7 +180,7 @@ def train(
 
 
 def _late_warnings(est: Any, run: Run, incremental: bool) -> list[tuple[str, type[Warning]]]:
-    """scikit-learn's warning of a first-order method that did not converge."""
+    """scikit-learn's warning if a first-order method has not converged."""
     if run.history.stop_reason is not StopReason.EPOCHS or incremental:
         return []
     late = f"Stochastic Optimizer: Maximum iterations ({est.max_iter}) reached and the optimization hasn't"
@@ -191,7 +188,7 @@ def _late_warnings(est: Any, run: Run, incremental: bool) -> list[tuple[str, typ
 
 
 def _order(est: Any, n: int, size: int, random: np.random.RandomState) -> Callable[[], Order]:
-    """Draws an epoch's rows as scikit-learn does."""
+    """Draws the order of an epoch's rows as scikit-learn."""
     rows = np.arange(n, dtype=np.int64)
 
     def order() -> Order:
@@ -203,11 +200,11 @@ def _order(est: Any, n: int, size: int, random: np.random.RandomState) -> Callab
     return order
 
 
-def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) -> None:
-    """Go on with the optimizer's state where partial_fit left off."""
+def _restore(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) -> None:
+    """Set the loop to the state in which the last partial_fit left it."""
     net = est._net
-    loop.step, loop.epoch, loop.samples = kept["step"], kept["epoch"], kept["samples"]
-    loop.schedule_state = kept["schedule_state"]
+    for name in ("schedule_state", "step", "epoch", "samples"):
+        setattr(loop, name, kept[name])
     loop.state = {
         name: value if np.isscalar(value) else net.backend.asarray(value) for name, value in kept["state"].items()
     }
@@ -218,32 +215,32 @@ def _go_on(est: Any, kept: dict[str, Any], loop: Any, rate: EpochRate | None) ->
 
 
 def _kept(net: MLP, loop: Any, epoch_end: EarlyStopping) -> dict[str, Any]:
-    """What the next fit goes on with."""
+    """The state from which the next partial_fit continues."""
+    scaling = None if net.stack is not None else loop.scaling  # a stack is not continued
     return {
         **{name: getattr(loop, name) for name in ("state", "schedule_state", "step", "epoch", "samples")},
         "rate": None if epoch_end.rate is None else epoch_end.rate.now,
-        # A stack, whose networks each have their own, is not gone on with.
-        "scaling": None if net.stack is not None else _numbers(net, loop.scaling),
+        "scaling": scaling and {name: float(net.backend.to_host(value)) for name, value in scaling.items()},
         "waited": epoch_end.waited,
         "best": epoch_end.best,
     }
 
 
-def _measures(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> Measures | None:
-    """What measures the metrics, with sample weights and without class weights."""
-    asked, net = measured(est), est._net
-    if not asked:
+def _run_metrics(est: Any, data: Data, sample_weight: Any, val_data: Data | None, loss: Loss) -> RunMetrics | None:
+    """The metrics of the run, with sample weights and without class weights; None if there are none."""
+    metrics, net = measured(est), est._net
+    if not metrics:
         return None
     dtype = net.backend.dtype(net.dtype)
     weight = validation.sample_weights(net.backend, dtype, to_host(sample_weight), data.X.shape[0], net.stack)
     task = est._task()
     if task[0] == "classes":
-        asked = tuple(metric if metric.function in BUILT_IN else _of_class_numbers(metric) for metric in asked)
-    return measures_of(net, asked, loss, data._replace(weight=weight), val_data, [], task=task)
+        metrics = tuple(metric if metric.function in BUILT_IN else _of_class_numbers(metric) for metric in metrics)
+    return make_run_metrics(net, metrics, loss, data._replace(weight=weight), val_data, [], task=task)
 
 
 def _of_class_numbers(metric: Metric) -> Metric:
-    """A function of one's own, given class numbers as by `bpx.fit`: estimators train on one-hot rows."""
+    """A user's metric, called with class numbers as by `bpx.fit` although estimators train on one-hot rows."""
 
     @wraps(metric.function)
     def function(y_true: Any, y_pred: Any, **more: Any) -> Any:
@@ -252,18 +249,13 @@ def _of_class_numbers(metric: Metric) -> Metric:
     return replace(metric, function=function)
 
 
-def _numbers(net: MLP, scaling: Any) -> dict[str, float] | None:
-    """The state of float16's scale as plain numbers."""
-    return None if scaling is None else {name: float(net.backend.to_host(value)) for name, value in scaling.items()}
-
-
 def settings(est: Any) -> dict[str, Any]:
-    """The estimator's parameters, for a log."""
+    """The estimator's parameters as plain values, for logs."""
     return {name: plain(value) for name, value in est.get_params(deep=False).items() if name != "callbacks"}
 
 
 def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
-    """Validation data for the loss curve, and the metric that is watched (larger is better)."""
+    """Validation data for the loss curve, and ``metric(run)``, the monitored value (larger is better), or None."""
     if held_out is None:
         if callable(est.monitor):
             return None, est.monitor
@@ -277,7 +269,7 @@ def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
 
 
 def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
-    """What is watched where there are validation data, larger is better; None: scikit-learn's training loss."""
+    """With validation data, ``metric(run)``, the monitored value (larger is better); None: the training loss."""
     if callable(est.monitor):
         monitor: Callable[[Run], Any] = est.monitor
         return monitor
@@ -292,7 +284,7 @@ def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | Non
 
 
 def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
-    """The score of the network as it is; of each network of a stack."""
+    """The current score of the network; for a stack a list with that of each network."""
     output = est._net.backend.to_host(est._outputs(X))
     if est._net.stack is None:
         return est._metric(to_host(y), output, weight)
@@ -300,7 +292,7 @@ def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
 
 
 def finish_scipy(est: Any, run: Run) -> list[tuple[str, type[Warning]]]:
-    """scikit-learn's attributes after a SciPy method, and its warning."""
+    """Set scikit-learn's attributes after a SciPy method; returns the warnings to give."""
     result = run.solution
     est.n_iter_ = run.epoch if result is None else min(int(result.nit), est.max_iter)
     est.loss_ = float(run.loss if result is None else result.fun)
@@ -317,23 +309,23 @@ def finish_scipy(est: Any, run: Run) -> list[tuple[str, type[Warning]]]:
 
 
 def keep_metrics(est: Any, run: Run, before: int) -> None:
-    """Put this run's metrics behind those of the `before` epochs that the estimator was trained for before it."""
+    """Append this run's metrics to those of the `before` epochs of earlier runs."""
     found, earlier = run.history.metrics, getattr(est, "metrics_", {})
     if not found and not earlier:
         return
     new = len(run.history.loss)
     before = max([before, *map(len, earlier.values())])
-    names = [*earlier, *(name for name in found if name not in earlier)]
+    names = dict.fromkeys([*earlier, *found])
     est.metrics_ = {name: _padded(earlier.get(name, []), before) + _padded(found.get(name, []), new) for name in names}
 
 
 def _padded(values: list[Any], n: int) -> list[Any]:
-    """Values of n epochs, NaN where there are fewer."""
+    """The values, with NaN appended until there are n."""
     return [*values, *[float("nan")] * (n - len(values))]
 
 
 def keep_best(est: Any, run: Run, epoch_end: EarlyStopping) -> None:
-    """Of several restarts keep the network that is best at what is watched, and its curves."""
+    """Of several restarts, keep the network whose monitored value is best, and its curves."""
     worth = epoch_end.best if epoch_end.restore_best else epoch_end.last
     worth = np.where(np.isfinite(worth) & ~run.history.diverged, worth, -np.inf)
     est.losses_of_restarts_ = np.asarray(run.history.loss)[epoch_end.epochs - 1, np.arange(len(worth))]
@@ -341,7 +333,7 @@ def keep_best(est: Any, run: Run, epoch_end: EarlyStopping) -> None:
 
 
 def take_member(est: Any, stack: MLP, run: Run, epoch_end: EarlyStopping, k: int) -> None:
-    """Give an estimator network `k` of a stack, and its curves."""
+    """Set an estimator's network and fitted attributes to those of network `k` of a stack."""
     epochs = int(epoch_end.epochs[k])
     losses = np.asarray(run.history.loss)
     est.n_iter_, est.t_ = epochs, epochs * (epoch_end.rows or run.data.X.shape[0])

@@ -1,4 +1,4 @@
-"""Fits whose networks are alike, trained as one stack: each as it would be alone."""
+"""Fits whose networks have the same form, trained as one stack; each as it would be alone."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from sklearn.utils import shuffle
 
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
-from bpx.estimators.base import Prepared
+from bpx.estimators.base_mlp import Prepared
 from bpx.estimators.early_stopping import EarlyStopping
 from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.streams.batches import Data
+from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble
-from bpx.training.batches import Order
 from bpx.training.history import StopReason
 from bpx.training.run import Run
 from bpx.training.stacking import stacked
-from bpx.training.validation import check_data
+from bpx.training.training_data import check_data
 
-# Parameters of which each network of a stack may have its own.
+# Parameters that may differ between the networks of a stack.
 OWN = ("alpha", "l1", "learning_rate_init", "momentum", "beta_1", "beta_2", "epsilon", "clip_norm", "random_state")
 
 
 @dataclass
 class Fit:
-    """One fit of a stack: an estimator with its prepared data, which are the rows `train` and `held_out` of all."""
+    """One fit of a stack: an estimator with its prepared data, the rows `train` and `held_out` of all data."""
 
     fold: int
     estimator: Any
-    ready: Prepared
+    prepared: Prepared
     train: np.ndarray[Any, Any]
     held_out: np.ndarray[Any, Any] | None
 
     def key(self) -> Hashable:
-        """Equal for those that a stack can hold."""
+        """Equal for fits that can be in one stack."""
         est, net = self.estimator, self.estimator._net
         classes = np.asarray(getattr(est, "classes_", ()), dtype=object)
         held_out = None if self.held_out is None else len(self.held_out)
         return (
             net.sizes, net.dtype, net.backend.name, str(net.backend.device), len(self.train), held_out,
-            repr(classes.tolist()), self.ready.weight is None,
+            repr(classes.tolist()), self.prepared.weight is None,
         )  # fmt: skip
 
 
 def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
-    """Train fits with an equal key on rows of `X`, which has n; return the epochs that each took.
+    """Train fits with an equal key on rows of `X`, which has n; returns the number of epochs of each.
 
-    An estimator gets its trained network, or none where training diverged, as `fit` would have refused it.
+    Their estimators are fitted then; one for which `fit` would have raised an error becomes None.
     """
     net = stacked([fit.estimator._net for fit in fits])
     lead = _lead(fits)
@@ -70,7 +70,7 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
     size = batch_size(lead, visited)
     training = assemble(
         net, data, optimizer=optimizer, schedule=schedule, epochs=lead.max_iter, batch_size=size,
-        order=_order(lead, fits, size), validation=held_out, stop=stopping, goes_on=True,
+        order=_order(lead, fits, size), validation=held_out, stop=stopping, tolerates_divergence=True,
         callbacks=lambda _: halt.is_set(), **options(lead),
     )  # fmt: skip
     run, history = training.run, training.train()
@@ -87,22 +87,22 @@ def train_stack(fits: list[Fit], X: Any, n: int, halt: Event) -> list[int]:
 
 
 def _data(net: MLP, fits: list[Fit], X: Any, n: int, loss: Any) -> Data:
-    """All rows where the network is, with the targets and weights of those that are trained on."""
-    first = fits[0].ready
+    """All rows on the network's device, with the targets and weights of those that are trained on."""
+    first = fits[0].prepared
     target = np.zeros((n, net.sizes[-1]))
-    target[:] = to_host(first.target)[0]  # rows that are never visited need a valid target, too
+    target[:] = to_host(first.target)[0]  # valid targets, also for rows that are never used
     weight = None if first.weight is None else np.zeros((len(fits), n))
     for k, fit in enumerate(fits):
-        target[fit.train] = to_host(fit.ready.target)
+        target[fit.train] = to_host(fit.prepared.target)
         if weight is not None:
-            weight[k, fit.train] = fit.ready.weight
+            weight[k, fit.train] = fit.prepared.weight
     if library_of(X) == "host" and not hasattr(X, "tocsr"):
         X = np.asarray(X, dtype=net.dtype)
     return check_data(net, X, target, loss, weight)
 
 
 def _lead(fits: list[Fit]) -> Any:
-    """An estimator that stands for all of a stack: where they differ, a parameter is a list."""
+    """An estimator with the parameters of the whole stack; one that differs is a list."""
     lead = copy(fits[0].estimator)
     for name in OWN[:-1]:
         values = [getattr(fit.estimator, name) for fit in fits]
@@ -112,32 +112,32 @@ def _lead(fits: list[Fit]) -> Any:
 
 
 def _order(lead: Any, fits: list[Fit], size: int) -> Callable[[], Order]:
-    """Draws an epoch's rows, for each fit as it would alone; fits that would draw the same share one draw."""
+    """Draws the order of an epoch's rows, for each fit as it would alone; fits with equal draws share them."""
     fixed = not lead.shuffle or size >= len(fits[0].train)
     keys = [
         (fit.fold, seed if isinstance(seed := fit.estimator.random_state, (int, np.integer)) else f"fit {k}")
         for k, fit in enumerate(fits)
     ]
-    if fixed:
-        keys = [(fold, 0) for fold, _ in keys] if all(fit.held_out is None for fit in fits) else keys
-    # The first fit with a key draws for all with it.
+    if fixed and all(fit.held_out is None for fit in fits):
+        keys = [(fold, 0) for fold, _ in keys]
+    # The first fit with a key draws for all others with it.
     first = {key: k for k, key in reversed(list(enumerate(keys)))}
     rows = {key: fits[k].train for key, k in first.items()}
 
     def order() -> Order:
         if not fixed:
             for key, k in first.items():
-                rows[key] = shuffle(rows[key], random_state=fits[k].ready.random)
+                rows[key] = shuffle(rows[key], random_state=fits[k].prepared.random)
         return rows[keys[0]] if len(rows) == 1 else np.stack([rows[key] for key in keys])
 
     return order
 
 
 def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data | None, Any]:
-    """Each network's own held-out data for the loss curve, and the metric that is watched (larger is better)."""
-    if fits[0].ready.held_out is None:
+    """`monitoring` for a stack, each of whose networks has its own held-out data."""
+    if fits[0].prepared.held_out is None:
         return monitoring(lead, None, loss)
-    xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.ready.held_out) is not None]
+    xp, parts = net.backend.xp, [held_out for fit in fits if (held_out := fit.prepared.held_out) is not None]
     checked = [
         check_data(net, part[0], fit.estimator._encode(part[1]), loss, part[2])
         for fit, part in zip(fits, parts, strict=True)
@@ -147,7 +147,7 @@ def _monitoring(lead: Any, fits: list[Fit], net: MLP, loss: Any) -> tuple[Data |
     data = Data(xp.stack(X), xp.stack([part.y for part in checked]), weight)
 
     def score(_: Run) -> list[float]:
-        # Each network's outputs for samples of its own, (K, n, n_in).
+        # Each network has inputs of its own, (K, n, n_in), which `net.forward` does not take.
         output = net.backend.to_host(propagate(xp, data.X, net.layer_params, (*net.hidden, net.output))[-1].a)
         pairs = zip(fits, parts, output, strict=True)
         return [fit.estimator._metric(to_host(part[1]), one, to_host(part[2])) for fit, part, one in pairs]

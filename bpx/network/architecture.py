@@ -1,4 +1,4 @@
-"""Checks of a network's architecture: sizes and, for every layer, activation, bias, initializer and dropout rate."""
+"""Checks of the arguments of `bpx.MLP`: sizes and, for every layer, activation, bias, initializer, dropout rate."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ def per_layer(name: str, value: Any, count: int, convert: Callable[[Any], T]) ->
         if len(value) != count:
             raise ValueError(f"{name}: expected one value, or a list of {count} (one per layer), got {len(value)}")
         return tuple(convert(item) for item in value)
-    return (convert(value),) * count  # converted, and so checked, for no layers too
+    return (convert(value),) * count  # converts, and so checks, `value` even if `count` is 0
 
 
 def check_bias(value: Any) -> bool:
-    """True or False."""
+    """`value` as a bool."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"bias: expected True or False, or a list of them, got {value!r}")
     return bool(value)
 
 
 def check_dropout(value: Any) -> float:
-    """A dropout rate in [0, 1)."""
+    """`value` as a dropout rate in [0, 1)."""
     try:
         rate = float(value)
     except (TypeError, ValueError) as error:
@@ -69,7 +69,7 @@ def check_stack(stack: int | None) -> int | None:
 
 
 def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tuple[int, ...]:
-    """A seed >= 0; a list gives each network of a stack its own; None draws one from the operating system."""
+    """A seed >= 0, or one for each network of a stack; None draws one from the operating system."""
     if seed is None:
         return int(np.random.SeedSequence().generate_state(1)[0])
     several = isinstance(seed, (list, tuple, np.ndarray))
@@ -85,7 +85,7 @@ def check_seed(seed: int | Sequence[int] | None, stack: int | None) -> int | tup
 
 
 def layer_activations(hidden: Any, output: Any, sizes: Sequence[int]) -> tuple[tuple[Activation, ...], Activation]:
-    """The hidden layers' activations and the output's; refuses softmax for a hidden layer or for one output."""
+    """The activations of the hidden layers and of the output; refuses softmax in a hidden layer or for one output."""
     inner = per_layer("hidden", hidden, len(sizes) - 2, activations.get)
     for activation in inner:
         if activation.output_only:

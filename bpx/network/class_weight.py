@@ -1,4 +1,4 @@
-"""Class weights: one factor per class, turned into one weight per sample."""
+"""Class weights: from one factor per class to one weight per sample."""
 
 from __future__ import annotations
 
@@ -11,18 +11,11 @@ HostArray = np.ndarray[Any, Any]
 
 
 def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: int, whole: bool = True) -> HostArray:
-    """The weight of each sample (n, 1), from its class.
+    """The weight of each sample's class, of shape (n, 1) on the host.
 
-    Parameters
-    ----------
-    y : host array of shape (n,) or (n, k)
-        Labels, one-hot or soft rows (the largest is the class), or one column (class 1 above 0.5).
-    class_weight : dict of int to float, or "balanced"
-        Classes that are not named have weight 1; "balanced" is n / (classes present * count).
-    n_out : int
-        Outputs of the network: that many classes, two for one output.
-    whole : bool
-        Whether these are all samples, whose weights must not all be zero.
+    `y` are labels (n,), one-hot or soft rows (n, n_out), whose largest value is the class, or one column, class 1 above
+    0.5. Classes are 0 to n_out - 1, two for one output. `class_weight` has the weight of each class, 1 by default;
+    "balanced" is n / (classes present * samples of the class). If these are `whole` data, not all weights may be 0.
     """
     if y.ndim == 2 and (np.min(y) < 0.0 or np.max(y) > 1.0):
         raise ValueError(
@@ -42,7 +35,7 @@ def class_weights(y: HostArray, class_weight: Mapping[int, float] | str, n_out: 
         factors = len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1))
     elif isinstance(class_weight, Mapping):
         for label, factor in class_weight.items():
-            whole_float = isinstance(label, (float, np.floating)) and float(label).is_integer()  # of numpy.unique
+            whole_float = isinstance(label, (float, np.floating)) and float(label).is_integer()  # from numpy.unique
             known = whole_float or (isinstance(label, (int, np.integer)) and not isinstance(label, bool))
             if not known or not 0 <= label < classes:
                 raise ValueError(f"class_weight: expected classes 0..{classes - 1}, got {label!r}")

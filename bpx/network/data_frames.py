@@ -1,4 +1,4 @@
-"""Data frames of pandas, polars and pyarrow as arrays of numbers, and their columns' names for messages."""
+"""Data frames of pandas, polars and pyarrow: conversion to arrays of numbers, and column names for messages."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from typing import Any
 import numpy as np
 
 _LIBRARIES = ("pandas", "polars", "pyarrow")
-_DATES = (date, time, timedelta, np.datetime64, np.timedelta64)  # those of pandas are among them, but for Period
+_DATES = (date, time, timedelta, np.datetime64, np.timedelta64)  # base classes of pandas' own, except Period
 
 
 def is_frame(x: Any) -> bool:
-    """Whether `x` is a frame or a column of one, in memory; a data set on disk is not."""
-    return _library(x) in _LIBRARIES and hasattr(x, "__array__")
+    """Whether `x` is a frame, or a column of one, in memory; a data set on disk is not."""
+    return package_of(x) in _LIBRARIES and hasattr(x, "__array__")
 
 
 def check_in_memory(x: Any, name: str) -> None:
-    """Refuse a frame of polars that has not been computed."""
-    if type(x).__name__ == "LazyFrame" and _library(x) == "polars":
+    """TypeError for a polars LazyFrame, whose values have not been computed."""
+    if type(x).__name__ == "LazyFrame" and package_of(x) == "polars":
         argument = name.partition(" of ")[0]
         raise TypeError(f"{name}: expected numbers in memory, got a LazyFrame; give {argument}.collect()")
 
 
 def column_names(x: Any) -> list[str] | None:
     """Names of a frame's columns; None for anything else."""
-    if type(x) is np.ndarray:  # the usual case, at once: a prediction takes 20 microseconds
+    if type(x) is np.ndarray:  # a shortcut: a prediction may take as little as 20 microseconds
         return None
     if not is_frame(x) or getattr(x, "ndim", 2) == 1:
         return None
@@ -34,16 +34,16 @@ def column_names(x: Any) -> list[str] | None:
 
 
 def rows_between(x: Any, start: int, stop: int) -> Any:
-    """Some rows by their places, whatever the index."""
+    """Rows by position, whatever the frame's index is."""
     return x.iloc[start:stop] if hasattr(x, "iloc") else x[start:stop]
 
 
-def plain(x: Any) -> np.ndarray[Any, Any]:
-    """`x` as an array on the host; missing values of nullable columns are NaN.
+def as_host_array(x: Any) -> np.ndarray[Any, Any]:
+    """`x` as an array on the host; missing values of nullable columns become NaN.
 
-    A frame goes column by column, unless it is one of pandas' whose columns are all NumPy's numbers: NumPy would make
-    objects of pandas' nullable columns and of booleans beside numbers, and polars would make numbers of dates. A column
-    of integers without missing values stays integers; a frame with a column that holds no numbers is of objects.
+    Frames are converted column by column, except pandas frames with NumPy's numbers only: NumPy would turn nullable
+    columns, and booleans beside numbers, into objects, and polars would turn dates into numbers. A column of integers
+    without missing values stays integer; a frame with a column that is not numeric becomes an array of objects.
     """
     if column_names(x) is None:
         return _column_array(x)
@@ -56,23 +56,23 @@ def plain(x: Any) -> np.ndarray[Any, Any]:
 
 
 def _column_array(x: Any) -> np.ndarray[Any, Any]:
-    """A column, or what is no frame, as an array."""
+    """A column, or anything that is no frame, as an array."""
     dtype: Any = getattr(x, "dtype", None)
-    if _library(x) == "pandas" and hasattr(dtype, "numpy_dtype") and dtype.kind in "biuf":
+    if package_of(x) == "pandas" and hasattr(dtype, "numpy_dtype") and dtype.kind in "biuf":
         if dtype.kind != "f" and not x.isna().any():
             return np.asarray(x.to_numpy(dtype=dtype.numpy_dtype))
         return np.asarray(x.to_numpy(dtype=np.float64, na_value=np.nan))
     array = np.asarray(x)
-    # Of booleans with missing values polars and pyarrow make objects: True, False and None.
+    # polars and pyarrow convert booleans with missing values to objects: True, False and None.
     return array.astype(np.float64) if array.dtype.kind == "O" and _type_name(x) in ("bool", "Boolean") else array
 
 
 def check_no_dates(x: Any, name: str) -> None:
-    """Refuse an array or a column of dates or times, whose numbers depend on the unit that it happens to have."""
+    """TypeError for an array or a column of dates or times, whose numbers would depend on its unit."""
     if isinstance(x, (list, tuple)):
         try:
             x = np.asarray(x)
-        except (RuntimeError, TypeError, ValueError):  # rows of different lengths, or arrays of a device
+        except (RuntimeError, TypeError, ValueError):  # rows of different lengths, or a list of device arrays
             return
     names, where = column_names(x), ""
     if names is None:
@@ -92,8 +92,8 @@ def check_no_dates(x: Any, name: str) -> None:
 
 
 def _are_dates(column: Any) -> bool:
-    """Whether a column or an array holds a date or a time, be it among other objects."""
-    library = _library(column)
+    """Whether a column or an array holds dates or times, or one among other objects."""
+    library = package_of(column)
     if library == "polars" and column.dtype.is_temporal():
         return True
     if library == "pyarrow":
@@ -110,8 +110,8 @@ def _are_dates(column: Any) -> bool:
     return any(isinstance(value, _DATES) or type(value).__name__ == "Period" for value in column.flat)
 
 
-def without_numbers(x: Any) -> str:
-    """A frame's first column that holds no numbers, in words; empty where `x` is no frame."""
+def non_numeric_column(x: Any) -> str:
+    """Name and type of a frame's first column that is not numeric, for a message; empty if `x` is no frame."""
     for i, name in enumerate(column_names(x) or []):
         column = _column(x, i)
         if _column_array(column).dtype.kind not in "biuf":
@@ -120,15 +120,15 @@ def without_numbers(x: Any) -> str:
 
 
 def _column(x: Any, i: int) -> Any:
-    """A frame's column by its place."""
+    """A frame's column by position."""
     return x.iloc[:, i] if hasattr(x, "iloc") else x.to_series(i) if hasattr(x, "to_series") else x.column(i)
 
 
 def _type_name(column: Any) -> str:
-    """What a column's library calls the type of its values."""
+    """The name of a column's type in its library."""
     return str(getattr(column, "dtype", None) or getattr(column, "type", ""))
 
 
-def _library(x: Any) -> str:
-    """Name of the package that an object's class comes from."""
+def package_of(x: Any) -> str:
+    """Name of the top-level package that an object's class comes from."""
     return type(x).__module__.partition(".")[0]

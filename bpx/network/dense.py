@@ -16,7 +16,7 @@ from bpx.network.params import LayerParams
 
 @dataclass(slots=True)
 class LayerCache:
-    """What a layer's forward leaves for its backward; `grad_a` and `grad_z` are filled in on the way back."""
+    """A layer's arrays that `forward` keeps for `backward`; `grad_a` and `grad_z` are set by `backpropagate`."""
 
     x: Array
     z: Array
@@ -34,7 +34,7 @@ def forward(
     linear: Any = linear,
     product: Array | None = None,
 ) -> LayerCache:
-    """z = x W + b; a = f(z). `product` is x W where it is known; it may be overwritten."""
+    """z = x W + b; a = f(z). `product` is x W if it is known already, and may be overwritten."""
     z, a = activation.after_bias(xp, linear.product(xp, x, params.W) if product is None else product, params.b)
     return LayerCache(x, z, a)
 
@@ -42,10 +42,7 @@ def forward(
 def backward(
     xp: Namespace, cache: LayerCache, params: LayerParams, grads: LayerParams, back: bool, linear: Any = linear
 ) -> Array | None:
-    """grad_W = x^T grad_z; grad_b = sum_n grad_z; where `back`, returns grad_x = grad_z W^T.
-
-    The gradients are written into the views of the flat gradient, by the functions of `linear`.
-    """
+    """grad_W = x^T grad_z and grad_b = sum_n grad_z, written into `grads`; returns grad_x = grad_z W^T if `back`."""
     linear.product(xp, xp.matrix_transpose(cache.x), cache.grad_z, grads.W)
     if grads.b is not None:
         linear.column_sums(xp, cache.grad_z, grads.b)

@@ -1,4 +1,4 @@
-"""Forward passes without training: in chunks of samples, so that the memory needed does not grow with the data."""
+"""Forward passes outside training, in chunks of samples, so that memory does not grow with the data."""
 
 from __future__ import annotations
 
@@ -16,26 +16,23 @@ from bpx.network.objective import propagate
 from bpx.network.state import NetworkState
 from bpx.network.validation import cast, check_finite, sums_to_a_number
 
-# Numbers in the layers of all samples of a chunk: a few megabytes, which fit into a processor's cache.
+# Layer outputs of a chunk, in numbers: a few megabytes, which fit into a CPU's cache.
 CHUNK = 2**21
 
 
 @final
 class Inference:
-    """A network's outputs, without dropout; computed by the kernels that need no compiler."""
+    """Computes a network's outputs without dropout, with the kernels that need no compiler."""
 
     def __init__(self, net: NetworkState) -> None:
-        # The network keeps this, so this does not keep the network: arrays are then freed without garbage collection.
+        # The network holds this object, so this does not hold the network: without a cycle arrays are freed at once.
         kernels = select.in_place(net.backend, net.dtype)
         self._activations = tuple(kernels.activation(activation) for activation in (*net.hidden, net.output))
         self._linear = kernels.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
 
     def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:
-        """Outputs (..., n, n_out) for samples of shape (n, n_in), of any dtype, on the host or the device.
-
-        `columns` are the names of the inputs, for messages.
-        """
+        """Outputs (..., n, n_out) for `x` (n, n_in), of any dtype and on any device; `columns` name its columns."""
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), net.backend.matmul_precision():
             size, tried = self._size, None
@@ -56,20 +53,20 @@ class Inference:
         return out
 
     def activations(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> list[Array]:
-        """Every layer's outputs, for all samples at once."""
+        """Outputs of every layer, for all samples at once."""
         with net.backend.scope(), net.backend.matmul_precision():
             return [cache.a for cache in self._propagate(net, x, columns=columns)]
 
     def _propagate(
         self, net: NetworkState, x: Any, first: int = 0, columns: Sequence[str] | None = None
     ) -> list[LayerCache]:
-        """Forward; `first` is the first sample's number in the user's array."""
+        """A forward pass; `first` is the index of the first sample in the user's array, for messages."""
         xp, on_host = net.backend.xp, isinstance(x, np.ndarray)
         if xp is not np or x.dtype != net.flat.dtype:
             x = cast(net.backend, x, net.flat.dtype)
         product = self._linear.product(xp, x, net.layer_params[0].W)
-        # A sample with NaN or infinity has a product that is NaN or infinite, and the product is smaller. Device data
-        # are not checked: that would wait for the device.
+        # NaN or infinity in a sample makes the product not finite, and the product is smaller. Device data are not
+        # checked, because that would wait for the device.
         if on_host and not sums_to_a_number(xp, product):
             check_finite(net.backend, x, "X", first, columns)
         return propagate(xp, x, net.layer_params, self._activations, linear=self._linear, product=product)

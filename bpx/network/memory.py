@@ -1,7 +1,7 @@
-"""Out of memory: what was being done, how much it needs and how much is free, and what to do about it.
+"""Messages for errors by lack of memory: what was attempted, how much it needs, how much is free, and what to do.
 
-Code that knows what it was doing raises an `ExplainedMemoryError`. The public function that was called, decorated with
-`explains_memory_errors`, turns it into a MemoryError that keeps no array of the attempt alive.
+The code that knows what it attempted raises an `ExplainedMemoryError`. The public function that was called, decorated
+with `explains_memory_errors`, turns it into a MemoryError that keeps no array of the attempt alive.
 """
 
 from __future__ import annotations
@@ -29,47 +29,39 @@ R = TypeVar("R")
 
 
 class ExplainedMemoryError(MemoryError):
-    """A MemoryError with a complete message; users see a plain MemoryError with the same one."""
+    """A MemoryError whose message is complete; users see a MemoryError with the same message."""
 
 
 class Attempt(NamedTuple):
-    """What was being done when memory ran out.
+    """What was being done when memory ran out."""
 
-    Parameters
-    ----------
-    doing : str
-        Such as "in a training step".
-    rows : int or None
-        Of the batch or the data; None where that is not known.
-    need : callable
-        ``need(net, rows)``: bytes that it takes, about.
-    remedies : sequence of str
-        What helps here, the best first; ``{rows}`` stands for half as many rows.
-    """
-
+    # Such as "in a training step".
     doing: str
+    # Rows of the batch or of the data; None if that is not known.
     rows: int | None
+    # ``need(net, rows)``: the bytes that it takes, about.
     need: Callable[[Any, int], int]
+    # What helps, the best first; ``{rows}`` is replaced by half as many rows.
     remedies: Sequence[str] = ()
 
 
 def step_bytes(sizes: Sequence[int], rows: int, itemsize: int, networks: int = 1) -> int:
-    """Bytes that a training step takes, about (half to twice as many were measured on NumPy).
+    """Bytes that a training step takes, about: half to twice as many were measured on NumPy.
 
-    For each network: parameters, their gradient, two moments and two copies of the last parameters; and for each row
-    its inputs, and each layer's z, a, gradient and one array in between. `itemsize` is the bytes of a number.
+    For each network the parameters, their gradient, two moments and two earlier copies; and for each row its inputs,
+    and each layer's z, a, gradient and a temporary array. `itemsize` is the size of a number in bytes.
     """
     n_params = sum((a + 1) * b for a, b in pairwise(sizes))
     return networks * itemsize * (6 * n_params + rows * (sizes[0] + 4 * sum(sizes[1:])))
 
 
 def forward_bytes(net: NetworkState, rows: int) -> int:
-    """Bytes that a forward pass takes, about: for each row its inputs, and each layer's z and a."""
+    """Bytes that a forward pass takes, about: for each row its inputs and each layer's z and a."""
     return (net.stack or 1) * np.dtype(net.dtype).itemsize * rows * (net.sizes[0] + 2 * sum(net.sizes[1:]))
 
 
 def step(rows: int | None, *remedies: str, doing: str = "in a training step") -> Attempt:
-    """A training step on a batch of that many rows."""
+    """A training step on a batch of `rows` rows."""
 
     def need(net: NetworkState, rows: int) -> int:
         return step_bytes(net.sizes, rows, np.dtype(net.dtype).itemsize, net.stack or 1)
@@ -78,27 +70,27 @@ def step(rows: int | None, *remedies: str, doing: str = "in a training step") ->
 
 
 def forward_pass(arguments: dict[str, Any]) -> Attempt:
-    """Outputs for the argument ``X``."""
+    """A forward pass for the argument ``X``."""
     return Attempt("in a forward pass", rows_of(arguments["X"]), forward_bytes, ["give {rows} rows at once"])
 
 
 def gradient(arguments: dict[str, Any]) -> Attempt:
-    """Forward and backward, on all rows of the argument ``X`` at once."""
+    """A gradient on all rows of the argument ``X`` at once."""
     return step(rows_of(arguments["X"]), "give {rows} rows at once", doing="in a gradient")
 
 
 def rows_of(X: Any) -> int | None:
-    """How many samples data have, as far as one can see."""
+    """The number of samples in X; None if it is not known."""
     shape = getattr(X, "shape", None)
-    if shape is not None and all(n == n for n in shape):  # dask has NaN for what it does not know
+    if shape is not None and all(n == n for n in shape):  # dask has NaN for an unknown length
         return 1 if len(shape) < 2 else int(shape[-2])
     return len(X) if isinstance(X, (list, tuple)) else None
 
 
 def explain(net: NetworkState, error: BaseException, attempt: Attempt) -> str | None:
-    """The message for an error that says that memory ran out; None for any other error.
+    """The message for an error by lack of memory; None for any other error.
 
-    What the attempt holds is freed before the free memory is looked at. The error's traceback goes to the log ``bpx``,
+    Frees the arrays of the attempt before it asks how much memory is free. The error's traceback is logged to ``bpx``
     at level DEBUG.
     """
     if isinstance(error, ExplainedMemoryError):
@@ -107,7 +99,7 @@ def explain(net: NetworkState, error: BaseException, attempt: Attempt) -> str | 
         return None
     logger.debug("out of memory %s", attempt.doing, exc_info=error)
     forget(error)
-    needed, remedies = "a batch of a stream", list(attempt.remedies)
+    needed = "a batch of a stream"
     if attempt.rows is not None:
         networks = "" if net.stack is None else f" for each of {net.stack} networks"
         needed = f"a batch of {attempt.rows} row{'' if attempt.rows == 1 else 's'} x {net.sizes[0]} features{networks}"
@@ -129,16 +121,16 @@ def explain(net: NetworkState, error: BaseException, attempt: Attempt) -> str | 
 
 
 def _free(backend: Backend) -> str:
-    """How much memory is free, for a message; empty where the backend cannot say."""
+    """How much memory is free, for a message; empty if the backend does not know."""
     try:
         memory = backend.memory()
-    except Exception:  # so short of memory that even this fails
+    except Exception:  # memory is so short that even this fails
         return ""
     return "" if memory is None else f", where {format_bytes(memory[0])} of {format_bytes(memory[1])} are free"
 
 
 def format_bytes(count: int) -> str:
-    """Bytes with a unit and three digits."""
+    """A number of bytes with three digits and a unit."""
     for exponent, unit in ((12, "TB"), (9, "GB"), (6, "MB"), (3, "kB")):
         if count >= 0.9995 * 10**exponent:
             return f"{count / 10**exponent:.3g} {unit}"
@@ -147,7 +139,7 @@ def format_bytes(count: int) -> str:
 
 @contextmanager
 def explaining(net: NetworkState, attempt: Attempt) -> Iterator[None]:
-    """A block whose errors of memory become an ExplainedMemoryError that says what was attempted."""
+    """A block whose errors by lack of memory become an ExplainedMemoryError that says what was attempted."""
     try:
         yield
     except BaseException as error:
@@ -160,10 +152,10 @@ def explaining(net: NetworkState, attempt: Attempt) -> Iterator[None]:
 def explains_memory_errors(
     attempt: Callable[[dict[str, Any]], Attempt] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A public function whose ExplainedMemoryError becomes a MemoryError; a wrong call is explained, too.
+    """Decorator of public functions: an ExplainedMemoryError becomes a MemoryError; wrong calls are explained, too.
 
-    `attempt` makes an Attempt from the function's arguments by name, among them the network as ``net`` or ``self``: for
-    errors that nothing inside the function has explained.
+    ``attempt(arguments)`` is for errors that nothing inside the function has explained; ``arguments`` are by name, with
+    the network as ``net`` or ``self``.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -193,15 +185,15 @@ def explains_memory_errors(
 
 
 def forget(error: BaseException) -> None:
-    """Free the arrays in the frames that an error came through, and the errors that it came from."""
+    """Free what an error keeps alive: the local variables in its traceback, and the errors that caused it."""
     traceback.clear_frames(error.__traceback__)
     error.__cause__ = error.__context__ = None
 
 
 def in_chunks(net: NetworkState, n: int, size: int, do: Callable[[int, int], None], tried: int | None = None) -> None:
-    """``do(start, stop)`` for consecutive rows, `size` at once; half as many wherever memory runs out, down to one.
+    """Call ``do(start, stop)`` for chunks of `size` of n rows; if memory runs out, with half as many, down to one.
 
-    `tried` is a larger size that has failed already.
+    `tried` is a larger size that has already failed.
     """
     start, size = 0, min(size, n)
     first = size if tried is None else tried

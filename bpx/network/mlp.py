@@ -1,4 +1,4 @@
-"""The multilayer perceptron: its parameters, outputs and gradients."""
+"""`MLP`: the parameters, outputs and gradients of a multilayer perceptron."""
 
 from __future__ import annotations
 
@@ -34,23 +34,25 @@ class MLP(NetworkState):
     Parameters
     ----------
     sizes : sequence of int
-        Neurons per layer, the inputs first, such as ``[784, 256, 10]``.
+        Neurons of each layer, beginning with the inputs, such as ``[784, 256, 10]``.
     hidden : str or Activation, or a list with one per hidden layer
         identity, sigmoid (or logistic), tanh, relu, leaky_relu, elu, selu, softplus, silu, mish, gelu, step (forward
         only).
     output : str or Activation
         One of those, softmax or exp.
-    bias : bool, or a list with one per layer after the first
-    init : str, Initializer or callable, or a list with one per layer after the first
-        A callable is ``f(rng, n_in, n_out) -> (W, b)`` and returns host arrays.
+    bias : bool, or a list with one per layer after the inputs
+        Whether layers have a bias b.
+    init : str, Initializer or callable, or a list with one per layer after the inputs
+        Draws the initial parameters; a callable is ``f(rng, n_in, n_out) -> (W, b)`` and returns host arrays.
     dropout : float, or a list with one per hidden layer
-        Probability, in [0, 1), with which training drops an output of a hidden layer.
+        Probability, in [0, 1), with which an output of a hidden layer is set to 0 in training.
     dtype : {"float32", "float64"}
+        Of parameters and outputs.
     seed : int, None, or a list of K ints for a stack
         Seed of the initial weights and the dropout masks; None draws a random one. In a stack, network k has
         ``seed + k``.
     backend : str, module or Backend, optional
-        As for `bpx.get_backend`; None is the one in force.
+        As for `bpx.get_backend`; None is the current one.
     stack : int, optional
         K, to train K networks of this architecture at once: ``flat`` then has the shape (K, n_params), W
         (K, n_in, n_out), and outputs (K, n, n_out).
@@ -60,12 +62,12 @@ class MLP(NetworkState):
     flat : Array of shape (n_params,) or (K, n_params)
         All parameters; ``params`` are views of it.
     backend : Backend
-        The one that computes, with ``.name`` and ``.device``.
+        The backend that computes, with its ``name`` and ``device``.
 
     Raises
     ------
     ValueError, TypeError
-        If the architecture makes no sense; the message says what was expected.
+        If an argument is not as described; the message says what was expected.
 
     Examples
     --------
@@ -99,7 +101,7 @@ class MLP(NetworkState):
 
     @classmethod
     def with_parameters(cls, flat: np.ndarray[Any, Any], **architecture: Any) -> MLP:
-        """A network with these parameters (a host array of ``flat``'s shape, copied); other arguments as of `MLP`."""
+        """A network with copies of these parameters, a host array of ``flat``'s shape; other arguments as of `MLP`."""
         host = get_backend("numpy")
         with host.scope():
             validation.check_finite(host, flat, "parameters")
@@ -122,14 +124,15 @@ class MLP(NetworkState):
         Returns
         -------
         Array of shape (n, n_out), or (n_out,) for one sample; a stack adds its K in front
-            On the network's backend, in its dtype.
+            On the network's device, in its dtype.
 
         Raises
         ------
         ShapeError, NonFiniteError, TypeError, DeviceMismatchError
+            If `X` is not as described.
         MemoryError
-            If the outputs do not fit into memory, or not even one row can be computed. Rows are computed in chunks, and
-            where memory runs out in chunks of half as many, which may round differently.
+            If the outputs do not fit into memory, or not even one row can be computed. Rows are computed in chunks; if
+            memory runs out, in chunks of half as many rows, which may round differently.
         """
         x, single = validation.samples(self.backend, X, self.sizes[0])
         out = self._inference.outputs(self, x, column_names(X))
@@ -139,7 +142,7 @@ class MLP(NetworkState):
 
     @explains_memory_errors(forward_pass)
     def activations(self, X: Any) -> list[Array]:
-        """Every layer's outputs for `X`, the first hidden layer's first; shapes as of `forward`."""
+        """The outputs of every layer after the inputs for `X`, in order; shapes and errors as of `forward`."""
         x, single = validation.samples(self.backend, X, self.sizes[0])
         return [a[..., 0, :] if single else a for a in self._inference.activations(self, x, column_names(X))]
 
@@ -165,22 +168,23 @@ class MLP(NetworkState):
         y : array of shape (n, n_out), or (n,) for one output or integer class labels
             Targets; for one sample without the axis n.
         loss : str, Loss or function
-            Its mean over samples of the sum over outputs.
+            The mean over samples of its sum over outputs is computed.
         l2 : float, or K floats for a stack
-            Adds l2/2 times the sum of squared weights (biases excluded).
+            Adds l2/2 times the sum of squared weights (without biases).
         sample_weight : array of shape (n,), or (K, n) for a stack, optional
             Not negative, not all zero.
 
         Returns
         -------
         loss : Array of shape () or (K,)
-            On the network's backend.
+            On the network's device.
         grads : ParamViews
             Mapping from ``"0.W"`` to dL/dW of the first layer, and so on; ``grads.flat`` is the whole gradient.
 
         Raises
         ------
-        ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError
+        ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError, NotDifferentiableError, MemoryError
+            If an argument is not as described, an activation has no derivative, or memory ran out.
         """
         with self.backend.scope(), self.backend.matmul_precision():
             objective, batch = self._objective(X, y, loss, l2, sample_weight)
@@ -198,7 +202,7 @@ class MLP(NetworkState):
     def _objective(
         self, X: Any, y: Any, loss: Any, l2: Any, sample_weight: Any
     ) -> tuple[Objective, tuple[Array, Array, Array | None]]:
-        """The objective and the batch, everything checked before anything is computed."""
+        """The objective and the batch, checked."""
         loss = losses.get(loss)
         objective = Objective(self, loss, l2)
         x, single = validation.inputs(self.backend, self._xp_dtype, X, self.sizes[0])
@@ -211,26 +215,26 @@ class MLP(NetworkState):
 
     @property
     def params(self) -> ParamViews:
-        """Ordered mapping ``"0.W"``, ``"0.b"``, ``"1.W"``, ... to views of ``flat``."""
+        """Ordered mapping from ``"0.W"``, ``"0.b"``, ``"1.W"``, ... to views of ``flat``."""
         return ParamViews(self.backend.xp, self.layout, self.flat)
 
     @property
     def weights(self) -> list[Array]:
-        """Every layer's W, as views."""
+        """The W of every layer, (n_in, n_out), as views of ``flat``."""
         return [view for name, view in self.params.items() if name.endswith("W")]
 
     @property
     def biases(self) -> list[Array]:
-        """Every layer's b, as views; none for a layer without bias."""
+        """The b of every layer that has one, (n_out,), as views of ``flat``."""
         return [view for name, view in self.params.items() if name.endswith("b")]
 
     def set_params(self, params: Mapping[str, Any]) -> MLP:
-        """Overwrite parameters by name. All are checked before any is written.
+        """Overwrite parameters by name; all are checked before any is written.
 
         Parameters
         ----------
         params : mapping of str to array
-            On the host or on the network's backend, each of its parameter's shape.
+            New values by the names in ``params``, each of the parameter's shape, on the host or the network's device.
 
         Returns
         -------
@@ -239,7 +243,8 @@ class MLP(NetworkState):
 
         Raises
         ------
-        KeyError, ShapeError, NonFiniteError, DeviceMismatchError
+        KeyError, ShapeError, NonFiniteError, TypeError, DeviceMismatchError
+            If a name or a value is not as described.
         """
         overwrite(self.backend, self.params, params)
         return self
@@ -273,7 +278,7 @@ class MLP(NetworkState):
         write_model(self, path, "network", metadata)
 
     def to(self, backend: BackendLike = None, *, dtype: DTypeLike | None = None) -> MLP:
-        """A copy of this network on another backend, or in another dtype; None keeps this one's."""
+        """A copy of this network on another backend or in another dtype; None keeps the current one."""
         return self._like(
             self.backend.to_host(self.flat),
             backend=self.backend if backend is None else get_backend(backend),
@@ -287,13 +292,13 @@ class MLP(NetworkState):
     __copy__ = copy
 
     def member(self, k: int) -> MLP:
-        """A copy of network `k` of a stack, as a single network on the same backend."""
+        """A copy of network `k` of a stack, from 0, as a single network on the same backend."""
         if self.stack is None or not 0 <= k < self.stack:
             raise ValueError(f"member: expected a stack and one of its networks, from 0, got {k} of {self.stack}")
         return self._like(self.backend.to_host(self.flat)[k], backend=self.backend, stack=None, seed=self.seeds[k])
 
     def _like(self, flat: np.ndarray[Any, Any], **attributes: Any) -> MLP:
-        """A network that differs from this one in parameters, which are copied, and attributes."""
+        """A network with a copy of the parameters `flat` and these attributes, otherwise like this one."""
         other = object.__new__(MLP)
         other.__dict__.update(self._architecture() | attributes)
         other._place(flat)
@@ -301,8 +306,8 @@ class MLP(NetworkState):
 
     def _architecture(self) -> dict[str, Any]:
         """Attributes that do not depend on the backend."""
-        depend = {"backend", "_flat", "layer_params", "dropout_seeds", "_inference"}
-        return {name: value for name, value in self.__dict__.items() if name not in depend}
+        dependent = {"backend", "_flat", "layer_params", "dropout_seeds", "_inference"}
+        return {name: value for name, value in self.__dict__.items() if name not in dependent}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> MLP:
         return self.copy()
@@ -334,3 +339,16 @@ class MLP(NetworkState):
             f"<MLP {'-'.join(map(str, self.sizes))}{stack}, {hidden + ' to ' if hidden else ''}{self.output.name},"
             f" {self.n_params} parameters, {self.dtype} on {self.backend.name} ({self.backend.device})>"
         )
+
+
+def check_network(net: Any, call: str, *others: Any) -> None:
+    """TypeError if `net` is no network; its message shows `call`, and guesses from `others`, the next arguments."""
+    if isinstance(net, MLP):
+        return
+    hint = ""
+    if any(isinstance(other, MLP) for other in others):
+        hint = f"; the network comes first, {call}"
+    elif hasattr(net, "get_params") and hasattr(net, "predict"):
+        method = call.partition("(")[0].removeprefix("bpx.")
+        hint = f"; an estimator has a method of its own, estimator.{method}({call.partition(', ')[2]}"
+    raise TypeError(f"net: expected a bpx.MLP, got {type(net).__name__}{hint}")

@@ -1,6 +1,6 @@
-"""The loss of a network as a function of its parameters: forward, loss, backward, penalty, in this one place.
+"""The loss of a network as a function of its parameters: forward, loss, backward, penalty.
 
-Everything that needs a gradient goes through here: `MLP.loss_and_grads`, `bpx.fit`, the SciPy solvers, the checks.
+All gradients are computed here: for `MLP.loss_and_grads`, `bpx.fit`, SciPy's solvers and the checks.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from bpx.formulas.precision import Stored
 from bpx.kernels.select import Kernels
 from bpx.network import dense
 from bpx.network.dense import LayerCache
+from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.params import LayerParams
-from bpx.network.precision import Mixed
 from bpx.network.state import NetworkState
 
 Mask = Callable[[int, Array], Array | None]
@@ -31,7 +31,7 @@ Mask = Callable[[int, Array], Array | None]
 
 @dataclass(frozen=True)
 class DropoutKey:
-    """Which dropout masks to use: the training run's seed in [0, 2^32), the update's number, the batch's first row."""
+    """Determines dropout masks: the run's seed in [0, 2^32), the update's number, the position of the first row."""
 
     run: int
     step: int | Array
@@ -47,9 +47,9 @@ def propagate(
     linear: Any = linear,
     product: Array | None = None,
 ) -> list[LayerCache]:
-    """Forward through every layer; a masked layer passes a * mask on.
+    """Forward through every layer; a layer with a mask passes a * mask on.
 
-    `linear` has that module's functions; `product` is x W of the first layer where it is known.
+    `linear` has the functions of `bpx.formulas.linear`; `product` is x W of the first layer if it is known already.
     """
     caches = []
     for i, (params, activation) in enumerate(zip(layers, activations, strict=True)):
@@ -69,10 +69,7 @@ def backpropagate(
     grad: Array,
     linear: Any = linear,
 ) -> None:
-    """Backward through every layer, writing into `grads`.
-
-    `grad` is dL/da of the last layer. Each layer's `grad_a` and `grad_z` stay in its cache.
-    """
+    """Backward through every layer, from `grad`, dL/da of the last one; writes into `grads` and the caches."""
     for i in reversed(range(len(caches))):
         cache = caches[i]
         cache.grad_a = grad if cache.mask is None else linear.times(xp, grad, cache.mask, out=grad)
@@ -82,25 +79,23 @@ def backpropagate(
 
 @final
 class Objective:
-    """Loss (mean over samples of the sum over outputs) + l2/2 * sum of squared weights, biases excluded.
+    """Loss (mean over samples of the sum over outputs) + l2/2 sum_w w^2 + l1 sum_w |w|, over weights without biases.
 
     Parameters
     ----------
-    net : NetworkState
-    loss : Loss
-    l2 : float, or K floats for a stack
-        Not negative; not divided by the number of samples.
-    l1 : float, or K floats for a stack
-        Not negative; adds l1 times the sum of absolute weights.
+    net, loss
+        The network and its loss.
+    l2, l1 : float, or K floats for a stack
+        Not negative.
     per_batch : bool
-        Divide both penalties by the batch's number of samples (sum of weights), as scikit-learn does.
+        Whether both penalties are divided by the batch's number of samples (sum of weights), as in scikit-learn.
 
     Raises
     ------
     NotDifferentiableError
         If an activation of the network has no derivative.
     ValueError
-        If the loss is not defined on the network's output, or `l2` is negative or has the wrong length.
+        If the loss is not defined on the network's output, or a penalty is negative or has the wrong length.
     """
 
     def __init__(self, net: NetworkState, loss: Loss, l2: Any = 0.0, l1: Any = 0.0, per_batch: bool = False) -> None:
@@ -116,7 +111,7 @@ class Objective:
         self.loss = loss
         fused = loss.takes_logits(net.output)
         self._formula = loss.on_logits if fused and loss.on_logits is not None else loss.on_outputs
-        # Where the loss takes pre-activations, the last layer passes them on as they are.
+        # If the loss takes pre-activations, the last layer passes them on unchanged.
         self._activations: tuple[Any, ...] = (*net.hidden, ACTIVATIONS["identity"] if fused else net.output)
         self._linear: Any = linear
         self._dropout_mask: Any = dropout.dropout_mask
@@ -124,17 +119,17 @@ class Objective:
         self._l2 = _on_weights(net, "l2", l2)
         self._l1 = _on_weights(net, "l1", l1)
         self._per_batch = per_batch
-        self._mixed: Mixed | None = None
+        self._mixed: MixedPrecision | None = None
         self._combine: Callable[[Array, Array, Array, int], tuple[Array, Array]] | None = None
         with net.backend.scope():
             self.grad = net.flat * 0.0
         self._grads = net.layout.layers(self._xp, self.grad)
         self.caches: list[LayerCache] = []
 
-    def use(self, kernels: Kernels, mixed: Mixed | None = None) -> None:
-        """Compute with kernels from now on: their results are the formulas', but `caches` may hold z overwritten.
+    def use(self, kernels: Kernels, mixed: MixedPrecision | None = None) -> None:
+        """Compute with kernels from now on; results are the same, but z in `caches` may be overwritten.
 
-        With `mixed`, `value_and_grad` stores in 16 bits what `bpx.formulas.precision` says; `value` does not.
+        With `mixed`, `value_and_grad` stores in 16 bits, see `bpx.formulas.precision`; `value` does not.
         """
         self._linear = kernels.module(linear)
         self._dropout_mask = kernels.of(dropout.dropout_mask)
@@ -150,34 +145,19 @@ class Objective:
     def combine_by(
         self, combine: Callable[[Array, Array, Array, int], tuple[Array, Array]], grad: Array | None
     ) -> None:
-        """Share each batch with other processes, as `bpx.training.distributed` does.
+        """Compute a share of each batch, whose loss and gradient ``combine(loss, grads, weight, rows)`` returns.
 
-        Parameters
-        ----------
-        combine : callable
-            ``combine(loss, grads, weight, rows)`` gives the loss and gradient of the whole batch from this one's mean
-            loss, the gradient of that mean times its weight, that weight (number of rows, or sum of their weights; of
-            shape () or (K,)) and its number of rows.
-        grad : Array of ``flat``'s shape, optional
-            Where the gradient is to be written, so that it need not be copied.
+        For its arguments see `bpx.training.distributed.Ranks.combine`; `grad`, of ``flat``'s shape, is an array to
+        write the gradient into, so that it need not be copied.
         """
         self._combine = combine
         if grad is not None:
             self.grad, self._grads = grad, self._net.layout.layers(self._xp, grad)
 
     def value(self, X: Array, y: Array, weight: Array | None = None, flat: Array | None = None) -> Array:
-        """Loss and penalty, without dropout, at the network's parameters or at others.
+        """Loss and penalty, of shape (...), without dropout; `flat` (..., n_params) replaces the network's parameters.
 
-        Parameters
-        ----------
-        X, y, weight : Array
-            As `bpx.network.validation` returns them.
-        flat : Array of shape (..., n_params), optional
-            Parameters in place of the network's.
-
-        Returns
-        -------
-        Array of shape (...)
+        X, y and weight are as `bpx.network.validation` returns them.
         """
         xp = self._xp
         at = self._net.flat if flat is None else flat
@@ -194,26 +174,26 @@ class Objective:
     ) -> tuple[Array, Array]:
         """Loss and penalty, and their gradient with respect to the flat vector (a buffer that the next call reuses)."""
         xp, net, mixed = self._xp, self._net, self._mixed
-        own = None if self._combine is None else self._weight_of(X, weight)
-        if X.shape[-2] == 0:  # of a small last batch some processes have no rows; they take part all the same
+        batch_weight = None if self._combine is None else self._weight_of(X, weight)
+        if X.shape[-2] == 0:  # a process may have no rows of a small last batch, but takes part in the sum
             loss = xp.zeros(net.flat.shape[:-1], dtype=net.flat.dtype, device=net.flat.device)
             self.grad[...] = 0.0
         else:
             mask = None if dropout is None or not any(net.dropout) else self._mask(dropout)
-            self.caches = []  # the arrays of the last batch make room for this one's
+            self.caches = []  # frees the arrays of the last batch
             layers = net.layer_params
             if mixed is not None:
                 X, layers = mixed.narrow(X), mixed.layers()
             self.caches = propagate(xp, X, layers, self._activations, mask, self._linear)
             loss, grad = self._value_and_grad(xp, self._formula, self.caches[-1].a, y, weight)
-            if own is not None and mixed is None:
-                grad = self._linear.times(xp, grad, own[..., None, None], out=grad)
+            if batch_weight is not None and mixed is None:
+                grad = self._linear.times(xp, grad, batch_weight[..., None, None], out=grad)
             backpropagate(xp, self.caches, layers, self._grads, self._activations, grad, self._linear)
-            if own is not None and mixed is not None:  # in 16 bits it might overflow
-                self.grad *= own[..., None]
+            if batch_weight is not None and mixed is not None:  # in 16 bits the product might overflow
+                self.grad *= batch_weight[..., None]
         if self._combine is not None:
-            loss, self.grad = self._combine(loss, self.grad, own, X.shape[-2])
-        if mixed is not None:  # after the sum over all processes, so that all decide alike
+            loss, self.grad = self._combine(loss, self.grad, batch_weight, X.shape[-2])
+        if mixed is not None:  # after the sum over all processes, so that all make the same decision
             self.grad = mixed.unscale(self.grad)
         if self._l2 is not None or self._l1 is not None:
             samples = self._samples(X, weight)
@@ -221,26 +201,26 @@ class Objective:
         return loss, self.grad
 
     def input_gradient(self, X: Array, y: Array, weight: Array | None = None) -> Array:
-        """dL/dX, of shape (..., n, n_in)."""
+        """dL/dX, of shape (..., n, n_in), for arguments as of `value`."""
         self.value_and_grad(X, y, weight)
         W = self._net.layer_params[0].W
         return self._linear.product(self._xp, self.caches[0].grad_z, self._xp.matrix_transpose(W))
 
     def _weight_of(self, X: Array, weight: Array | None) -> Array:
-        """A batch's number of rows, or the sum of their weights, of shape () or (K,)."""
+        """The number of rows of a batch, or the sum of their weights, as an array of shape () or (K,)."""
         if weight is not None:
             return self._linear.weight_sum(self._xp, weight)
         flat = self._net.flat
         return self._xp.full((), X.shape[-2], dtype=flat.dtype, device=flat.device)
 
     def _samples(self, X: Array, weight: Array | None) -> Any:
-        """What the penalty is divided by: None for 1, or the batch's number of samples or sum of weights."""
+        """The divisor of the penalty: None for 1, else the batch's number of samples or the sum of their weights."""
         if not self._per_batch:
             return None
         return X.shape[-2] if weight is None else self._linear.weight_sum(self._xp, weight)
 
     def _mask(self, key: DropoutKey) -> Mask:
-        """The dropout masks of one update, hidden layer by hidden layer."""
+        """The dropout masks of an update, as a function of the layer's index and its outputs."""
         net = self._net
 
         def mask(layer: int, a: Array) -> Array | None:
@@ -250,20 +230,20 @@ class Objective:
             drawn = self._dropout_mask(
                 self._xp, shape, net.dropout[layer], net.dropout_seeds, key.run, key.step, layer, a.dtype, key.first
             )
-            # NumPy's bfloat16 times a number is float32.
+            # A product of bfloat16 and a Python float is float32 in NumPy.
             return drawn if self._mixed is None else self._mixed.narrow(drawn)
 
         return mask
 
 
 def _on_weights(net: NetworkState, name: str, strength: Any) -> Array | None:
-    """A penalty's strength for every weight and 0 for every bias, (n_params,) or (K, n_params); None where it is 0."""
-    given = numbers(name, strength, "a finite number >= 0")
+    """A penalty's strength for each weight and 0 for each bias, (n_params,) or (K, n_params); None if it is 0."""
+    values = numbers(name, strength, "a finite number >= 0")
     allowed = [()] if net.stack is None else [(), (net.stack,)]
-    if given.shape not in allowed:
-        raise ValueError(f"{name}: expected shape {' or '.join(map(str, allowed))}, got {given.shape}")
-    if not np.all(np.isfinite(given)) or np.any(given < 0.0):
+    if values.shape not in allowed:
+        raise ValueError(f"{name}: expected shape {' or '.join(map(str, allowed))}, got {values.shape}")
+    if not np.all(np.isfinite(values)) or np.any(values < 0.0):
         raise ValueError(f"{name}: expected a finite number >= 0, got {strength}")
-    if not np.any(given):
+    if not np.any(values):
         return None
-    return net.asarray(given[..., None] * net.layout.weight_mask())
+    return net.asarray(values[..., None] * net.layout.weight_mask())

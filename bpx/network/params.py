@@ -31,14 +31,14 @@ class LayerParams(NamedTuple):
 @final
 @dataclass(frozen=True)
 class Layout:
-    """Where each parameter lies in the flat vector, for these layer sizes; `bias` says which layers have a bias."""
+    """Where each parameter is in the flat vector; `bias` says which layers have a bias."""
 
     sizes: tuple[int, ...]
     bias: tuple[bool, ...]
 
     @cached_property
     def entries(self) -> dict[str, tuple[int, int, tuple[int, ...]]]:
-        """For each name its start, its stop and its shape."""
+        """Start, stop and shape of each parameter by name."""
         entries: dict[str, tuple[int, int, tuple[int, ...]]] = {}
         start = 0
         for layer, (n_in, n_out) in enumerate(zip(self.sizes, self.sizes[1:], strict=False)):
@@ -55,13 +55,12 @@ class Layout:
         return max(stop for _, stop, _ in self.entries.values())
 
     def view(self, xp: Namespace, flat: Array, name: str, shape: Sequence[int] | None = None) -> Array:
-        """The part of `flat` of that name, without copying; `shape` in place of its own."""
-        start, stop, own = self.entries[name]
-        lead = flat.shape[:-1]
-        return xp.reshape(flat[..., start:stop], (*lead, *(shape or own)), copy=False)
+        """A view of a parameter in `flat`; `shape` replaces the shape of `entries`."""
+        start, stop, default = self.entries[name]
+        return xp.reshape(flat[..., start:stop], (*flat.shape[:-1], *(shape or default)), copy=False)
 
     def layers(self, xp: Namespace, flat: Array) -> list[LayerParams]:
-        """Every layer's views, as the formulas want them."""
+        """The views of every layer, with the shapes that the formulas need."""
         return [
             LayerParams(
                 self.view(xp, flat, f"{layer}.W"),
@@ -71,7 +70,7 @@ class Layout:
         ]
 
     def weight_mask(self) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """1 where the flat vector holds a weight, 0 where a bias; on the host."""
+        """1 for each weight and 0 for each bias of the flat vector, on the host."""
         mask = np.zeros(self.n_params)
         for name, (start, stop, _) in self.entries.items():
             mask[start:stop] = float(name.endswith("W"))
@@ -103,7 +102,7 @@ class ParamViews(Mapping[str, Array]):
 
 
 def check_writable(flat: Array) -> None:
-    """Refuse to change parameters that somebody has locked with ``net.flat.setflags(write=False)``."""
+    """ValueError for parameters that are locked by ``net.flat.setflags(write=False)``."""
     if isinstance(flat, np.ndarray) and not flat.flags.writeable:
         raise ValueError(
             "net: expected parameters that can be changed, got read-only ones; take net.copy(), or"
@@ -112,7 +111,7 @@ def check_writable(flat: Array) -> None:
 
 
 def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str, Any]) -> None:
-    """Write values into the views of their names, after all have been checked; errors as of `MLP.set_params`."""
+    """Write values into the views of the same names, after all have been checked; errors as of `MLP.set_params`."""
     checked = []
     with backend.scope():
         for name, value in values.items():
@@ -123,7 +122,7 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
                 raise ShapeError(f"{name}: expected shape {tuple(view.shape)}, got {tuple(new.shape)}")
             new = validation.cast(backend, new, view.dtype)
             validation.check_finite(backend, new, name)
-            # A copy: the value may be a parameter that is itself overwritten first.
+            # A copy, because the value may be a view of a parameter that is overwritten before it.
             checked.append((view, new * 1.0))
         for view, new in checked:
             view[...] = new
@@ -132,7 +131,7 @@ def overwrite(backend: Backend, views: Mapping[str, Array], values: Mapping[str,
 def draw(layout: Layout, init: Sequence[Any], seeds: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Initial parameters, drawn layer by layer for each seed, on the host in float64: shape (len(seeds), n_params).
 
-    `init` has a function ``f(rng, n_in, n_out) -> (W, b)`` for each layer.
+    `init` are functions ``f(rng, n_in, n_out) -> (W, b)``, one for each layer.
     """
     flat = np.empty((len(seeds), layout.n_params))
     for row, seed in zip(flat, seeds, strict=True):

@@ -1,4 +1,4 @@
-"""The state of a network: architecture, backend and parameters. Everything that computes with a network takes this."""
+"""The state of a network: architecture, backend and parameters, which all computations with a network use."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from bpx.network.params import LayerParams, Layout, overwrite
 
 
 class NetworkState:
-    """What a network consists of, without what it can do; parameters and attributes as of `MLP`.
+    """The data of a network, without its methods; parameters and attributes as of `MLP`.
 
     Attributes
     ----------
     layout : Layout
-        Where each parameter lies in ``flat``.
+        Where each parameter is in ``flat``.
     layer_params : list of LayerParams
         Each layer's W and b, as views of ``flat``.
     """
@@ -34,7 +34,7 @@ class NetworkState:
         self, sizes: Any, hidden: Any, output: Any, bias: Any = True, init: Any = "glorot_uniform", dropout: Any = 0.0,
         dtype: DTypeLike = "float32", seed: Any = 0, backend: BackendLike = None, stack: int | None = None,
     ) -> None:  # fmt: skip
-        """Check and keep everything but the parameters, which `_place` sets."""
+        """Check and store everything except the parameters, which `_place` sets."""
         self.sizes = architecture.check_sizes(sizes)
         layers = len(self.sizes) - 1
         self.hidden, self.output = architecture.layer_activations(hidden, output, self.sizes)
@@ -48,11 +48,11 @@ class NetworkState:
         self.backend = get_backend(backend)
 
     def _place(self, parameters: np.ndarray[Any, Any]) -> None:
-        """Copy these parameters, a host array of ``flat``'s shape, to the backend."""
+        """Copy `parameters`, a host array of the shape of ``flat``, to the backend."""
         self.renew(self.backend.asarray(np.array(parameters, dtype=self.dtype)))
 
     def renew(self, flat: Array | None = None) -> None:
-        """Make `flat`, or a copy of the parameters, the parameters; views taken before are of the old ones."""
+        """Replace the array of parameters by `flat`, or by a copy of itself; existing views keep the old array."""
         with self.backend.scope():
             self._flat = self._flat * 1.0 if flat is None else flat
             self.layer_params = self.layout.layers(self.backend.xp, self._flat)
@@ -64,7 +64,7 @@ class NetworkState:
 
     @flat.setter
     def flat(self, values: Any) -> None:
-        if values is not self._flat:  # as after net.flat *= 2
+        if values is not self._flat:  # net.flat *= 2 assigns the array to itself
             overwrite(self.backend, {"flat": self._flat}, {"flat": values})
 
     @property
@@ -74,7 +74,7 @@ class NetworkState:
 
     @property
     def _xp_dtype(self) -> Any:
-        """The dtype, as the backend's array library has it."""
+        """The dtype as an object of the backend's array library."""
         return self.backend.dtype(self.dtype)
 
     def asarray(self, x: Any) -> Array:

@@ -1,7 +1,7 @@
-"""Data are checked here, and brought to the network's backend and dtype, once, before anything is computed.
+"""Checks of data, which also move them to the network's backend and dtype, once, before anything is computed.
 
-`name` is what messages call the data. What is not as expected raises ShapeError, NonFiniteError, TypeError, ValueError
-or DeviceMismatchError.
+`name` is the name of the data in messages. The errors are ShapeError, NonFiniteError, TypeError, ValueError and
+DeviceMismatchError.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from bpx._typing import Array, Namespace
 from bpx.backend.base import Backend, library_of
 from bpx.errors import NonFiniteError, ShapeError
 from bpx.formulas.losses import Loss
-from bpx.network.data_frames import check_in_memory, check_no_dates, column_names, plain, without_numbers
+from bpx.network.data_frames import as_host_array, check_in_memory, check_no_dates, column_names, non_numeric_column
 
 
 def numeric(backend: Backend, x: Any, name: str) -> Array:
-    """`x` as an array of real numbers in its own dtype; on the host where it came from there."""
+    """`x` as an array of real numbers in its own dtype, on the host or on the device where it was."""
     if type(x) is np.ndarray and x.dtype.kind in "biuf":
         return x
     if library_of(x) == "host":
@@ -29,15 +29,15 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
         if type(x).__name__ == "MaskedArray":
             raise TypeError(f"{name}: expected plain numbers, got a masked array; fill or drop what is masked first")
         check_in_memory(x, name)
-        given = x
+        original = x
         try:
-            x = plain(x)
+            x = as_host_array(x)
         except ValueError as error:  # rows of different lengths
             why = "got rows of different lengths" if "inhomogeneous" in str(error) else f"got what is none ({error})"
             raise ShapeError(f"{name}: expected a rectangular array of numbers, {why}") from None
         if x.dtype.kind not in "biuf":
-            check_no_dates(given, name)
-            raise TypeError(f"{name}: expected {_not_numbers(name, given, x)}")
+            check_no_dates(original, name)
+            raise TypeError(f"{name}: expected {_not_numbers(name, original, x)}")
         return x
     x = backend.asarray(x)
     if not backend.xp.isdtype(x.dtype, ("bool", "integral", "real floating")):
@@ -45,22 +45,24 @@ def numeric(backend: Backend, x: Any, name: str) -> Array:
     return x
 
 
-def _not_numbers(name: str, given: Any, x: np.ndarray[Any, Any]) -> str:
-    """What was expected where the array is not of numbers, what came, and what to do."""
+def _not_numbers(name: str, original: Any, x: np.ndarray[Any, Any]) -> str:
+    """The message for data whose array `x` is not numeric: what was expected, what was passed, and what to do."""
     argument = name.partition(" of ")[0]
     if x.ndim == 0 and x.dtype.kind in "OUS":
-        return f"numbers, got a {type(given).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
+        return (
+            f"numbers, got a {type(original).__name__}, of which NumPy makes dtype {x.dtype}; give an array of numbers"
+        )
     if x.dtype.kind == "c":
         return f"numbers, got dtype {x.dtype}; take {argument}.real, or real and imaginary parts as two columns"
     if argument.startswith("y"):
         remedy = "labels become numbers with classes, y = numpy.unique(y, return_inverse=True)"
     else:
         remedy = f"convert it with numpy.asarray({argument}, dtype=float), and text to one column per category first"
-    return f"numbers, got dtype {x.dtype}{without_numbers(given)}; {remedy}"
+    return f"numbers, got dtype {x.dtype}{non_numeric_column(original)}; {remedy}"
 
 
 def check_weights(weight: Any, name: str, has_class_weight: bool = True) -> None:
-    """Refuse a name, a dict or dates in place of sample weights; a hint names ``class_weight`` where there is one."""
+    """TypeError for a string, a dict or dates as sample weights; hints at ``class_weight`` if the caller has it."""
     if isinstance(weight, (str, dict)):
         hint = f"; weights of classes are class_weight={weight!r:.60}" if has_class_weight else ""
         raise TypeError(f"{name}: expected one weight for each row, got {weight!r:.60}{hint}")
@@ -68,7 +70,7 @@ def check_weights(weight: Any, name: str, has_class_weight: bool = True) -> None
 
 
 def check_known(x: Any, name: str) -> None:
-    """Refuse a dask array that does not know its number of rows, as after a selection by values."""
+    """ShapeError for a dask array whose number of rows is unknown, as after a selection by values."""
     shape = getattr(x, "shape", ())
     if type(x).__module__.startswith("dask") and any(n != n for n in shape[:1]):
         argument = name.partition(" of ")[0]
@@ -79,27 +81,27 @@ def check_known(x: Any, name: str) -> None:
 
 
 def cast(backend: Backend, x: Any, dtype: Any) -> Array:
-    """`x` on the backend in that dtype; what overflows becomes infinity, which `check_finite` then finds."""
+    """`x` on the backend in this dtype; values that overflow become infinity, which `check_finite` finds."""
     with np.errstate(over="ignore"):
         return backend.asarray(x, dtype)
 
 
 def _is_integer(backend: Backend, x: Array) -> bool:
-    """Whether an array has an integer or boolean dtype."""
+    """Whether `x` has an integer or boolean dtype."""
     if isinstance(x, np.ndarray):
         return x.dtype.kind in "biu"
     return bool(backend.xp.isdtype(x.dtype, ("bool", "integral")))
 
 
 def _namespace(backend: Backend, x: Array) -> Namespace:
-    """The array library of `x`, which is on the host or on the backend."""
+    """The array library of `x`, which is a host array or one of the backend."""
     return np if isinstance(x, np.ndarray) else backend.xp
 
 
 def check_finite(backend: Backend, x: Array, name: str, first: int = 0, columns: Sequence[str] | None = None) -> None:
-    """Refuse NaN and infinity, and say where the first is; `first` is the first row's number, `columns` are names."""
+    """NonFiniteError, with the first place, for NaN and infinity; `first` is the index of x's first row in the data."""
     xp = _namespace(backend, x)
-    # One of them makes the sum NaN or infinite, which is seen without an array of x's size. So may large numbers.
+    # A sum needs no array of x's size. Unless it is finite, which large numbers prevent, too, all values are checked.
     if _is_integer(backend, x) or sums_to_a_number(xp, x):
         return
     finite = xp.isfinite(x)
@@ -115,12 +117,12 @@ def check_finite(backend: Backend, x: Array, name: str, first: int = 0, columns:
 
 
 def sums_to_a_number(xp: Namespace, x: Array) -> bool:
-    """Whether the sum of all numbers is finite; waits for the device."""
+    """Whether the sum of all values is finite; waits for the device."""
     return math.isfinite(np.add.reduce(x, axis=None)) if xp is np else bool(xp.isfinite(xp.sum(x)))
 
 
 def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
-    """`X` of shape (n, n_in), or (n_in,) for one sample, as an array (n, n_in); and whether it was one sample."""
+    """`X`, (n, n_in) or (n_in,) for one sample, as an array (n, n_in), and whether it was one sample."""
     rows, single = samples(backend, X, n_in, name=name)
     x = cast(backend, rows, dtype)
     check_finite(backend, x, name, columns=column_names(X))
@@ -128,7 +130,7 @@ def inputs(backend: Backend, dtype: Any, X: Any, n_in: int, *, name: str = "X") 
 
 
 def samples(backend: Backend, X: Any, n_in: int, *, name: str = "X") -> tuple[Array, bool]:
-    """As `inputs`, but in their own dtype, where they were, and not checked for NaN and infinity."""
+    """As `inputs`, but in their own dtype and place, and not checked for NaN and infinity."""
     x = numeric(backend, X, name)
     if x.ndim not in (1, 2):
         raise ShapeError(
@@ -153,14 +155,13 @@ def targets(
 ) -> Array:
     """`y` as an array (n, n_out), or as integer class labels (n,); refuses values for which the loss is not defined.
 
-    It may be of shape (n, n_out), (n,) for one output or class labels, and without n where X was a `single` sample.
-    Labels are in [0, n_out). They stay labels for ``cross_entropy``, and become one-hot rows for
-    ``binary_cross_entropy`` with several outputs.
+    Its shape is (n, n_out), or (n,) for one output or class labels; without n if X was a `single` sample. Labels, in
+    [0, n_out), stay labels for ``cross_entropy`` and become one-hot rows for ``binary_cross_entropy``.
     """
     t = numeric(backend, y, name)
-    row_given = t.ndim == 2 and t.shape[0] == 1
-    label_given = t.ndim == 1 and t.shape[0] == 1 and n_out > 1
-    if single and not (row_given or label_given):
+    is_row = t.ndim == 2 and t.shape[0] == 1
+    is_label = t.ndim == 1 and t.shape[0] == 1 and n_out > 1
+    if single and not (is_row or is_label):
         t = t[None, ...]
     if t.ndim == 0 or t.shape[0] != n:
         shape = f" (shape {tuple(t.shape)})" if t.ndim > 1 else ""
@@ -184,7 +185,7 @@ def targets(
 
 
 def _columns_remedy(backend: Backend, t: Array, n_out: int, loss: Loss, single: bool, ravelled: str) -> str:
-    """What to do about targets that have not a column for each output; `ravelled` makes them one-dimensional."""
+    """What to do if targets do not have a column for each output; `ravelled` is code that makes them 1-D."""
     if single:
         return "; X is one sample, of shape (n_in,), so y is its targets alone"
     if t.ndim == 1 and loss.columns is not None:
@@ -198,13 +199,13 @@ def _columns_remedy(backend: Backend, t: Array, n_out: int, loss: Loss, single: 
     return f"; give the network {t.shape[1]} outputs, or y the columns that it has" if t.ndim == 2 else ""
 
 
-def _ravelled(name: str, given: Any) -> str:
-    """How to make what was given one-dimensional; frames and lists have no method for it."""
-    return f"{name}.ravel()" if hasattr(given, "ravel") else f"numpy.ravel({name})"
+def _ravelled(name: str, values: Any) -> str:
+    """Code, for a message, that makes `values` 1-D; frames and lists have no method for it."""
+    return f"{name}.ravel()" if hasattr(values, "ravel") else f"numpy.ravel({name})"
 
 
 def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
-    """Class labels as integers on the backend; refuses what is not an integer in [0, n_out)."""
+    """Class labels as integers on the backend; TypeError or ValueError if they are not integers in [0, n_out)."""
     xp = backend.xp
     if not _is_integer(backend, labels):
         check_finite(backend, labels, name)
@@ -214,9 +215,9 @@ def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
             else "numbers that are no classes are trained with loss='squared_error' and output='identity'"
         )  # fmt: skip
         raise TypeError(f"{name}: expected integer class labels in 0..{n_out - 1}, got dtype {labels.dtype}; {remedy}")
-    given, labels = labels, backend.asarray(labels, xp.int64)
-    if isinstance(given, np.ndarray):  # as given: numbers of uint64 may be too large for int64
-        low, high = int(given.min()), int(given.max())
+    original, labels = labels, backend.asarray(labels, xp.int64)
+    if isinstance(original, np.ndarray):  # not of int64, for which numbers of uint64 may be too large
+        low, high = int(original.min()), int(original.max())
     else:
         low, high = int(xp.min(labels)), int(xp.max(labels))
     if low < 0 or high >= n_out:
@@ -228,7 +229,7 @@ def _labels(backend: Backend, labels: Array, n_out: int, name: str) -> Array:
 
 
 def _check_values(backend: Backend, t: Array, loss: Loss, name: str) -> None:
-    """Refuse target values on which the loss is not defined."""
+    """ValueError for targets for which the loss is not defined."""
     xp = backend.xp
     if loss.targets == "real":
         return
@@ -256,9 +257,9 @@ def sample_weights(
     name: str = "sample_weight",
     whole: bool = True,
 ) -> Array | None:
-    """`weight` of shape (n,), or (K, n) for a stack of K, as an array (n, 1) or (K, n, 1); None stays None.
+    """`weight`, (n,) or (K, n) for a stack of K, as an array (n, 1) or (K, n, 1); None stays None.
 
-    Not negative, and not all zero where these are the `whole` of the samples.
+    ValueError for negative weights, and, if these are `whole` data, for weights that are all zero.
     """
     if weight is None:
         return None

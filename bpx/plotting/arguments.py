@@ -8,7 +8,7 @@ import numpy as np
 
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
-from bpx.network.data_frames import check_in_memory, check_no_dates, plain, without_numbers
+from bpx.network.data_frames import as_host_array, check_in_memory, check_no_dates, non_numeric_column
 from bpx.network.mlp import MLP
 
 HostArray = np.ndarray[Any, Any]
@@ -31,7 +31,9 @@ def numbers(x: Any, name: str) -> HostArray:
     array = _on_host(x, name, f"{name}: expected a rectangular array of numbers")
     if array.dtype.kind not in "biuf":
         check_no_dates(x, name)
-        raise TypeError(f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{without_numbers(x)}")
+        raise TypeError(
+            f"{name}: expected numbers, got {type(x).__name__} of dtype {array.dtype}{non_numeric_column(x)}"
+        )
     return array.astype(np.float64)
 
 
@@ -39,7 +41,7 @@ def _on_host(x: Any, name: str, refusal: str) -> HostArray:
     """`x` as a host array; ShapeError with that refusal if it makes no array."""
     try:
         check_in_memory(x, name)
-        return plain(to_host(x))
+        return as_host_array(to_host(x))
     except ValueError as error:
         raise ShapeError(f"{refusal} ({error})") from error
 

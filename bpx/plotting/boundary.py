@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
-from bpx.network.data_frames import plain
+from bpx.network.data_frames import as_host_array
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import HostArray, network, numbers
 from bpx.plotting.decorations import add_colorbar, add_legend, set_title
@@ -78,7 +78,7 @@ class DecisionBoundaryDisplay:
         self.X = None if X is None else numbers(X, "X")
         if self.X is not None and (self.X.ndim != 2 or self.X.shape[1] != 2):
             raise ShapeError(f"X: expected points of shape (n, 2), got {self.X.shape}")
-        self.y = None if y is None else plain(to_host(y)) if by_class else numbers(y, "y")
+        self.y = None if y is None else as_host_array(to_host(y)) if by_class else numbers(y, "y")
         count = 0 if self.X is None else len(self.X)
         if self.y is not None and (self.X is None or self.y.shape != (count,)):
             raise ShapeError(f"y: expected one target for each row of X, {count}, got shape {self.y.shape}")
@@ -204,7 +204,7 @@ class DecisionBoundaryDisplay:
         response = grid.outputs(predict, 64)
         if classes is None and response.shape[-1] > 1:
             raise ValueError(f"estimator: expected one target, got {response.shape[-1]}; draw a network's output=")
-        wanted = None if y is None else plain(to_host(y)).reshape(-1)
+        wanted = None if y is None else as_host_array(to_host(y)).reshape(-1)
         if wanted is not None and classes is not None:
             wanted = class_positions(wanted, np.asarray(classes))
         return cls(

@@ -13,7 +13,7 @@ from matplotlib.colors import Normalize
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.errors.values import check_count
-from bpx.network.data_frames import plain
+from bpx.network.data_frames import as_host_array
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import label_column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
@@ -311,4 +311,4 @@ def _whole_numbers(shape: Any) -> bool:
 def _integers(X: Any) -> bool:
     """Whether the images consist of integers."""
     given = [to_host(part) for part in X] if isinstance(X, (list, tuple)) else to_host(X)
-    return plain(given).dtype.kind in "iu"
+    return as_host_array(given).dtype.kind in "iu"

@@ -1,4 +1,4 @@
-"""The one way in which a sweep runs: trials in stacks, threads and ranks that train them, a table of the results."""
+"""How a sweep runs: trials are put into stacks, threads and ranks train these, a table has the results."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from bpx.errors import DivergenceWarning, say, warn_caller
 from bpx.network.memory import explains_memory_errors
 from bpx.search.folds import Fold
 from bpx.search.grid import Setting
-from bpx.search.table import SweepTable
+from bpx.search.sweep_table import SweepTable
 from bpx.search.trials import Trial, TrialResult, into_stacks
 from bpx.training.distributed import Ranks, agreeing, join, place
 
 
 class Search(ABC):
-    """Settings and data, checked, and what trains and scores them."""
+    """Checked settings and data, and how they are trained and scored."""
 
     folds: list[Fold]
     scoring: str
     on_host: bool  # whether NumPy computes
-    best: ClassVar[str]  # the table's attribute that `refit` gives
-    # What single trainings may warn of and a sweep says once.
+    best: ClassVar[str]  # the table's attribute for the result of `refit`
+    # Warnings of single trainings, which a sweep gives once.
     silenced: ClassVar[tuple[type[Warning], ...]] = (DivergenceWarning,)
 
     @abstractmethod
@@ -42,29 +42,29 @@ class Search(ABC):
 
     @abstractmethod
     def sort_key(self, trial: Trial) -> Any:
-        """Near for trials that take about as many epochs."""
+        """Close for trials that take about the same number of epochs."""
 
     @abstractmethod
     def most(self, trial: Trial) -> int:
-        """Networks in one stack at most."""
+        """The largest number of networks in a stack."""
 
     @abstractmethod
     def train(self, trials: list[Trial], halt: threading.Event) -> list[TrialResult]:
-        """Train and score trials with an equal key; once `halt` is set, end after the epoch."""
+        """Train and score trials with an equal key; end after the current epoch once `halt` is set."""
 
     @abstractmethod
     def refit(self, setting: Setting) -> Any:
-        """What that setting gives when it is trained on all rows."""
+        """A network or estimator with this setting, trained on all rows."""
 
-    def warn(self, results: Sequence[TrialResult]) -> None:  # noqa: B027 - most have nothing to say
-        """Say once what concerns many trainings."""
+    def warn(self, results: Sequence[TrialResult]) -> None:  # noqa: B027 - not every search warns
+        """Warn once of what concerns many trainings."""
 
 
 def run(
     make: Callable[[], Search], settings: Sequence[Setting], *, refit: bool, workers: int | None, comm: Any,
     progress: bool,
 ) -> SweepTable:  # fmt: skip
-    """Train and score every setting in every fold; `make` checks them, and all arguments are as `bpx.sweep`'s."""
+    """Train and score every setting in every fold; ``make()`` checks them, other arguments are as of `bpx.sweep`."""
     ranks = join(comm)
     _check_same(ranks, settings)
     with agreeing(ranks):
@@ -93,7 +93,7 @@ def run(
 
 
 def _table(settings: Sequence[Setting], n_folds: int, results: Sequence[TrialResult], scoring: str) -> SweepTable:
-    """The table, and one warning where settings diverged."""
+    """The table of the results; warns if settings diverged."""
     scores, epochs = np.full((len(settings), n_folds), np.nan), np.zeros((len(settings), n_folds))
     for trial, score, trained in results:
         scores[trial] = score if np.isfinite(score) else np.nan
@@ -112,10 +112,10 @@ def _table(settings: Sequence[Setting], n_folds: int, results: Sequence[TrialRes
 def _train_all(
     stacks: Sequence[list[Trial]], search: Search, ranks: Ranks | None, threads: int, progress: bool
 ) -> list[TrialResult]:
-    """Train the stacks, this rank its share on threads; returns the results of all ranks."""
+    """Train the stacks, this rank its share of them on threads; returns the results of all ranks."""
     rank, size = place(ranks)
-    own = stacks[rank::size]
-    threads = max(1, min(threads, len(own)))
+    share = stacks[rank::size]
+    threads = max(1, min(threads, len(share)))
     halt, done, lock = threading.Event(), 0, threading.Lock()
 
     def one(stack: list[Trial]) -> list[TrialResult]:
@@ -124,17 +124,17 @@ def _train_all(
         with lock:
             done += 1
             if progress and rank == 0:
-                say(f"sweep: {done} of {len(own)} stacks", sys.stderr)
+                say(f"sweep: {done} of {len(share)} stacks", sys.stderr)
         return results
 
-    def all_own() -> list[TrialResult]:
+    def train_share() -> list[TrialResult]:
         if threads == 1:
-            return [result for stack in own for result in one(stack)]
+            return [result for stack in share for result in one(stack)]
         limits = _threadpool_limits()
-        # Products of several BLAS threads in several of these would wait for each other.
+        # BLAS threads of several stacks would compete for the processors.
         with nullcontext() if limits is None else limits(1, "blas"), ThreadPoolExecutor(threads) as pool:
-            # Each with a copy of this context, where the backend in force is kept.
-            jobs = [pool.submit(contextvars.copy_context().run, one, stack) for stack in own]
+            # Each in a copy of this context, which holds the current backend.
+            jobs = [pool.submit(contextvars.copy_context().run, one, stack) for stack in share]
             try:
                 for job in as_completed(jobs):
                     job.result()
@@ -145,14 +145,14 @@ def _train_all(
         return [result for job in jobs for result in job.result()]
 
     if ranks is None:
-        return all_own()
+        return train_share()
     with ranks.agreeing():
-        results = all_own()
+        results = train_share()
     return [result for part in ranks.from_all(results) for result in part]
 
 
 def _check_same(ranks: Ranks | None, settings: Sequence[Setting]) -> None:
-    """Refuse, on every rank, ranks that were given other grids."""
+    """ValueError on every rank if their grids or versions of bpx differ."""
     if ranks is None:
         return
     grids = ranks.from_all([__version__, *(str(setting) for setting in settings)])
@@ -165,7 +165,7 @@ def _check_same(ranks: Ranks | None, settings: Sequence[Setting]) -> None:
 
 
 def _threads(workers: int | None, ranks: Ranks | None, on_host: bool) -> int:
-    """Threads to train stacks on: one for each processor where NumPy computes and its own threads can be held back."""
+    """The number of threads that train stacks: one per processor if NumPy computes and its BLAS can be limited."""
     if workers is not None:
         return int(workers)
     if not on_host or ranks is not None or _threadpool_limits() is None:
@@ -174,7 +174,7 @@ def _threads(workers: int | None, ranks: Ranks | None, on_host: bool) -> int:
 
 
 def _threadpool_limits() -> Any:
-    """threadpoolctl's (it comes with scikit-learn), or None."""
+    """threadpoolctl's function, which comes with scikit-learn, or None."""
     try:
         from threadpoolctl import threadpool_limits
     except ImportError:

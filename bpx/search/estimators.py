@@ -1,4 +1,4 @@
-"""A sweep over an estimator's parameters: what ``GridSearchCV`` does, in stacks of networks."""
+"""A sweep over an estimator's parameters: as ``GridSearchCV``, but in stacks of networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.utils.validation import _check_sample_weight, _num_samples, indexab
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
-from bpx.estimators.base import BaseMLP, take_rows
+from bpx.estimators.base_mlp import BaseMLP, take_rows
 from bpx.estimators.solver import measured, scipy
 from bpx.estimators.stacked_fits import OWN, Fit, train_stack
 from bpx.optimizers import Optimizer
@@ -27,7 +27,7 @@ from bpx.search.folds import folds
 from bpx.search.grid import Setting, identity
 from bpx.search.trials import Trial, TrialResult, largest_stack
 
-# What scikit-learn calls the metrics of bpx that it has under another name.
+# scikit-learn's names of bpx's metrics, if they differ.
 SCORINGS = {
     "auc": "roc_auc_ovr", "log_loss": "neg_log_loss", "mae": "neg_mean_absolute_error",
     "rmse": "neg_root_mean_squared_error",
@@ -36,7 +36,7 @@ SCORINGS = {
 
 @final
 class EstimatorSearch(Search):
-    """Clones of an estimator, one for each setting; arguments as `bpx.sweep`'s."""
+    """Clones of an estimator, one for each setting; arguments as of `bpx.sweep`."""
 
     best = "best_estimator"
     silenced = (DivergenceWarning, ConvergenceWarning)
@@ -72,25 +72,25 @@ class EstimatorSearch(Search):
                 f"validation: expected (X_val, y_val), or a share of the rows, got {len(self.validation)} of it"
             )
         host_y = np.asarray(to_host(self.y))
-        # As scikit-learn does, shares of classes only where a row has one.
+        # As in scikit-learn, folds are stratified only if a row has a single class.
         stratified = is_classifier(estimator) and (host_y.ndim == 1 or host_y.shape[1] == 1)
         self.folds = folds(n, host_y.ravel() if stratified else None, cv, validation, 0, (self.X, self.y))
         self.scoring = scoring if isinstance(scoring, str) else getattr(scoring, "__name__", "score")
         if isinstance(scoring, str):
             self.scoring = scoring = SCORINGS.get(scoring, scoring)
         self.scorer = check_scoring(estimator, scoring)
-        # As GridSearchCV does, from the release on in which it does.
+        # As GridSearchCV, since the release in which it passes sample weights to scorers.
         accepts = getattr(self.scorer, "_accept_sample_weight", lambda: False)
         self.weighs = (
             self.weight is not None and hasattr(GridSearchCV, "_check_scorers_accept_sample_weight") and accepts()
         )
 
     def _clone(self, setting: Setting) -> Any:
-        """A clone of the estimator with these parameters; ValueError for a name that it does not have."""
+        """A clone of the estimator with these parameters; ValueError for unknown names."""
         return clone(self.estimator).set_params(**{name: clone(v, safe=False) for name, v in setting.items()})
 
     def _stacks(self, est: Any) -> bool:
-        """Whether its networks can be trained in stacks: not SciPy's methods, nor what listens to a single run."""
+        """Whether its networks can be trained in stacks: not with SciPy's methods, nor callbacks of a single run."""
         listens = callable(est.monitor) or est.callbacks or est.verbose or est.progress or measured(est)
         alone = scipy(est) is not None or isinstance(est.solver, Optimizer) or est.n_init > 1
         return not (listens or alone or getattr(est, "_skl_callbacks", None))
@@ -99,9 +99,9 @@ class EstimatorSearch(Search):
         est, setting = self.clones[trial.setting], self.settings[trial.setting]
         if not self._stacks(est):
             return trial
-        # Networks that are probably alike; they are compared again once they are made.
+        # Networks that are probably alike; `Fit.key` compares them again once they exist.
         shared = tuple((name, identity(value)) for name, value in setting.items() if name not in OWN)
-        # In a list of grids one may leave out what the others set.
+        # In a list of grids, one may leave out a parameter that another one sets.
         return shared, est.clip_norm is None, len(self.folds[trial.fold].train)
 
     def sort_key(self, trial: Trial) -> Any:
@@ -132,17 +132,17 @@ class EstimatorSearch(Search):
         return results
 
     def _begin(self, trial: Trial) -> Fit:
-        """Everything before the first step, as in `fit`."""
+        """A fit that is ready for its first step."""
         est, rows = self._clone(self.settings[trial.setting]), self.folds[trial.fold].train
         weight = None if self.weight is None else self.weight[rows]
-        ready = est._prepare(_some(self.X, rows), _some(self.y, rows), weight)
-        if ready.parts is None:
-            return Fit(trial.fold, est, ready, rows, None)
-        train, held_out = ready.parts
-        return Fit(trial.fold, est, ready, rows[train], rows[held_out])
+        prepared = est._prepare(_some(self.X, rows), _some(self.y, rows), weight)
+        if prepared.split is None:
+            return Fit(trial.fold, est, prepared, rows, None)
+        train, held_out = prepared.split
+        return Fit(trial.fold, est, prepared, rows[train], rows[held_out])
 
     def _train_alone(self, trial: Trial, halt: Event) -> TrialResult:
-        """Fit and score one estimator; one that fails to train has no score, as in scikit-learn."""
+        """Fit and score one estimator; the score is NaN if training fails, as in scikit-learn."""
         est, fold = self._clone(self.settings[trial.setting]), self.folds[trial.fold]
         weight = None if self.weight is None else self.weight[fold.train]
         est.callbacks = [*(est.callbacks or []), lambda _: halt.is_set()]
@@ -155,7 +155,7 @@ class EstimatorSearch(Search):
         return TrialResult(trial, self._score(est, fold.test), est.n_iter_)
 
     def _score(self, est: Any, rows: Any) -> float:
-        """The scorer's answer for held-out data."""
+        """The score on the held-out rows, or on `validation` data if `rows` is None."""
         if rows is None:
             return float(self.scorer(est, *self.validation))
         more = {"sample_weight": self.weight[rows]} if self.weighs else {}
@@ -179,5 +179,5 @@ class EstimatorSearch(Search):
 
 
 def _some(data: Any, rows: Any) -> Any:
-    """Some rows of host data of any kind, or of a device array."""
+    """Rows of host data of any kind, or of a device array."""
     return _safe_indexing(data, rows) if library_of(data) == "host" else take_rows(data, rows)

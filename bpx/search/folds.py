@@ -1,4 +1,4 @@
-"""Which rows each training sees and is scored on."""
+"""Folds: the rows that each training uses and is scored on."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bpx.training.batches import Order, Sampler
+from bpx.training.array_feed import Order, Sampler
 from bpx.training.hold_out import held_out
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Fold(NamedTuple):
-    """Row numbers to train on and to score on; None for the latter: on data of their own."""
+    """Indices of the rows to train on and to score on; `test` is None if there are validation data for that."""
 
     train: Rows
     test: Rows | None
 
 
 def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[Any, Any]) -> list[Fold]:
-    """The folds of n rows that `cv` or `validation` of `bpx.sweep` ask for; 5 where neither does.
+    """The folds of n rows for `cv` or `validation` of `bpx.sweep`; 5 folds if both are None.
 
-    `labels` (n,), where there are any, are the classes of which each fold gets its share; `seed` draws the rows that a
-    share holds out; `data` are (X, y) for a splitter.
+    Folds are stratified by `labels` (n,) if there are any; `seed` draws the rows of a ``validation`` share; `data` are
+    (X, y) for a splitter.
     """
     if cv is not None and validation is not None:
         raise ValueError("expected cv or validation, got both: a setting is scored on its folds or on held-out data")
@@ -44,14 +44,14 @@ def folds(n: int, labels: Any, cv: Any, validation: Any, seed: int, data: tuple[
 
 
 def _held_out(n: int, labels: Any, share: Any, seed: int) -> Fold:
-    """A share of the rows, of each class where there are labels."""
+    """A single fold that holds out a share of the rows, of each class if there are labels."""
     if isinstance(share, bool) or not isinstance(share, float) or not 0.0 < share < 1.0:
         raise TypeError(f"validation: expected (X_val, y_val), or a share of the rows in (0, 1), got {share!r:.80}")
     return Fold(*held_out(n, share, seed, labels))
 
 
 def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:
-    """scikit-learn's folds without shuffling: consecutive rows, or of each class its share (`StratifiedKFold`)."""
+    """scikit-learn's folds without shuffling: consecutive rows (`KFold`), or stratified ones (`StratifiedKFold`)."""
     if k < 2:
         raise ValueError(f"cv: expected at least 2 folds, got {k!r}; without folds give validation=")
     if k > n:
@@ -60,7 +60,7 @@ def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:
         of_fold = np.repeat(np.arange(k), [n // k + (i < n % k) for i in range(k)])
     else:
         _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
-        # Classes numbered as they first come.
+        # Classes numbered by their first occurrence.
         number = np.argsort(np.argsort(first))[inverse.reshape(-1)]
         counts = np.bincount(number)
         if k > counts.max():
@@ -75,7 +75,7 @@ def _k_folds(n: int, labels: Any, k: int) -> list[Fold]:
 
 
 def _checked(n: int, pair: Any) -> Fold:
-    """A splitter's (train, test): row numbers, or masks."""
+    """A splitter's (train, test), indices or masks, as a Fold."""
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise TypeError(f"cv: expected pairs (rows to train on, rows to score on), got {pair!r:.80}")
     parts = [np.flatnonzero(part) if np.asarray(part).dtype == np.bool_ else np.asarray(part) for part in pair]
@@ -85,11 +85,11 @@ def _checked(n: int, pair: Any) -> Fold:
     return Fold(parts[0].astype(np.int64), parts[1].astype(np.int64))
 
 
-def order_of(sampler: Sampler, n: int, own: Sequence[Fold]) -> Callable[[], Order]:
-    """Draws an epoch's rows, of n, for a stack: each network's own fold in the order that it would have alone."""
-    one_for_all = all(fold is own[0] for fold in own)
-    base = own[0].train if one_for_all else np.stack([fold.train for fold in own])
-    unchanged = None if one_for_all and np.array_equal(base, np.arange(n)) else base
+def order_of(sampler: Sampler, n: int, folds: Sequence[Fold]) -> Callable[[], Order]:
+    """Draws an epoch's rows, of n, for a stack: each network's fold, in the order that it would have alone."""
+    same = all(fold is folds[0] for fold in folds)
+    base = folds[0].train if same else np.stack([fold.train for fold in folds])
+    unchanged = None if same and np.array_equal(base, np.arange(n)) else base
 
     def order() -> Order:
         positions = sampler()

@@ -10,7 +10,7 @@ import numpy as np
 
 Setting = dict[str, Any]
 
-# What a table's rows hold besides the parameters.
+# Columns of a table besides the parameters.
 RESERVED = ("score", "std", "rank")
 
 
@@ -33,7 +33,7 @@ def settings(grid: Mapping[str, Iterable[Any]] | Sequence[Mapping[str, Iterable[
 
 
 def _values(name: Any, values: Any) -> list[Any]:
-    """One name's values, NumPy's scalars as Python's."""
+    """The values for a name as a list, NumPy's scalars as Python's."""
     if not isinstance(name, str):
         raise TypeError(f"grid: expected names as keys, got {name!r}")
     if name in RESERVED:
@@ -48,7 +48,7 @@ def _values(name: Any, values: Any) -> list[Any]:
 
 
 def identity(value: Any) -> Hashable:
-    """Something that is equal for equal values, also for those that cannot be hashed; True and 1 differ."""
+    """A hashable key that is equal for equal values of the same type; an object that cannot be hashed has its id."""
     if isinstance(value, (list, tuple)):
         return type(value), tuple(identity(item) for item in value)
     try:

@@ -1,4 +1,4 @@
-"""Each network of a stack stops by itself, with the parameters that it would have had alone."""
+"""A stopping rule for stacks: each network stops by itself, with the parameters that it would have alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from bpx.training.run import Run
 
 @final
 class MemberStopping(StopRule):
-    """Stops each network when the first of some rules holds for it, and keeps its parameters.
+    """Stops each network when the first of several rules holds for it, and keeps its parameters.
 
-    ``epochs`` (K,) says how long each was trained, ``lost`` (K,) whether its loss was no longer finite: it stops then,
-    too. When `halt` is set, the run ends after the epoch.
+    ``epochs`` (K,) is how long each was trained, ``lost`` (K,) whether its loss was no longer finite, which stops it,
+    too. Once `halt` is set, the run ends after the epoch.
     """
 
     reason: ClassVar = StopReason.CALLBACK
@@ -48,7 +48,7 @@ class MemberStopping(StopRule):
         return state, self._done | self._halt.is_set()
 
     def _best(self, run: Run) -> Any:
-        """What a rule would bring back at the end, or the parameters as they are."""
+        """The parameters that a rule would restore at the end, or the current ones."""
         return next((kept["params"] for kept in self._states if "params" in kept), run.net.flat)
 
     def finish(self, state: State, run: Run) -> None:

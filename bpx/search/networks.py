@@ -1,4 +1,4 @@
-"""A sweep over networks that a function makes."""
+"""A sweep over networks that a user's function makes."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, tri
 from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.stop import ErrorRate, StopRule
 from bpx.streams.batches import Data, check_batch_size
+from bpx.training.array_feed import Sampler, SparseRows, rows_between, take_rows
 from bpx.training.assemble import Training, assemble
-from bpx.training.batches import Sampler, SparseRows
 from bpx.training.history import StopReason
 from bpx.training.hold_out import classes_of
 from bpx.training.solvers import SciPy
 from bpx.training.stacking import stacked
-from bpx.training.validation import check_data, check_validation
+from bpx.training.training_data import check_data, check_validation
 
-# Arguments of a sweep over networks that are the same for all settings.
+# Arguments of a sweep over networks that are the same in all settings, with their defaults.
 COMMON: dict[str, Any] = {"sample_weight": None, "stop": (), "seed": 0}
 
 
 class Group(NamedTuple):
-    """What settings whose networks can be trained in one stack have in common."""
+    """Data and scoring of settings whose networks can be trained in one stack."""
 
-    data: Data  # all rows, where the networks are
-    validation: Data | None  # what networks are scored on in place of folds
+    data: Data  # all rows, on the networks' device
+    validation: Data | None  # data to score on in place of folds
     score: Scoring
 
 
 @final
 class NetworkSearch(Search):
-    """Networks of each setting, trained as by `bpx.fit`; arguments as `bpx.sweep`'s."""
+    """Networks of each setting, trained as by `bpx.fit`; arguments as of `bpx.sweep`."""
 
     best = "best_net"
 
@@ -66,11 +66,11 @@ class NetworkSearch(Search):
         for key, config, net in zip(self.keys, self.configs, nets, strict=True):
             if key not in self.groups:
                 data = self._with_known_inputs(check_data(net, X, y, config.loss, common["sample_weight"]))
-                own = check_validation(net, validation, config.loss) if pair else None
-                targets = [part.y for part in (data, own) if part is not None]
+                separate = check_validation(net, validation, config.loss) if pair else None
+                targets = [part.y for part in (data, separate) if part is not None]
                 self.scoring, score = scoring_of(scoring, net, targets, config.loss)
-                self.groups[key] = Group(data, own, score)
-            self._assemble(net, self.groups[key].data, config, stop=())  # refuses what cannot be trained
+                self.groups[key] = Group(data, separate, score)
+            self._assemble(net, self.groups[key].data, config, stop=())  # raises if it cannot be trained
         first, to_host = self.groups[self.keys[0]].data, nets[0].backend.to_host
         classes = classes_of(to_host(first.y), self.configs[0].loss)
         self.folds = folds(first.X.shape[0], classes, cv, validation, self.seed, (X, y))
@@ -82,14 +82,14 @@ class NetworkSearch(Search):
 
     @staticmethod
     def check_options(options: Mapping[str, Any]) -> None:
-        """Refuse names that are neither `bpx.fit`'s nor the sweep's."""
+        """TypeError for names that are arguments neither of `bpx.fit` nor of the sweep."""
         unknown = [name for name in options if name not in OPTIONS and name not in COMMON]
         if unknown:
             instead = instead_of("bpx.sweep", unknown[0], [*OPTIONS, *COMMON], options)
             raise TypeError(f"sweep got unknown arguments {unknown}; {instead}")
 
     def _with_known_inputs(self, data: Data) -> Data:
-        """The data, with inputs that are already on this device in this dtype."""
+        """The data with the inputs of another group if these are on the same device in the same dtype."""
         if isinstance(data.X, SparseRows):
             return data
         for known in (group.data.X for group in self.groups.values()):
@@ -99,7 +99,7 @@ class NetworkSearch(Search):
         return data
 
     def _check_rules(self, refit: bool) -> None:
-        """Refuse rules that would look at held-out rows."""
+        """Refuse rules that a sweep does not support, or that would use held-out rows for training."""
         held_out = self.folds[0].test is not None
         for rule in self.rules:
             if not isinstance(rule, StopRule):
@@ -135,29 +135,29 @@ class NetworkSearch(Search):
         if isinstance(configs[0].optimizer, SciPy):
             return [self._train_alone(trial, halt) for trial in trials]
         config, group = configs[0], self.groups[self.keys[trials[0].setting]]
-        own = [self.folds[trial.fold] for trial in trials]
+        trial_folds = [self.folds[trial.fold] for trial in trials]
         net = stacked([one.network() for one in configs])
         with net.backend.scope():
-            data, n = _class_weighted(net, group.data, config, own), len(own[0].train)
+            data, n = _class_weighted(net, group.data, config, trial_folds), len(trial_folds[0].train)
             size = check_batch_size(config.batch_size, n)
             stopping = MemberStopping(self.rules, halt)
             history = self._assemble(
                 net, data, config, optimizer=stacked_optimizer([one.optimizer for one in configs]), batch_size=size,
-                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], own),
-                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping, goes_on=True,
-                validation=_held_out(net, group, own) if self.rules else None,
+                order=order_of(Sampler(config.sampling, n, size, self.seed), data.X.shape[0], trial_folds),
+                l2=_one_or_each([one.l2 for one in configs]), class_weight=None, stop=stopping,
+                tolerates_divergence=True, validation=_held_out(net, group, trial_folds) if self.rules else None,
             ).train()  # fmt: skip
             if history.stop_reason is StopReason.INTERRUPTED:
                 raise KeyboardInterrupt
             finite = ~stopping.lost & np.all(np.isfinite(net.backend.to_host(net.flat)), axis=-1)
             results = []
-            for k, trial in enumerate(trials):
-                score = group.score(net.member(k), _test(net, group, own[k]), config.loss) if finite[k] else np.nan
+            for k, (trial, fold) in enumerate(zip(trials, trial_folds, strict=True)):
+                score = group.score(net.member(k), _test(net, group, fold), config.loss) if finite[k] else np.nan
                 results.append(TrialResult(trial, score, int(stopping.epochs[k])))
         return results
 
     def _train_alone(self, trial: Trial, halt: Event) -> TrialResult:
-        """Train a network by a method of SciPy's, which knows no stacks."""
+        """Train a network with a method of SciPy's, which cannot train stacks."""
         config, fold = self.configs[trial.setting], self.folds[trial.fold]
         group, net = self.groups[self.keys[trial.setting]], config.network()
         with net.backend.scope():
@@ -176,55 +176,48 @@ class NetworkSearch(Search):
         return net
 
     def _assemble(self, net: MLP, data: Data, config: TrialConfig, **options: Any) -> Training:
-        """A run as a setting says, or as the options say in its place."""
-        own = {
-            "loss": config.loss, "optimizer": config.optimizer, "epochs": config.epochs, "l2": config.l2,
-            "batch_size": config.batch_size, "sampling": config.sampling, "class_weight": config.class_weight,
-            "precision": config.precision, "stop": self.rules, "seed": self.seed,
-        }  # fmt: skip
-        return assemble(net, data, **(own | options))
+        """A run with the arguments of a setting; `options` replace some of them."""
+        arguments = {name: getattr(config, name) for name in OPTIONS} | {"stop": self.rules, "seed": self.seed}
+        return assemble(net, data, **(arguments | options))
 
 
 def _take(net: MLP, data: Data, rows: Any) -> Data:
-    """Some rows of the data, dense."""
-    xp, index = net.backend.xp, net.backend.asarray(np.asarray(rows, dtype=np.int64))
-    X = data.X.dense(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
-    return Data(X, xp.take(data.y, index, axis=0), weight)
+    """Rows of the data, dense."""
+    return rows_between(take_rows(net.backend, data, rows), 0, len(rows))
 
 
 def _test(net: MLP, group: Group, fold: Fold) -> Data:
-    """What a network is scored on."""
+    """The data that a network is scored on."""
     return _take(net, group.data, fold.test) if group.validation is None else group.validation
 
 
-def _held_out(net: MLP, group: Group, own: Sequence[Fold]) -> Data:
-    """What stopping rules see as validation data: of each network its held-out rows, by weights."""
+def _held_out(net: MLP, group: Group, folds: Sequence[Fold]) -> Data:
+    """Validation data for stopping rules: all rows, with weight 0 for those that a network does not hold out."""
     if group.validation is not None:
         return group.validation
-    weight = np.zeros((len(own), group.data.X.shape[0], 1))
-    for k, fold in enumerate(own):
+    weight = np.zeros((len(folds), group.data.X.shape[0], 1))
+    for k, fold in enumerate(folds):
         weight[k, fold.test] = 1.0
     return _weighted(net, group.data, weight)
 
 
-def _class_weighted(net: MLP, data: Data, config: TrialConfig, own: Sequence[Fold]) -> Data:
-    """The data with their weights and, of each fold's rows, their classes' weights."""
+def _class_weighted(net: MLP, data: Data, config: TrialConfig, folds: Sequence[Fold]) -> Data:
+    """The data, their weights multiplied by the class weights that each network's fold has."""
     if config.class_weight is None:
         return data
     y = net.backend.to_host(data.y)
-    factors = np.zeros((len(own), data.X.shape[0], 1))
-    for k, fold in enumerate(own):
+    factors = np.zeros((len(folds), data.X.shape[0], 1))
+    for k, fold in enumerate(folds):
         factors[k, fold.train] = class_weights(y[fold.train], config.class_weight, net.sizes[-1])
     return _weighted(net, data, factors)
 
 
 def _weighted(net: MLP, data: Data, factors: Any) -> Data:
-    """The data, their weights times these factors, (K, n, 1)."""
+    """The data, their weights multiplied by `factors` (K, n, 1)."""
     weight = net.asarray(factors)
     return data._replace(weight=weight if data.weight is None else weight * data.weight)
 
 
 def _one_or_each(values: list[Any]) -> Any:
-    """One number where all are equal."""
+    """The values, or a single one if all are equal."""
     return values[0] if len(set(values)) == 1 else values

@@ -1,4 +1,4 @@
-"""How a trained network is scored: larger is better."""
+"""Scores of trained networks; larger is better."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.streams.batches import Data
 from bpx.training.evaluation import mean_loss, outputs_of
-from bpx.training.metrics import fitting, task_of
+from bpx.training.run_metrics import fitting, task_of
 
 Scoring = Callable[[MLP, Data, Loss], float]
 
@@ -27,14 +27,14 @@ def neg_loss(net: MLP, data: Data, loss: Loss) -> float:
 
 
 def default_scoring(loss: Loss) -> str:
-    """Accuracy where the loss is one of classes, else minus the loss."""
+    """Accuracy if the loss is for classes, else minus the loss."""
     return "accuracy" if loss.targets in {"classes", "unit"} else "neg_loss"
 
 
 def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tuple[str, Scoring]:
-    """A scoring's name and function for networks, a loss, and targets (of all rows that are used) like these."""
+    """Name and function of a scoring, for networks like `net`; `targets` are those of all rows that are used."""
     if callable(scoring):
-        return getattr(scoring, "__name__", "score"), _scored_by_own(scoring)
+        return getattr(scoring, "__name__", "score"), _scored_by_function(scoring)
     if not isinstance(scoring, str):
         raise TypeError(f"scoring: expected a name or a function f(net, X, y), got {scoring!r}")
     if scoring not in SCORINGS:
@@ -46,13 +46,13 @@ def scoring_of(scoring: Any, net: MLP, targets: Sequence[Any], loss: Loss) -> tu
     return scoring if metric.larger else f"neg_{scoring}", _scored_by(metric)
 
 
-def _scored_by_own(scoring: Callable[[MLP, Any, Any], Any]) -> Scoring:
-    """One's own function, which must not write into rows that other settings are scored on."""
+def _scored_by_function(scoring: Callable[[MLP, Any, Any], Any]) -> Scoring:
+    """A user's function as a scoring; it cannot write into the rows, on which other settings are scored, too."""
     return lambda net, data, _: float(scoring(net, _unwritable(data.X), _unwritable(data.y)))
 
 
 def _unwritable(rows: Any) -> Any:
-    """A read-only view, where the library has such."""
+    """A read-only view of a NumPy array; other arrays unchanged."""
     if isinstance(rows, np.ndarray):
         rows = rows.view()
         rows.setflags(write=False)
@@ -60,6 +60,6 @@ def _unwritable(rows: Any) -> Any:
 
 
 def _scored_by(metric: Metric) -> Scoring:
-    """A metric as a scoring; one of which less is better counts negative."""
+    """A metric as a scoring, with a minus sign if less is better."""
     sign = 1.0 if metric.larger else -1.0
     return lambda net, data, _: sign * metric.function(*outputs_of(net, data))

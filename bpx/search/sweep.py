@@ -1,8 +1,9 @@
-"""`bpx.sweep`: a grid of settings trained at once, for networks and for estimators."""
+"""`bpx.sweep`: a grid of settings trained at once, for networks and estimators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from bpx.network.mlp import MLP
 from bpx.search.driver import Search, run
 from bpx.search.grid import settings
 from bpx.search.networks import NetworkSearch
-from bpx.search.table import SweepTable
+from bpx.search.sweep_table import SweepTable
 
 
 def sweep(
@@ -31,7 +32,7 @@ def sweep(
     progress: bool = False,
     **fit_options: Any,
 ) -> SweepTable:
-    """Train every setting of a grid, cross-validated, as stacks of networks; a table sorted by score.
+    """Train and cross-validate every setting of a grid, in stacks of networks; returns a table sorted by score.
 
     Parameters
     ----------
@@ -39,37 +40,38 @@ def sweep(
         A function that makes a single network, such as ``lambda seed=0, width=50: bpx.MLP([64, width, 10],
         seed=seed)``; or an estimator, which is cloned.
     grid : dict of str to list, or a list of such dicts
-        For an estimator its parameters, as for ``GridSearchCV``. Otherwise arguments of `bpx.fit` (loss, optimizer,
+        For an estimator its parameters, as for ``GridSearchCV``. For networks arguments of `bpx.fit` (loss, optimizer,
         epochs, batch_size, sampling, l2, class_weight, precision), hyperparameters of the optimizer (learning_rate,
-        momentum, ...; with a schedule, learning_rate is its first rate), and all other names are arguments of `model`.
+        momentum, ...; with a schedule, learning_rate is its first rate); all other names are arguments of `model`.
     X : array or SciPy sparse matrix of shape (n, n_in)
         Inputs.
     y : array of shape (n,) or (n, n_out)
         Targets.
     cv : int, splitter or list of (train, test) rows, optional
-        Folds; an int gives those of ``StratifiedKFold`` for classes and of ``KFold`` else. By default 5.
+        Folds; an int means those of ``StratifiedKFold`` for classes, else of ``KFold``. 5 by default.
     validation : float, or (X_val, y_val), optional
-        In place of folds: a share of the rows to hold out once, or data of their own.
+        Used in place of folds: a share of the rows to hold out once, or separate data.
     scoring : str or callable, optional
-        A metric of `bpx.fit`, such as "auc" or "rmse"; those of which less is better count negative, and are called so
-        ("neg_rmse"). For networks also "neg_loss" or ``f(net, X, y)`` where larger is better; by default accuracy for
-        losses of classes, else minus the loss. For an estimator also whatever scikit-learn takes.
+        A metric of `bpx.fit`, such as "auc" or "rmse"; one that is better when smaller is negated, and so called
+        ("neg_rmse"). For networks also "neg_loss" or ``f(net, X, y)``, larger is better; by default accuracy if the
+        loss is for classes, else minus the loss. For an estimator also whatever scikit-learn accepts.
     refit : bool
         Whether to train the best setting once more, on all rows.
     stack : int, optional
-        Networks trained at once at most. By default as many as take 8 MiB on NumPy, about what caches hold, but at
-        least 8; elsewhere as many as take 1 GiB.
+        Largest number of networks trained at once. By default as many as need 8 MiB on NumPy, about the size of a
+        cache, but at least 8; on other backends as many as need 1 GiB.
     workers : int, optional
-        Threads that each train stacks. By default one for each processor on NumPy where threadpoolctl (it comes with
-        scikit-learn) is installed, which keeps BLAS from starting its own; else 1.
+        Number of threads that train stacks. By default one per processor on NumPy if threadpoolctl, which comes with
+        scikit-learn, is installed and can keep BLAS from using threads; else 1.
     comm : {"mpi"} or an mpi4py communicator, optional
-        Split the stacks across the ranks of an MPI job; all get the whole table. All must give the same arguments.
+        Distribute the stacks over the ranks of an MPI job; all get the whole table. All have to pass the same
+        arguments.
     progress : bool
-        A line on standard error for each stack that is done.
+        Whether to write a line to standard error for each stack that is done.
     **fit_options
         For networks: loss, optimizer, epochs, batch_size, sampling, l2, class_weight, precision, sample_weight, stop
-        and seed (of the batch order), as for `bpx.fit`. For an estimator: sample_weight. Scores are weighted with
-        sample_weight too, where their function takes it.
+        and seed (of the batch order), as for `bpx.fit`. For an estimator: sample_weight. Scores use sample_weight, too,
+        if their function has such an argument.
 
     Returns
     -------
@@ -80,24 +82,24 @@ def sweep(
     Raises
     ------
     TypeError, ValueError
-        For what is no grid, unknown names, and whatever `bpx.fit` refuses: before anything is trained.
+        If `grid` is no grid, a name is unknown, or `bpx.fit` would raise; before anything is trained.
 
     Warns
     -----
     DivergenceWarning
-        Once, if settings diverged: their score is NaN, and they are last.
+        Once, if settings diverged: their score is NaN, and they are last in the table.
 
     Notes
     -----
-    A training in a stack sees the same rows in the same batches as it would alone: a fold's held-out rows are never
-    gathered, and each network of a stack has its own rows. Scores are those of `bpx.fit` (of ``GridSearchCV`` for an
-    estimator) to rounding, with batches of any size.
+    A network in a stack is trained on the same rows in the same batches as it would be alone: held-out rows of a fold
+    are never used, and each network of a stack has its own rows. Scores agree with those of `bpx.fit` (for an estimator
+    of ``GridSearchCV``) up to rounding, for any batch size.
 
-    Learning rate, l2, other numeric hyperparameters of the optimizer, seeds and folds differ inside a stack. What
-    changes the network or its batches (sizes, activations, dropout, batch size, kind of optimizer or schedule) splits
-    the grid into several stacks. SciPy's methods train one network at a time.
+    Learning rate, l2, other numeric hyperparameters of the optimizer, seeds and folds can differ within a stack.
+    Whatever changes the network or its batches (sizes, activations, dropout, batch size, kind of optimizer or schedule)
+    splits the grid into several stacks. SciPy's methods train one network at a time.
 
-    A stack trains until its last network is done; those that stopped before keep the parameters they had then.
+    A stack is trained until its last network is done; those that stop earlier keep their parameters.
 
     Examples
     --------
@@ -127,11 +129,9 @@ def sweep(
     else:
         NetworkSearch.check_options(fit_options)
 
-    def checked() -> Search:
-        return search(
-            model, listed, X, y, cv=cv, validation=validation, scoring=scoring, refit=refit, stack=stack,
-            options=fit_options,
-        )  # fmt: skip
-
-    with np.errstate(all="ignore"):  # in scores, too
-        return run(checked, listed, refit=refit, workers=workers, comm=comm, progress=progress)
+    make = partial(
+        search, model, listed, X, y, cv=cv, validation=validation, scoring=scoring, refit=refit, stack=stack,
+        options=fit_options,
+    )  # fmt: skip
+    with np.errstate(all="ignore"):  # scores of diverged networks overflow
+        return run(make, listed, refit=refit, workers=workers, comm=comm, progress=progress)

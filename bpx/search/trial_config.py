@@ -1,4 +1,4 @@
-"""What a setting means: a network, and how it is trained; and what of it may differ between the networks of a stack."""
+"""A setting as a network and its training, and what may differ between the networks of a stack."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bpx.optimizers import Optimizer
 from bpx.schedules import Schedule, WarmUp
 from bpx.search.grid import Setting, identity
 from bpx.training import solvers
-from bpx.training.batches import Sampling, check_sampling
+from bpx.training.array_feed import Sampling, check_sampling
 from bpx.training.solvers import SciPy
 
-# Arguments of `bpx.fit` that a setting may set, with the sweep's defaults.
+# Arguments of `bpx.fit` that a setting may contain, with the sweep's defaults.
 OPTIONS: dict[str, Any] = {
     "loss": "cross_entropy",
     "optimizer": "adam",
@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """A setting's network and training; the fields are `bpx.fit`'s arguments."""
+    """A setting's network, ``make(**architecture)``, and its training; other fields are arguments of `bpx.fit`."""
 
     make: Callable[..., MLP]
     architecture: Setting
@@ -53,7 +53,7 @@ class TrialConfig:
     precision: Precision | None = None
 
     def network(self) -> MLP:
-        """A new network."""
+        """A new network; TypeError or ValueError if `make` does not return a single one."""
         try:
             net = self.make(**self.architecture)
         except TypeError as error:
@@ -80,11 +80,11 @@ class TrialConfig:
 
     @property
     def _names(self) -> list[str]:
-        """What a grid can name besides arguments of `make`."""
+        """The names that a grid may contain besides arguments of `make`."""
         return [*OPTIONS, *(entry.name for entry in fields(self.optimizer))]
 
     def _unknown(self, error: TypeError) -> str | None:
-        """The name that `make` does not take, or passed on to bpx.MLP where a grid has another, or one like it."""
+        """The name that `make` does not accept, or that it passed on to bpx.MLP by mistake; None for other errors."""
         if is_wrong_call(error):
             found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
             return found[1] if found and found[1] in self.architecture else None
@@ -99,7 +99,7 @@ class TrialConfig:
 
     @property
     def rate(self) -> float:
-        """The learning rate, or the first one of a schedule; 0 where there is none."""
+        """The learning rate, or the first one of a schedule; 0 if there is none."""
         given = getattr(self.optimizer, "learning_rate", 0.0)
         return float(np.min(_base(given) if isinstance(given, Schedule) else given))
 
@@ -121,10 +121,10 @@ class TrialConfig:
 
 
 def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[str, Any]) -> TrialConfig:
-    """What a setting means, where `options` are `OPTIONS`; errors as `bpx.fit`'s."""
-    own = {name: setting.get(name, value) for name, value in options.items()}
-    solver = solvers.get(own["optimizer"])
-    optimizer: Any = optimizers.get(own["optimizer"]) if solver is None else solver
+    """A setting as a TrialConfig; `options` are the defaults of `OPTIONS`, errors are those of `bpx.fit`."""
+    arguments = {name: setting.get(name, value) for name, value in options.items()}
+    solver = solvers.get(arguments["optimizer"])
+    optimizer: Any = optimizers.get(arguments["optimizer"]) if solver is None else solver
     rest = {name: value for name, value in setting.items() if name not in options}
     if isinstance(optimizer, Optimizer):
         names = {entry.name for entry in fields(optimizer)}
@@ -135,22 +135,22 @@ def trial_config(make: Callable[..., MLP], setting: Setting, options: Mapping[st
         optimizer = replace(optimizer, **changes)
         for name in names:
             _check_single(name, getattr(optimizer, name))
-    _check_single("l2", own["l2"])
-    epochs = check_count("epochs", own["epochs"])
-    return TrialConfig(
-        make, rest, losses.get(own["loss"]), optimizer, epochs, own["batch_size"], check_sampling(own["sampling"]),
-        own["l2"], own["class_weight"], own["precision"],
-    )  # fmt: skip
+    _check_single("l2", arguments["l2"])
+    checked = {
+        "loss": losses.get(arguments["loss"]), "optimizer": optimizer,
+        "epochs": check_count("epochs", arguments["epochs"]), "sampling": check_sampling(arguments["sampling"]),
+    }  # fmt: skip
+    return TrialConfig(make, rest, **(arguments | checked))
 
 
 def _check_single(name: str, value: Any) -> None:
-    """Refuse several values in place of one."""
+    """ValueError for a list of values in place of one."""
     if np.ndim(value) > 0:
         raise ValueError(f'{name}: expected one number, got {value!r}; several go into the grid, {{"{name}": [...]}}')
 
 
 def stacked_optimizer(each: Sequence[Any]) -> Optimizer:
-    """One optimizer with each network's hyperparameters, from as many with an equal `TrialConfig.key`."""
+    """One optimizer with the hyperparameters of several, whose `TrialConfig.key` is equal."""
     changes: dict[str, Any] = {}
     for entry in fields(each[0]):
         values = [getattr(optimizer, entry.name) for optimizer in each]
@@ -165,17 +165,17 @@ def stacked_optimizer(each: Sequence[Any]) -> Optimizer:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a number, and no flag."""
+    """Whether `value` is a number and no bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _base(schedule: Schedule) -> Any:
-    """The rate that a schedule scales; None for one's own kind of schedule."""
+    """The rate that a schedule scales; None for a user's schedule."""
     return _base(schedule.after) if isinstance(schedule, WarmUp) else getattr(schedule, "initial", None)
 
 
 def _with_base(schedule: Schedule, rate: Any) -> Schedule:
-    """The same schedule of another rate."""
+    """The schedule with another rate to scale."""
     if isinstance(schedule, WarmUp):
         return replace(schedule, after=_with_base(schedule.after, rate))
     if _base(schedule) is None:

@@ -1,4 +1,4 @@
-"""Trials of a sweep, and how they are put together into stacks."""
+"""Trials of a sweep, and how they are grouped into stacks."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy as np
 
 from bpx.network.memory import step_bytes
 
-# Bytes that a stack may take where nothing is said. On a processor a stack that does not fit its caches gains nothing
-# (measured with 1 210 to 7 510 parameters, batches of 32 and 128); a device is filled by what its memory allows.
+# Bytes that a stack may take by default. On a CPU a stack that is larger than the caches gains nothing (measured with
+# 1 210 to 7 510 parameters, batches of 32 and 128); on a GPU only its memory is the limit.
 ON_HOST, ON_DEVICE = 2**23, 2**30
 FEWEST, MOST = 8, 1024
 
 
 class Trial(NamedTuple):
-    """One training: the numbers of its setting and its fold."""
+    """One training: the indices of its setting and its fold."""
 
     setting: int
     fold: int
 
 
 class TrialResult(NamedTuple):
-    """A training's score, NaN where it diverged, and the epochs it took."""
+    """The score of a training, NaN if it diverged, and its number of epochs."""
 
     trial: Trial
     score: float
@@ -32,7 +32,7 @@ class TrialResult(NamedTuple):
 
 
 def largest_stack(stack: int | None, sizes: Sequence[int], rows: int, itemsize: int, on_host: bool) -> int:
-    """Networks in one stack at most: `stack` where it is given, else by the memory that a step of `rows` takes."""
+    """The largest number of networks in a stack: `stack`, or by default by the memory of a step of `rows` rows."""
     if stack is not None:
         return int(stack)
     one = step_bytes(sizes, rows, itemsize)
@@ -47,10 +47,10 @@ def into_stacks(
     most: Callable[[Trial], int],
     workers: int = 1,
 ) -> list[list[Trial]]:
-    """Trials in stacks: only such with an equal `key`, at most ``most(trial)``, neighbours by `sort_key` together.
+    """Trials in stacks of an equal `key`, at most ``most(trial)`` in each, and enough stacks for all `workers`.
 
-    A stack trains until the last of its networks is done, so those that learn about as fast belong together. Each of
-    the `workers` gets some.
+    A stack is trained until its last network is done, so neighbours by `sort_key`, which learn about as fast, are put
+    together.
     """
     share = -(-len(trials) // workers)
     groups: dict[Hashable, list[Trial]] = {}

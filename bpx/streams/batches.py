@@ -1,9 +1,9 @@
-"""What training takes its steps from: data, their batches and what gives these, for arrays and streams alike."""
+"""Data, their batches, and the interface of feeds, which supply batches to training: for arrays and streams alike."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +13,7 @@ from bpx.errors.values import check_count
 
 
 class Data(NamedTuple):
-    """Checked samples, where the network is: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
+    """Checked samples on the network's device: X (n, n_in), y (n, n_out) or (n,), weight (n, 1), (K, n, 1) or None."""
 
     X: Array
     y: Array
@@ -21,81 +21,77 @@ class Data(NamedTuple):
 
     @property
     def n(self) -> int:
-        """How many samples."""
+        """Number of samples."""
         return int(self.X.shape[-2])
+
+    def map(self, function: Callable[[Any], Any]) -> Data:
+        """The data with ``function(array)`` in place of each array that is not None."""
+        return Data(*(None if array is None else function(array) for array in self))
+
+    def rows(self, start: int, stop: int | None = None) -> Data:
+        """Rows from `start` to `stop`, without copying; for weights of shape (n, 1)."""
+        return self.map(lambda array: array[start:stop, ...])
 
 
 class Batch(NamedTuple):
     """The rows of one step that this process computes."""
 
-    # Which of the feed's sources they are in.
+    # Index of their source in the feed's `sources`.
     source: int
-    # Their numbers on the host and on the device: (n,), (K, n) for each network's own, or None for all in their order.
+    # Indices of the rows on the host and on the device: (n,), (K, n) if networks differ, or None for all rows in order.
     rows: np.ndarray[Any, Any] | None
     on_device: Array | None
     n: int
-    # Where they begin in the whole batch, of which other processes may have the rest.
+    # Position of the first row in the whole batch, of which other processes may compute the rest.
     first: int = 0
-    # The numbers of many batches one after the other, (m,) or (K, m), in a contiguous array that is kept on the device;
-    # where this batch's begin in it.
+    # Indices of many batches one after the other, (m,) or (K, m), in a contiguous array that stays on the device, and
+    # the position of this batch in it.
     order: Array | None = None
     start: int = 0
 
 
-class Ranks(Protocol):
-    """What feeds ask of processes that train together, seen from process number `rank`."""
+class Sharding(Protocol):
+    """What a feed needs to know of processes that train together, seen from process number `rank`."""
 
     rank: int
 
     def share(self, n: int) -> slice:
-        """Which of n rows are this process's."""
+        """The rows, of n, that belong to this process."""
 
     def end_stream(self) -> None:
-        """Say that no batch is left here."""
+        """Say that no batch is left in this process."""
 
 
 class Feed(ABC):
-    """Gives training its batches.
+    """Supplies training with batches."""
 
-    Attributes
-    ----------
-    sources : sequence of Data
-        What batches index; a source keeps its arrays, whatever is in them.
-    data : Data, or an object whose ``parts()`` gives them one after the other
-        All samples.
-    plan : dict
-        What must be the same where a run goes on in another process, as plain values.
-    state : object
-        Plain data from which the coming epochs are drawn; set it to draw them again.
-    """
-
-    # What batches index; a source keeps its arrays, whatever is in them.
+    # The data that batches index; the arrays of a source stay the same while their contents change.
     sources: Sequence[Data]
-    # All samples: Data, or a stream in its order.
+    # All samples: Data, or an object whose ``parts()`` are Data one after the other.
     data: Any
-    # What must be the same where a run goes on in another process, as plain values.
-    plan: dict[str, Any]
-    # Plain data from which the coming epochs are drawn; set it to draw them again.
+    # Plain values that must be the same when a run is resumed.
+    fixed: dict[str, Any]
+    # Plain data that determine the order of the next epochs; set it to repeat them.
     state: Any = None
 
     def fingerprint(self) -> dict[str, list[float]]:
-        """A fingerprint of a stream's rows; empty where these cannot be read in any order, or `data` are arrays."""
+        """A fingerprint of a stream's rows; empty for an iterable, and for arrays."""
         return {}
 
     @abstractmethod
     def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
-        """One epoch's batches (epochs are numbered from 0) without the `first` ones, which have been visited."""
+        """The batches of epoch `number` (from 0), without the `first` ones, which have been trained on."""
 
 
 def check_batch_size(batch_size: int | None, n: int) -> int:
-    """Samples per step: a positive integer, held to n; None is all of them."""
+    """The number of samples per step, at most n; n for None."""
     if batch_size is None:
         return n
     return min(check_count("batch_size", batch_size, otherwise=", or None for the full batch"), n)
 
 
 def fingerprint(rows: np.ndarray[Any, Any]) -> list[float]:
-    """A short fingerprint of sampled rows that changes when the data change: of each row the sum of x_j cos(j)."""
+    """A short fingerprint of sampled rows that changes when the data change: sum_j x_j cos(j) of each row."""
     flat = rows.astype(np.float64).reshape(len(rows), -1)
     with np.errstate(all="ignore"):
         numbers: list[float] = (flat @ np.cos(np.arange(1, flat.shape[1] + 1))).tolist()

@@ -1,4 +1,4 @@
-"""How a stream's buffer is divided: two windows, and what is read at once."""
+"""How a stream's buffer is divided: two windows, and the block that is being read."""
 
 from __future__ import annotations
 
@@ -6,28 +6,28 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.streams.batches import Data
+from bpx.streams.row_sources import BatchSource, Part, RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sources import Batches, Part, RowSource
 
-# Of the buffer: what each of the two windows may take, and what may be read at once.
+# Shares of the buffer: of each of the two windows, and of a block that is read at once.
 WINDOW, PIECE = 7 / 16, 1 / 8
-# Bytes of an array on disk that are read together.
+# Bytes of an array on disk that are read at once.
 BLOCK = 2**20
 
 
 def bytes_of(part: Part) -> int:
-    """Of rows as they are given."""
+    """Bytes of rows as they are read."""
     return sum(int(a.nbytes if hasattr(a, "nbytes") else np.asarray(a).nbytes) for a in part if a is not None)
 
 
 def bytes_per_row(data: Data, dtype: str) -> int:
-    """Of rows that have been checked for a network of that dtype: labels are 64-bit integers."""
+    """Bytes of a row after it has been checked, for a network of this dtype; labels are 64-bit integers."""
     itemsize = np.dtype(dtype).itemsize
     return sum(8 if a.ndim == 1 else itemsize * int(a.shape[1]) for a in data if a is not None)
 
 
-def peek(source: RowSource | Batches, validate: RowValidator) -> tuple[Part, Data]:
-    """The first rows, as they are given and as they are trained on; bad ones are refused before training."""
+def peek(source: RowSource | BatchSource, validate: RowValidator) -> tuple[Part, Data]:
+    """The first rows as they are read, and checked; so bad ones are refused before training."""
     if isinstance(source, RowSource):
         if source.n == 0:
             raise ShapeError(f"X: expected at least one row, got an empty {source.name}")
@@ -41,12 +41,12 @@ def peek(source: RowSource | Batches, validate: RowValidator) -> tuple[Part, Dat
 
 
 def rows_at_once(source: RowSource, buffer: int) -> int:
-    """Rows of a block of an array whose rows can be read one by one."""
+    """Rows that are read at once from an array without chunks."""
     return max(1, min(BLOCK, int(buffer * PIECE)) // max(1, bytes_of(source.read(0, 1))))
 
 
 def check_pieces(source: RowSource, buffer: int) -> None:
-    """Refuse chunks that would not leave the buffer its size."""
+    """ValueError for chunks that are too large for the buffer."""
     if source.edges is None:
         return
     row = bytes_of(source.read(0, 1))
@@ -60,7 +60,7 @@ def check_pieces(source: RowSource, buffer: int) -> None:
 
 
 def batches_of_a_window(buffer: int, row: int, size: int) -> int:
-    """M, for windows of M batches of `size` rows, each of `row` bytes."""
+    """The number of batches in a window, for batches of `size` rows of `row` bytes; ValueError if it would be 0."""
     batches = int(buffer * WINDOW) // (row * size)
     if batches < 1:
         need = int(row * size / WINDOW) + 1
@@ -72,5 +72,5 @@ def batches_of_a_window(buffer: int, row: int, size: int) -> int:
 
 
 def rows_of_a_window(buffer: int, row: int) -> int:
-    """How many rows of `row` bytes each a window holds; at least one."""
+    """The number of rows of `row` bytes in a window, at least one."""
     return max(1, int(buffer * WINDOW) // row)

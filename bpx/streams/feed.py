@@ -1,4 +1,4 @@
-"""A stream as training sees it."""
+"""From a stream to the feed that training uses, to its rows in order, or to arrays if it fits into memory."""
 
 from __future__ import annotations
 
@@ -9,29 +9,24 @@ import numpy as np
 
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Ranks
+from bpx.streams.batches import Sharding
 from bpx.streams.budget import bytes_of, bytes_per_row, peek
 from bpx.streams.iterables import BatchFeed
 from bpx.streams.random_access import RowFeed
+from bpx.streams.row_sources import Part, RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
-from bpx.streams.sources import Part, RowSource
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.stream import Stream
 
 
-def fits(stream: Stream, net: MLP, loss: Loss) -> bool:
-    """Whether all rows, as they are given and as the network takes them, fit into the buffer together."""
+def read_if_it_fits(stream: Stream, net: MLP, loss: Loss) -> Part | None:
+    """All rows (X, y, sample weights), if they fit into the buffer as they are read and once more as checked ones."""
     source = stream.source
     if not isinstance(source, RowSource):
-        return False
+        return None
     part, data = peek(source, RowValidator(net, loss))
-    return source.n * (bytes_of(part) + bytes_per_row(data, net.dtype)) <= stream.buffer
-
-
-def read_whole(stream: Stream) -> Part:
-    """All rows of a stream that `fits`."""
-    source = stream.source
-    assert isinstance(source, RowSource)
+    if source.n * (bytes_of(part) + bytes_per_row(data, net.dtype)) > stream.buffer:
+        return None
     edges = source.edges if source.edges is not None else np.array([0, source.n])
     parts = [source.read(int(a), int(b)) for a, b in pairwise(edges)]
     source.forget()
@@ -44,13 +39,13 @@ def read_whole(stream: Stream) -> Part:
 
 def feed_of_stream(
     net: MLP, stream: Stream, loss: Loss, class_weight: Mapping[int, float] | None, batch_size: int | None,
-    sampling: str, seed: int, ranks: Ranks | None,
+    sampling: str, seed: int, ranks: Sharding | None,
 ) -> RowFeed | BatchFeed:  # fmt: skip
-    """The feed for a stream; arguments as `bpx.fit`'s."""
+    """The feed of a stream; arguments as of `bpx.fit`."""
     kind = RowFeed if isinstance(stream.source, RowSource) else BatchFeed
     return kind(net, stream, RowValidator(net, loss, class_weight), batch_size, sampling, seed, ranks)
 
 
-def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Ranks | None = None) -> InOrder:
-    """All rows of a stream, or each rank's share of them, with a buffer of their own."""
-    return InOrder(stream, net, RowValidator(net, loss), ranks=ranks)
+def in_order(stream: Stream, net: MLP, loss: Loss | None, ranks: Sharding | None = None) -> SequentialRows:
+    """All rows of a stream in order, or this rank's share of them, with a new buffer."""
+    return SequentialRows(stream, net, RowValidator(net, loss), ranks=ranks)

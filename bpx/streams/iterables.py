@@ -1,39 +1,41 @@
-"""Training on the batches that an iterable gives."""
+"""Training on the batches of an iterable."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Data, Feed, Ranks, check_batch_size
+from bpx.streams.batches import Batch, Data, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, peek, rows_of_a_window
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.shuffling import batch_rows
-from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
 
 @final
 class BatchFeed(Feed):
-    """Batches made of those that an iterable gives; arguments as `bpx.fit`'s.
+    """Batches made of the rows of an iterable's batches; arguments as of `bpx.fit`.
 
-    Without `batch_size` each is taken as it comes. Rows are shuffled within a window of the buffer. Processes that
-    train together have iterables of their own rows. A batch that does not fit into the buffer is a ValueError.
+    If `batch_size` is None each of its batches is a step. Rows are shuffled within a window of the buffer. Each process
+    of a data-parallel run has an iterable with rows of its own. ValueError for a batch that does not fit into the
+    buffer.
     """
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: Ranks | None = None,
+        ranks: Sharding | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
-        assert isinstance(source, Batches)
+        assert isinstance(source, BatchSource)
         if ranks is not None and not stream.sharded:
             raise ValueError(
                 "X: expected in a data-parallel run an iterable with this process's own rows, marked as such with"
@@ -49,25 +51,23 @@ class BatchFeed(Feed):
         else:
             self.size = check_batch_size(batch_size, 2**62)
             self._share = slice(0, self.size) if ranks is None else ranks.share(self.size)
-            own = self._share.stop - self._share.start
-            if not own:
+            per_batch = self._share.stop - self._share.start
+            if not per_batch:
                 raise ValueError(f"batch_size: expected at least one row for each of the ranks, got {batch_size}")
             self._count = batches_of_a_window(stream.buffer, row, self.size)
-            self._capacity = self._count * own
+            self._capacity = self._count * per_batch
         self._source, self._validate, self._backend, self._ranks = source, validate, net.backend, ranks
         self._key = [seed] if sampling == "shuffle" else None
         self._like = like
         self._buffer = DoubleBuffer(net.backend, self._capacity, like)
         self.sources = self._buffer.sources
-        self.data = InOrder(stream, net, validate, self._buffer, like=like)
-        self.plan = {"samples": None, "window": self._count}
-        # Rows of an epoch, known after the first; ranks may have different ones.
+        self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
+        self.fixed = {"samples": None, "window": self._count}
+        # Rows of an epoch, known after the first one; with ranks, which may have different ones, it stays None.
         self.state: dict[str, int | None] = {"rows": None}
 
     def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
-        def fill(take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
-            return self._as_given(first, take) if self._as_they_come else self._windows(number, first, take)
-
+        fill = partial(self._unchanged, first) if self._as_they_come else partial(self._windows, number, first)
         with closing(prefetched(fill, self._buffer)) as windows:
             for window in windows:
                 yield from window.batches
@@ -75,7 +75,7 @@ class BatchFeed(Feed):
             self._ranks.end_stream()
 
     def _parts(self) -> Iterator[Data]:
-        """What the iterable gives, checked."""
+        """The iterable's batches, checked."""
         rows = 0
         for number, part in enumerate(self._source):
             data = self._validate(part, f"batch {number}")
@@ -92,7 +92,7 @@ class BatchFeed(Feed):
             self.state = {"rows": rows}
 
     def _compare(self, data: Data, number: int) -> None:
-        """Refuse a batch of another kind than the first."""
+        """ShapeError for a batch with other columns or dtypes than the first."""
         for name, part, like in zip(("X", "y", "sample_weight"), data, self._like, strict=True):
             if _kind(part) != _kind(like):
                 raise ShapeError(
@@ -100,19 +100,19 @@ class BatchFeed(Feed):
                 )
 
     def _parts_after(self, rows: int) -> Iterator[Data]:
-        """The parts without their first `rows` rows, which have been trained on."""
+        """The batches without their first `rows` rows, which have been trained on."""
         for data in self._parts():
             skipped = min(rows, data.n)
             rows -= skipped
-            yield data if not skipped else Data(*(None if a is None else a[skipped:, ...] for a in data))
+            yield data.rows(skipped)
         if rows:
             raise ValueError(
                 f"X: expected at least {rows} more rows, which the run that goes on had seen in this epoch; give"
                 " the same batches as before"
             )
 
-    def _as_given(self, first: int, take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
-        """Every batch is a step."""
+    def _unchanged(self, first: int, take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
+        """A window for each of the iterable's batches, from batch `first` on."""
         for number, data in enumerate(self._parts()):
             if number < first:
                 continue
@@ -129,7 +129,7 @@ class BatchFeed(Feed):
             yield PrefetchedWindow(place, n, [Batch(place, rows, self._backend.asarray(rows), n)])
 
     def _windows(self, epoch: int, first: int, take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
-        """Windows filled with whatever comes, from the one with that batch."""
+        """Windows filled with the batches' rows, from the one that holds batch `first` on."""
         seen, size = first // self._count, self._share.stop - self._share.start
         rank = [] if self._ranks is None else [self._ranks.rank]
         parts = self._parts_after(seen * self._capacity)
@@ -144,5 +144,5 @@ class BatchFeed(Feed):
 
 
 def _kind(part: Any) -> str:
-    """Columns and dtype in words."""
+    """An array's columns and dtype, for a message."""
     return "none" if part is None else f"{part.dtype} of shape (rows{''.join(f', {k}' for k in part.shape[1:])})"

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import ShapeError, how_to_install
-from bpx.streams.sources import Part, RowSource
+from bpx.streams.row_sources import Part, RowSource
 
 
 @final
@@ -17,7 +17,7 @@ class ParquetRows(RowSource):
     """Rows of a Parquet data set: a file, a folder of files, or a pyarrow.dataset.Dataset.
 
     `y` and `weight` name the columns of targets and sample weights, `columns` those of the inputs (None: all others).
-    One column of targets gives targets of shape (n,).
+    If `y` is a single name, targets have the shape (n,).
     """
 
     def __init__(self, given: Any, y: Any = None, weight: str | None = None, columns: Any = None) -> None:
@@ -57,7 +57,7 @@ class ParquetRows(RowSource):
             raise ShapeError("X: expected Parquet files with at least one row, got none")
 
     def _read(self, start: int, stop: int) -> Part:
-        """One row group, which is what `start` and `stop` enclose."""
+        """The row group from row `start` to `stop`."""
         assert self.edges is not None
         group = self._groups[int(np.searchsorted(self.edges, start, side="right")) - 1]
         inputs, targets, extra = self._columns
@@ -69,21 +69,17 @@ class ParquetRows(RowSource):
 
 
 def _are_names(value: Any) -> bool:
-    """Whether it is a list of columns."""
+    """Whether `value` is a list of names."""
     return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
 def _matrix(table: Any, names: Sequence[str]) -> np.ndarray[Any, Any]:
-    """Columns side by side; what is missing is NaN."""
-    columns = [table.column(name).to_numpy() for name in names]
-    matrix = np.empty((table.num_rows, len(names)), dtype=np.result_type(*columns))
-    for i, column in enumerate(columns):
-        matrix[:, i] = column
-    return matrix
+    """Columns as an array (n, columns); missing values are NaN."""
+    return np.column_stack([table.column(name).to_numpy() for name in names])
 
 
 def _check_columns(schema: Any, names: Sequence[str]) -> None:
-    """Refuse columns that there are not, or that hold no numbers."""
+    """ValueError for columns that do not exist, TypeError for those that are not numeric."""
     from pyarrow import types
 
     missing = [name for name in names if name not in schema.names]

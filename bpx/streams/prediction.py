@@ -1,4 +1,4 @@
-"""Predictions for data that need not fit into memory."""
+"""`bpx.predict`: outputs for data that need not fit into memory."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from typing import Any, TypeVar, overload
 import numpy as np
 
 from bpx.errors import ShapeError
-from bpx.network.calls import check_network
 from bpx.network.data_frames import check_in_memory
 from bpx.network.memory import Attempt, explains_memory_errors, forward_bytes, rows_of
-from bpx.network.mlp import MLP
+from bpx.network.mlp import MLP, check_network
 from bpx.streams.feed import in_order
-from bpx.streams.sources import Batches
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.stream import BUFFER, Stream, stream
 
 Out = TypeVar("Out")
 
 
-def _predicting(given: dict[str, Any]) -> Attempt:
-    """What an out-of-memory error says about `predict`."""
-    remedies = ["give out=, an array on disk to write the outputs into"] if given["out"] is None else []
-    remedies.append(f"give a smaller buffer than {given['buffer']} bytes")
-    return Attempt("in bpx.predict", rows_of(given["X"]), forward_bytes, remedies=remedies)
+def _attempt(arguments: dict[str, Any]) -> Attempt:
+    """What was attempted, for an out-of-memory error."""
+    remedies = ["give out=, an array on disk to write the outputs into"] if arguments["out"] is None else []
+    remedies.append(f"give a smaller buffer than {arguments['buffer']} bytes")
+    return Attempt("in bpx.predict", rows_of(arguments["X"]), forward_bytes, remedies=remedies)
 
 
 @overload
@@ -31,31 +30,31 @@ def predict(
 ) -> np.ndarray[Any, np.dtype[np.floating[Any]]]: ...
 @overload
 def predict(net: MLP, X: Any, out: Out, *, buffer: int = BUFFER) -> Out: ...
-@explains_memory_errors(_predicting)
+@explains_memory_errors(_attempt)
 def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     """A network's outputs for rows that are read block by block.
 
     Parameters
     ----------
     net : MLP
-        Any.
+        The network, on any backend.
     X : array-like of shape (n, n_in), iterable of batches, or Stream
-        What `bpx.stream` takes, without targets: batches are X, or tuples whose first part is X.
+        As for `bpx.stream`, without targets: a batch is X, or a tuple whose first part is X.
     out : array-like of shape (n, n_out), or (K, n, n_out) for a stack, optional
-        Where outputs are written as they come, such as ``numpy.lib.format.open_memmap(path, "w+", "float32", (n, 10))``
-        or a zarr array; None: a new host array.
+        Where to write the outputs block by block, such as
+        ``numpy.lib.format.open_memmap(path, "w+", "float32", (n, 10))`` or a zarr array; None: a new host array.
     buffer : int
-        Bytes for rows that have been read; a Stream has its own.
+        Bytes of memory for rows that have been read; not used for a Stream, which has its own.
 
     Returns
     -------
     array-like
-        `out`, or a NumPy array of that shape in the network's dtype.
+        `out`, or a NumPy array of its shape in the network's dtype.
 
     Raises
     ------
     ShapeError, NonFiniteError, TypeError, ValueError, MemoryError
-        Parts of `out` may then have been written.
+        If X or `out` is not as described, or memory ran out. Parts of `out` may have been written.
 
     Examples
     --------
@@ -71,7 +70,7 @@ def predict(net: MLP, X: Any, out: Any = None, *, buffer: int = BUFFER) -> Any:
     if hasattr(X, "tocsr"):
         raise TypeError("X: expected dense rows, got a sparse matrix; use X.toarray(), or a list of parts of it")
     check_in_memory(X, "X")
-    given = X if isinstance(X, Stream) else stream(X if _is_one(X) else Batches(X, targets=False), buffer=buffer)
+    given = X if isinstance(X, Stream) else stream(X if _is_one(X) else BatchSource(X, targets=False), buffer=buffer)
     lead = () if net.stack is None else (net.stack,)
     parts: list[np.ndarray[Any, Any]] = []
     at = 0
@@ -98,7 +97,7 @@ def _is_one(X: Any) -> bool:
 
 
 def _check_out(out: Any, lead: tuple[int, ...], rows: int, n_out: int) -> None:
-    """Refuse an array without room for the next outputs."""
+    """Refuse an `out` that is read-only or of another dtype or shape, or has fewer than `rows` rows."""
     if isinstance(out, np.ndarray) and not out.flags.writeable:
         raise ValueError("out: expected an array that can be written, got a read-only one; open the file with mode"
                          " 'r+', or create it with 'w+'")  # fmt: skip

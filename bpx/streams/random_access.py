@@ -4,32 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
+from functools import partial
 from typing import final
 
 import numpy as np
 
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Feed, Ranks, check_batch_size
+from bpx.streams.batches import Batch, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, check_pieces, peek, rows_at_once
+from bpx.streams.row_sources import RowSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.sequential import InOrder
+from bpx.streams.sequential import SequentialRows
 from bpx.streams.shuffling import Window, Windows, blocks
-from bpx.streams.sources import RowSource
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
 
 
 @final
 class RowFeed(Feed):
-    """Batches of rows that can be read in any order; arguments as `bpx.fit`'s.
+    """Batches of rows that can be read in any order; arguments as of `bpx.fit`.
 
-    Processes that train together share each batch, and each reads only its part of it. A batch, or a chunk of the
-    source, that does not fit into the buffer is a ValueError.
+    Processes that train together share each batch, and each reads only its own part. ValueError if a batch, or a chunk
+    of the source, does not fit into the buffer.
     """
 
     def __init__(
         self, net: MLP, stream: Stream, validate: RowValidator, batch_size: int | None, sampling: str, seed: int,
-        ranks: Ranks | None = None,
+        ranks: Sharding | None = None,
     ) -> None:  # fmt: skip
         source = stream.source
         assert isinstance(source, RowSource)
@@ -38,36 +39,33 @@ class RowFeed(Feed):
         size = self.size = check_batch_size(batch_size, source.n)
         batches = batches_of_a_window(stream.buffer, bytes_per_row(like, net.dtype), size)
         self._at_once = rows_at_once(source, stream.buffer)
-        # A window mixes several blocks, however small the buffer.
+        # At least eight blocks are mixed in a window, even if the buffer is small.
         rows = stream.block or min(self._at_once, max(1, batches * size // 8))
         edges = blocks(source.n, rows, source.edges)
         self._windows = Windows(source.n, size, batches, edges, sampling == "shuffle", seed)
         self._source, self._validate, self._backend, self._ranks = source, validate, net.backend, ranks
         self._share = self._share_of(size)
-        own = self._share.stop - self._share.start
-        # One rank's part of the last, smaller batch may be a row longer than its part of a full one.
-        self._buffer = DoubleBuffer(net.backend, own * batches + (0 if ranks is None else 1), like)
+        per_batch = self._share.stop - self._share.start
+        # A rank's part of the last, smaller batch may be a row longer than its part of a full one.
+        self._buffer = DoubleBuffer(net.backend, per_batch * batches + (0 if ranks is None else 1), like)
         self.sources = self._buffer.sources
-        self.data = InOrder(stream, net, validate, self._buffer, like=like)
-        self.plan = {"samples": source.n, "window": batches, "blocks": len(edges) - 1}
+        self.data = SequentialRows(stream, net, validate, self._buffer, like=like)
+        self.fixed = {"samples": source.n, "window": batches, "blocks": len(edges) - 1}
 
     def fingerprint(self) -> dict[str, list[float]]:
         return self._source.fingerprint()
 
     def epoch(self, number: int, first: int = 0) -> Generator[Batch, None, None]:
-        def fill(take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
-            return self._fill(number, first, take)
-
-        with closing(prefetched(fill, self._buffer)) as windows:
+        with closing(prefetched(partial(self._fill, number, first), self._buffer)) as windows:
             for window in windows:
                 yield from window.batches
 
     def _share_of(self, rows: int) -> slice:
-        """Which rows of a batch this rank computes."""
+        """The rows of a batch that this rank computes."""
         return slice(0, rows) if self._ranks is None else self._ranks.share(rows)
 
     def _fill(self, epoch: int, first: int, take: Callable[[], int]) -> Iterator[PrefetchedWindow]:
-        """An epoch's windows from the one with that batch."""
+        """The windows of an epoch, from the one that holds batch `first` on."""
         windows = self._windows
         order = windows.order(epoch)
         for window in windows.windows(first):
@@ -84,11 +82,11 @@ class RowFeed(Feed):
         self._source.forget()
 
     def _batches(self, epoch: int, window: Window, place: int, tail: slice) -> list[Batch]:
-        """The batches of a window, in which this rank's rows lie stretch by stretch."""
-        own = self._share.stop - self._share.start
+        """The batches of a window that holds this rank's rows stretch by stretch."""
+        n = self._share.stop - self._share.start
         rows = self._windows.rows(epoch, window, self._share)
-        batches = [Batch(place, r, self._backend.asarray(r), own, self._share.start) for r in rows]
+        batches = [Batch(place, r, self._backend.asarray(r), n, self._share.start) for r in rows]
         if window.tail:
-            last = window.batches * own + np.arange(tail.stop - tail.start, dtype=np.int64)
+            last = window.batches * n + np.arange(tail.stop - tail.start, dtype=np.int64)
             batches.append(Batch(place, last, self._backend.asarray(last), len(last), tail.start))
         return batches

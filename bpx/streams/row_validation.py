@@ -1,4 +1,4 @@
-"""Rows that a stream gives, checked and brought to the network's dtype."""
+"""Checks of a stream's rows, which are also converted to the network's dtype."""
 
 from __future__ import annotations
 
@@ -12,24 +12,19 @@ from bpx.network import validation
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
-from bpx.streams.sources import Part
+from bpx.streams.row_sources import Part
 
 
 @final
 class RowValidator:
-    """Checks what a stream gives as arrays in memory are checked; without a loss there are only inputs."""
+    """Checks a stream's rows as arrays in memory are checked; without a loss there are only inputs."""
 
     def __init__(self, net: MLP, loss: Loss | None, class_weight: Mapping[int, float] | None = None) -> None:
         self._net, self._loss, self._class_weight = net, loss, class_weight
         self._host = NumpyBackend()
 
     def __call__(self, part: Part, where: str) -> Data:
-        """Some rows, on the host, or on the network's device if they came from there; errors name `where`.
-
-        Raises
-        ------
-        ShapeError, NonFiniteError, TypeError, ValueError, DeviceMismatchError
-        """
+        """The checked rows, on the host or the device where they were; errors, as of `bpx.fit`, name `where`."""
         net, (X, y, weight) = self._net, part
         backend: Backend = self._host if library_of(X) == "host" else net.backend
         dtype, n_out = backend.dtype(net.dtype), net.sizes[-1]

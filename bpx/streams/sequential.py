@@ -10,11 +10,11 @@ from typing import final
 from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, Ranks
+from bpx.streams.batches import Data, Sharding
 from bpx.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
+from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.shuffling import blocks
-from bpx.streams.sources import Batches
 from bpx.streams.stream import Stream
 from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
@@ -22,29 +22,29 @@ logger = Log("bpx")
 
 
 @final
-class InOrder:
-    """All rows of a stream, or a rank's share of them, in their order.
+class SequentialRows:
+    """All rows of a stream, or a rank's share of them, in order.
 
-    `lent` is a training's buffer, used while training does not use it; `like` are some checked rows, where they have
-    been looked at before. `n` is the number of rows, or None where they must be read to be counted.
+    `lent` is the buffer of a feed, used while training does not use it; `like` are some checked rows, if the caller has
+    them. `n` is the number of rows, or None for an iterable, whose rows have to be read to be counted.
     """
 
     def __init__(
         self, stream: Stream, net: MLP, validate: RowValidator, lent: DoubleBuffer | None = None,
-        ranks: Ranks | None = None, like: Data | None = None,
+        ranks: Sharding | None = None, like: Data | None = None,
     ) -> None:  # fmt: skip
         self._source, self._validate, self._net = stream.source, validate, net
         self._bytes, self._lent, self._ranks = stream.buffer, lent, ranks
         self._own: DoubleBuffer | None = None
         self._like = peek(stream.source, validate)[1] if like is None else like
-        self.n = None if isinstance(stream.source, Batches) else stream.source.n
+        self.n = None if isinstance(stream.source, BatchSource) else stream.source.n
         rows = rows_of_a_window(stream.buffer, bytes_per_row(self._like, net.dtype))
         self._rows = rows if self.n is None else min(rows, self.n)
 
     def parts(self) -> Generator[Data, None, None]:
         """One window after the other; each is overwritten by the next but one."""
         buffer = self._lent
-        if buffer is None or buffer.in_use:  # a callback may ask in the middle of an epoch
+        if buffer is None or buffer.in_use:  # as in a callback in the middle of an epoch
             rows = self._rows if self._lent is None else -(-self._rows // 8)
             buffer = self._own = self._own or _buffer(self._net, rows, self._like)
         rows = buffer.sources[0].n
@@ -57,23 +57,23 @@ class InOrder:
                 yield buffer.first_rows(window.place, window.rows)
 
     def _pieces(self) -> Iterator[Data]:
-        """What is read at once, checked."""
+        """The blocks or batches as they are read, checked."""
         source = self._source
-        if isinstance(source, Batches):
+        if isinstance(source, BatchSource):
             for number, part in enumerate(source):
                 yield self._validate(part, f"batch {number}")
             return
-        own = slice(0, source.n) if self._ranks is None else self._ranks.share(source.n)
+        share = slice(0, source.n) if self._ranks is None else self._ranks.share(source.n)
         edges = blocks(source.n, rows_at_once(source, self._bytes), source.edges)
         for a, b in pairwise(edges.tolist()):
-            begin, end = max(a, own.start), min(b, own.stop)
+            begin, end = max(a, share.start), min(b, share.stop)
             if begin < end:
                 yield self._validate(source.read(begin, end), f"rows {begin} to {end - 1}")
         source.forget()
 
 
 def _buffer(net: MLP, rows: int, like: Data) -> DoubleBuffer:
-    """Two windows of that many rows, or of half as many as often as memory runs out."""
+    """A buffer with windows of `rows` rows, or of half as many whenever memory runs out."""
     size = rows
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Which rows an epoch visits when, for rows that are read in blocks.
+"""The order in which an epoch visits rows that are read in blocks.
 
 The blocks come in a new order each epoch and are read one after the other into windows of M batches of B rows. Within a
 window the rows are shuffled by strata: the window is cut into B stretches of M rows, each is permuted by itself, and
@@ -18,7 +18,7 @@ Indices = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Window(NamedTuple):
-    """Some batches' rows: `batches` full ones, and `tail` rows of a smaller last one."""
+    """The rows of `batches` full batches, and `tail` rows of a smaller last one."""
 
     number: int
     batches: int
@@ -30,7 +30,7 @@ class Window(NamedTuple):
 class Windows:
     """How an epoch of n rows is cut into batches of `size` (B) and windows of `batches` batches (M).
 
-    `edges` are where the blocks begin and end; without `shuffle` rows come in the order they have.
+    `edges` are where the blocks begin and end; without `shuffle` the rows keep their order.
     """
 
     n: int
@@ -41,34 +41,33 @@ class Windows:
     seed: int
 
     def windows(self, first_batch: int) -> Iterator[Window]:
-        """The windows of an epoch from the one that holds that batch."""
+        """The windows of an epoch, from the one that holds batch `first_batch` on."""
         whole = self.size * self.batches
         for number in range(first_batch // self.batches, -(-self.n // whole)):
             full, tail = divmod(min(whole, self.n - number * whole), self.size)
             yield Window(number, full, tail)
 
     def order(self, epoch: int) -> Indices:
-        """The blocks' order in an epoch."""
+        """The order of the blocks in an epoch."""
         count = len(self.edges) - 1
         if not self.shuffle:
             return np.arange(count, dtype=np.int64)
         return np.random.default_rng([self.seed, epoch, 0]).permutation(count)
 
     def stretches(self, window: Window, share: slice, tail: slice) -> list[tuple[int, int]]:
-        """Positions in the epoch's sequence of rows that a process with that share of a batch reads, as (from, to)."""
+        """Positions in the epoch (from, to) that a process reads, with these shares of a batch and of the tail."""
         start = window.number * self.size * self.batches
-        if self.shuffle:
-            own = [(start + share.start * window.batches, start + share.stop * window.batches)]
-        elif share.stop - share.start == self.size:
-            own = [(start, start + window.batches * self.size)]
-        else:
-            batches = range(start, start + window.batches * self.size, self.size)
-            own = [(batch + share.start, batch + share.stop) for batch in batches]
         end = start + window.batches * self.size
-        return [(a, b) for a, b in [*own, (end + tail.start, end + tail.stop)] if a < b]
+        if self.shuffle:
+            read = [(start + share.start * window.batches, start + share.stop * window.batches)]
+        elif share.stop - share.start == self.size:
+            read = [(start, end)]
+        else:
+            read = [(batch + share.start, batch + share.stop) for batch in range(start, end, self.size)]
+        return [(a, b) for a, b in [*read, (end + tail.start, end + tail.stop)] if a < b]
 
     def pieces(self, order: Indices, stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-        """The rows (from, to) that lie at those positions, block by block."""
+        """The rows (from, to) at these positions, block by block."""
         lengths = (self.edges[1:] - self.edges[:-1])[order]
         starts = np.concatenate([[0], np.cumsum(lengths)])
         for begin, end in stretches:
@@ -81,24 +80,24 @@ class Windows:
                 at = upto
 
     def rows(self, epoch: int, window: Window, share: slice) -> list[Indices]:
-        """For each full batch of a window the rows in the buffer of a process with that share."""
+        """For each full batch of a window, its rows in the buffer of a process with this share."""
         key = [self.seed, epoch, 1 + window.number]
         return batch_rows(window.batches, self.size, share, key if self.shuffle else None)
 
 
 def batch_rows(batches: int, size: int, share: slice, key: list[int] | None) -> list[Indices]:
-    """Rows in the buffer of each of `batches` batches of `size`, whose `share` lies there; in order without a key."""
-    own = share.stop - share.start
+    """For each of `batches` batches of `size`, the rows of its `share` in the buffer; in order if `key` is None."""
+    n = share.stop - share.start
     if key is None or batches == 0:
-        return list(np.arange(batches * own, dtype=np.int64).reshape(batches, own))
-    # every process draws for all stretches, and takes its own
+        return list(np.arange(batches * n, dtype=np.int64).reshape(batches, n))
+    # Every process draws for all stretches, and uses its share.
     steps = np.broadcast_to(np.arange(batches, dtype=np.int64), (size, batches))
     within = np.random.default_rng(key).permuted(steps, axis=1)[share]
-    return list(np.ascontiguousarray((within + batches * np.arange(own, dtype=np.int64)[:, None]).T))
+    return list(np.ascontiguousarray((within + batches * np.arange(n, dtype=np.int64)[:, None]).T))
 
 
 def blocks(n: int, rows: int, edges: Indices | None) -> Indices:
-    """Where blocks of about that many rows begin and end, along pieces that can only be read whole."""
+    """Where blocks of `rows` rows begin and end; `edges`, if pieces can only be read whole."""
     if edges is None:
         return np.append(np.arange(0, n, rows, dtype=np.int64), n)
     return edges

@@ -1,4 +1,4 @@
-"""The buffer of a stream: two windows of rows, one of which a thread fills while the other is trained on."""
+"""A stream's buffer: two windows of rows, one of which a thread fills while the other is trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpx.streams.batches import Batch, Data
 
 
 class PrefetchedWindow(NamedTuple):
-    """A window that has been filled: its place in the double buffer, how many rows it has, and its batches."""
+    """A filled window: its place in the double buffer, its number of rows, and its batches."""
 
     place: int
     rows: int
@@ -23,68 +23,61 @@ class PrefetchedWindow(NamedTuple):
 
 @final
 class DoubleBuffer:
-    """The memory of two windows of `rows` rows, with the columns and dtypes of `like`.
+    """Memory for two windows of `rows` rows, with the columns and dtypes of `like`.
 
-    A window's `place` is 0 or 1; `sources` are both where the network is; `in_use` says whether they are being filled.
+    A window's `place` is 0 or 1; `sources` are both windows on the network's device; `in_use` says whether they are
+    being filled.
     """
 
     def __init__(self, backend: Backend, rows: int, like: Data) -> None:
         self.backend = backend
-        # Rows that come from the device, or are computed with on the host, need no second place.
+        # Rows that are already on the device that computes need no copy on the host.
         self._staged = isinstance(like.X, np.ndarray) and backend.xp is not np
         self.sources = [_on_device(backend, rows, like) for _ in range(2)]
-        self._host = [_pinned(backend, rows, like) for _ in range(2)] if self._staged else self.sources
-        # Memory that is new here may be what earlier work still reads.
+        self._host = self.sources
+        if self._staged:  # page-locked host memory, from which copies to the device are fast
+            self._host = [like.map(lambda a: backend.pinned((rows, *a.shape[1:]), a.dtype)) for _ in range(2)]
+        # Earlier work on the device may still read memory that has just been allocated again.
         self._read: list[Any] = [backend.mark(), backend.mark()]
         self.in_use = False
 
     def write(self, place: int, at: int, part: Data) -> None:
-        """Put rows into a window from row `at` on."""
+        """Write rows into a window, from row `at` on."""
         for target, rows in zip(self._host[place], part, strict=True):
             if target is not None:
                 target[at : at + rows.shape[0], ...] = rows
 
     def send(self, place: int, rows: int) -> None:
-        """Bring a window's first rows to the device, after what is still computed with those that were there."""
+        """Copy a window's first rows to the device, after the work that still reads the former ones."""
         if self._staged:
             for source, target in zip(self._host[place], self.sources[place], strict=True):
                 if source is not None:
                     self.backend.transfer(source[:rows], target[:rows, ...], self._read[place])
 
     def release(self, place: int) -> None:
-        """The work that reads a window has been given to the device."""
+        """Mark that all work that reads a window has been submitted to the device."""
         self._read[place] = self.backend.mark()
 
     def first_rows(self, place: int, rows: int) -> Data:
         """A window's first rows, without copying."""
-        return _slice(self.sources[place], 0, rows)
-
-
-def _slice(data: Data, start: int, stop: int) -> Data:
-    """Some of the rows, without copying."""
-    return Data(*(None if part is None else part[start:stop, ...] for part in data))
+        return self.sources[place].rows(0, rows)
 
 
 def _on_device(backend: Backend, rows: int, like: Data) -> Data:
-    """Room for that many rows on the device."""
+    """Empty device arrays for `rows` rows."""
 
     def empty(a: Any) -> Any:
         dtype = backend.dtype(a.dtype.name) if isinstance(a, np.ndarray) else a.dtype
         return backend.xp.empty((rows, *a.shape[1:]), dtype=dtype, device=backend.device)
 
     with backend.scope():
-        return Data(*(None if a is None else empty(a) for a in like))
-
-
-def _pinned(backend: Backend, rows: int, like: Data) -> Data:
-    """Room for that many rows on the host, from which the device copies fast."""
-    return Data(*(None if a is None else backend.pinned((rows, *a.shape[1:]), a.dtype) for a in like))
+        return like.map(empty)
 
 
 def packed(
     parts: Iterable[Data], buffer: DoubleBuffer, take: Callable[[], int], rows: int
 ) -> Iterator[tuple[int, int]]:
-    """Windows of `rows` rows made of whatever parts come: each one's place and rows; the last may be smaller."""
+    """Fill windows of `rows` rows with parts of any size; yields the place and rows of each, the last maybe smaller."""
     place, at = -1, 0
     for part in parts:
         begin, n = 0, part.n
@@ -92,7 +85,7 @@ def packed(
             if at == 0:
                 place = take()
             count = min(rows - at, n - begin)
-            buffer.write(place, at, _slice(part, begin, begin + count))
+            buffer.write(place, at, part.rows(begin, begin + count))
             begin, at = begin + count, at + count
             if at == rows:
                 buffer.send(place, at)
@@ -104,16 +97,16 @@ def packed(
 
 
 class _StoppedError(Exception):
-    """Nobody wants another window."""
+    """Raised in the thread when no further window is needed."""
 
 
 def prefetched(
     fill: Callable[[Callable[[], int]], Iterator[PrefetchedWindow]], buffer: DoubleBuffer
 ) -> Generator[PrefetchedWindow, None, None]:
-    """Windows in turn, each filled by a thread while the one before is used.
+    """Windows one after the other, each filled by a thread while the one before is used.
 
-    ``fill(take)`` yields windows; ``take()`` waits for a place in the buffer that is free. What `fill` raises is raised
-    here, after the windows that were filled before. Close the generator to end the thread.
+    ``fill(take)`` yields windows; ``take()`` waits for a free place in the buffer. Errors in `fill` are raised here,
+    after the windows that were filled before them. Close the generator to end the thread.
     """
     free: SimpleQueue[int | None] = SimpleQueue()
     full: SimpleQueue[PrefetchedWindow | BaseException | None] = SimpleQueue()
@@ -151,6 +144,6 @@ def prefetched(
     finally:
         free.put(None)
         thread.join()
-        for place in range(2):  # whoever stopped in the middle of a window may have given work that reads it
+        for place in range(2):  # submitted work may still read a window that was not used up
             buffer.release(place)
         buffer.in_use = False

@@ -1,4 +1,4 @@
-"""The one way to start a run: `bpx.fit`, estimators and sweeps differ in the arguments that they give to `assemble`."""
+"""The one way to start a run: `bpx.fit`, the estimators and sweeps differ only in the arguments of `assemble`."""
 
 from __future__ import annotations
 
@@ -9,49 +9,46 @@ from typing import Any, final
 
 from bpx.errors.values import check_count
 from bpx.formulas import losses, optimizers
-from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.schedules import Schedule
-from bpx.network.calls import check_network
-from bpx.network.mlp import MLP
+from bpx.network.mixed_precision import check_precision
+from bpx.network.mlp import MLP, check_network
 from bpx.network.objective import Objective
-from bpx.network.precision import check_precision
 from bpx.streams.batches import Data
 from bpx.streams.stream import is_stream
 from bpx.training import solvers
-from bpx.training.batches import Order, Sampling, check_sampling
-from bpx.training.callbacks.base import Callback, as_callback
-from bpx.training.data import training_data
+from bpx.training.array_feed import Order, Sampling, check_sampling
+from bpx.training.callbacks.callback import Callback, as_callback
 from bpx.training.distributed import Ranks, agreeing, join
 from bpx.training.history import History, StopReason
-from bpx.training.loop import Descent
-from bpx.training.metrics import Measures, check_metrics, measures_of
+from bpx.training.loop import TrainingLoop
 from bpx.training.progress import check_progress, progress_callbacks
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig, compare_ranks
+from bpx.training.run_metrics import RunMetrics, check_metrics, make_run_metrics
 from bpx.training.solvers import SciPy
 from bpx.training.stopping import StopRule
+from bpx.training.training_data import training_data
 
 
 @final
 @dataclass
 class Training:
-    """A run that is ready to begin."""
+    """A run that is ready to start."""
 
-    recorder: Recorder
+    recorder: RunRecorder
     config: RunConfig
     objective: Objective
-    # The first-order loop, whose state may be set before `train` and read after it; None for a method of SciPy's.
-    loop: Descent | None
-    minimize: Any = None
+    # The loop of a first-order optimizer, whose state may be set before `train` and read after it; None for SciPy's.
+    loop: TrainingLoop | None
     ranks: Ranks | None = None
     checkpointer: Any = None
-    # The checkpoint from which the run goes on.
+    # The checkpoint to resume from.
     saved: Any = None
 
     @property
     def run(self) -> Run:
-        """What rules and callbacks see."""
+        """The run as stopping rules and callbacks see it."""
         return self.recorder.run
 
     def train(self) -> History:
@@ -62,15 +59,15 @@ class Training:
             with recorder.closing(), backend.matmul_precision():
                 try:
                     if loop is None:
-                        reason = solvers.minimize(self.minimize, recorder, self.objective, self.config)
+                        reason = solvers.minimize(recorder, self.objective, self.config)
                     else:
                         with self._checkpoints(loop) as done:
                             reason = done or loop.train(recorder, self.objective, self.checkpointer)
                 except KeyboardInterrupt:
-                    if not recorder.begun or ranks is not None:  # it ends the other ranks too
+                    if not recorder.begun or ranks is not None:  # ends the other ranks, too
                         raise
                     reason = StopReason.INTERRUPTED
-                if not recorder.begun:  # a checkpoint of a run that was done
+                if not recorder.begun:  # resumed from a checkpoint of a finished run
                     recorder.begin()
             if ranks is None:
                 return recorder.finish(reason)
@@ -79,18 +76,16 @@ class Training:
             complete: History = ranks.from_first(history)
             return complete
 
-    def _checkpoints(self, loop: Descent) -> AbstractContextManager[StopReason | None]:
-        """Go on from a checkpoint where there is one, and write others; gives the reason where that run was done."""
+    def _checkpoints(self, loop: TrainingLoop) -> AbstractContextManager[StopReason | None]:
+        """Resume from `saved` and write checkpoints while training; yields why the saved run ended, if it had."""
         loop.begin(self.run.net.flat)
         if self.checkpointer is not None:
-            attached: AbstractContextManager[StopReason | None]
-            attached = self.checkpointer.attached(self.recorder, loop, self.saved)
-            return attached
+            return self.checkpointer.attached(self.recorder, loop, self.saved)  # type: ignore[no-any-return]
         if self.saved is None:
             return nullcontext()
         from bpx.training.checkpoints import GOES_ON, restore
 
-        self.saved["run"]["rules"] = []  # are rank 0's
+        self.saved["run"]["rules"] = []  # rank 0 alone has rules
         reason = restore(self.recorder, loop, self.saved, "rank 0's checkpoint")
         return nullcontext(None if reason in GOES_ON else reason)
 
@@ -105,20 +100,14 @@ def assemble(
     epochs: int,
     batch_size: int | None = None,
     sampling: Sampling = "shuffle",
-    order: Callable[[], Order] | None = None,
     l2: Any = 0.0,
-    l1: Any = 0.0,
-    per_batch: bool = False,
-    by_rows: bool = False,
     sample_weight: Any = None,
     class_weight: Any = None,
     validation: Any = None,
     stop: Any = (),
-    goes_on: bool = False,
     callbacks: Any = (),
     progress: bool | int = False,
     seed: int = 0,
-    schedule: Schedule | None = None,
     checkpoint: Any = None,
     checkpoint_every: int | None = 1,
     checkpoint_steps: int | None = None,
@@ -126,42 +115,46 @@ def assemble(
     comm: Any = None,
     precision: str | None = None,
     metrics: Any = None,
+    order: Callable[[], Order] | None = None,
+    l1: Any = 0.0,
+    per_batch: bool = False,
+    by_rows: bool = False,
+    tolerates_divergence: bool = False,
+    schedule: Schedule | None = None,
     describe: Callable[[], dict[str, Any]] | None = None,
 ) -> Training:
-    """Check everything, before any parameter has changed, and make a run of it.
+    """Check all arguments and data, before any parameter has changed, and put a run together.
 
-    Errors are those of `bpx.fit`.
+    Raises and warns as `bpx.fit`. A new option of a run is an argument here, and a field of `RunConfig` if the steps
+    need it.
 
     Parameters
     ----------
-    net, loss, optimizer, epochs, batch_size, sampling, l2, class_weight, stop, callbacks, progress, seed
-        As of `bpx.fit`; so are those in the next line.
-    checkpoint, checkpoint_every, checkpoint_steps, resume, comm, precision
-        A new option of a run is an argument here, and a field of `RunConfig` where the steps need it.
-    X, y, sample_weight, validation
-        As of `bpx.fit`; or X and validation are `Data`, which have been checked and lie where the network is.
+    net, X, y, loss, optimizer, epochs, batch_size, sampling, l2, sample_weight, class_weight, validation
+        As for `bpx.fit`; X and validation may also be `Data`, already checked and on the network's device.
+    stop, callbacks, progress, seed, checkpoint, checkpoint_every, checkpoint_steps, resume, comm, precision, metrics
+        As for `bpx.fit`; metrics may also be `RunMetrics`.
     order : callable, optional
-        Draws the host indices of an epoch's rows in place of `sampling`, (n,), or (K, n) to give each network of a
-        stack its own; None for the order that they have.
+        ``order()`` draws the host indices of an epoch's rows, in place of `sampling`: (n,), (K, n) if each network of a
+        stack has its own, or None for the stored order.
     l1 : float, or K floats for a stack
         Adds l1 times the sum of absolute weights to the loss.
     per_batch : bool
-        Divide both penalties by the batch's number of samples, as scikit-learn does.
+        Whether both penalties are divided by the batch's number of samples, as in scikit-learn.
     by_rows : bool
-        An epoch's loss weighs each batch by its rows, as scikit-learn does, not by its sample weights.
-    goes_on : bool
-        A loss that is not finite is recorded like any other: rules and the caller judge it.
+        Whether an epoch's loss weights each batch by its number of rows, as in scikit-learn, and not by the sum of its
+        sample weights.
+    tolerates_divergence : bool
+        Whether a loss that is not finite is recorded like any other; stopping rules and the caller then judge it.
     schedule : Schedule, optional
-        In place of the optimizer's.
-    metrics : Measures, or as of `bpx.fit`
-        Measures are ready.
+        Replaces the optimizer's.
     describe : callable, optional
-        Gives the settings that callbacks log; None: those of the `RunConfig`.
+        ``describe()`` returns the settings that callbacks log; None: those of the `RunConfig`.
 
     Returns
     -------
     Training
-        Whose ``train()`` trains the network.
+        ``train()`` trains the network and returns the history.
     """
     ranks = join(comm)
     with agreeing(ranks), net.backend.scope() if isinstance(net, MLP) else nullcontext():
@@ -173,7 +166,7 @@ def assemble(
         epochs = check_count("epochs", epochs)
         check_sampling(sampling)
         rules = _rules(stop)
-        asked = metrics if isinstance(metrics, Measures) else check_metrics(metrics)
+        asked = metrics if isinstance(metrics, RunMetrics) else check_metrics(metrics)
         hooks = _callbacks(callbacks, progress)
         seed = check_count("seed", seed, 0)
         if checkpoint is None and (resume or checkpoint_steps is not None):
@@ -185,19 +178,20 @@ def assemble(
         data = training_data(
             net, X, y, loss, sample_weight, class_weight, batch_size, sampling, seed, ranks, validation, order
         )
-        measures = asked if isinstance(asked, Measures) else measures_of(
+        measures = asked if isinstance(asked, RunMetrics) else make_run_metrics(
             net, asked, loss, data.unweighted, data.validation, data.targets, ranks, streams=data.streams
         )  # fmt: skip
-        minimize = None if solver is None else solvers.check(net, solver)
+        if solver is not None:
+            solvers.check(net, solver)
         config = RunConfig(
             net, data.feed, loss, solver or optimizer, data.validation, rules, data.size, sampling, seed, l2,
             class_weight, precision, measures, by_rows,
         )  # fmt: skip
         bound = None if solver is not None else optimizer.bind(net.asarray, net.stack)
-        watches = ranks is None or ranks.is_first
+        is_first = ranks is None or ranks.is_first
         checkpointer = saved = None
-        if checkpoint is not None and watches:
-            from bpx.training.checkpoints import Checkpointer  # files cost time to import, and most runs write none
+        if checkpoint is not None and is_first:
+            from bpx.training.checkpoints import Checkpointer  # slow to import, and rarely needed
 
             checkpointer = Checkpointer(checkpoint, checkpoint_every, checkpoint_steps, config.for_checkpoint())
             saved = checkpointer.load() if resume else None
@@ -206,20 +200,17 @@ def assemble(
         saved = ranks.from_first(saved)
         ranks.begin(net)
     with agreeing(ranks), net.backend.scope():
-        recorder = Recorder(
-            net, data.feed.data, objective, data.validation, rules if watches else [], hooks if watches else [], epochs,
-            _advice(config), goes_on, ranks, measures,
-        )  # fmt: skip
+        recorder = RunRecorder(config, objective, hooks if is_first else [], epochs, tolerates_divergence, ranks)
         run = recorder.run
         run.history.validation_rows = data.held_out
         run.describe = describe or (lambda: config.settings)
         run.batch_size = data.size if solver is None and data.size else None
-        loop = None if bound is None else Descent(config, bound, schedule or optimizer.schedule, ranks)
-    return Training(recorder, config, objective, loop, minimize, ranks, checkpointer, saved)
+        loop = None if bound is None else TrainingLoop(config, bound, schedule or optimizer.schedule, ranks)
+    return Training(recorder, config, objective, loop, ranks, checkpointer, saved)
 
 
 def _rules(stop: Any) -> list[StopRule]:
-    """Stopping rules as a list."""
+    """The `stop` argument as a list of rules."""
     rules: list[Any] = [stop] if isinstance(stop, str) or not isinstance(stop, Iterable) else list(stop)
     for rule in rules:
         if not isinstance(rule, StopRule):
@@ -227,15 +218,16 @@ def _rules(stop: Any) -> list[StopRule]:
     return rules
 
 
-def _callbacks(given: Any, progress: bool | int) -> list[Callback]:
-    """Callbacks as objects, with the one that shows progress."""
-    hooks = [as_callback(c) for c in (given if isinstance(given, Iterable) and not isinstance(given, str) else [given])]
+def _callbacks(callbacks: Any, progress: bool | int) -> list[Callback]:
+    """The `callbacks` argument as a list of objects, and after them the callback that shows progress."""
+    several = isinstance(callbacks, Iterable) and not isinstance(callbacks, str)
+    hooks = [as_callback(callback) for callback in (callbacks if several else [callbacks])]
     check_progress(progress)
     return [*hooks, *progress_callbacks(progress)]
 
 
 def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks | None) -> None:
-    """Refuse what SciPy's methods cannot do."""
+    """Refuse checkpoints, several ranks and streams, which SciPy's methods cannot handle."""
     if checkpoint is not None:
         raise ValueError(
             f"checkpoint: optimizer {solver.method!r} keeps its state inside SciPy, where it cannot be saved; use"
@@ -250,18 +242,3 @@ def _check_solver(solver: SciPy, X: Any, y: Any, checkpoint: Any, ranks: Ranks |
             f"X: optimizer {solver.method!r} needs all samples in memory, got a stream; use 'adam' or another"
             " first-order optimizer, or numpy.asarray(X)"
         )
-
-
-def _advice(config: RunConfig) -> str:
-    """What to try when training diverges."""
-    tips, optimizer = [], config.optimizer
-    if isinstance(optimizer, Optimizer):
-        tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
-        if optimizer.clip_norm is None:
-            tips.append("clip_norm=1.0 in the optimizer")
-    tips.append("inputs and targets scaled to about zero mean and unit variance")
-    if config.precision == "float16":
-        tips.append("precision='bfloat16', which can hold larger numbers")
-    if config.net.dtype == "float32":
-        tips.append("dtype='float64'")
-    return ", ".join(tips)

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on in a later process as if it had never stopped."""
+"""Checkpoints: everything that a later process needs to continue a run as if it had never stopped."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Any, Protocol, final
+from typing import Any, final
 
 import numpy as np
 
@@ -18,47 +18,24 @@ from bpx.errors import FileFormatError, warn_caller
 from bpx.errors.values import check_count
 from bpx.files import atomic, checkpoint
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.loop import TrainingLoop
+from bpx.training.recorder import RunRecorder
 from bpx.training.run_config import compare
 from bpx.training.signals import give_back, noted
 
 Path = str | os.PathLike[str]
 
-# Reasons after which a resumed run trains on, up to its `epochs`; after any other it is done.
+# A run that ended for one of these reasons is continued up to its `epochs`; after any other it is finished.
 GOES_ON = {None, StopReason.EPOCHS, StopReason.INTERRUPTED}
-
-
-class Resumable(Protocol):
-    """Training steps whose state is data."""
-
-    def snapshot(self) -> State:
-        """All that a later process needs to go on here, except the parameters."""
-
-    def restore(self, saved: State) -> None:
-        """Go on where `snapshot` was made."""
 
 
 @final
 class Checkpointer:
-    """Writes a run's checkpoints, and brings a run back from one.
+    """Writes a run's checkpoints, every `every` epochs and `steps` steps, and loads the newest one.
 
-    The last file but one stays, with ``.previous`` after its name, and is read if the newest is damaged.
-
-    Parameters
-    ----------
-    path : str or path-like
-        Of the checkpoint.
-    every, steps : int or None
-        Epochs and steps between two checkpoints.
-    config : dict
-        The run's arguments, which are compared with those of the checkpoint's run; see `RunConfig.for_checkpoint`.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no folder for the file.
-    FileFormatError
-        If there is a file that is not a checkpoint.
+    The checkpoint before the newest stays, with ``.previous`` after its name, and is read if the newest is damaged.
+    `config` are the run's arguments (`RunConfig.for_checkpoint`), which `load` compares with the saved ones. Raises
+    FileNotFoundError if the folder does not exist, FileFormatError if `path` is a file of another kind.
     """
 
     def __init__(self, path: Path, every: int | None, steps: int | None, config: Mapping[str, Any]) -> None:
@@ -75,7 +52,7 @@ class Checkpointer:
         self._written: tuple[int, int, StopReason | None] | None = None
 
     def _refuse_another_file(self) -> None:
-        """Refuse to overwrite another file; beside a previous checkpoint this one may be damaged."""
+        """Refuse to overwrite a file that is no checkpoint; with a ``.previous`` beside it, it is a damaged one."""
         if not os.path.exists(self._path) or os.path.exists(self._previous):
             return
         try:
@@ -87,14 +64,9 @@ class Checkpointer:
             ) from error
 
     def load(self) -> State | None:
-        """The newest checkpoint that can be read; None where there is none.
+        """The newest checkpoint that can be read; None if there is none.
 
-        Raises
-        ------
-        FileFormatError
-            If there are only damaged ones.
-        ValueError
-            If it is of a run with other arguments; names what differs.
+        FileFormatError if all are damaged, ValueError if it is of a run with other arguments.
         """
         broken: FileFormatError | None = None
         for path in (self._path, self._previous):
@@ -112,26 +84,26 @@ class Checkpointer:
         return None
 
     @contextmanager
-    def attached(self, recorder: Recorder, descent: Resumable, saved: State | None) -> Iterator[StopReason | None]:
-        """Write this run's checkpoints, from where `saved` was made; gives the reason if that run was done."""
-        self._recorder, self._run, self._descent = recorder, recorder.run, descent
+    def attached(self, recorder: RunRecorder, loop: TrainingLoop, saved: State | None) -> Iterator[StopReason | None]:
+        """Resume from `saved`, if there is one, and write this run's checkpoints; yields why a finished run ended."""
+        self._recorder, self._run, self._loop = recorder, recorder.run, loop
         reason = None
         if saved is not None:
-            reason = restore(recorder, descent, saved, self._path)
+            reason = restore(recorder, loop, saved, self._path)
             self._written = (self._run.step, self._run.epoch, reason)
-        # Ctrl-C and SIGTERM wait for the end of the step, so that the checkpoint is of a whole one.
+        # Ctrl-C and SIGTERM wait for the end of the step, so that no checkpoint is of half a step.
         with noted(self._note) as self._former:
             yield None if reason in GOES_ON else reason
 
     def after_step(self) -> None:
-        """Write a checkpoint if one is due after this step, or if the process was asked to end, which it then does."""
+        """Write a checkpoint if one is due after this step, or if a signal asked the process to end; then it ends."""
         if self._signal is not None:
             self._leave()
         elif self._steps is not None and self._run.step % self._steps == 0:
             self.write()
 
     def after_epoch(self, reason: StopReason | None) -> None:
-        """Write a checkpoint if one is due after this epoch, or training ends with it."""
+        """Write a checkpoint if one is due after this epoch, or if training ends with it."""
         if self._signal is not None and reason is None:
             self._leave()
         elif reason is not None or self._run.epoch >= self._run.epochs:
@@ -140,7 +112,7 @@ class Checkpointer:
             self.write()
 
     def write(self, reason: StopReason | None = None) -> None:
-        """Write a checkpoint; the one that was there becomes the previous one."""
+        """Write a checkpoint; the existing one becomes the previous one."""
         run = self._run
         if self._written == (run.step, run.epoch, reason):
             return
@@ -148,12 +120,12 @@ class Checkpointer:
             "plan": self._config,
             "reason": None if reason is None else reason.name,
             "flat": run.net.flat,
-            "descent": self._descent.snapshot(),
+            "descent": self._loop.snapshot(),
             "run": self._recorder.snapshot(),
         }
         try:
             checkpoint.write(self._path + ".next", on_host(tree, run.net.backend))
-            self._keep_previous()  # not before the new one is safe: a full disk must leave both that were there
+            self._keep_previous()  # only once the new one is safe: a full disk must leave both files as they were
             atomic.replace(self._path + ".next", self._path)
         except (OSError, MemoryError) as error:  # hours of training are not thrown away for a full disk
             warn_caller(
@@ -165,17 +137,17 @@ class Checkpointer:
         self._written = (run.step, run.epoch, reason)
 
     def _keep_previous(self) -> None:
-        """Give the file that is there a second name; it keeps the first until the new file takes that."""
+        """Give the existing checkpoint its second name; it keeps the first until the new file takes it."""
         if not os.path.exists(self._path):
             return
-        passing = self._previous + ".tmp"
+        temporary = self._previous + ".tmp"
         with suppress(FileNotFoundError):
-            os.unlink(passing)
+            os.unlink(temporary)
         try:
-            os.link(self._path, passing)
+            os.link(self._path, temporary)
         except OSError:  # a file system without links
-            shutil.copyfile(self._path, passing)
-        atomic.replace(passing, self._previous)
+            shutil.copyfile(self._path, temporary)
+        atomic.replace(temporary, self._previous)
 
     def _note(self, number: int, frame: Any) -> None:
         """Remember the signal; a second Ctrl-C does not wait."""
@@ -184,7 +156,7 @@ class Checkpointer:
         self._signal = number
 
     def _leave(self) -> None:
-        """Write a checkpoint and let the signal do what it does."""
+        """Write a checkpoint and let the signal take its usual effect."""
         assert self._signal is not None
         number, self._signal = self._signal, None
         self.write()
@@ -192,31 +164,28 @@ class Checkpointer:
         signal.raise_signal(number)
 
 
-def restore(recorder: Recorder, descent: Resumable, saved: State, name: str) -> StopReason | None:
-    """Put a checkpoint's state into a run that is about to begin; the reason for which that run ended, if it had.
+def restore(recorder: RunRecorder, loop: TrainingLoop, saved: State, name: str) -> StopReason | None:
+    """Set a run that has not started to a checkpoint's state; returns why the saved run ended, if it had.
 
-    Raises
-    ------
-    FileFormatError
-        If it is not the state of such a run; gives the file's `name`.
+    FileFormatError, with the file's `name`, if it is not the state of such a run.
     """
     net, backend = recorder.run.net, recorder.run.net.backend
     try:
         flat = backend.asarray(_like(saved["flat"], net.flat.shape, "flat"), net.flat.dtype)
-        fresh, kept = descent.snapshot(), dict(saved["descent"])
-        kept.setdefault("scaling", None)  # the first checkpoints had none
+        fresh, kept = loop.snapshot(), dict(saved["descent"])
+        kept.setdefault("scaling", None)  # missing in the oldest checkpoints
         for part in ("state", "schedule_state", "scaling"):
             kept[part] = placed(kept[part], fresh[part], backend, part)
         if kept["sums"] is not None:
             rows = kept["sums"]["rows"]
             kept["sums"] = {k: backend.asarray(kept["sums"][k]) for k in ("total", "weights")} | {"rows": rows}
-        saved["run"]["history"].setdefault("metrics", [])  # the first checkpoints had none
+        saved["run"]["history"].setdefault("metrics", [])  # missing in the oldest checkpoints
         of_run = placed(saved["run"], recorder.snapshot(), backend, "run")
         reason = None if saved["reason"] is None else StopReason[saved["reason"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise FileFormatError(f"{name}: expected the state of a run, got another ({error!r})") from error
     net.flat[...] = flat
-    descent.restore(kept)
+    loop.restore(kept)
     recorder.restore(of_run)
     return reason
 
@@ -233,7 +202,10 @@ def on_host(tree: Any, backend: Backend) -> Any:
 
 
 def placed(saved: Any, like: Any, backend: Backend, name: str) -> Any:
-    """A saved tree with its arrays placed and typed as a fresh one's; a FileFormatError if the trees differ in form."""
+    """A saved tree with its arrays on the device and in the dtype of those of `like`, a fresh tree of the same form.
+
+    FileFormatError if the forms differ; `name` is the tree's in messages.
+    """
     if isinstance(like, dict):
         if not isinstance(saved, dict) or set(saved) != set(like):
             raise FileFormatError(f"{name}: expected {sorted(like)}, got {saved!r:.80}")
@@ -250,7 +222,7 @@ def placed(saved: Any, like: Any, backend: Backend, name: str) -> Any:
 
 
 def _like(saved: Any, shape: Any, name: str) -> np.ndarray[Any, Any]:
-    """A saved array of that shape; a number may have become one for each network."""
+    """A saved array of this shape; any shape if `shape` is (): a number may have become one for each network."""
     array = np.array(saved)
     if array.dtype.kind not in "biuf" or (shape and array.shape != tuple(shape)):
         raise FileFormatError(f"{name}: expected numbers of shape {tuple(shape)}, got {saved!r:.80}")

@@ -1,4 +1,4 @@
-"""Finds the processes that work together: mpi4py, imported when it is asked for, and the world that mpiexec started."""
+"""Finds the processes that train together: an mpi4py communicator, or the world that mpiexec started."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from bpx.errors import how_to_install
 
-# What a launcher tells the processes that it starts about their number.
+# Environment variables in which launchers give the number of processes that they started.
 _LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS")
 
 
@@ -25,7 +25,7 @@ def communicator(comm: Any) -> Any:
 
 
 def _world() -> Any:
-    """All processes that one mpiexec has started; an error where each is alone in its world."""
+    """All processes that one mpiexec has started; RuntimeError if each is alone in its world."""
     try:
         from mpi4py import MPI
     except ModuleNotFoundError as error:

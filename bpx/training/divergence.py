@@ -1,4 +1,4 @@
-"""Divergence: which networks have a loss or a parameter that is not finite, and the last parameters that were."""
+"""Divergence: which networks have a loss or a parameter that is not finite, and their last finite parameters."""
 
 from __future__ import annotations
 
@@ -13,34 +13,23 @@ from bpx.training.run import Run
 
 @final
 class Divergence:
-    """Watches for a loss that is not finite, and brings back the last finite parameters.
+    """Watches for a loss that is not finite, and restores the last finite parameters at the end.
 
-    Parameters
-    ----------
-    run : Run
-        About to begin.
-    advice : str
-        What to try, for the warning.
-    tolerated : bool
-        Whether a loss that is not finite is like any other; then no network ever counts as diverged.
-
-    Attributes
-    ----------
-    found : bool array of shape () or (K,)
-        Which networks have diverged.
+    `found`, a bool array of shape () or (K,), says which networks have diverged; none ever does if `tolerated`.
+    `advice` is for the warning.
     """
 
     def __init__(self, run: Run, advice: str, tolerated: bool) -> None:
         self._run, self._advice, self._tolerated = run, advice, tolerated
         net = run.net
-        # Parameters whose loss is known to be finite, and those after the last epoch, whose loss is not known yet.
+        # Parameters whose loss is known to be finite, and those after the last epoch, whose own loss is not known yet.
         self._proven, self._latest = net.flat * 1.0, net.flat * 1.0
         self.found = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
         self._epochs = np.zeros(self.found.shape, dtype=np.int64)
         self._any = False
 
     def after_epoch(self, finite: bool, loss: Any) -> bool:
-        """Look at an epoch's loss on the host, all `finite` or not; whether every network has diverged."""
+        """Check an epoch's host loss, which may be known to be `finite`; returns whether every network has diverged."""
         run, flat = self._run, self._run.net.flat
         if finite and not self._any:
             self._proven, self._latest = self._latest, self._proven
@@ -52,31 +41,31 @@ class Divergence:
         return bool(np.all(self.found))
 
     def within_epoch(self) -> None:
-        """Look at the parameters, after a step in the middle of an epoch."""
+        """Check the parameters in the middle of an epoch."""
         self._note(~self._finite_parameters())
 
     def _finite_parameters(self) -> Any:
-        """Which networks' parameters are all finite."""
+        """Whether each network's parameters are all finite, on the host."""
         xp, net = self._run.net.backend.xp, self._run.net
         return net.backend.to_host(xp.all(xp.isfinite(net.flat), axis=-1))
 
     def _note(self, lost: Any) -> None:
-        """Remember which networks are lost, and since which epoch."""
+        """Remember which networks have diverged, and in which epoch."""
         lost = lost & (not self._tolerated)
         self._epochs = np.where(lost & ~self.found, max(self._run.epoch, 1), self._epochs)
         self.found = self.found | lost
         self._any = bool(np.any(self.found))
 
     def restore_finite(self) -> None:
-        """Bring back the last finite parameters of each network that diverged, and warn."""
+        """Restore the last finite parameters of each network that diverged, and warn."""
         if not self._any:
             return
         run, net = self._run, self._run.net
-        # Where a stopping rule restored the best epoch's parameters, those stay if they are finite.
+        # The best epoch's parameters, which a stopping rule may have restored, stay if they are finite.
         broken = self.found if run.history.best_epoch is None else self.found & ~self._finite_parameters()
         if np.any(broken):
             run.copy_rows(broken, self._latest, net.flat)
-            # Finite parameters can still be so large that their loss is not; then the ones before them are better.
+            # Finite parameters may still be so large that their loss is not finite; then those before them are used.
             run.copy_rows(broken & ~np.isfinite(run.evaluate(run.data)), self._proven, net.flat)
         if self.found.ndim == 0:
             which = f" in epoch {int(self._epochs)}"
@@ -90,12 +79,12 @@ class Divergence:
         )
 
     def snapshot(self) -> State:
-        """Its part of a run's checkpoint; arrays are not copied."""
+        """The state for a checkpoint; arrays are not copied."""
         epochs = {"diverged": self.found, "diverged_in": self._epochs}
         return {"proven": self._proven, "latest": self._latest} | epochs
 
     def restore(self, saved: State) -> None:
-        """Go on where `snapshot` was made."""
+        """Continue from a `snapshot`."""
         self._proven, self._latest = saved["proven"], saved["latest"]
         self.found, self._epochs = saved["diverged"], saved["diverged_in"]
         self._any = bool(np.any(self.found))

@@ -12,7 +12,7 @@ from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.streams.batches import Data
-from bpx.training.batches import rows_between, wholes
+from bpx.training.array_feed import in_parts, rows_between
 from bpx.training.distributed import Ranks
 
 # Rows per forward pass where only a loss or a prediction is wanted, so that memory does not grow with the data.
@@ -22,22 +22,22 @@ HostArray = np.ndarray[Any, Any]
 
 
 def for_chunks(net: MLP, data: Any, use: Callable[[Data], Any]) -> None:
-    """``use(part)`` for the rows of arrays or of a stream, some at a time; fewer at a time where memory runs out."""
+    """Call ``use(part)`` for chunks of the rows of arrays or of a stream; where memory runs out, smaller ones."""
 
-    def use_rows(whole: Data) -> None:
-        in_chunks(net, whole.X.shape[-2], CHUNK, lambda start, stop: use(rows_between(whole, start, stop)))
+    def use_chunks(part: Data) -> None:
+        in_chunks(net, part.n, CHUNK, lambda start, stop: use(rows_between(part, start, stop)))
 
     with explaining(net, Attempt("in an evaluation", 1, forward_bytes)):
-        for whole in wholes(data):
-            use_rows(whole)
+        for part in in_parts(data):
+            use_chunks(part)
 
 
 def mean_loss(
     net: MLP, objective: Objective, data: Any, ranks: Ranks | None = None, also: Callable[[Data], Any] | None = None
 ) -> Any:
-    """Mean of the network's objective over the rows (of all ranks, if there are any): a float, or K for a stack.
+    """Mean of the objective over all rows, of all ranks if there are several: a float, or shape (K,) for a stack.
 
-    ``also(part)`` is called with the same rows.
+    ``also(part)`` is called with each chunk of rows, too.
     """
     xp, to_host = net.backend.xp, net.backend.to_host
     total: Any = 0.0
@@ -60,10 +60,10 @@ def mean_loss(
 
 
 def error_rate(net: MLP, data: Any, cutoff: float = 0.5) -> Any:
-    """Share of the rows whose class is predicted wrongly (see `missed`): a float, or K for a stack."""
+    """Share of the rows whose class is predicted wrongly (see `missed`): a float, or shape (K,) for a stack."""
     xp = net.backend.xp
     rows = 0
-    wrong: Any = 0  # an integer: an integer array and 0.0 do not add up in every library
+    wrong: Any = 0  # not 0.0, which some libraries cannot add to an integer array
 
     def count(part: Data) -> None:
         nonlocal rows, wrong
@@ -76,7 +76,7 @@ def error_rate(net: MLP, data: Any, cutoff: float = 0.5) -> Any:
 
 
 class Predicted(NamedTuple):
-    """Rows on the host: targets (n,) or (n, k), outputs (..., n, k), and weights (n,) or (K, n), or None."""
+    """Rows on the host: targets (n,) or (n, n_out), outputs (..., n, n_out), weights (n,) or (K, n) or None."""
 
     y: HostArray
     output: HostArray
@@ -85,14 +85,14 @@ class Predicted(NamedTuple):
 
 @final
 class Outputs:
-    """Collects on the host a network's outputs for the rows that it is called with, their targets and weights."""
+    """Collects on the host the network's outputs for the rows that it is called with, their targets and weights."""
 
     def __init__(self, net: MLP) -> None:
         self._net = net
         self._parts: list[Predicted] = []
 
     def __call__(self, part: Data) -> None:
-        """Add rows, as copies: a stream overwrites its own."""
+        """Add rows; they are copied, because a stream overwrites its windows."""
         to_host = self._net.backend.to_host
         weight = None if part.weight is None else np.array(to_host(part.weight))[..., 0]
         self._parts.append(Predicted(np.array(to_host(part.y)), np.array(to_host(self._net.forward(part.X))), weight))

@@ -1,4 +1,4 @@
-"""The record of a training run."""
+"""`History`: the record of a training run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 class StopReason(Enum):
-    """Why training ended; the value says it in words."""
+    """Why training ended; the value is a description."""
 
     EPOCHS = "the epoch limit was reached"
     MAX_WEIGHT_CHANGE = "no weight changed by more than the threshold in the last epoch"
@@ -50,12 +50,12 @@ class History:
     best_epoch : int, array of shape (K,) or None
         Epoch (counted from 1) whose parameters a stopping rule restored.
     diverged : bool or array of shape (K,)
-        Whether the loss or a parameter was not finite, for each network of a stack.
+        Whether the loss or a parameter was not finite; for a stack, of each network.
     message : str
-        What a SciPy solver said at its end.
+        The final message of a SciPy solver.
     metrics : dict of str to list
-        The metrics of `bpx.fit` and what callbacks recorded, by name: for each epoch a float, or an array of shape
-        (K,). ``metrics["accuracy"]`` is of the training data, ``metrics["val_accuracy"]`` of the validation data.
+        The metrics of `bpx.fit` and values that callbacks recorded, by name: for each epoch a float, or an array of
+        shape (K,). ``metrics["accuracy"]`` is on the training data, ``metrics["val_accuracy"]`` on the validation data.
     validation_rows : array of shape (m,) or None
         Indices of the rows that ``validation=0.2`` held out.
     """
@@ -87,13 +87,13 @@ class History:
     __repr__ = __str__
 
     def __eq__(self, other: object) -> bool:
-        """Whether all fields are the same; NaN is the same as NaN."""
+        """Whether all fields are equal; NaN equals NaN."""
         if not isinstance(other, History):
             return NotImplemented
         return all(_same(getattr(self, one.name), getattr(other, one.name)) for one in fields(self))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(vars(History()) | state)  # a pickle may be of a version that had fewer fields
+        vars(self).update(vars(History()) | state)  # the pickle may be of a version with fewer fields
 
     def to_frame(self) -> Any:
         """The epochs as a pandas data frame: epoch, loss, val_loss, learning_rate, and each metric.
@@ -101,7 +101,7 @@ class History:
         Returns
         -------
         pandas.DataFrame
-            One row per epoch, with NaN where an epoch has no value. Each network of a stack has its own columns
+            One row per epoch, with NaN where an epoch has no value. Each network of a stack has columns of its own
             (``loss_0``, ``loss_1``, ...).
 
         Raises
@@ -114,10 +114,10 @@ class History:
         except ImportError as error:
             raise ImportError("history.to_frame needs pandas: pip install pandas") from error
         n = len(self.loss)
-        given = {"loss": self.loss, "val_loss": self.val_loss, "learning_rate": self.learning_rate} | self.metrics
+        curves = {"loss": self.loss, "val_loss": self.val_loss, "learning_rate": self.learning_rate} | self.metrics
         columns: dict[str, Any] = {"epoch": np.arange(n) + (self.epochs > 0)}
         K = len(self.loss[0]) if self.loss and np.ndim(self.loss[0]) else None
-        for name, values in given.items():
+        for name, values in curves.items():
             if not values and name in ("val_loss", "learning_rate"):
                 continue
             table = np.full((n, K or 1), np.nan)
@@ -128,18 +128,18 @@ class History:
 
 
 def fill_up(column: list[Any], epochs: int, stack: int | None) -> None:
-    """Add NaN to a column of metrics until it has that many epochs."""
+    """Append NaN to a metric's column, in place, until it has `epochs` values."""
     if len(column) < epochs:
         column += [float("nan") if stack is None else np.full(stack, np.nan)] * (epochs - len(column))
 
 
 def last_metrics(history: History, epoch: int) -> dict[str, Any]:
-    """The metrics of the last completed epoch by name, those that have a value for it."""
+    """The metrics that have a value for epoch `epoch`, the last completed one, by name."""
     return {name: values[-1] for name, values in history.metrics.items() if len(values) == epoch > 0}
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether two fields of histories are equal: numbers, arrays, lists or dicts of them."""
+    """Whether two fields are equal: numbers, arrays, or lists or dicts of them."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_same(one[name], other[name]) for name in one)
     if isinstance(one, list) and isinstance(other, list):
@@ -150,7 +150,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def short(value: Any, digits: int = 6) -> str:
-    """A loss as text; for a stack its range."""
+    """A value as text with `digits` digits; for a stack the range of its finite values."""
     values = np.asarray(value)
     if values.ndim == 0:
         return f"{float(values):.{digits}g}"

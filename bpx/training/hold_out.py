@@ -1,4 +1,4 @@
-"""Rows held out of training: the one way in which `bpx.fit`, sweeps and ``bpx train`` draw them."""
+"""Rows held out of training, as `bpx.fit`, sweeps and ``bpx train`` draw them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def split(n: int, share: float, rng: np.random.Generator, classes: Rows | None = None) -> tuple[Rows, Rows]:
-    """Of n rows those to train on and those held out, a share in [0, 1); both in the order they have.
+    """Indices of the rows to train on and of those held out, a share in [0, 1) of n; both sorted.
 
-    Where the rows' classes are given, each class gives its share, and keeps at least one row for training.
+    With `classes` (n,) the same share of each class is held out, and at least one row of each is trained on.
     """
     if classes is None:
         held = rng.permutation(n)[: min(round(n * share), n - 1)]
     else:
-        # Ranked within their class, all classes' rows mix: the first ones of each make up the share of all.
+        # Each row's rank within its class, in (0, 1): sorted by it, the first rows hold the same share of each class.
         rank = np.empty(n)
         for label in np.unique(classes):
             members = rng.permutation(np.flatnonzero(classes == label))
@@ -31,7 +31,7 @@ def split(n: int, share: float, rng: np.random.Generator, classes: Rows | None =
 
 
 def held_out(n: int, share: float, seed: int, classes: Any = None) -> tuple[Rows, Rows]:
-    """`split` for a ``validation=`` share in (0, 1); refuses one that leaves a side without rows."""
+    """`split` for a ``validation=`` share in (0, 1); ValueError if a side has no rows."""
     train, test = split(n, share, np.random.default_rng(seed), classes)
     if not len(test) or not len(train):
         raise ValueError(
@@ -42,7 +42,7 @@ def held_out(n: int, share: float, seed: int, classes: Any = None) -> tuple[Rows
 
 
 def classes_of(y: Any, loss: Any) -> Any:
-    """Each row's class by its target on the host, for parts with their share of each; None where there are none."""
+    """Each row's class (n,), from host targets (n,) or (n, n_out), to stratify by; None if they are no classes."""
     if loss.targets not in {"classes", "unit"}:
         return None
     if y.ndim == 1:

@@ -1,4 +1,4 @@
-"""What training writes to Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
+"""Training's records in Python's `logging`: logger ``bpx.training``, INFO at begin and end, DEBUG for each epoch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from typing import final
 
 from bpx.errors import Log
-from bpx.training.callbacks.base import Callback, Closing
+from bpx.training.callbacks.callback import Callback, Closing
 from bpx.training.history import last_metrics, short
 from bpx.training.run import Run
 
@@ -14,13 +14,13 @@ logger = Log("bpx.training")
 
 
 def log_lines() -> list[Callback]:
-    """The callback that writes log records, if the logger is enabled as training begins."""
+    """The callback that writes log records, in a list; empty if the logger is not enabled."""
     return [_LogLines()] if logger.isEnabledFor(logging.INFO) else []
 
 
 @final
 class _LogLines(Closing):
-    """Writes the run to the logger."""
+    """Writes a run's log records."""
 
     def on_fit_begin(self, run: Run) -> None:
         net = run.net

@@ -1,4 +1,4 @@
-"""The one training loop: epochs of batch, loss and gradient, update."""
+"""The training loop: epochs of batch, loss and gradient, update."""
 
 from __future__ import annotations
 
@@ -20,56 +20,56 @@ from bpx.network.objective import Objective
 from bpx.streams.batches import Batch, Data
 from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run import Run
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 
-# What changes from step to step.
+# The fields that change while training runs.
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
 
 
 class Checkpoints(Protocol):
-    """What is told of each step and epoch, and may write a checkpoint then."""
+    """Writes checkpoints; see `bpx.training.checkpoints.Checkpointer`, which this module need not import."""
 
     def after_step(self) -> None:
-        """A step is done."""
+        """Called after each step."""
 
     def after_epoch(self, reason: StopReason | None) -> None:
-        """An epoch is done; why training stops, if it does."""
+        """Called after each epoch, with the reason if training stops."""
 
 
 @final
 @dataclass
-class Descent:
-    """First-order training, with all that a run needs to be continued; the optimizer is bound to the device."""
+class TrainingLoop:
+    """The loop of first-order training, with its state; `optimizer` is bound to the network's device."""
 
     config: RunConfig
     optimizer: Optimizer
     schedule: Schedule
     ranks: Ranks | None = None
-    # Of the optimizer and of the schedule, from the first epoch on.
+    # State of the optimizer and of the schedule, set by `begin`.
     state: State | None = None
     schedule_state: State | None = None
-    # Done so far; `batch` in the current epoch.
+    # Steps, epochs and samples so far, and batches of the current epoch.
     step: int = 0
     epoch: int = 0
     samples: int = 0
     batch: int = 0
-    # Of the current epoch's steps, where it goes on in the middle; see `Step`.
+    # Sums over the current epoch's steps if it was interrupted; see `Step.sums`.
     sums: State | None = None
-    # The feed's before the current epoch.
+    # The feed's state before the current epoch.
     feed_state: Any = None
     # The last step's learning rate, a float or an array of shape (K,).
     rate: Any = None
-    # Of float16's gradients.
+    # State of the scale of float16's gradients.
     scaling: State | None = None
 
     def begin(self, flat: Array) -> None:
-        """States of the optimizer and the schedule for these parameters, where there are none yet."""
+        """Initialise the states that are not set yet, for these parameters."""
         if self.state is None:
             self.state = self.optimizer.init(flat)
-        # One that comes from a pickle may be read-only, or the pickle itself, mapped into memory.
+        # Arrays from a pickle may be read-only, or a memory map of its file.
         self.state = {name: writable(value) for name, value in self.state.items()}
         if self.schedule_state is None:
             self.schedule_state = self.schedule.init()
@@ -78,8 +78,8 @@ class Descent:
         if self.scaling is None and self.config.precision == "float16":
             self.scaling = scaling(flat)
 
-    def train(self, recorder: Recorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
-        """Train the run's network until ``run.epochs`` epochs are done; returns why it stopped."""
+    def train(self, recorder: RunRecorder, objective: Objective, checkpointer: Checkpoints | None = None) -> StopReason:
+        """Train the run's network for up to ``run.epochs`` epochs in all; returns why training stopped."""
         run = recorder.run
         self.begin(run.net.flat)
         recorder.begin()
@@ -90,12 +90,12 @@ class Descent:
             reason = self._epoch(recorder, step, checkpointer)
             if checkpointer is not None:
                 checkpointer.after_epoch(reason)
-        if reason is not StopReason.DIVERGED:  # which says enough
+        if reason is not StopReason.DIVERGED:  # which has a warning of its own
             self._warn_of_skipped_steps(run.net)
         return StopReason.EPOCHS if reason is None else reason
 
     def _warn_of_skipped_steps(self, net: MLP) -> None:
-        """Warn where the gradients of all steps overflowed float16."""
+        """Warn if the gradients of all steps overflowed float16."""
         if self.scaling is None or not self.step:
             return
         idle = np.atleast_1d(net.backend.to_host(self.scaling["number"])) <= 1.0
@@ -108,8 +108,8 @@ class Descent:
                 DivergenceWarning,
             )
 
-    def _epoch(self, recorder: Recorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
-        """One pass over the data, or the rest of it; the loss stays on the device until its end."""
+    def _epoch(self, recorder: RunRecorder, step: Step, checkpointer: Checkpoints | None) -> StopReason | None:
+        """One pass over the data, or the rest of one; the loss stays on the device until its end."""
         run = recorder.run
         net, schedule_state = run.net, self.schedule_state or {}
         fixed = isinstance(self.schedule, Constant)
@@ -144,36 +144,36 @@ class Descent:
         return reason
 
     def _explain(self, error: BaseException, run: Run, step: Step, batch: Batch) -> str | None:
-        """The message where a step ran out of memory, whose arrays are freed first; None for another error."""
+        """The message if `error` says that memory ran out; the step's arrays are freed first. None for other errors."""
         net, remedies = run.net, []
         if not net.backend.is_out_of_memory(error):
             return None
         step.release()
         data = self.config.feed.data
-        if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # the data take more than the step
+        if isinstance(data, Data) and data.X.shape[0] > 4 * batch.n:  # then the data take more memory than the step
             remedies.append("keep the data out of memory, with bpx.stream(X, y)")
         smaller = "give a smaller batch, such as batch_size={rows}"
         return memory.explain(net, error, memory.step(batch.n, smaller, *remedies))
 
     def snapshot(self) -> State:
-        """All that a later process needs to go on here, except the parameters; device arrays are not copied."""
+        """Everything that a later process needs to continue, except the parameters; arrays are not copied."""
         return {name: getattr(self, name) for name in _KEPT}
 
     def restore(self, saved: State) -> None:
-        """Go on where `snapshot` was made."""
+        """Continue from a `snapshot`."""
         for name in _KEPT:
             setattr(self, name, saved[name])
-        if self.feed_state is not None:  # the running epoch's order, or the next one's, is drawn again
+        if self.feed_state is not None:  # draws the current epoch's order again, or the next one's
             self.config.feed.state = self.feed_state
 
     def _clock(self) -> Clock:
-        """How far training is."""
+        """Steps, epochs and samples so far, for the schedule."""
         return Clock(self.step, self.epoch, self.samples)
 
 
 def _on_device(net: MLP, rate: Any) -> Any:
-    """A rate as a Python float, or as an array of shape (K, 1) on the device."""
-    if type(rate) is float:  # NumPy's scalars, which are floats too, would make float32 steps float64
+    """A learning rate as a Python float, or as an array of shape (K, 1) on the device."""
+    if type(rate) is float:  # not a numpy.float64, which would make a float32 step float64
         return rate
     if np.ndim(rate) == 0:
         return float(rate)

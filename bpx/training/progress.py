@@ -1,4 +1,4 @@
-"""Progress of training on standard error: tqdm's bar in terminals and notebooks, plain lines everywhere else."""
+"""Progress of training on standard error: tqdm's bar in terminals and notebooks, else plain lines."""
 
 from __future__ import annotations
 
@@ -15,32 +15,28 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import say
-from bpx.training.callbacks.base import Callback, Closing
+from bpx.training.callbacks.callback import Callback, Closing
 from bpx.training.history import StopReason, last_metrics, short
 from bpx.training.run import Run
 
-# Seconds between two updates of a bar, and how many updates the samples per second are averaged over.
+# Seconds between two updates of a bar, and number of updates that the samples per second are averaged over.
 REFRESH, LOOKS = 0.25, 40
 
-# A validation score, where one is computed after each epoch.
+# ``score()`` is the validation score of the last epoch.
 Score = Callable[[], float] | None
 
 
 def check_progress(progress: Any) -> None:
-    """Refuse what is neither a bool nor a number of epochs."""
+    """TypeError if `progress` is neither a bool nor a number of epochs."""
     if not isinstance(progress, (bool, np.bool_, int, np.integer)) or progress < 0:
         raise TypeError(f"progress: expected True, False or a number of epochs, got {progress!r}")
 
 
 def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callback]:
-    """What shows the progress of one run: none, a bar, or lines.
+    """The callback that shows a run's progress, in a list; empty if `progress` is False or 0.
 
-    Parameters
-    ----------
-    progress : bool or int
-        True is a bar where there can be one, else about ten lines; a number is a line every that many epochs.
-    score : callable, optional
-        ``score()`` is the last epoch's validation score, shown in place of the validation loss.
+    True is a bar where there can be one, else about ten lines; a number is a line every that many epochs. `score` is
+    shown in place of the validation loss.
     """
     if not progress:
         return []
@@ -51,27 +47,27 @@ def progress_callbacks(progress: bool | int, score: Score = None) -> list[Callba
 
 
 def _tqdm() -> Any:
-    """The class of tqdm that can be seen here; None where lines are better, or it is not installed."""
+    """tqdm's class for this terminal or notebook; None if there is neither, or tqdm is not installed."""
     notebook = _in_notebook()
     if not (notebook or _in_terminal()) or find_spec("tqdm") is None:
         return None
-    # tqdm.auto would do, but warns where ipywidgets is missing.
+    # Not tqdm.auto, which warns if ipywidgets is missing.
     if notebook and find_spec("ipywidgets") is not None:
         from tqdm.notebook import tqdm
     else:
         from tqdm.std import tqdm
-    # A bar that is told when to move needs no thread, and is drawn by one thread alone.
+    # The bar is refreshed and drawn by the training thread alone: it needs neither tqdm's monitor nor its lock.
     return type("tqdm", (tqdm,), {"monitor_interval": 0, "_lock": _NoLock()})
 
 
 class _NoLock(nullcontext[None]):
-    """In place of tqdm's lock, which a bar that cannot be drawn keeps: other threads would wait for it for ever."""
+    """Replaces tqdm's lock, which a bar that cannot be drawn never releases, so that other threads would hang."""
 
     def acquire(self, *_: Any, **__: Any) -> bool:
         return True
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Do nothing."""
 
 
 def _in_terminal() -> bool:
@@ -83,16 +79,16 @@ def _in_terminal() -> bool:
 
 
 def _in_notebook() -> bool:
-    """Whether this is a Jupyter kernel, whose front end shows bars though its standard error is no terminal."""
+    """Whether this is a Jupyter kernel, whose front end shows bars although standard error is no terminal."""
     ask = getattr(sys.modules.get("IPython"), "get_ipython", None)
     shell = None if ask is None else ask()
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def done(run: Run) -> float:
-    """Epochs done, with the part of the current one."""
+    """Epochs done, with the fraction of the current one where it is known."""
     n = run.samples
-    if run.batch_size is None or n is None:  # a solver's evaluations, or a stream's batches, do not tell how far it is
+    if run.batch_size is None or n is None:  # a SciPy method or a stream, whose epochs have no known number of steps
         return run.epoch
     steps = run.step - run.epoch * -(-n // run.batch_size)
     return run.epoch + min(steps * run.batch_size, n) / n
@@ -100,7 +96,7 @@ def done(run: Run) -> float:
 
 @final
 class _Meter:
-    """Measures a run's speed and estimates the time left."""
+    """RunMetrics a run's speed and estimates the time left."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -109,7 +105,7 @@ class _Meter:
 
     @property
     def _rows(self) -> float:
-        """Samples that have been through forward and backward passes, in this process."""
+        """Samples on which gradients were computed so far, in this process."""
         run = self._run
         if run.samples is None:
             return run.step * float(run.batch_size or 1)
@@ -117,18 +113,18 @@ class _Meter:
         return passes * float(run.samples)
 
     def look(self) -> None:
-        """Note the time and the samples so far."""
+        """Record the time and the samples so far."""
         self._looks.append((time.perf_counter(), self._rows))
 
     @property
     def speed(self) -> str:
-        """Samples per second between the oldest look and the last one."""
+        """Samples per second between the oldest and the newest record, as text."""
         (start, before), (now, rows) = self._looks[0], self._looks[-1]
         return f"{_scaled((rows - before) / max(now - start, 1e-9))} samples/s"
 
     @property
     def left(self) -> str:
-        """The time that the remaining epochs will take at the speed so far."""
+        """The time for the remaining epochs at the speed so far, as text."""
         start, before = self._since
         now = done(self._run)
         if now <= before:
@@ -137,7 +133,7 @@ class _Meter:
 
 
 def _scaled(number: float) -> str:
-    """Three digits and a unit: 987, 12.3k, 4.56M."""
+    """A number with three digits and a unit: 987, 12.3k, 4.56M."""
     units = ["", "k", "M", "G"]
     while number >= 999.5 and len(units) > 1:
         number, units = number / 1000.0, units[1:]
@@ -145,14 +141,14 @@ def _scaled(number: float) -> str:
 
 
 def _clock(seconds: float) -> str:
-    """m:ss, or h:mm:ss."""
+    """Seconds as m:ss or h:mm:ss."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
 def _figures(run: Run, score: Score, digits: int) -> list[str]:
-    """The last epoch's loss, its validation score or loss, and its metrics, on validation data where there are any."""
+    """Texts with the last epoch's loss, validation score or loss, and metrics (on validation data if there are any)."""
     if run.loss is None:
         return []
     texts = [f"loss {short(run.loss, digits)}"]
@@ -180,7 +176,7 @@ class _Lines(Callback):
     def on_epoch_end(self, run: Run) -> None:
         if run.epoch == run.epochs or run.epoch % (self._every or max(1, run.epochs // 10)) == 0:
             self._print(run, run.epoch == run.epochs)
-        if run.epoch == self._begun + 1:  # the first epoch may have waited for kernels to be compiled
+        if run.epoch == self._begun + 1:  # the first epoch may have included compilation of kernels
             self._meter = _Meter(run)
 
     def on_fit_end(self, run: Run) -> None:
@@ -191,7 +187,7 @@ class _Lines(Callback):
             say(f"stopped after epoch {run.epoch}: {reason.value}", sys.stderr)
 
     def _print(self, run: Run, last: bool) -> None:
-        """One line."""
+        """Print the line of the last epoch."""
         self._meter.look()
         counted = f"epoch {run.epoch:>{len(str(run.epochs))}}/{run.epochs}"
         when = f"{run.seconds:.1f} s" if last else self._meter.left
@@ -201,7 +197,7 @@ class _Lines(Callback):
 
 @final
 class _Bar(Closing):
-    """A bar that moves a few times per second, also within an epoch; it reads nothing from the device."""
+    """A bar that moves a few times per second, also within an epoch, without reading from the device."""
 
     def __init__(self, tqdm: Any, score: Score) -> None:
         self._tqdm, self._score = tqdm, score
@@ -217,13 +213,13 @@ class _Bar(Closing):
 
     @contextmanager
     def _drawing(self) -> Iterator[None]:
-        """If the terminal or front end goes away, the bar ends, and nothing else."""
+        """A block in which an error, such as a closed terminal, ends the bar and nothing else."""
         try:
             yield
         except Exception as error:
             if self._bar is not None:
-                self._bar.disable = True  # its own end would draw once more
-            clear_frames(error.__traceback__)  # they hold a bar that was never drawn, and others make room for it
+                self._bar.disable = True  # else it would be drawn once more when it is freed
+            clear_frames(error.__traceback__)  # these hold the bar, for which later bars would leave a line free
             self._bar = None
 
     def on_step_end(self, run: Run) -> None:
@@ -231,7 +227,7 @@ class _Bar(Closing):
         if now < self._due:
             return
         self._due = now + REFRESH
-        if self._meter is None:  # the first step may have waited for kernels to be compiled
+        if self._meter is None:  # the first step may have included compilation of kernels
             self._meter = _Meter(run)
         else:
             self._meter.look()
@@ -254,13 +250,13 @@ class _Bar(Closing):
             self._end(run, ", stopped: error")
 
     def _as_success(self, run: Run) -> None:
-        """Make a notebook's bar full: it would turn red, also after a run that stopped early on purpose."""
+        """Fill a notebook's bar, which would otherwise turn red after a run that stopped early on purpose."""
         if hasattr(self._bar, "container") and run.epoch > 0:
             with self._drawing():
                 self._bar.total = self._bar.container.children[1].max = run.epoch
 
     def _end(self, run: Run, ended: str) -> None:
-        """Draw the bar for the last time, and leave it there."""
+        """Draw the bar for the last time, and leave it on the screen."""
         meter = self._meter or _Meter(run)
         meter.look()
         self._show(run, run.epoch, [meter.speed, f"{run.seconds:.1f} s{ended}"])
@@ -270,7 +266,7 @@ class _Bar(Closing):
         self._bar = None
 
     def _show(self, run: Run, epoch: int, speed: list[str]) -> None:
-        """Draw the bar, where there still is one."""
+        """Draw the bar, if there still is one."""
         if self._bar is None:
             return
         form, n = self._form(run, epoch, speed), done(run)
@@ -279,7 +275,7 @@ class _Bar(Closing):
             self._bar.refresh()
 
     def _form(self, run: Run, epoch: int, speed: list[str]) -> str:
-        """The bar's form with its texts; a narrow terminal lacks the samples per second first, then metrics."""
+        """tqdm's format of the bar; a narrow terminal leaves out the samples per second first, then metrics."""
         left = f"epoch {min(epoch, run.epochs)}/{run.epochs}"
         most = len(self._figures)
         fewer = [self._figures[:k] + speed[-1:] for k in range(most, min(2, most) - 1, -1)]
@@ -291,7 +287,7 @@ class _Bar(Closing):
 
 
 def _columns() -> int:
-    """Width of the terminal; a notebook has room for everything."""
+    """Width of the terminal in characters; unlimited in a notebook."""
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns
     except (OSError, ValueError, AttributeError):

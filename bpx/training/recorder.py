@@ -1,4 +1,4 @@
-"""What happens around the steps: losses are recorded, stopping rules asked, callbacks called."""
+"""What happens between the steps: losses are recorded, stopping rules checked, callbacks called."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import Any, final
 import numpy as np
 
 from bpx._typing import Array, State
-from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
 from bpx.network.params import check_writable
-from bpx.training.callbacks.base import Callback, Closing, asks_to_stop
+from bpx.training.callbacks.callback import Callback, Closing, asks_to_stop
 from bpx.training.callbacks.epoch_logger import EpochLogger
 from bpx.training.distributed import Ranks
 from bpx.training.divergence import Divergence
 from bpx.training.evaluation import Outputs, mean_loss
 from bpx.training.history import History, StopReason, fill_up
 from bpx.training.log import log_lines
-from bpx.training.metrics import Measures
 from bpx.training.run import Run
+from bpx.training.run_config import RunConfig
 from bpx.training.stopping import StopRule
 
 # What checkpoints keep of a run, and of its history.
@@ -30,72 +29,43 @@ _CURVES = ("loss", "val_loss", "learning_rate")
 
 
 @final
-class Recorder:
-    """Records a training run, and asks its stopping rules and callbacks after each epoch.
+class RunRecorder:
+    """Records a training run in `run`, and checks its stopping rules and calls its callbacks after each epoch.
 
-    Parameters
-    ----------
-    net, data, objective, epochs
-        The network, what it is trained on, its loss and penalty, and the epoch limit.
-    validation : Data, stream in its order, or None
-        What ``val_loss`` is of; with `ranks`, this rank's share.
-    rules, callbacks : list of StopRule and of Callback
-        Empty on all ranks but the first, whose decide for all.
-    advice : str
-        What to try where training diverges.
-    goes_on : bool
-        Whether a loss that is not finite is recorded like any other: rules and the caller judge it.
-    ranks : Ranks, optional
-        The processes that train together.
-    measures : Measures, optional
-        What measures the metrics.
-
-    Attributes
-    ----------
-    run : Run
-        What rules and callbacks are given.
-    begun : bool
-        Whether the callbacks' `on_fit_begin` has been called.
+    With `ranks`, rank 0, which alone has `callbacks`, decides for all. If it `tolerates_divergence`, a loss that is not
+    finite is recorded like any other.
     """
 
     def __init__(
-        self,
-        net: MLP,
-        data: Any,
-        objective: Objective,
-        validation: Any,
-        rules: Sequence[StopRule],
-        callbacks: Sequence[Callback],
-        epochs: int,
-        advice: str,
-        goes_on: bool = False,
-        ranks: Ranks | None = None,
-        measures: Measures | None = None,
-    ) -> None:
+        self, config: RunConfig, objective: Objective, callbacks: Sequence[Callback], epochs: int,
+        tolerates_divergence: bool = False, ranks: Ranks | None = None,
+    ) -> None:  # fmt: skip
+        net, measures = config.net, config.measures
         check_writable(net.flat)
         self._plain = Objective(net, objective.loss)
         columns = {} if measures is None else measures.columns
-        self.run = Run(net, data, self._plain, epochs, validation is not None, columns)
-        self._validation, self._measures, self._ranks = validation, measures, ranks
+        self.run = Run(net, config.feed.data, self._plain, epochs, config.validation is not None, columns)
+        self._validation, self._measures, self._ranks = config.validation, measures, ranks
         self._callbacks = [*callbacks, *log_lines()]
         self._on_step = [c for c in callbacks if type(c).on_step_end is not Callback.on_step_end]
-        self.begun = False
-        # NumPy's function costs more than the sum of a small network's parameters.
+        self.begun = False  # whether `on_fit_begin` of the callbacks has been called
+        # numpy.sum takes longer than summing a small network's parameters.
         self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
-        self._divergence = Divergence(self.run, advice, goes_on)
-        self._rules: list[tuple[StopRule, State]] = [(rule, rule.init(self.run)) for rule in rules]
+        self._divergence = Divergence(self.run, config.advice, tolerates_divergence)
+        rules: Sequence[StopRule] = config.rules if ranks is None or ranks.is_first else []
+        self._rules = [(rule, rule.init(self.run)) for rule in rules]
 
     # ------------------------------------------------------------------ from begin to end
 
     def begin(self) -> None:
-        """Tell the callbacks that training begins, or goes on from where a checkpoint was made."""
+        """Call the callbacks' `on_fit_begin`, before the first step or the first one after a checkpoint."""
         for callback in self._callbacks:
             callback.on_fit_begin(self.run)
         self.begun = True
 
     @contextmanager
     def closing(self) -> Iterator[None]:
-        """An error reaches the callbacks that hold something open, and goes on."""
+        """A block whose errors call `on_fit_error` of the callbacks that have it, and are raised again."""
         try:
             yield
         except BaseException:
@@ -105,7 +75,7 @@ class Recorder:
             raise
 
     def finish(self, reason: StopReason) -> History:
-        """Restore what rules and divergence restore, complete the history, and tell the callbacks."""
+        """Let rules and divergence restore parameters, complete the history, and call `on_fit_end`."""
         run, history = self.run, self.run.history
         with self.closing():
             run.records = False
@@ -125,13 +95,13 @@ class Recorder:
     # ------------------------------------------------------------------ in training
 
     def end_step(self) -> None:
-        """Count an update, and tell the callbacks that listen to steps."""
+        """Count an update, and call the callbacks that have `on_step_end`."""
         self.run.step += 1
         for callback in self._on_step:
             callback.on_step_end(self.run)
 
     def end_epoch(self, loss: Array, learning_rate: Any = None) -> StopReason | None:
-        """Record an epoch with that mean loss (on the device); the reason to stop, if there is one."""
+        """Record an epoch whose mean loss is `loss`, on the device; returns the reason to stop, if there is one."""
         reason = self._end_epoch(loss, learning_rate)
         if self._ranks is None:
             return reason
@@ -140,10 +110,10 @@ class Recorder:
         return None if code == 0 else reasons[code - 1]
 
     def _end_epoch(self, loss: Array, learning_rate: Any) -> StopReason | None:
-        """`end_epoch` as this process sees it."""
+        """`end_epoch` in this process alone."""
         run, net, history = self.run, self.run.net, self.run.history
         run.epoch += 1
-        # The one read from the device per epoch. A parameter that is not finite makes the sum NaN, and so the loss.
+        # The only read from the device per epoch. A parameter that is not finite makes 0 * sum, and so the loss, NaN.
         host = net.backend.to_host(loss + 0.0 * self._sum(net.flat, axis=-1))
         run.loss = float(host) if host.ndim == 0 else np.array(host, dtype=np.float64)
         finite = math.isfinite(run.loss) if host.ndim == 0 else bool(np.all(np.isfinite(host)))
@@ -160,50 +130,50 @@ class Recorder:
         if self._measures is not None:
             for name, value in self._measures(run.epoch, held_out).items():
                 history.metrics[name].append(value)
-        return self._ask()
+        return self._reason_to_stop()
 
-    def _ask(self) -> StopReason | None:
-        """Ask every rule and callback, so that all of them see every epoch."""
+    def _reason_to_stop(self) -> StopReason | None:
+        """Check all rules and call all callbacks, so that each sees every epoch; the first reason to stop, or None."""
         run, reasons = self.run, []
         for i, (rule, state) in enumerate(self._rules):
             state, done = rule.check(state, run)
             self._rules[i] = (rule, state)
             if np.all(done | self._divergence.found):
                 reasons.append(rule.reason)
-        if self._callbacks and self._ask_callbacks():
+        if self._callbacks and self._callback_stops():
             reasons.append(StopReason.CALLBACK)
         self._fill_up()
         return reasons[0] if reasons else None
 
-    def _ask_callbacks(self) -> bool:
-        """Tell every callback that an epoch has ended; whether one asks to stop."""
-        run, stops = self.run, []
+    def _callback_stops(self) -> bool:
+        """Call `on_epoch_end` of all callbacks; whether one of them asks to stop."""
+        run, answers = self.run, []
         run.records, run.written_by = True, ""
         for callback in self._callbacks:
-            stops.append(callback.on_epoch_end(run))
+            answers.append(callback.on_epoch_end(run))
             if isinstance(callback, EpochLogger):
                 run.written_by = run.written_by or type(callback).__name__
         run.records = False
-        return any(asks_to_stop(answer) for answer in stops)
+        return any(asks_to_stop(answer) for answer in answers)
 
     def _fill_up(self) -> None:
-        """NaN in the columns for which this epoch has no value."""
+        """Add NaN to the metrics' columns that have no value for this epoch."""
         for column in self.run.history.metrics.values():
             fill_up(column, self.run.epoch, self.run.net.stack)
 
     # ------------------------------------------------------------------ checkpoints
 
     def snapshot(self) -> State:
-        """All that a later process needs to go on here, except the parameters; arrays are not copied."""
+        """Everything that a later process needs to continue, except the parameters; arrays are not copied."""
         run, history = self.run, self.run.history
         curves: State = {name: getattr(history, name) for name in _CURVES}
-        # As pairs: a run that goes on may have others.
+        # As a list of pairs, whose form does not depend on the names: a resumed run may have other metrics.
         curves["metrics"] = [[name, values] for name, values in history.metrics.items()]
         kept = {name: getattr(run, name) for name in _KEPT} | {"seconds": run.seconds, "history": curves}
         return kept | self._divergence.snapshot() | {"rules": [state for _, state in self._rules]}
 
     def restore(self, saved: State) -> None:
-        """Go on where `snapshot` was made."""
+        """Continue from a `snapshot`."""
         run, history = self.run, self.run.history
         for name in _KEPT:
             setattr(run, name, saved[name])

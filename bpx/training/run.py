@@ -1,4 +1,4 @@
-"""A training run as stopping rules, callbacks and logs see it."""
+"""`Run`: a training run as stopping rules, callbacks and logs see it."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from bpx.network.objective import Objective
 from bpx.streams.batches import Data
 from bpx.training.evaluation import error_rate, mean_loss
 from bpx.training.history import History, fill_up
-from bpx.training.metrics import as_number, check_name
+from bpx.training.run_metrics import as_number, check_name
 
 
 @final
 class Run:
-    """A training run as stopping rules and callbacks see it; `bpx.fit` makes it.
+    """A training run as stopping rules and callbacks see it; made by `bpx.fit`.
 
     Parameters
     ----------
     net : MLP
         The network in training.
-    data : Data, or a stream in its order
-        What it is trained on.
+    data : Data or SequentialRows
+        The training data.
     objective : Objective
         The loss, without penalty.
     epochs : int
@@ -35,28 +35,22 @@ class Run:
     validates : bool
         Whether there are validation data.
     columns : dict of str to Metric
-        What is measured after each epoch.
+        The metrics that are measured after each epoch, by their names in ``history.metrics``.
 
     Attributes
     ----------
-    net : MLP
-        The network in training; its parameters are those after the last step.
     history : History
         The epochs so far.
     epoch, step : int
         Epochs completed and updates made.
-    epochs : int
-        The epoch limit.
     batch_size : int or None
-        Samples per step; None for a SciPy solver, which always takes all of them.
+        Samples per step; None for SciPy's methods, which always use all, and for a stream's own batches.
     loss, val_loss : float or array of shape (K,), or None
-        Of the last epoch.
-    columns : dict of str to Metric
-        The metrics that are measured after each epoch, by their names in ``history.metrics``.
+        Training and validation loss of the last epoch; None before the first, and without validation data.
     seconds : float
-        Wall time since training began.
+        Wall time since training began, with that before a checkpoint.
     solution : scipy.optimize.OptimizeResult or None
-        What a SciPy solver returned.
+        What SciPy's method returned at its end.
     """
 
     def __init__(
@@ -71,16 +65,16 @@ class Run:
         self.loss: Any = None
         self.val_loss: Any = None
         self.solution: Any = None
-        # Gives the arguments that the run was started with.
+        # Returns the arguments that the run was started with.
         self.describe: Callable[[], dict[str, Any]] = dict
-        # Whether `record` takes values now, and the name of the logger that has written the epoch already, if any.
+        # Whether `record` may be called now, and the name of a logger that has already written the epoch.
         self.records, self.written_by = False, ""
         self.started = time.perf_counter()
         self._objective = objective
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the run was started with: plain values by name."""
+        """The arguments that the run was started with: plain values by name."""
         return {"epochs": self.epochs} | self.describe()
 
     @property
@@ -89,20 +83,20 @@ class Run:
         return time.perf_counter() - self.started
 
     def record(self, name: str, value: Any) -> None:
-        """Add a number of your own to the epoch that has just ended; for callbacks, in `on_epoch_end`.
+        """Add a value of your own to the epoch that has just ended; call it in a callback's `on_epoch_end`.
 
         Parameters
         ----------
         name : str
-            A column of ``history.metrics``, of `History.to_frame` and of the logs. Epochs for which nothing was
-            recorded have NaN there.
+            Name of its column in ``history.metrics``, `History.to_frame` and the logs. Epochs without a recorded value
+            have NaN there.
         value : float, or array of shape (K,)
             For a stack, one number for all networks or one for each.
 
         Raises
         ------
         TypeError, ValueError
-            If the value is not a number, the name belongs to another column, or the epoch has a value already.
+            If the value is not a number, the name belongs to another column, or the epoch already has a value.
         RuntimeError
             Outside of `on_epoch_end`, or after a logger earlier in ``callbacks`` has written the epoch.
         """
@@ -129,7 +123,7 @@ class Run:
         self.history.metrics[name] = column
 
     def copy_rows(self, which: Any, source: Array, target: Array) -> None:
-        """Set target = source where `which` holds: a bool for a single network, K of them for a stack."""
+        """Copy the parameters of the networks in `which`, a bool or K bools for a stack, from `source` to `target`."""
         if np.all(which):
             target[...] = source
         elif np.any(which):
@@ -137,9 +131,9 @@ class Run:
             target[...] = self.net.backend.xp.where(mask, source, target)
 
     def evaluate(self, data: Data) -> Any:
-        """Mean loss on data, without penalty and dropout: a float, or an array of shape (K,)."""
+        """Mean loss on `data`, without penalty and dropout: a float, or an array of shape (K,)."""
         return mean_loss(self.net, self._objective, data)
 
     def error_rate(self, cutoff: float = 0.5) -> Any:
-        """Share of training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
+        """Share of the training samples whose class is predicted wrongly: a float, or an array of shape (K,)."""
         return error_rate(self.net, self.data, cutoff)

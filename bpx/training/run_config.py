@@ -1,4 +1,4 @@
-"""What a run was started with: plain values that callbacks log, and that a run which goes on is compared with."""
+"""A run's arguments as plain values, for logs and to compare a run with its checkpoint, and ranks with each other."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data, Feed, fingerprint
-from bpx.training.batches import SparseRows
-from bpx.training.metrics import Measures
+from bpx.training.array_feed import SparseRows
+from bpx.training.run_metrics import RunMetrics
 from bpx.training.stopping import resolved
 
-# Rows, sampled evenly, by which data are known again, and how far their numbers may lie apart: other machines may round
-# another way what is done to the data before training.
+# Number of evenly sampled rows in a fingerprint, and how far two fingerprints of the same data may differ: another
+# machine may round differently what is done to the data before training.
 ROWS, TOLERANCE = 64, 1e-3
 
 HYPERPARAMETERS, DATA = "hyperparameters", "data"
@@ -30,7 +30,7 @@ HYPERPARAMETERS, DATA = "hyperparameters", "data"
 @final
 @dataclass(frozen=True)
 class RunConfig:
-    """The arguments of one run, checked, as `bpx.training.assemble` makes them; `optimizer` may be a SciPy method."""
+    """The checked arguments of a run, see `bpx.training.assemble`; `optimizer` may be a SciPy method."""
 
     net: MLP
     feed: Feed
@@ -44,12 +44,12 @@ class RunConfig:
     l2: Any = 0.0
     class_weight: Any = None
     precision: str | None = None
-    measures: Measures | None = None
+    measures: RunMetrics | None = None
     by_rows: bool = False
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What must be the same for a run to go on at all."""
+        """What must be the same in a run that is resumed."""
         net, optimizer = self.net, self.optimizer
         first_order = isinstance(optimizer, Optimizer)
         return {
@@ -66,7 +66,7 @@ class RunConfig:
             "schedule": type(optimizer.schedule).__name__ if first_order else None,
             "stop": [type(rule).__name__ for rule in self.rules],
             "weighted": self.feed.sources[0].weight is not None,
-            **self.feed.plan,
+            **self.feed.fixed,
             "batch_size": self.size,
             "sampling": self.sampling,
             "seed": self.seed,
@@ -75,7 +75,7 @@ class RunConfig:
 
     @property
     def hyperparameters(self) -> dict[str, Any]:
-        """What may be changed on purpose while a run goes on: flat, by name."""
+        """What may be changed when a run is resumed: a flat dict by name."""
         tree = {
             "optimizer": self.optimizer,
             "l2": self.l2,
@@ -91,26 +91,41 @@ class RunConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Everything, for a log."""
+        """All arguments, for a log."""
         net = self.net
         about = {"backend": net.backend.name, "parameters": net.n_params, "network seeds": list(net.seeds)}
-        # "loss" and "activations" are in both, the second time in full.
+        # "loss" and "activations" are in both, in the second one with their parameters.
         values = self.fixed | self.hyperparameters | about
         return {name: value for name, value in values.items() if name != "optimizer state" and ".type" not in name}
 
+    @property
+    def advice(self) -> str:
+        """What to try if training diverges, for the warning."""
+        tips, optimizer = [], self.optimizer
+        if isinstance(optimizer, Optimizer):
+            tips.append(f"a smaller learning rate (now {optimizer.learning_rate})")
+            if optimizer.clip_norm is None:
+                tips.append("clip_norm=1.0 in the optimizer")
+        tips.append("inputs and targets scaled to about zero mean and unit variance")
+        if self.precision == "float16":
+            tips.append("precision='bfloat16', which can hold larger numbers")
+        if self.net.dtype == "float32":
+            tips.append("dtype='float64'")
+        return ", ".join(tips)
+
     def for_checkpoint(self) -> dict[str, Any]:
-        """What a checkpoint keeps, for `compare`."""
+        """The arguments as a checkpoint stores them, for `compare`."""
         return self.fixed | {HYPERPARAMETERS: self.hyperparameters, DATA: self._fingerprints()}
 
     def for_ranks(self, epochs: int) -> dict[str, Any]:
-        """What processes that train together compare, for `compare_ranks`."""
+        """The arguments as processes that train together compare them, for `compare_ranks`."""
         values = self.fixed | self.hyperparameters | {"epochs": epochs, "network seeds": list(self.net.seeds)}
         values["validation"], values["precision"] = self.validation is not None, self.precision
-        del values["validation samples"]  # each has its share
+        del values["validation samples"]  # each rank has its share
         return values | {"bpx": __version__, "numpy": np.__version__, DATA: self._fingerprints()}
 
     def _fingerprints(self) -> dict[str, list[float]]:
-        """Of the data; what an iterable gives cannot be known before."""
+        """Fingerprints of the data; empty for an iterable, whose rows are not known before training."""
         data = self.feed.data
         if not isinstance(data, Data):
             return self.feed.fingerprint()
@@ -118,7 +133,7 @@ class RunConfig:
 
 
 def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
-    """Refuse a checkpoint of another run, naming what differs; warn of one with other hyperparameters."""
+    """Refuse (ValueError) a checkpoint of another run, and warn of other hyperparameters; both name what differs."""
     theirs = saved if isinstance(saved, dict) else {}
     other = _differences(
         *({k: v for k, v in one.items() if k not in (HYPERPARAMETERS, DATA)} for one in (theirs, mine))
@@ -146,10 +161,10 @@ def compare(saved: Any, mine: Mapping[str, Any], path: str) -> None:
         )
 
 
-def compare_ranks(plans: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse processes that would not train the same network in the same way; names what differs from rank 0."""
-    first = plans[0]
-    for rank, other in enumerate(plans):
+def compare_ranks(configs: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse (ValueError) ranks with different arguments or data; names what differs from rank 0."""
+    first = configs[0]
+    for rank, other in enumerate(configs):
         names = [name for name in first if name != DATA and other.get(name) != first[name]]
         found = [f"{name}: {first[name]!r} on rank 0, {other.get(name)!r} on rank {rank}" for name in names]
         prints = [(name, first[DATA].get(name, []), other[DATA].get(name, [])) for name in ("X", "y", "weight")]
@@ -161,14 +176,14 @@ def compare_ranks(plans: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _differences(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> str:
-    """Which values differ, in words."""
+    """The values that differ, for a message."""
     names = [*mine, *(name for name in theirs if name not in mine)]
     there, here = [dict.fromkeys(names, "nothing") | dict(one) for one in (theirs, mine)]
     return "; ".join(f"{n}: {there[n]!r} there, {here[n]!r} here" for n in names if there[n] != here[n])
 
 
 def plain(value: Any) -> Any:
-    """A value as None, bool, int, float, str, and lists and dicts of them; what has no such form is named."""
+    """A value as None, bool, int, float, str, or lists and dicts of them; other objects as their names."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -187,13 +202,13 @@ def plain(value: Any) -> Any:
 
 
 def _named(name: str, function: Any) -> str:
-    """A formula's name and its own numbers: ``elu(alpha=1.0)``."""
-    numbers = function.keywords if isinstance(function, partial) else {}
-    return f"{name}({', '.join(f'{n}={v!r}' for n, v in numbers.items())})" if numbers else name
+    """A formula's name with its parameters, such as ``elu(alpha=1.0)``."""
+    params = function.keywords if isinstance(function, partial) else {}
+    return f"{name}({', '.join(f'{n}={v!r}' for n, v in params.items())})" if params else name
 
 
 def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
-    """A tree's values by their paths: ``optimizer.learning_rate``, ``stop.0.patience``; plain lists stay whole."""
+    """A tree's values by their paths, such as ``stop.0.patience``; a list without dicts is one value."""
     nested = isinstance(tree, list) and any(isinstance(one, dict) for one in tree)
     if not isinstance(tree, dict) and not nested:
         yield name, tree
@@ -203,7 +218,7 @@ def _flat(tree: Any, name: str = "") -> Iterable[tuple[str, Any]]:
 
 
 def _fingerprint(net: MLP, array: Any, name: str) -> list[float]:
-    """A short fingerprint of sampled rows, which changes when the data change."""
+    """A fingerprint of sampled rows of an array; empty for None."""
     if array is None:
         return []
     axis = -2 if name == "weight" else 0

@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM, held back until training is at a place where it can be left.
+"""Ctrl-C and SIGTERM, held back until training can be interrupted.
 
-On Windows SIGTERM ends a process without telling it; what it is told there is Ctrl-Break, which closing its console or
-a parent process sends.
+On Windows SIGTERM ends a process at once; Ctrl-Break takes its place, which closing the console or a parent process
+sends.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _ENDING = ("SIGINT", "SIGTERM", "SIGBREAK")
 
 @contextmanager
 def noted(note: Callable[[int, Any], None]) -> Iterator[dict[int, Any]]:
-    """Call `note` in place of what Ctrl-C, SIGTERM and Ctrl-Break do; gives what they did, for `give_back`.
+    """A block in which Ctrl-C, SIGTERM and Ctrl-Break call ``note``; yields their handlers, for `give_back`.
 
-    Outside the main thread, where signals do not arrive, nothing is changed.
+    Without effect outside the main thread, where signals do not arrive.
     """
     former: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
@@ -34,7 +34,7 @@ def noted(note: Callable[[int, Any], None]) -> Iterator[dict[int, Any]]:
 
 
 def give_back(former: dict[int, Any]) -> None:
-    """Let signals do again what they did before; once."""
+    """Restore the handlers of signals, and empty `former`."""
     while former:
         number, action = former.popitem()
         signal.signal(number, signal.SIG_DFL if action is None else action)

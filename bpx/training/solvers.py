@@ -1,4 +1,4 @@
-"""SciPy's gradient-based minimisers on the flat parameter vector: full batch, one network at a time."""
+"""SciPy's gradient-based minimisers on the flat parameter vector: full batch, a single network."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from bpx.kernels import select
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.training.batches import rows_between
+from bpx.training.array_feed import rows_between
 from bpx.training.history import StopReason
-from bpx.training.recorder import Recorder
+from bpx.training.recorder import RunRecorder
 from bpx.training.run_config import RunConfig
 
 # The keys of `METHODS`.
@@ -61,7 +61,7 @@ class SciPy:
 
 
 def get(optimizer: Any) -> SciPy | None:
-    """The SciPy method that a name or object means; None for a first-order optimizer."""
+    """The `optimizer` argument as a SciPy method; None if it is a first-order optimizer. ValueError for other names."""
     if isinstance(optimizer, SciPy):
         return optimizer
     if isinstance(optimizer, str) and optimizer.lower() in METHODS:
@@ -73,11 +73,11 @@ def get(optimizer: Any) -> SciPy | None:
 
 
 class _Stop(StopIteration):
-    """Ends SciPy's loop from inside its callback, which offers no other way."""
+    """Raised in SciPy's callback to end its loop; not every method has another way."""
 
 
-def check(net: MLP, solver: SciPy) -> Any:
-    """SciPy's minimize; refuses a stack, and a network with dropout."""
+def check(net: MLP, solver: SciPy) -> None:
+    """Refuse (ValueError) a stack and a network with dropout; ImportError if SciPy is missing."""
     if net.stack is not None:
         raise ValueError(
             f"optimizer {solver.method!r} trains one network, got a stack of {net.stack}; use 'adam' or another"
@@ -89,19 +89,21 @@ def check(net: MLP, solver: SciPy) -> Any:
             " set dropout=0, or use a first-order optimizer such as 'adam'"
         )
     try:
-        from scipy.optimize import minimize as scipy_minimize
+        import scipy.optimize  # noqa: F401 - to see that it is installed
     except ImportError as error:
         raise ImportError(
             f"optimizer {solver.method!r} needs SciPy: {how_to_install('sklearn', 'scipy')}, or scipy alone"
         ) from error
-    return scipy_minimize
 
 
-def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, config: RunConfig) -> StopReason:
-    """Train the network to a minimum of `objective` on all data; an iteration counts as an epoch.
+def minimize(recorder: RunRecorder, objective: Objective, config: RunConfig) -> StopReason:
+    """Minimise `objective` over all data with the config's SciPy method; an iteration counts as an epoch.
 
-    SciPy's vectors are float64 on the host; parameters and gradients cross the border once per evaluation.
+    SciPy's vectors are float64 on the host; parameters and gradients are copied between host and device once per
+    evaluation.
     """
+    from scipy.optimize import minimize as scipy_minimize
+
     run = recorder.run
     net, backend = run.net, run.net.backend
     objective = copy(objective)
@@ -110,7 +112,7 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
     data = rows_between(data, 0, data.n)  # sparse rows become dense: every evaluation needs them all
     method, limit = METHODS[solver.method.lower()]
     reasons: list[StopReason] = []
-    seen: dict[str, Any] = {}
+    last: dict[str, Any] = {}  # point and loss of the last evaluation
 
     def place(x: np.ndarray[Any, Any]) -> None:
         net.flat[...] = backend.asarray(np.asarray(x), backend.dtype(net.dtype))
@@ -119,12 +121,12 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
         place(x)
         recorder.end_step()
         loss, grad = objective.value_and_grad(*data)
-        seen.update(x=np.array(x), loss=loss)
+        last.update(x=np.array(x), loss=loss)
         return float(loss), np.array(backend.to_host(grad), dtype=np.float64)
 
     def end_iteration(x: np.ndarray[Any, Any], *_: Any) -> None:
         place(x)
-        loss = seen["loss"] if np.array_equal(x, seen["x"]) else objective.value(*data)
+        loss = last["loss"] if np.array_equal(x, last["x"]) else objective.value(*data)
         reason = recorder.end_epoch(loss)
         iterate[...] = net.flat
         if reason is None and limit is None and run.epoch >= run.epochs:
@@ -144,7 +146,7 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
         )  # fmt: skip
     except _Stop:
         return reasons[0]
-    except BaseException as error:  # may come at a trial point of a line search; no memory is needed to go back
+    except BaseException as error:  # perhaps at a trial point of a line search; going back needs no memory
         net.flat[...] = iterate
         smaller = "take optimizer='adam' with batch_size={rows}"
         message = memory.explain(net, error, memory.step(data.n, smaller, doing="in an evaluation of all rows"))
@@ -155,7 +157,7 @@ def minimize(scipy_minimize: Any, recorder: Recorder, objective: Objective, conf
     if reasons:
         return reasons[0]
     run.solution = result
-    if run.epoch == 0:  # it ended where it began
+    if run.epoch == 0:  # no iteration was completed
         run.history.loss.append(float(objective.value(*data)))
     run.history.message = str(result.message)
     if result.success:

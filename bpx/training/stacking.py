@@ -1,4 +1,4 @@
-"""Single networks put together into a stack."""
+"""A stack made of single networks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bpx.network.mlp import MLP
 
 
 def stacked(nets: Sequence[MLP]) -> MLP:
-    """Networks of one architecture as a stack of copies, each with its own parameters and seed."""
+    """A stack with copies of networks of one architecture, each with its parameters and seed."""
     one = nets[0]
     flat = np.stack([net.backend.to_host(net.flat) for net in nets])
     return MLP.with_parameters(

@@ -14,25 +14,26 @@ from bpx._typing import Array, Namespace, State
 from bpx.formulas import linear, updates
 from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
+from bpx.formulas.precision import HALVES
 from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
+from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.objective import DropoutKey, Objective
-from bpx.network.precision import mixed
 from bpx.streams.batches import Batch, Data
-from bpx.training.batches import SparseRows
+from bpx.training.array_feed import SparseRows
 from bpx.training.distributed import Ranks
 from bpx.training.run_config import RunConfig
 
-# Recordings that are kept: batches of ever new sizes, as a stream may give them, are computed without.
+# Most recordings that are kept; further batch sizes, as a stream may have, are computed without one.
 RECORDINGS = 16
 
 
 @final
 class Step:
-    """Does the steps of a training run; updates the network, and the optimizer's `state` and float16's `scaling`.
+    """Makes the steps of a training run; updates the network, the optimizer's `state` and float16's `scaling`.
 
     The objective is copied, and the copy computes with kernels where there are any. `total` and `weights`, of shape
-    (...), are sums over the steps since `reset`: of the losses times the batches' weights, and of these weights.
+    (...), are sums since `reset` of the losses times the batches' weights, and of these weights.
     """
 
     def __init__(
@@ -41,10 +42,10 @@ class Step:
     ) -> None:  # fmt: skip
         net, precision, sources = config.net, config.precision, config.feed.sources
         objective = copy(objective)
-        self._mixed = mixed(net, precision, scaling)
+        self._mixed = MixedPrecision(net, precision, scaling) if precision in HALVES else None
         kernels = select.for_backend(net.backend, net.dtype if self._mixed is None else self._mixed.name)
         objective.use(kernels, self._mixed)
-        # Numbers of 16 bits are TF32's as they are: their products then lose nothing by it.
+        # TF32 loses nothing with 16-bit operands, which it can hold.
         self._products = (
             nullcontext if precision is None
             else partial(net.backend.matmul_precision, tf32=True, process=not kernels.records)
@@ -61,19 +62,19 @@ class Step:
         self._drops, self._run_seed = any(net.dropout), fold(config.seed)
         self._by_rows = config.by_rows or sources[0].weight is None
         self._records = kernels.records
-        # On a device ranks wait for each other's numbers in every step.
-        together = ranks is not None and net.backend.xp is not np
-        self._recorder = None if together else kernels.recorder(net.backend, self._drops)
+        # On a device, ranks exchange messages through the host in every step, which cannot be recorded.
+        waits = ranks is not None and net.backend.xp is not np
+        self._recorder = None if waits else kernels.recorder(net.backend, self._drops)
         self._recorded: dict[Any, Callable[[Batch, Any, int], None] | None] = {}
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
     def _zeros(self) -> Array:
-        """0 for each network, in float64 on the device."""
+        """Zeros of shape () or (K,), in float64 on the device."""
         return self._xp.zeros(self._net.flat.shape[:-1], dtype=self._xp.float64, device=self._net.flat.device)
 
     def reset(self, sums: State | None = None) -> None:
-        """Begin a new mean, or go on with one."""
-        if self._records:  # a recorded step goes on with the arrays that it knows
+        """Begin the sums of a new epoch, or continue from `sums`."""
+        if self._records:  # recorded steps write into these arrays
             self.total[...] = 0.0
             self.weights[...] = 0.0
         else:
@@ -86,11 +87,11 @@ class Step:
 
     @property
     def sums(self) -> State:
-        """What `reset` takes to go on."""
+        """The sums since `reset`, for its argument."""
         return {"total": self.total, "weights": self.weights, "rows": self._rows_done}
 
     def release(self) -> None:
-        """Let go of recorded steps and of the last one's arrays."""
+        """Free the recorded steps and the last step's arrays."""
         self._recorded.clear()
         self._objective.caches = []
 
@@ -98,14 +99,14 @@ class Step:
         """Mean loss of the steps since `reset`, on the device."""
         if self._by_rows:
             return self.total / self._rows_done
-        # an epoch drawn with replacement may hold no sample that has a weight
+        # With sampling="replacement" all samples of an epoch may have weight 0.
         return self.total / self._xp.where(self.weights > 0.0, self.weights, self._xp.ones_like(self.weights))
 
     def __call__(self, batch: Batch, rate: Any, done: int) -> None:
-        """One update, with a learning rate (float or Array of shape (K, 1)), after `done` others."""
+        """One update with learning rate `rate`, a float or Array of shape (K, 1), after `done` updates."""
         recorder, recorded = self._recorder, None
         if recorder is not None and batch.n > 0:
-            # a rate for all may become one for each network
+            # A schedule's float may become K rates, in the middle of a run.
             key = batch.source, batch.n, batch.first, isinstance(rate, float), recorder.key(batch)
             if key not in self._recorded:
                 state = self.state
@@ -121,7 +122,7 @@ class Step:
         self._rows_done += batch.n if self._ranks is None else self._ranks.rows
 
     def _compute(self, batch: Batch, rate: Any, done: Any, number: Any = None) -> None:
-        """The step itself; `number` is its own, from 1, in an array that a recording reads."""
+        """The step itself; `number` is its number from 1, in an array that a recorded step reads."""
         net, xp = self._net, self._xp
         X, y, weight = self._gather(batch)
         key = DropoutKey(self._run_seed, done, batch.first) if self._drops else None
@@ -135,7 +136,7 @@ class Step:
         if not self._by_rows:
             weights = self._linear.accumulate(xp, weights, counted, 1)
         total = self._linear.accumulate(xp, self.total, loss, counted)
-        # The update is last, and makes its arrays before it writes: where memory runs out, nothing has changed.
+        # The update is last, and allocates before it writes: if memory runs out, no parameter has changed.
         if self._mixed is None:
             params, self.state = self._optimizer.update(grads, self.state, net.flat, rate, xp, self._equations, number)
         else:
@@ -145,7 +146,7 @@ class Step:
         self.total, self.weights = total, weights
 
     def _gather(self, batch: Batch) -> Data:
-        """The rows of the batch."""
+        """The batch's rows."""
         data, index, xp, gather = self._sources[batch.source], batch.on_device, self._xp, self._linear.gather
         if isinstance(data.X, SparseRows):
             X = self._dense(data.X, slice(None) if batch.rows is None else batch.rows)
@@ -157,7 +158,7 @@ class Step:
         return Data(X, gather(xp, data.y, index), weight)
 
     def _dense(self, sparse: SparseRows, rows: Any) -> Array:
-        """Those rows of a sparse matrix."""
+        """Rows of a sparse matrix, dense on the device."""
         if self._xp is not np and is_recording():
             raise NotRecordableError("sparse rows come from the host in every step")
         if not self._records or self._xp is not np:
@@ -169,7 +170,7 @@ class Step:
 
 
 def _contiguous(xp: Namespace, data: Data) -> Data:
-    """The same samples with their rows one after the other: others are gathered by copying everything."""
+    """The data in C order: from other arrays rows can only be gathered by copying all of them."""
     if isinstance(data.X, SparseRows):
         return data
-    return Data(*(None if part is None else xp.ascontiguousarray(part) for part in data))
+    return data.map(xp.ascontiguousarray)

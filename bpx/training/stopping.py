@@ -1,6 +1,6 @@
-"""When to stop: rules that are asked after each epoch. Their state is data, and none raises to stop.
+"""Stopping rules, which are checked after each epoch.
 
-In a stack each network is judged by itself, and training stops when the rule holds for all of them.
+In a stack a rule is checked for each network by itself, and training stops when it holds for all of them.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from bpx.training.run import Run
 
 __all__ = ["ErrorRate", "MaxWeightChange", "Patience", "StopRule", "TargetLoss", "TimeLimit"]
 
-# "loss", "val_loss", a metric ("auc", "val_auc"), or a function of the run that gives a number (K of them for a stack).
+# "loss", "val_loss", a metric ("auc", "val_auc"), or a function of the run that returns a number (K for a stack).
 Monitor = str | Callable[[Run], Any]
 
 
 class StopRule(ABC):
-    """Base class of stopping rules: decides after each epoch whether training is done.
+    """Base class of stopping rules, which decide after each epoch whether to stop training.
 
-    A rule sets ``reason`` and overrides `check`. What it remembers between epochs it keeps in the state that its
-    methods are given, not in itself, so that checkpoints contain it.
+    A rule sets ``reason`` and overrides `check`. What it remembers between epochs belongs into the state that `init`
+    and `check` return, not into attributes, so that checkpoints contain it.
     """
 
     reason: ClassVar[StopReason]
 
     def init(self, run: Run) -> State:
-        """State before the first epoch; raises ValueError if the run lacks what the rule watches."""
+        """State before the first epoch; ValueError if the run does not have what the rule monitors."""
         return {}
 
     @abstractmethod
     def check(self, state: State, run: Run) -> tuple[State, Any]:
-        """State after an epoch, and whether to stop: a bool, or K of them for a stack."""
+        """The state after an epoch, and whether to stop: a bool, or K of them for a stack."""
 
-    def finish(self, state: State, run: Run) -> None:  # noqa: B027 - most rules have nothing to restore
-        """Restore what the rule kept; called once, however training ended."""
+    def finish(self, state: State, run: Run) -> None:  # noqa: B027 - most rules restore nothing
+        """Restore parameters that the rule kept; called once, however training ended."""
 
 
 def _positive(name: str, value: float) -> None:
-    """Refuse a threshold that is not positive and finite."""
+    """Refuse (ValueError) a value that is not positive and finite."""
     if not (math.isfinite(value) and value > 0.0):
         raise ValueError(f"{name}: expected a finite number > 0, got {value}")
 
 
 def _check_monitor(monitor: Monitor, run: Run) -> None:
-    """Refuse to watch what the run does not have."""
+    """Refuse (ValueError) a monitor that the run does not have."""
     known = ["loss", *(["val_loss"] if run.validates else []), *run.columns]
     if callable(monitor) or monitor in known:
         return
@@ -72,7 +72,7 @@ def _check_monitor(monitor: Monitor, run: Run) -> None:
 
 
 def _monitored(monitor: Monitor, run: Run) -> Any:
-    """The watched value, as float64: shape () or (K,)."""
+    """The monitored value in float64, of shape () or (K,)."""
     if callable(monitor):
         value = monitor(run)
     else:
@@ -81,7 +81,7 @@ def _monitored(monitor: Monitor, run: Run) -> Any:
 
 
 def _larger_is_better(monitor: Monitor, columns: Mapping[str, Metric], remedy: str) -> bool:
-    """Whether a larger value is better: False for losses and functions of the run; an error for one's own metric."""
+    """Whether a larger value is better: False for losses and callables; ValueError for a user's metric."""
     if callable(monitor) or monitor not in columns:
         return False
     larger = columns[monitor].larger
@@ -91,7 +91,7 @@ def _larger_is_better(monitor: Monitor, columns: Mapping[str, Metric], remedy: s
 
 
 def resolved(rule: StopRule, columns: Mapping[str, Metric]) -> StopRule:
-    """The rule with ``mode="auto"`` replaced by what it means for these metrics."""
+    """The rule, with ``mode="auto"`` replaced by "min" or "max"."""
     return replace(rule, mode=rule.direction(columns)) if isinstance(rule, Patience) else rule
 
 
@@ -99,7 +99,13 @@ def resolved(rule: StopRule, columns: Mapping[str, Metric]) -> StopRule:
 @explained("bpx.stop.MaxWeightChange", "a stopping rule")
 @dataclass(frozen=True)
 class MaxWeightChange(StopRule):
-    """Stop when no parameter changed by `threshold` or more over the last epoch."""
+    """Stop when no parameter has changed by `threshold` or more over the last epoch.
+
+    Parameters
+    ----------
+    threshold : float
+        Positive, in the units of the parameters.
+    """
 
     threshold: float
     reason: ClassVar = StopReason.MAX_WEIGHT_CHANGE
@@ -123,7 +129,12 @@ class MaxWeightChange(StopRule):
 class ErrorRate(StopRule):
     """Stop when the share of misclassified training samples is below `threshold`.
 
-    A single output predicts class 1 when it exceeds `cutoff`; of several outputs the largest is the class.
+    Parameters
+    ----------
+    threshold : float
+        Positive; 0.01 is one percent.
+    cutoff : float
+        A single output above it predicts class 1; of several outputs the largest is the predicted class.
     """
 
     threshold: float
@@ -143,8 +154,13 @@ class ErrorRate(StopRule):
 class TargetLoss(StopRule):
     """Stop when the monitored value has reached `loss`.
 
-    A loss has to be at most that, a metric for which larger is better at least that:
-    ``TargetLoss(0.95, "val_accuracy")`` stops at 95 %.
+    Parameters
+    ----------
+    loss : float
+        Losses have to fall to it, metrics for which larger is better have to rise to it:
+        ``TargetLoss(0.95, "val_accuracy")`` stops at 95 %.
+    monitor : {"loss", "val_loss"}, name of a metric or callable
+        As for `Patience`.
     """
 
     loss: float
@@ -174,7 +190,13 @@ class TargetLoss(StopRule):
 @explained("bpx.stop.TimeLimit", "a stopping rule")
 @dataclass(frozen=True)
 class TimeLimit(StopRule):
-    """Stop after the first epoch that ends when `seconds` of wall time have passed."""
+    """Stop at the end of the first epoch after `seconds` of wall time.
+
+    Parameters
+    ----------
+    seconds : float
+        Positive; of a resumed run, including the time before its checkpoint.
+    """
 
     seconds: float
     reason: ClassVar = StopReason.TIME_LIMIT
@@ -194,18 +216,18 @@ class Patience(StopRule):
 
     Parameters
     ----------
-    monitor : {"val_loss", "loss"}, a metric's column or callable
-        What is watched. ``"val_auc"`` is a metric of `bpx.fit` on the validation data, ``"auc"`` the same on the
-        training data; a callable is given the run and returns a number (K numbers for a stack).
+    monitor : {"val_loss", "loss"}, name of a metric or callable
+        The value to monitor. ``"val_auc"`` is a metric of `bpx.fit` on the validation data, ``"auc"`` the same on the
+        training data; a callable takes the run and returns a number (K numbers for a stack).
     patience : int
         Epochs without improvement, at least 1.
     min_delta : float
-        How much better a value has to be to count as an improvement, >= 0.
+        How much better a value has to be to count as an improvement; not negative.
     restore_best : bool
-        Whether the parameters of the best epoch are restored at the end, however training ended.
+        Whether to restore the parameters of the best epoch at the end, however training ended.
     mode : {"auto", "min", "max"}
-        Whether lower or higher is better. "auto" knows it of losses and of bpx's metrics and takes "min" for a
-        callable; for a metric of your own say which.
+        Whether a lower or a higher value is better. "auto" is right for losses and bpx's metrics, and "min" for a
+        callable; for a metric of your own it is an error.
     """
 
     monitor: Monitor = "val_loss"
@@ -224,7 +246,7 @@ class Patience(StopRule):
             raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {self.mode!r}")
 
     def direction(self, columns: Mapping[str, Metric]) -> Literal["min", "max"]:
-        """The mode, with "auto" replaced by what it means for these metrics."""
+        """The mode, with "auto" replaced by "min" or "max"."""
         if self.mode != "auto":
             return self.mode
         return "max" if _larger_is_better(self.monitor, columns, "give Patience(..., mode='max') or 'min'") else "min"
@@ -243,7 +265,7 @@ class Patience(StopRule):
 
     def check(self, state: State, run: Run) -> tuple[State, Any]:
         value = _monitored(self.monitor, run) * (1.0 if self.direction(run.columns) == "min" else -1.0)
-        # A network of a stack that is done keeps the best it had, as it would have if it had trained alone.
+        # A network of a stack that is done keeps its best parameters, as it would if it had been trained alone.
         better = (value < state["best"] - self.min_delta) & ~state["done"]
         waited = np.where(better, 0, state["waited"] + 1)
         new = {

@@ -1,4 +1,4 @@
-"""What all loggers of epochs share: which figures they write, and that a log never ends a training run."""
+"""The base class of loggers: which values they write, and that a failing log does not end training."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import warn_caller
-from bpx.training.callbacks.base import Closing
+from bpx.training.callbacks.callback import Closing
 from bpx.training.history import last_metrics
 from bpx.training.run import Run
 
@@ -16,7 +16,7 @@ __all__ = ["EpochLogger", "figures", "series"]
 
 
 def figures(run: Run) -> dict[str, Any]:
-    """The last epoch's epoch, step, loss, val_loss, learning_rate, metrics and seconds; lists of K for a stack."""
+    """The last epoch's number, step, loss, val_loss, learning_rate, metrics and seconds; lists of K for a stack."""
     rates = run.history.learning_rate
     row = {"loss": run.loss} | ({"val_loss": run.val_loss} if run.validates else {})
     row |= {"learning_rate": rates[-1]} if rates else {}
@@ -29,7 +29,7 @@ def figures(run: Run) -> dict[str, Any]:
 
 
 def series(run: Run, separator: str) -> dict[str, float]:
-    """The same without epoch and step, and each network's numbers under their own names: ``loss``, or ``loss/0``."""
+    """`figures` without epoch and step, a stack's lists as one value per network: ``loss``, or ``loss/0``."""
     flat: dict[str, float] = {}
     for name, value in figures(run).items():
         if isinstance(value, list):
@@ -40,9 +40,9 @@ def series(run: Run, separator: str) -> dict[str, float]:
 
 
 class EpochLogger(Closing):
-    """Base class: opens a log before training, writes every epoch to it, closes it after training.
+    """Base class of loggers: opens a log before training, writes every epoch to it, and closes it after training.
 
-    A log that cannot be opened is an error before the first step; one that cannot be written later is a warning, and
+    A log that cannot be opened is an error before the first step. If it cannot be written later, a warning is given and
     training goes on without it.
     """
 
@@ -50,7 +50,7 @@ class EpochLogger(Closing):
 
     @abstractmethod
     def _open(self, run: Run) -> None:
-        """Open; `run.epoch` epochs of this run are there already."""
+        """Open the log; it may already hold the first `run.epoch` epochs of a resumed run."""
 
     @abstractmethod
     def _write(self, run: Run) -> None:
@@ -58,7 +58,7 @@ class EpochLogger(Closing):
 
     @abstractmethod
     def _close(self, ended: str) -> None:
-        """Close; `ended` is as MLflow says it: FINISHED, KILLED (Ctrl-C) or FAILED (an error, or training diverged)."""
+        """Close the log; `ended`, as in MLflow, is FINISHED, KILLED (Ctrl-C) or FAILED (an error or divergence)."""
 
     def on_fit_begin(self, run: Run) -> None:
         self._open(run)
@@ -76,13 +76,13 @@ class EpochLogger(Closing):
         self._end(run, "FAILED")
 
     def _end(self, run: Run, ended: str) -> None:
-        """Close what is open."""
+        """Close the log, if it is open."""
         if self._is_open:
             self._is_open = False
             self._try(lambda: self._close(ended), run)
 
     def _try(self, work: Any, run: Run) -> None:
-        """Do it; hours of training are not thrown away for a full disk or a server that is away."""
+        """Call ``work()``; an error becomes a warning, so that a full disk or a lost server does not end training."""
         try:
             work()
         except Exception as error:

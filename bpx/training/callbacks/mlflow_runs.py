@@ -10,7 +10,7 @@ from bpx.training.run import Run
 
 __all__ = ["MLflow"]
 
-# Characters of a parameter's value that every MLflow server takes.
+# Length of a parameter's value that every MLflow server accepts.
 LONGEST = 500
 
 
@@ -19,20 +19,19 @@ class MLflow(EpochLogger):
     """Logs each epoch's loss, val_loss, learning_rate, metrics and seconds to MLflow, and the settings as params.
 
     An active MLflow run is used and left open. Otherwise one is started, and ended with training as FINISHED, KILLED
-    (Ctrl-C) or FAILED (by an error, or training diverged). ``epochs`` is a tag: a run that goes on from a checkpoint
-    may be given more, and MLflow's params cannot change. MLflow's own settings say where it logs to
-    (``mlflow.set_tracking_uri``, ``MLFLOW_TRACKING_URI``). Each network of a stack has its own metrics (``loss/0``,
-    ``loss/1``, ...).
+    (by Ctrl-C) or FAILED (by an error or divergence). ``epochs`` is a tag, because a resumed run may have more and
+    MLflow's params cannot change. MLflow's own settings say where it logs to (``mlflow.set_tracking_uri``,
+    ``MLFLOW_TRACKING_URI``). Each network of a stack has metrics of its own (``loss/0``, ``loss/1``, ...).
 
     Parameters
     ----------
     experiment : str, optional
         Created if it does not exist; None is MLflow's current one.
     run_name : str, optional
-        Name of the run that is started. Training that goes on from a checkpoint goes on in the latest MLflow run of
-        that name.
+        Name of the run that is started. Training resumed from a checkpoint continues the latest MLflow run of that
+        name.
     run_id : str, optional
-        Go on in that MLflow run.
+        Id of an MLflow run to continue.
 
     Notes
     -----
@@ -64,11 +63,11 @@ class MLflow(EpochLogger):
             raise
 
     def _log_params(self, run: Run) -> None:
-        """Log the settings that are not there yet; params cannot be changed, nor logged metrics taken back."""
+        """Log the settings that the run does not have yet; logged params and metrics cannot be changed."""
         there = self._mlflow.get_run(self._id).data
         self._logged = int(there.metrics.get("epoch", 0)) if run.epoch > 0 else 0
         params = {name: str(value)[:LONGEST] for name, value in run.settings.items() if name not in there.params}
-        epochs = params.pop("epochs", None)  # a tag, which a run that goes on with more can change
+        epochs = params.pop("epochs", None)  # a tag, which can be changed
         self._mlflow.log_params(params, run_id=self._id)
         if epochs is not None:
             self._mlflow.MlflowClient().set_tag(self._id, "epochs", epochs)

@@ -1,7 +1,7 @@
 """Logs of epochs as TensorBoard's event files.
 
-They are written by tensorboardX, which needs only NumPy and protobuf: TensorBoard's own package brings a server, and
-PyTorch's writer brings PyTorch.
+tensorboardX writes them and needs only NumPy and protobuf; TensorBoard itself has no writer, and PyTorch's needs
+PyTorch.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class TensorBoard(EpochLogger):
     Parameters
     ----------
     log_dir : str or path-like
-        A folder for this run; created if it does not exist. TensorBoard hides what an earlier run in it logged; in a
-        run that goes on from a checkpoint, only the epochs after that.
+        A folder for this run; created if it does not exist. TensorBoard hides what an earlier run logged there, for a
+        run resumed from a checkpoint only the epochs after it.
 
     Notes
     -----
@@ -43,7 +43,7 @@ class TensorBoard(EpochLogger):
             raise ImportError(
                 f"bpx.callbacks.TensorBoard needs tensorboardX: {how_to_install('tensorboard', 'tensorboardX')}"
             ) from error
-        # Files are named by the second, in which two runs may begin that go on from one another.
+        # File names have a resolution of a second, in which a run may end and be resumed.
         name = f".{run.epoch:08d}"
         self._writer = SummaryWriter(self.log_dir, purge_step=run.epoch + 1, flush_secs=5, filename_suffix=name)
         rows = "\n".join(f"| {name} | {value} |" for name, value in run.settings.items())

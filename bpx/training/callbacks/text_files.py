@@ -17,21 +17,21 @@ __all__ = ["CSVLogger", "JSONLinesLogger"]
 
 
 class _TextFile(EpochLogger):
-    """A file to which each line is written in one piece, so that a process that is killed leaves whole lines."""
+    """A file to which each line is written at once, so that a process that is killed leaves whole lines."""
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
         self.path, self.append = os.fspath(path), append
 
     @abstractmethod
     def _epoch_of(self, line: str) -> int | None:
-        """The epoch of a line; None if it is not an epoch's line of this log."""
+        """The epoch of a line; None if the line is none of this kind of log."""
 
     def _header(self, run: Run) -> str:
         """The first line; empty for none."""
         return ""
 
     def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
-        """Whether a file with that first line is such a log, with this run's columns if it `goes_on` there."""
+        """Whether `line` is the first one of such a log; if the run `goes_on` in it, with the same columns."""
         return self._epoch_of(line) is not None
 
     def _open(self, run: Run) -> None:
@@ -46,10 +46,10 @@ class _TextFile(EpochLogger):
             self._file.write((self._header(run) + "\n").encode())
 
     def _kept(self, run: Run) -> int:
-        """How many bytes of the file stay: the lines of epochs up to the one that the run goes on from."""
+        """How many bytes of the file to keep: the lines of epochs up to the one that the run is resumed from."""
         try:
             with open(self.path, encoding="utf-8", errors="replace", newline="") as file:
-                *lines, rest = file.read().split("\n")  # the rest is a line that was not written to its end
+                *lines, rest = file.read().split("\n")  # the rest is an incomplete line
         except FileNotFoundError:
             return 0
         goes_on = self.append or run.epoch > 0
@@ -69,7 +69,7 @@ class _TextFile(EpochLogger):
         return sum(len(line.encode()) + 1 for line in lines)
 
     def _line(self, text: str) -> None:
-        """Write a line."""
+        """Write a line; OSError if the disk is full."""
         line = (text + "\n").encode()
         if self._file.write(line) != len(line):
             raise OSError(f"{self.path}: no room for a line")
@@ -84,16 +84,16 @@ class CSVLogger(_TextFile):
     """Writes each epoch as a row of a CSV file: epoch, step, loss, val_loss, learning_rate, metrics, seconds.
 
     Each network of a stack has its own columns (``loss_0``, ``loss_1``, ...). A row is on disk when its epoch has
-    ended. When a callback records a new column (`Run.record`), the file is written again with that column; cells of
-    epochs without a value stay empty.
+    ended. When a callback records a new column (`Run.record`), the file is rewritten with it; cells of epochs without a
+    value stay empty.
 
     Parameters
     ----------
     path : str or path-like
-        In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
-        from a checkpoint continues below the row of its last epoch.
+        In a folder that exists. An earlier log is overwritten, a file of another kind never. A run resumed from a
+        checkpoint continues below the row of its last epoch.
     append : bool
-        Whether a new run, too, writes below the rows that are there.
+        Whether a new run also writes below the existing rows.
 
     Examples
     --------
@@ -108,15 +108,15 @@ class CSVLogger(_TextFile):
     _names: list[str]
 
     def _header(self, run: Run) -> str:
-        own = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
-        names = [c for name in [*own, *run.history.metrics] for c in _columns(name, run.net.stack)]
+        always = ["loss", *(["val_loss"] if run.validates else []), *(["learning_rate"] if run.batch_size else [])]
+        names = [c for name in [*always, *run.history.metrics] for c in _columns(name, run.net.stack)]
         return ",".join(["epoch", "step", *names, "seconds"])
 
     def _begins(self, line: str, run: Run, goes_on: bool) -> bool:
         if not goes_on:
             return line.startswith("epoch,step,loss")
         there, mine = line.split(","), self._header(run).split(",")
-        # Columns besides are those that callbacks of the earlier run recorded, as they may do again.
+        # Further columns were recorded by callbacks of the earlier run.
         others = [name for name in there if name not in mine]
         fixed = {c for name in ("loss", "val_loss", "learning_rate") for c in _columns(name, run.net.stack)}
         return [name for name in there if name in mine] == mine and not fixed & set(others) and there[-1] == "seconds"
@@ -138,7 +138,7 @@ class CSVLogger(_TextFile):
         self._line(",".join(repr(row[name]) if name in row else "" for name in self._names))
 
     def _add(self, new: list[str]) -> None:
-        """Write the file again, with new columns, still empty, before the last one."""
+        """Rewrite the file with new, empty columns before the last one."""
         with open(self.path, encoding="utf-8", newline="") as file:
             header, *rows = file.read().splitlines()
         parts = [line.rpartition(",") for line in (header, *rows)]
@@ -151,7 +151,7 @@ class CSVLogger(_TextFile):
 
 
 def _columns(name: str, K: int | None) -> list[str]:
-    """A column, or one for each network of a stack."""
+    """A value's column, or its K columns for a stack."""
     return [name] if K is None else [f"{name}_{k}" for k in range(K)]
 
 
@@ -165,10 +165,10 @@ class JSONLinesLogger(_TextFile):
     Parameters
     ----------
     path : str or path-like
-        In a folder that exists. An earlier log there is overwritten, a file of another kind never. A run that goes on
-        from a checkpoint continues below the line of its last epoch.
+        In a folder that exists. An earlier log is overwritten, a file of another kind never. A run resumed from a
+        checkpoint continues below the line of its last epoch.
     append : bool
-        Whether a new run, too, writes below the lines that are there.
+        Whether a new run also writes below the existing lines.
     """
 
     def _epoch_of(self, line: str) -> int | None:

@@ -18,21 +18,21 @@ from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data
 from bpx.streams.stream import Stream
-from bpx.training.batches import some_rows
+from bpx.training.array_feed import slice_rows
 from bpx.training.distributed import Ranks
 from bpx.training.evaluation import Outputs, Predicted, outputs_of
 
-# Columns that every history or log has.
+# Columns that every history or log has already.
 RESERVED = ("epoch", "step", "loss", "learning_rate", "seconds")
-# What may stand in the header of a CSV file, and names a metric of MLflow.
+# Names that can stand in the header of a CSV file and name a metric in MLflow.
 NAME = re.compile(r"\w[\w .:-]*")
 
 _One = MetricName | Metric | Callable[..., Any]
 MetricsLike = _One | Sequence[_One] | Mapping[str, _One] | None
-# The task, see `bpx.formulas.metrics`, and whether all targets are 0 or 1.
+# The kind of task (see `bpx.formulas.metrics`), and whether all targets are exactly 0 or 1.
 Task = tuple[str, bool]
 
-# Kinds of outputs that lie between 0 and 1.
+# Kinds of activations whose outputs lie between 0 and 1.
 PROBABILITIES = ("unit", "distribution")
 WORDS = {
     "binary": "two classes", "classes": "classes", "labels": "several yes/no labels", "numbers": "numbers",
@@ -44,12 +44,7 @@ WORDS = {
 
 
 def check_metrics(given: MetricsLike) -> tuple[Metric, ...]:
-    """The metrics that names, functions, or a mapping from names to either stand for.
-
-    Raises
-    ------
-    TypeError, ValueError
-    """
+    """The `metrics` argument of `bpx.fit` as metrics; TypeError or ValueError if it is not one."""
     if given is None:
         return ()
     if isinstance(given, Mapping):
@@ -66,7 +61,7 @@ def check_metrics(given: MetricsLike) -> tuple[Metric, ...]:
 
 
 def check_name(name: Any) -> str:
-    """The name, if a column of a history can have it; else a TypeError or ValueError."""
+    """`name`, if it can name a column of a history; else a TypeError or ValueError."""
     if not isinstance(name, str):
         raise TypeError(f"expected a column's name as text, got {name!r:.80}")
     if name in RESERVED or name.startswith("val_"):
@@ -78,12 +73,12 @@ def check_name(name: Any) -> str:
 
 
 def _metric(given: Any, name: Any = None) -> Metric:
-    """One metric, under its own name or another."""
+    """One metric from a name, a function or a Metric; `name` renames it."""
     if isinstance(given, (str, Metric)):
         found = metrics.get(given) if isinstance(given, str) else given
         if name is None or name == found.name:
             return found
-        return replace(found, name=_own_name(name))
+        return replace(found, name=_check_custom_name(name))
     if isinstance(given, type) or not callable(given):
         raise TypeError(
             f"metrics: expected names ({', '.join(METRICS)}) or functions f(y_true, y_pred) -> float, got {given!r:.80}"
@@ -92,11 +87,11 @@ def _metric(given: Any, name: Any = None) -> Metric:
         name = getattr(given, "__name__", None)
         if name is None or name == "<lambda>":
             raise ValueError(f"metrics: {given!r:.80} has no name for its column; give {{'a name': function}}")
-    return Metric(_own_name(name), given)
+    return Metric(_check_custom_name(name), given)
 
 
-def _own_name(name: Any) -> str:
-    """A name for the user's own metric, under which nobody expects one of bpx's."""
+def _check_custom_name(name: Any) -> str:
+    """`name`, if it can name a user's metric: a column's name that is none of bpx's metrics."""
     try:
         check_name(name)
     except (TypeError, ValueError) as error:
@@ -107,10 +102,10 @@ def _own_name(name: Any) -> str:
 
 
 def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
-    """The task, from the targets on the host (of training and validation), the loss and the network's outputs.
+    """The task that host targets (of training and validation), the loss and the output activation describe.
 
-    Targets of several columns are "classes" if each row has a single 1 (or value above 0.5), else "labels". Targets
-    between 0 and 1 are numbers, unless the loss or the outputs (of sigmoid or softmax) are for that range, too.
+    Targets with several columns are "classes" if each row has exactly one value above 0.5, else "labels". Targets
+    between 0 and 1 are "numbers" unless the loss, or the output (sigmoid or softmax), is for that range.
     """
     n_out, kind = net.sizes[-1], loss.targets
     if any(y.ndim == 1 for y in targets) and n_out > 1:
@@ -128,24 +123,24 @@ def task_of(targets: Sequence[Any], loss: Loss, net: MLP) -> Task:
 
 
 def fitting(given: Sequence[Metric], task: Task, loss: Loss, net: MLP, what: str = "metrics") -> tuple[Metric, ...]:
-    """The metrics in their form for this task; a ValueError for one that does not fit names those that do."""
+    """The metrics in their form for this task; for one that does not fit, a ValueError that names those that do."""
     fit = [name for name, metric in METRICS.items() if not _unfit(metric, task, loss, net)]
     for metric in given:
         if reason := _unfit(metric, task, loss, net):
             known = f"use {', '.join(fit)}, or" if fit else "give"
-            own = "f(net, X, y)" if what == "scoring" else "f(y_true, y_pred)"
-            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function {own}")
+            signature = "f(net, X, y)" if what == "scoring" else "f(y_true, y_pred)"
+            raise ValueError(f"{what}: {metric.name!r} {reason}; {known} a function {signature}")
     if task[0] != "labels":
         return tuple(given)
     return tuple(replace(metric, function=OF_LABELS.get(metric.function, metric.function)) for metric in given)
 
 
 def _unfit(metric: Metric, task: Task, loss: Loss, net: MLP) -> str:
-    """Why a metric does not fit; empty where it does."""
+    """Why the metric does not fit the task, for a message; empty if it does."""
     if metric.own:
         return ""
     kind, hard = task
-    if metric.tasks == ("numbers",):  # squared errors of 0/1 targets are numbers, too
+    if metric.tasks == ("numbers",):  # 0/1 targets with a squared error count as numbers, too
         numbers = kind == "numbers" or loss.targets in {"real", "count"} or (loss.targets == "unit" and not hard)
         return "" if numbers and kind != "targets" else f"is for numbers, and the targets are {WORDS[kind]}"
     if kind not in metric.tasks:
@@ -158,15 +153,15 @@ def _unfit(metric: Metric, task: Task, loss: Loss, net: MLP) -> str:
     return ""
 
 
-def measures_of(
+def make_run_metrics(
     net: MLP, given: Sequence[Metric], loss: Loss, training: Data | None, validation: Any, targets: Sequence[Any],
     ranks: Ranks | None = None, task: Task | None = None, streams: Sequence[Stream] = (),
-) -> Measures | None:  # fmt: skip
-    """What measures these metrics; None if there are none. A ValueError if they do not fit, or lack data.
+) -> RunMetrics | None:  # fmt: skip
+    """The metrics of a run; None if `given` is empty. ValueError if one does not fit the task or has no data.
 
-    `training` is without class weights, or None for a stream, which is not measured; `validation` is this rank's share.
-    The task, where it is not given, is found from the `targets` in memory, and where they leave it open by reading
-    `streams` once, validation first.
+    `training` has no class weights, and is None for a stream, on which nothing is measured; `validation` is this rank's
+    share. If `task` is None, the `targets` in memory decide it, and where they leave it open `streams` are read once,
+    validation first.
     """
     if not given:
         return None
@@ -176,23 +171,23 @@ def measures_of(
         )
     if not all(metric.own for metric in given):
         given = fitting(
-            given, _asked(net, loss, targets, streams, training is None) if task is None else task, loss, net
+            given, _task_of_all(net, loss, targets, streams, training is None) if task is None else task, loss, net
         )
     if ranks is not None and training is not None:
-        training = some_rows(training, ranks.share(training.X.shape[0]))
-    return Measures(net, given, training, validation, ranks)
+        training = slice_rows(training, ranks.share(training.X.shape[0]))
+    return RunMetrics(net, given, training, validation, ranks)
 
 
-def _asked(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Stream], streamed: bool) -> Task:
-    """The task of all targets: those in memory, then those of streams for as long as they can change it.
+def _task_of_all(net: MLP, loss: Loss, targets: Sequence[Any], streams: Sequence[Stream], streamed: bool) -> Task:
+    """The task of all targets: those in memory, then those of the streams, read only while they can change it.
 
-    If training data are `streamed`, they are the last stream, and not measured.
+    If the training data are `streamed`, they are the last stream, and are not measured.
     """
     from bpx.streams.feed import in_order
 
     to_host = net.backend.to_host
-    seen = [np.asarray(to_host(y)) for y in targets]
-    task = task_of(seen, loss, net) if seen else None
+    in_memory = [np.asarray(to_host(y)) for y in targets]
+    task = task_of(in_memory, loss, net) if in_memory else None
     for i, stream in enumerate(streams):
         measured = not (streamed and i == len(streams) - 1)
         if task is not None and _settled(task, loss, net, measured):
@@ -216,7 +211,7 @@ def _both(one: Task, other: Task) -> Task:
 
 
 def _settled(task: Task, loss: Loss, net: MLP, measured: bool) -> bool:
-    """Whether no further targets can change the task; of those that are not measured only the kind counts."""
+    """Whether no further targets can change the task; for targets that are not `measured`, its kind."""
     kind, hard = task
     if hard and measured:
         return False
@@ -229,29 +224,28 @@ def _settled(task: Task, loss: Loss, net: MLP, measured: bool) -> bool:
 
 
 @final
-class Measures:
+class RunMetrics:
     """Measures metrics on training and validation data.
 
     Attributes
     ----------
     columns : dict of str to Metric
-        By their names in the history: ``auc`` of the training data, then ``val_auc`` of the validation data.
+        By their names in the history: ``auc`` on the training data, then ``val_auc`` on the validation data.
     """
 
     def __init__(
         self, net: MLP, given: Sequence[Metric], training: Data | None, validation: Any, ranks: Ranks | None
     ) -> None:
         self._net, self._metrics, self._training, self._ranks = net, tuple(given), training, ranks
-        there = {"": training is not None, "val_": validation is not None}
-        self._parts = [prefix for prefix, has_data in there.items() if has_data]
-        self.columns = {prefix + metric.name: metric for prefix in self._parts for metric in given}
+        self._prefixes = [prefix for prefix, data in (("", training), ("val_", validation)) if data is not None]
+        self.columns = {prefix + metric.name: metric for prefix in self._prefixes for metric in given}
         self._weighs = {metric.name: _takes_weight(metric) for metric in given}
         self._warned: set[str] = set()
 
     def __call__(self, epoch: int, held_out: Outputs | None) -> dict[str, Any]:
-        """The epoch's values by column, numbers or arrays of shape (K,); none on ranks other than the first."""
+        """The epoch's values by column, floats or arrays of shape (K,); empty on all ranks but the first."""
         found: dict[str, Any] = {}
-        for prefix in self._parts:
+        for prefix in self._prefixes:
             if prefix == "":
                 rows = outputs_of(self._net, self._training, self._ranks)
             else:
@@ -263,7 +257,7 @@ class Measures:
         return found
 
     def _value(self, metric: Metric, rows: Predicted, prefix: str, epoch: int) -> Any:
-        """A number, or one for each network of a stack."""
+        """A metric's value: a float, or an array of shape (K,) for a stack."""
         of = "validation" if prefix else "training"
         first = rows.output if self._net.stack is None else rows.output[0]
         column = prefix + metric.name
@@ -282,10 +276,10 @@ class Measures:
         return np.array([self._call(metric, rows.y, p, w, f"{where}, of network {k}") for k, (p, w) in pairs])
 
     def _call(self, metric: Metric, y: Any, output: Any, weight: Any, where: str) -> float:
-        """Call the function; an error of it names the metric."""
-        for given in (y, output, weight):  # what one function writes, the next ones would read
-            if given is not None:
-                given.setflags(write=False)
+        """Call the metric's function; an error in it names the metric."""
+        for array in (y, output, weight):  # all metrics read the same arrays
+            if array is not None:
+                array.setflags(write=False)
         more = {"sample_weight": weight} if self._weighs[metric.name] else {}
         try:
             value = metric.function(y, output, **more)
@@ -315,5 +309,5 @@ def _takes_weight(metric: Metric) -> bool:
     """Whether the metric's function has an argument called sample_weight."""
     try:
         return "sample_weight" in inspect.signature(metric.function).parameters
-    except (TypeError, ValueError):  # of code that is not Python's
+    except (TypeError, ValueError):  # a function written in C, which has no signature
         return False

@@ -1,4 +1,4 @@
-"""What a fitted estimator computes: outputs, activations, gradients; and its weights."""
+"""Methods of a fitted estimator: outputs, activations, gradients and weights."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from bpx.network.data_frames import check_in_memory, check_no_dates
 from bpx.network.memory import in_chunks
 from bpx.network.mlp import MLP
 from bpx.training.history import History
-from bpx.training.metrics import Task
+from bpx.training.run_metrics import Task
 
-# Rows of a sparse matrix that are made dense at once.
+# Rows of a sparse matrix that are dense at once.
 SPARSE_ROWS = 4096
 
 
-class InferenceMixin:
-    """The methods of an estimator that need its trained network, ``_net``."""
+class FittedMixin:
+    """Methods of an estimator that need its trained network, ``_net``."""
 
     _net: MLP
     _validate_device: Any
-    # What a fit leaves; `ATTRIBUTES` says what each is.
+    # Fitted attributes, documented in `bpx.estimators.parameters.ATTRIBUTES`.
     n_features_in_: int
     n_layers_: int
     n_outputs_: int
@@ -58,7 +58,7 @@ class InferenceMixin:
         """The loss to train with."""
 
     def _outputs(self, X: Any) -> Array:
-        """The network's outputs, in chunks that bound memory."""
+        """The network's outputs, computed in chunks of ``predict_batch_size`` rows."""
         net = self._net
         sparse = hasattr(X, "tocsr")
         size = self.predict_batch_size or X.shape[0]
@@ -75,7 +75,7 @@ class InferenceMixin:
             return net.backend.xp.concat(outputs, axis=-2)
 
     def _checked(self, X: Any) -> Any:
-        """Inputs for prediction, as scikit-learn checks them."""
+        """Inputs for prediction, checked as in scikit-learn."""
         check_is_fitted(self, "_net")
         if library_of(X) != "host":
             return self._validate_device(X, reset=False)
@@ -84,40 +84,40 @@ class InferenceMixin:
         with np.errstate(all="ignore"):
             return validate_data(self, X, accept_sparse=["csr", "csc"], dtype=(np.float64, np.float32), reset=False)
 
-    def _as_given(self, values: Array, X: Any) -> Any:
-        """Numbers in the kind of array that was given: NumPy for host data, the network's own for device arrays."""
+    def _like_input(self, values: Array, X: Any) -> Any:
+        """`values` as a NumPy array if X is on the host, else as an array of the network's backend."""
         return self._net.backend.to_host(values) if library_of(X) == "host" else values
 
     def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
-        """The score computed on the host, for arrays or outputs that scikit-learn's own method does not take."""
+        """The score, for arrays or outputs that scikit-learn's method does not support."""
         output = self._net.backend.to_host(self._outputs(self._checked(X)))
         with np.errstate(all="ignore"):
             return self._metric(np.asarray(to_host(y)), output, to_host(sample_weight))
 
     @abstractmethod
     def _task(self) -> Task:
-        """What kind of targets metrics are asked of."""
+        """The task of the targets, for metrics."""
 
     @abstractmethod
     def _metric(self, y: Any, output: Any, weight: Any) -> float:
-        """The score of outputs, larger is better; NaN where they are not finite."""
+        """The score of outputs, larger is better; NaN if they are not finite."""
 
     def hidden_activations(self, X: Any) -> list[Any]:
-        """Every hidden layer's outputs for `X`, each of shape (n, units)."""
-        return [self._as_given(a, X) for a in self._net.activations(_dense(self._checked(X)))[:-1]]
+        """The outputs of every hidden layer for `X`, each of shape (n, units)."""
+        return [self._like_input(a, X) for a in self._net.activations(_dense(self._checked(X)))[:-1]]
 
     def input_gradient(self, X: Any, y: Any) -> Any:
-        """Derivative of the mean loss with respect to every input, of the shape of `X`."""
+        """Derivative of the mean loss with respect to the inputs, of the shape of `X`."""
         dense, target = _dense(self._checked(X)), self._encode(to_host(y))
-        return self._as_given(self._net.input_gradient(dense, target, loss=self._loss()), X)
+        return self._like_input(self._net.input_gradient(dense, target, loss=self._loss()), X)
 
     # ------------------------------------------------------------------ weights
 
     @property
     def coefs_(self) -> LayerArrays:
-        """Every layer's weights of shape (n_in, n_out): replacing one changes the model, and so does writing into one.
+        """The weights (n_in, n_out) of every layer; replacing one, or writing into one, changes the model.
 
-        After a fit on host data that another library computed, these are copies on the host, which cannot be written.
+        After a fit on host data with a backend other than NumPy, they are read-only copies on the host.
         """
         return self._layer_arrays("W")
 
@@ -127,7 +127,7 @@ class InferenceMixin:
 
     @property
     def intercepts_(self) -> LayerArrays:
-        """Every layer's biases of shape (n_out,): as `coefs_`."""
+        """The biases (n_out,) of every layer; otherwise as `coefs_`."""
         return self._layer_arrays("b")
 
     @intercepts_.setter
@@ -135,20 +135,15 @@ class InferenceMixin:
         self._layer_arrays("b").replace(values)
 
     def _layer_arrays(self, letter: str) -> LayerArrays:
-        """Every layer's weights or biases; on the host, unless the data of the last fit were on a device."""
-        net = self._fitted_net()
-        own = vars(self)
-        copies = "_on_device" not in own and net.backend.xp is not np
-        return LayerArrays(net, letter, in_place="_training" in own, copies=copies)
-
-    def _fitted_net(self) -> MLP:
-        """The network; an AttributeError before fit, as for any fitted attribute."""
-        if "_net" not in vars(self):
+        """Weights or biases of every layer, on the host unless the data of the last fit were on a device."""
+        attributes = vars(self)
+        if "_net" not in attributes:
             raise AttributeError(f"this {type(self).__name__} is not fitted yet: it has no weights")
-        return self._net
+        copies = "_on_device" not in attributes and self._net.backend.xp is not np
+        return LayerArrays(self._net, letter, in_place="_training" in attributes, copies=copies)
 
     def _network_and_labels(self) -> tuple[MLP, str | None, Any]:
-        """For exports: the network, and of a classifier the kind of labels and the classes."""
+        """The network, and for a classifier the kind of labels and the classes; for exports."""
         check_is_fitted(self, "_net")
         labels = vars(self).get("_labels")
         return self._net, getattr(labels, "kind", None), getattr(labels, "classes", None)
@@ -167,7 +162,7 @@ class InferenceMixin:
         for name, parameter in signature(type(self).__init__).parameters.items():
             named = parameter.kind not in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             if named and parameter.default is not Parameter.empty:
-                # The pickle may be of a version that did not have it.
+                # The pickle may be of a version without this parameter.
                 vars(self).setdefault(name, parameter.default)
         if "_net" in vars(self):  # its backend may not be available here
             self.backend_, self.device_ = self._net.backend.name, str(self._net.backend.device)
@@ -179,10 +174,10 @@ class InferenceMixin:
 
 
 def with_arrays(resume: dict[str, Any], convert: Callable[[Any], Any]) -> dict[str, Any]:
-    """What `partial_fit` goes on from, with its optimizer's arrays converted."""
+    """The state from which `partial_fit` continues, with the optimizer's arrays converted."""
     return resume | {"state": {k: convert(v) if hasattr(v, "ndim") else v for k, v in resume["state"].items()}}
 
 
 def _dense(X: Any) -> Any:
-    """A sparse matrix as a dense array; anything else as it is."""
+    """A sparse matrix as a dense array; anything else unchanged."""
     return X.toarray() if hasattr(X, "toarray") else X

@@ -15,7 +15,7 @@ from bpx.search.grid import Setting
 
 @final
 class SweepTable:
-    """Settings sorted by score; ``pandas.DataFrame(table.rows)`` makes a data frame of it.
+    """Settings sorted by score, the result of `bpx.sweep`; ``pandas.DataFrame(table.rows)`` makes a data frame.
 
     Parameters
     ----------
@@ -24,28 +24,28 @@ class SweepTable:
     scores : array of shape (settings, folds)
         Larger is better; NaN where training diverged.
     epochs : array of shape (settings, folds)
-        That each training took.
+        Epochs of each training.
     scoring : str
-        What the scores are.
+        Name of the score.
 
     Attributes
     ----------
     rows : list of dict
-        The parameters by name, and "score" (mean over folds), "std" (over folds) and "rank" (from 1; equals share one,
-        as in scikit-learn's ``rank_test_score``), best first. Settings that diverged in any fold are last, with NaN.
+        The best setting first: its parameters by name, "score" (mean over folds), "std" (over folds) and "rank" (from
+        1; equal scores share a rank, as in scikit-learn). Settings that diverged in a fold are last, with NaN.
     best : dict
-        The best setting; of several equal ones the first of the grid.
+        The best setting; of several equal ones the first in the grid.
     best_score : float
         Its score.
     best_net : MLP or None
-        With a function that makes networks: one with the best setting, trained on all rows.
+        In a sweep over networks: one with the best setting, trained on all rows.
     best_estimator : estimator or None
-        With an estimator: one with the best setting, fitted to all rows.
+        In a sweep over estimators: one with the best setting, fitted to all rows.
     cv_results_ : dict
         As ``GridSearchCV.cv_results_``, in the grid's order: params, param_<name>, mean_test_score, std_test_score,
         rank_test_score, split<i>_test_score; and mean_epochs.
     seconds : float
-        Wall time of the sweep, without that of the best network's own training.
+        Wall time of the sweep, without the last training of the best setting.
     """
 
     def __init__(self, settings: Sequence[Setting], scores: Any, epochs: Any, scoring: str) -> None:
@@ -70,7 +70,7 @@ class SweepTable:
         ]
         self.best: Setting = {name: self.rows[0][name] for name in self.names if name in self.rows[0]}
         self.best_score: float = self.rows[0]["score"]
-        self.best_net: MLP | Any = None  # None or a network, which a type checker lets be used without asking
+        self.best_net: MLP | Any = None  # MLP | None, but type checkers need no test for None
         self.best_estimator: Any = None
         self.seconds = 0.0
 
@@ -81,11 +81,11 @@ class SweepTable:
         return iter(self.rows)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Columns by name, each a list with the best setting first; None where a setting has no such parameter."""
+        """Columns by name, the best setting first; None if a setting has no such parameter."""
         return {name: [row.get(name) for row in self.rows] for name in [*self.names, "score", "std", "rank"]}
 
     def to_text(self, most: int | None = None) -> str:
-        """Aligned columns; of a long table the first `most` rows."""
+        """The table as text in aligned columns, at most `most` rows."""
         more = "" if most is None or most >= len(self.rows) else f"\n... {len(self.rows) - most} more"
         return aligned([self._header, *self._cells(most)], ">", rule=True) + more
 
@@ -94,11 +94,11 @@ class SweepTable:
         return ["rank", *self.names, "score", "std"]
 
     def _cells(self, most: int | None) -> list[list[str]]:
-        """The first rows, as text."""
+        """The cells of the first rows as text."""
         return [[_cell(row.get(name, "")) for name in self._header] for row in self.rows[:most]]
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: the first 20 rows."""
+        """The first 20 rows, for notebooks."""
 
         def line(tag: str, cells: list[str]) -> str:
             return f"<tr>{''.join(f'<{tag}>{html.escape(cell)}</{tag}>' for cell in cells)}</tr>"
@@ -118,7 +118,7 @@ class SweepTable:
 
 
 def _cell(value: Any) -> str:
-    """A value as a table shows it."""
+    """A value as text."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return str(getattr(value, "name", value))

@@ -1,4 +1,4 @@
-"""What a stream reads: rows of arrays that need not be in memory, or batches that an iterable gives."""
+"""Sources of a stream: rows of arrays that need not be in memory, or the batches of an iterable."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import numpy as np
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.errors import ShapeError
-from bpx.network.data_frames import check_in_memory, is_frame, plain, rows_between
+from bpx.network.data_frames import as_host_array, check_in_memory, is_frame, rows_between
 from bpx.network.validation import check_known
 from bpx.streams.batches import fingerprint
 
-# Rows of a fingerprint; of a file in chunks each costs the reading of a chunk.
+# Rows in a fingerprint; for a chunked file, each means reading a chunk.
 FINGERPRINTS = 8
 
-# Inputs, targets and weights of some rows, as they were given; the last two may be missing.
+# Inputs, targets and weights of some rows, as they are read; targets and weights may be None.
 Part = tuple[Any, Any, Any]
 
 
 class RowSource(ABC):
     """Rows that can be read in any order.
 
-    There are `n`; `edges` are where the pieces begin and end that can only be read whole, such as chunks (None: every
-    row by itself); `name` is what they are, for messages.
+    `n` is their number; `edges` are the boundaries of pieces that can only be read whole, such as chunks (None: any
+    rows can be read); `name` describes the source in messages.
     """
 
     n: int
@@ -36,41 +36,43 @@ class RowSource(ABC):
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> Part:
-        """Those rows."""
+        """Rows from `start` to `stop`, which are one piece if there are `edges`."""
 
     @final
     def read(self, start: int, stop: int) -> Part:
-        """Those rows, which lie in one piece; a piece that is read whole is kept for the next call."""
+        """Rows from `start` to `stop`, all of the same piece, which is kept for the next call."""
         if self.edges is None:
             return self._read(start, stop)
         piece = int(np.searchsorted(self.edges, start, side="right")) - 1
         first = int(self.edges[piece])
         kept = self._kept
         if kept is None or kept[0] != piece:
-            self._kept = kept = None  # the old piece is not in memory beside the new one
+            self._kept = kept = None  # frees the old piece before the new one is read
             self._kept = kept = piece, self._read(first, int(self.edges[piece + 1]))
         rows = slice(start - first, stop - first)
         X, y, weight = kept[1]
         return X[rows], None if y is None else y[rows], None if weight is None else weight[rows]
 
     def fingerprint(self) -> dict[str, list[float]]:
-        """One number for each of a few rows, by which the data are recognised."""
+        """One number for each of a few rows, by which a resumed run recognises the data."""
         sampled = np.unique(np.linspace(0, self.n - 1, FINGERPRINTS).astype(np.int64)).tolist()
         parts = [self.read(row, row + 1) for row in sampled]
         self.forget()
         columns = zip(("X", "y", "weight"), zip(*parts, strict=True), strict=True)
         return {
-            name: [fingerprint(plain(to_host(row)))[0] for row in rows] for name, rows in columns if rows[0] is not None
+            name: [fingerprint(as_host_array(to_host(row)))[0] for row in rows]
+            for name, rows in columns
+            if rows[0] is not None
         }
 
     def forget(self) -> None:
-        """Free what is kept."""
+        """Free the piece that is kept."""
         self._kept = None
 
 
 @final
 class ArrayRows(RowSource):
-    """Rows of arrays that are sliced to be read: NumPy's memory maps, zarr, dask and HDF5 arrays, or any such."""
+    """Rows of arrays that are read by slicing: memory maps, zarr, dask and HDF5 arrays, or others."""
 
     def __init__(self, X: Any, y: Any = None, weight: Any = None) -> None:
         self._arrays = (X, y, weight)
@@ -97,31 +99,31 @@ class ArrayRows(RowSource):
 
 
 def _rows(a: Any, start: int, stop: int) -> Any:
-    """Some rows, on the host; those of a device array stay there."""
+    """Rows of an array on the host; those of a device array stay on the device."""
     part = rows_between(a, start, stop)
-    if is_frame(part):  # checked with its columns' names
+    if is_frame(part):  # whose column names are needed for messages
         return part
     on_device = library_of(part) != "host" and not str(getattr(part, "device", "cpu")).startswith("cpu")
     return part if on_device else np.asarray(part)
 
 
 def _pieces(X: Any, n: int) -> np.ndarray[Any, np.dtype[np.int64]] | None:
-    """Where the chunks of a chunked array begin and end along its rows."""
-    if isinstance(X, np.ndarray) or is_frame(X):  # whose columns may have such names
+    """The boundaries of a chunked array's chunks along its rows; None for other arrays."""
+    if isinstance(X, np.ndarray) or is_frame(X):  # a frame's columns may be called "chunks"
         return None
     rows = getattr(X, "shards", None) or getattr(X, "chunks", None)
     if not rows:
         return None
-    if isinstance(rows[0], tuple):  # dask gives the size of every chunk
+    if isinstance(rows[0], tuple):  # dask has the size of every chunk
         return np.concatenate([[0], np.cumsum(rows[0])]).astype(np.int64)
     return np.append(np.arange(0, n, int(rows[0]), dtype=np.int64), n)
 
 
 @final
-class Batches:
-    """Batches (X, y) or (X, y, weight), or inputs alone, that an iterable gives, again for every epoch.
+class BatchSource:
+    """Batches (X, y) or (X, y, weight) of an iterable, or of inputs alone if not `targets`.
 
-    Such as a list, an object with ``__iter__``, or PyTorch's DataLoader.
+    The iterable is a list, PyTorch's DataLoader, or any object that can be iterated over in every epoch.
     """
 
     def __init__(self, given: Iterable[Any], targets: bool = True) -> None:
@@ -163,12 +165,12 @@ class Batches:
             yield X, y if self._targets else None, weight if self._targets else None
 
     def _is_rows(self, batch: Any) -> bool:
-        """Whether a list, or a tuple of numbers, without targets is the rows themselves."""
+        """Whether a list or tuple is a batch of inputs, and not a tuple whose first part is one."""
         return not self._targets and len(batch) > 0 and bool(np.ndim(batch[0]) < (2 if isinstance(batch, list) else 1))
 
 
 def _on_host(x: Any) -> Any:
-    """A tensor of PyTorch that lies in host memory as a NumPy array of the same memory; others as they are."""
+    """A PyTorch tensor in host memory as a NumPy array that shares its memory; anything else unchanged."""
     if type(x).__module__.partition(".")[0] == "torch" and x.device.type == "cpu":
         return x.detach().numpy()
     return x

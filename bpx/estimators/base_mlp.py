@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: from parameters and data to a fitted network."""
+"""`BaseMLP`, the base class of the estimators: from parameters and data to a fitted network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
-from bpx.estimators.inference import InferenceMixin, with_arrays
+from bpx.estimators.fitted import FittedMixin, with_arrays
 from bpx.estimators.saving import SavingMixin
 from bpx.estimators.solver import scipy, scores, train
 from bpx.initializers import glorot_uniform
@@ -31,31 +31,34 @@ LOGISTIC = ("logistic", "sigmoid")
 
 
 class Prepared(NamedTuple):
-    """What training begins with; `parts` are the rows to train on and held out, where early stopping split them."""
+    """Checked data, before the first step."""
 
+    # Of the rows to train on: inputs, encoded targets, sample weights with class weights; y and weights of the user.
     X: Any
     target: Any
     weight: Any
-    held_out: Any
-    random: np.random.RandomState
     y: Any
     sample_weight: Any
-    parts: tuple[HostArray, HostArray] | None
+    # Validation data (X, y, sample_weight), or None.
+    held_out: Any
+    # Indices of the rows to train on and of those held out, if early stopping splits the data.
+    split: tuple[HostArray, HostArray] | None
+    random: np.random.RandomState
 
 
-class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
-    """All that does not depend on the kind of targets."""
+class BaseMLP(FittedMixin, SavingMixin, CallbackSupport, BaseEstimator):  # type: ignore[misc]
+    """Everything that does not depend on the kind of targets."""
 
     @abstractmethod
     def _begin_targets(self, y: Any, incremental: bool) -> None:
-        """Learn or check the classes."""
+        """Check the targets; the classifier learns its classes, or checks that it knows them."""
 
     @abstractmethod
     def _output(self) -> tuple[Any, str]:
         """The output activation, and scikit-learn's name for it."""
 
     def __sklearn_clone__(self) -> Any:
-        """As scikit-learn clones, but a backend or device that is a module or an object has no copy: it is shared."""
+        """scikit-learn's clone, but backend and device, which may be modules or objects, are shared and not copied."""
         without: Any = object.__new__(type(self))
         vars(without).update(vars(self) | {"backend": None, "device": None})
         clone = BaseEstimator.__sklearn_clone__(without)
@@ -66,7 +69,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
     @explains_memory_errors()
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, *, incremental: bool = False, **validation: Any) -> Self:
-        """Fit, or leave the estimator as it was; `validation` is X_val, y_val and sample_weight_val."""
+        """Fit, or leave the estimator as it was if that fails; `validation` is X_val, y_val and sample_weight_val."""
         before = dict(self.__dict__)
         net: MLP | None = before.get("_net")
         if net is not None:
@@ -75,7 +78,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                 if before.get("_resume") is not None:
                     before["_resume"] = with_arrays(before["_resume"], lambda a: a * 1.0)
         try:
-            with np.errstate(all="ignore"):  # scikit-learn's checks, too
+            with np.errstate(all="ignore"):  # also in scikit-learn's checks
                 late = self._train(X, y, sample_weight, incremental, **validation)
         except BaseException:
             torn_down_later = {name: self.__dict__[name] for name in TEARDOWN if name in self.__dict__}
@@ -91,15 +94,12 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
     def _train(
         self, X: Any, y: Any, sample_weight: Any, incremental: bool, **validation: Any
     ) -> list[tuple[str, type[Warning]]]:
-        """Train, set the fitted attributes, and give the warnings that there are."""
-        ready = self._prepare(X, y, sample_weight, incremental, **validation)
+        """Train and set the fitted attributes; returns the warnings to give."""
+        prepared = self._prepare(X, y, sample_weight, incremental, **validation)
         self._training = True
         try:
             with self._net.backend.scope():
-                return train(
-                    self, ready.X, ready.target, ready.weight, ready.held_out, ready.random, incremental,
-                    (ready.y, ready.sample_weight),
-                )  # fmt: skip
+                return train(self, prepared, incremental)
         finally:
             del self._training
 
@@ -107,13 +107,13 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, X_val: Any = None, y_val: Any = None,
         sample_weight_val: Any = None,
     ) -> Prepared:  # fmt: skip
-        """Everything before the first step: data checked, the network made where it is the first pass."""
+        """Check parameters and data, and make the network unless training continues."""
         sizes = list(self.hidden_layer_sizes) if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         self.__dict__.pop("_on_device", None)
         if library_of(X) != "host":
-            self._on_device = True  # so that weights come back there
+            self._on_device = True  # then `coefs_` are device arrays, too
         first = not hasattr(self, "_net") or (not self.warm_start and not incremental)
         if incremental:
             self._check_incremental()
@@ -132,28 +132,28 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                 backend, [X.shape[1], *sizes, target.shape[1]], random, X, 1 if incremental else self.n_init
             )
         else:
-            self._take_changes(backend)
+            self._apply_changes(backend)
 
-        held_out = parts = None
+        held_out = rows = None
         if X_val is not None:
             if y_val is None:
                 raise ValueError("X_val was given without y_val")
-            # Checked as training data are, but the estimator learns nothing of them.
+            # Checked like training data, but without setting attributes.
             X_val, y_val = self._validate_training(X_val, y_val, reset=False, suffix="_val")
             self._check_validation_targets(y_val)
             held_out = (X_val, y_val, sample_weight_val)
         elif y_val is not None or sample_weight_val is not None:
             raise ValueError("y_val and sample_weight_val need X_val")
         elif self.early_stopping and scipy(self) is None:
-            kept_rows, test = parts = self._split(target, random)
+            train_rows, test = rows = self._split(target, random)
             held_out = (take_rows(X, test), take_rows(y, test), take_rows(sample_weight, test))
             X, target, weight, y, sample_weight = (
-                take_rows(part, kept_rows) for part in (X, target, weight, y, sample_weight)
+                take_rows(part, train_rows) for part in (X, target, weight, y, sample_weight)
             )
-        return Prepared(X, target, weight, held_out, random, y, sample_weight, parts)
+        return Prepared(X, target, weight, y, sample_weight, held_out, rows, random)
 
     def _check_incremental(self) -> None:
-        """Refuse what needs all data, where partial_fit sees a part of them."""
+        """ValueError for parameters that need all data, of which partial_fit has only a part."""
         if self.early_stopping:
             raise ValueError("partial_fit does not support early_stopping=True")
         if isinstance(self.monitor, str) and self.monitor != "loss":
@@ -167,8 +167,8 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                 " restore_best=False, and keep what is best yourself"
             )
 
-    def _take_changes(self, backend: Backend) -> None:
-        """Before training goes on: take up parameters that were changed after the network was made."""
+    def _apply_changes(self, backend: Backend) -> None:
+        """Before training continues, apply parameters that have changed since the network was made."""
         if self._net.backend != backend:
             self._net = self._net.to(backend)
             if self._resume is not None:
@@ -186,17 +186,17 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
             self._watch_anew()
 
     def _made_of(self) -> Any:
-        """The parameters that a network is made of."""
+        """The parameters that determine the network, apart from its sizes."""
         return (self.activation, self.output_activation, _plain(self.dropout), self.dtype)
 
     def _watches(self) -> Any:
-        """The parameters that say what decides when to stop."""
+        """The parameters that determine what is monitored."""
         return (bool(self.early_stopping), self.monitor)
 
     def _choose_backend(self, X: Any) -> Backend:
-        """The backend of the parameters; that of a device array where none is asked for."""
+        """The backend of the parameters, or by default that of a device array."""
         name = self.backend
-        # NumPy's only device has a name too, the one that `device_` reports.
+        # "cpu" is the name that `device_` has on NumPy, whose backend takes no device.
         device = None if self.device == "cpu" and name in (None, "numpy") else self.device
         if isinstance(name, str) and device is not None:
             name = f"{name}:{device}"
@@ -209,8 +209,8 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         return get_backend(name, device=device if hasattr(name, "__array_namespace_info__") else None)
 
     def _validate_training(self, X: Any, y: Any, reset: bool, suffix: str = "") -> tuple[Any, Any]:
-        """scikit-learn's checks for host data; shape and number of columns for arrays on a device."""
-        if self._target_checks.get("y_numeric"):  # labels may be dates
+        """scikit-learn's checks of host data; of device arrays only shape and number of columns."""
+        if self._target_checks.get("y_numeric"):  # class labels may be dates
             check_no_dates(y, "y" + suffix)
         if library_of(X) != "host":
             return self._validate_device(X, reset), np.asarray(y) if library_of(y) == "host" else y
@@ -222,11 +222,11 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         pair: tuple[Any, Any] = validate_data(self, X, to_host(y), **checks, **self._target_checks)
         return pair
 
-    # Further arguments of scikit-learn's validation, for targets.
+    # Further arguments of scikit-learn's `validate_data`, for targets.
     _target_checks: ClassVar[dict[str, Any]] = {}
 
     def _validate_device(self, X: Any, reset: bool) -> Any:
-        """Shape, number of columns and dtype of an array on a device; its values are checked later."""
+        """Check shape and number of columns of a device array; its values are checked later."""
         if X.ndim != 2:
             raise ValueError(f"Expected 2D array, got {X.ndim}D array instead")
         if X.shape[0] == 0:
@@ -242,7 +242,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         return X
 
     def _check_validation_targets(self, y_val: Any) -> None:
-        """The classifier refuses classes that it is not trained on."""
+        """ValueError from the classifier for classes that are not in the training data."""
 
     def _class_weighted(self, y: Any, sample_weight: Any) -> Any:
         """Sample weights; the classifier multiplies in its class weights."""
@@ -251,7 +251,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
     def _initialize(
         self, backend: Backend, sizes: list[int], random: np.random.RandomState, X: Any, restarts: int
     ) -> None:
-        """A new network with scikit-learn's initial weights: Glorot-uniform, biases too, layer by layer."""
+        """Make the network, with scikit-learn's initial weights: Glorot-uniform, also for biases, layer by layer."""
         self.n_layers_ = len(sizes)
         stack = restarts if restarts > 1 else None
         dtype: DType = self.dtype or ("float32" if str(X.dtype).endswith("float32") else "float64")
@@ -271,7 +271,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         self._watch_anew()
 
     def _network(self, backend: Backend, sizes: list[int], stack: int | None, dtype: DType, seed: Any) -> MLP:
-        """A network as the parameters describe it now."""
+        """A network with the current parameters."""
         output, self.out_activation_ = self._output()
         if self.output_activation is not None:
             output = self.output_activation
@@ -283,7 +283,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
                    stack=stack)  # fmt: skip
 
     def _watch_anew(self) -> None:
-        """Reset what decides when to stop."""
+        """Reset the values that decide when to stop."""
         self._watched = self._watches()
         if getattr(self, "_resume", None) is not None:
             self._resume = self._resume | {"waited": 0, "best": -np.inf}
@@ -293,7 +293,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
             self.best_validation_score_ = -np.inf if scores(self) else None
 
     def _draw(self, random: np.random.RandomState, sizes: list[int]) -> list[Any]:
-        """One network's initial weights; as in scikit-learn, logistic layers have narrower bounds."""
+        """The initial weights of a network; as in scikit-learn, logistic layers have narrower bounds."""
         names = self.activation if isinstance(self.activation, (list, tuple)) else [self.activation] * (len(sizes) - 1)
         names = [getattr(a, "name", a) for a in names] or ["identity"]
         layers = [names[min(i, len(names) - 1)] for i in range(len(sizes) - 1)]
@@ -301,7 +301,7 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
         return [draws[name](random, *pair) for name, pair in zip(layers, pairwise(sizes), strict=True)]
 
     def _split(self, target: Any, random: np.random.RandomState) -> tuple[HostArray, HostArray]:
-        """Row numbers of the training and the validation part, as scikit-learn draws them."""
+        """Indices of the rows to train on and to validate on, drawn as in scikit-learn."""
         host = to_host(target)
         stratify = host if self._stratifies and host.shape[1] == 1 else None
         rows = np.arange(host.shape[0])
@@ -316,12 +316,12 @@ class BaseMLP(InferenceMixin, SavingMixin, CallbackSupport, BaseEstimator):  # t
 
 
 def _plain(rates: Any) -> Any:
-    """One rate as a float, several as a list, which can be compared."""
+    """A rate as a float, several as a list, which can be compared with ==."""
     return np.asarray(rates).tolist()
 
 
 def take_rows(a: Any, index: HostArray) -> Any:
-    """Some rows of host data, of a device array, or of nothing."""
+    """Rows of host data or of a device array; None for None."""
     if a is None or library_of(a) == "host":
         return None if a is None else a[index]
     backend = backend_of(a)

@@ -1,4 +1,4 @@
-"""From the data that a user gives to what training takes: arrays checked at once, streams read as it goes on."""
+"""A run's data: arrays are checked and moved to the network's device at once, streams are read during training."""
 
 from __future__ import annotations
 
@@ -7,33 +7,78 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bpx.errors import ShapeError
 from bpx.formulas.losses import Loss
+from bpx.network import validation as checks
 from bpx.network.class_weight import class_weights
+from bpx.network.memory import Attempt, explaining, rows_of
 from bpx.network.mlp import MLP
 from bpx.streams.batches import Data, Feed, check_batch_size
 from bpx.streams.stream import Stream, is_stream, stream
-from bpx.training.batches import ArrayFeed, Order, Sampler, SparseRows, some_rows
+from bpx.training.array_feed import ArrayFeed, Order, Sampler, SparseRows, slice_rows, take_rows
 from bpx.training.distributed import Ranks
 from bpx.training.hold_out import classes_of, held_out
-from bpx.training.validation import check_data, check_validation
 
 
 class TrainingData(NamedTuple):
     """A run's data, checked."""
 
     feed: Feed
-    # Rows of a batch; 0: as they come.
+    # Rows per batch; 0 for a stream of batches that are taken as they come.
     size: int
-    # This rank's share: Data, a stream in its order, or None.
+    # This rank's share of the validation data: Data, a stream in its order, or None.
     validation: Any
-    # What is trained on, with sample weights and without class weights; None for a stream.
+    # The training data with sample weights but without class weights; None for a stream.
     unweighted: Data | None
-    # Of training and validation, those in memory, of all ranks.
+    # Targets of the training and validation data that are in memory, of all ranks.
     targets: list[Any]
-    # The rows that a share of them holds out, on the host.
+    # Host indices of the rows that validation=0.2 held out.
     held_out: Any = None
-    # Of validation and training, those whose targets are not in memory.
+    # Validation and training data whose targets are not in memory.
     streams: Sequence[Stream] = ()
+
+
+def check_data(net: MLP, X: Any, y: Any, loss: Loss, sample_weight: Any = None, suffix: str = "") -> Data:
+    """Check data and move them to the network's device; `suffix` is "_val" in messages about validation data."""
+    backend, dtype, n_out = net.backend, net.backend.dtype(net.dtype), net.sizes[-1]
+    remedy = "read them while training goes on, with bpx.stream(X, y)"
+    with backend.scope(), explaining(net, Attempt("in bringing the data to the network", rows_of(X), _bytes,
+                                                  remedies=[remedy])):  # fmt: skip
+        single = False
+        if hasattr(X, "tocsr"):
+            x: Any = _sparse(net, X, f"X{suffix}")
+        else:
+            x, single = checks.inputs(backend, dtype, X, net.sizes[0], name=f"X{suffix}")
+        t = checks.targets(backend, dtype, y, x.shape[0], n_out, loss, single=single, name=f"y{suffix}")
+        return Data(x, t, checks.sample_weights(backend, dtype, sample_weight, x.shape[0], net.stack))
+
+
+def _bytes(net: MLP, rows: int) -> int:
+    """Bytes that `rows` samples take on the network's device, without weights."""
+    return rows * (net.sizes[0] + net.sizes[-1]) * np.dtype(net.dtype).itemsize
+
+
+def _sparse(net: MLP, X: Any, name: str) -> SparseRows:
+    """A SciPy sparse matrix, checked but not made dense."""
+    if X.ndim != 2 or X.shape[1] != net.sizes[0] or X.shape[0] == 0:
+        raise ShapeError(
+            f"{name}: expected a sparse matrix of shape (samples, {net.sizes[0]}) with at least one sample, got"
+            f" {tuple(X.shape)}"
+        )
+    entries = X.tocsr().data
+    if entries.dtype.kind not in "biuf":
+        raise TypeError(f"{name}: expected real numbers, got dtype {entries.dtype}")
+    checks.check_finite(net.backend, np.asarray(entries), f"{name} (stored entries)")
+    return SparseRows(net.backend, X, net.backend.dtype(net.dtype))
+
+
+def check_validation(net: MLP, validation: Any, loss: Loss) -> Data:
+    """`check_data` of validation data, (X_val, y_val) or (X_val, y_val, sample_weight)."""
+    if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+        got = f"{type(validation).__name__}{f' of {len(validation)}' if isinstance(validation, (tuple, list)) else ''}"
+        raise TypeError(f"validation: expected (X_val, y_val) or (X_val, y_val, sample_weight), got a {got}")
+    X, y, weight = (*validation, None)[:3]
+    return check_data(net, X, y, loss, weight, suffix="_val")
 
 
 def training_data(
@@ -43,7 +88,7 @@ def training_data(
     """The data of a run, checked; arguments as those of `bpx.training.assemble`."""
     share = _share(validation)
     if not isinstance(X, Data) and is_stream(X, y):
-        from bpx.streams.feed import feed_of_stream, fits, read_whole
+        from bpx.streams.feed import feed_of_stream, read_if_it_fits
 
         source = X if isinstance(X, Stream) else stream(X, y, sample_weight)
         if isinstance(X, Stream) and (y is not None or sample_weight is not None):
@@ -53,7 +98,8 @@ def training_data(
                 f"validation: a share ({share}) is drawn from arrays in memory, and X is a stream; give (X_val, y_val)"
                 " or a stream of its own"
             )
-        if not fits(source, net, loss):
+        whole = read_if_it_fits(source, net, loss)
+        if whole is None:
             if sampling == "replacement":
                 raise ValueError("sampling: expected 'shuffle' or 'sequential' for a stream, got 'replacement'")
             if isinstance(class_weight, str):
@@ -64,7 +110,7 @@ def training_data(
             known = [judging.y] if isinstance(judging, Data) else []
             streams = [*_streamed(validation), source]
             return TrainingData(read, read.size, _share_of(judging, ranks), None, known, streams=streams)
-        X, y, sample_weight = read_whole(source)
+        X, y, sample_weight = whole
     if y is None and not isinstance(X, Data):
         raise TypeError("y: expected targets, got None; only a stream of batches (X, y) has its own")
     if share is not None and sampling == "sequential":
@@ -87,7 +133,7 @@ def training_data(
 
 
 def _share(validation: Any) -> float | None:
-    """The share of the rows that `validation` means; None for data."""
+    """`validation` as a share of the rows to hold out; None if it is data."""
     if isinstance(validation, (bool, np.bool_)) or not isinstance(validation, (int, float, np.integer, np.floating)):
         return None
     if not 0.0 < validation < 1.0:
@@ -98,20 +144,18 @@ def _share(validation: Any) -> float | None:
 
 
 def _taken(net: MLP, data: Data, rows: Any) -> Data:
-    """Copies of some rows, of which sparse ones stay sparse."""
-    xp, index = net.backend.xp, net.backend.asarray(rows)
-    X = data.X.some(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
-    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
-    if weight is not None and float(xp.min(xp.sum(weight, axis=-2))) <= 0.0:
+    """`take_rows`; refuses rows whose weights are all zero."""
+    xp, part = net.backend.xp, take_rows(net.backend, data, rows)
+    if part.weight is not None and float(xp.min(xp.sum(part.weight, axis=-2))) <= 0.0:
         raise ValueError(
             "sample_weight: all rows that validation= holds out, or all that it leaves, have weight zero; give another"
             " share, or (X_val, y_val)"
         )
-    return Data(X, xp.take(data.y, index, axis=0), weight)
+    return part
 
 
 def _class_weighted(net: MLP, data: Data, class_weight: Mapping[int, float] | str) -> Data:
-    """The data, with the weight of each row's class in its own."""
+    """The data, each row's weight multiplied by the weight of its class."""
     xp = net.backend.xp
     factor = net.asarray(class_weights(net.backend.to_host(data.y), class_weight, net.sizes[-1]))
     weight = factor if data.weight is None else data.weight * factor
@@ -121,7 +165,7 @@ def _class_weighted(net: MLP, data: Data, class_weight: Mapping[int, float] | st
 
 
 def _validation(net: MLP, validation: Any, loss: Loss, ranks: Ranks | None) -> Any:
-    """Validation data of all ranks, or of a stream this rank's share."""
+    """The validation data, checked: all rows of arrays, and this rank's share of a stream."""
     if validation is None or isinstance(validation, Data):
         return validation
     for streamed in _streamed(validation):
@@ -132,7 +176,7 @@ def _validation(net: MLP, validation: Any, loss: Loss, ranks: Ranks | None) -> A
 
 
 def _streamed(validation: Any) -> list[Stream]:
-    """Validation data that are a stream, and nothing for others."""
+    """The validation data as a stream, or an empty list if they are arrays."""
     pair = isinstance(validation, (tuple, list)) and len(validation) in (2, 3) and not isinstance(validation, Data)
     if isinstance(validation, Stream):
         return [validation]
@@ -140,7 +184,7 @@ def _streamed(validation: Any) -> list[Stream]:
 
 
 def _share_of(data: Any, ranks: Ranks | None) -> Any:
-    """Of validation data, what this rank measures."""
+    """The validation data that this rank measures; a stream reads its share itself."""
     if ranks is None or not isinstance(data, Data):
         return data
-    return some_rows(data, ranks.share(data.X.shape[0]))
+    return slice_rows(data, ranks.share(data.X.shape[0]))

@@ -1,6 +1,6 @@
-"""Which samples make up each step: batch size and sampling.
+"""Batches of data in memory: the order of an epoch's rows, sparse rows, and the feed that cuts them into batches.
 
-The order is drawn on the host, so that every backend sees the same batches; the rows are gathered where the data are.
+The order is drawn on the host, so that every backend sees the same batches; the rows are gathered on the device.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.batches import Batch, Data, Feed, Ranks
+from bpx.streams.batches import Batch, Data, Feed, Sharding
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
 
-# Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None is the order they
-# have.
+# Host indices of an epoch's samples, (n,), or (K, n) where each network of a stack has its own; None: as stored.
 Order = np.ndarray[Any, np.dtype[np.int64]] | None
 
 
 def check_sampling(sampling: Sampling) -> Sampling:
-    """One of the three ways of sampling."""
+    """`sampling`, if it is one of the three; else a ValueError."""
     if sampling not in SAMPLINGS:
         raise ValueError(f"unknown sampling {sampling!r}; known are {', '.join(SAMPLINGS)}")
     return sampling
@@ -33,7 +32,7 @@ def check_sampling(sampling: Sampling) -> Sampling:
 class Sampler:
     """Draws the order in which an epoch visits n samples in batches of `size`.
 
-    A full batch in shuffled order has the same mean as in the order it has, so it is not shuffled.
+    A full batch is not shuffled: its mean does not depend on the order.
     """
 
     def __init__(self, sampling: str, n: int, size: int, seed: int) -> None:
@@ -48,7 +47,7 @@ class Sampler:
 
     @property
     def state(self) -> Any:
-        """The generator's, plain data: with it the same orders come again."""
+        """The random generator's state, plain data; setting it draws the same orders again."""
         return self._rng.bit_generator.state
 
     @state.setter
@@ -58,7 +57,7 @@ class Sampler:
 
 @final
 class SparseRows:
-    """A SciPy sparse matrix as the loop sees it: rows become dense on the device when a batch needs them."""
+    """A SciPy sparse matrix on the host, whose rows become dense on the device when a batch needs them."""
 
     def __init__(self, backend: Backend, matrix: Any, dtype: Any) -> None:
         self._backend = backend
@@ -66,60 +65,63 @@ class SparseRows:
         self._dtype = dtype
         self.shape = matrix.shape
 
-    def some(self, rows: Any) -> SparseRows:
-        """Those rows (a slice or host indices), sparse as they are."""
+    def take(self, rows: Any) -> SparseRows:
+        """The rows of a slice or of host indices, still sparse."""
         return SparseRows(self._backend, self._matrix[rows], self._dtype)
 
     def dense(self, rows: Any) -> Array:
-        """Those rows (a slice, or host indices of any shape), as a dense array of the backend."""
+        """The rows of a slice, or of host indices of any shape, as a dense array of the backend."""
         return self._backend.asarray(self._rows(rows), self._dtype)
 
     def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
-        """The same, into a NumPy array."""
+        """Write those rows into the NumPy array `out`."""
         out[...] = self._rows(rows)
 
     def _rows(self, rows: Any) -> Any:
-        """The same, as SciPy gives it."""
+        """Those rows as a dense host array."""
         if isinstance(rows, slice) or rows.ndim == 1:
             return self._matrix[rows].toarray()
         return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
 
 
-def wholes(data: Any) -> Iterator[Data]:
-    """Data as they are, and a stream's one window after the other."""
-    if hasattr(data, "parts"):
-        for part in data.parts():
-            yield from wholes(part)
-    else:
-        yield data
+def in_parts(data: Any) -> Iterator[Data]:
+    """The windows of a stream one after the other; data in memory as one part."""
+    return data.parts() if hasattr(data, "parts") else iter([data])
 
 
 def rows_between(data: Data, start: int, stop: int) -> Data:
-    """Some of the rows, without copying; sparse ones become dense.
+    """Rows from `start` to `stop`, without copying; sparse ones become dense.
 
-    Where each network of a stack has data of its own, X (K, n, n_in) and y (K, n, n_out) or (K, n), some of each.
+    X may be (K, n, n_in) and y (K, n, n_out) or (K, n), where each network of a stack has data of its own.
     """
-    rows, sparse = slice(start, stop), isinstance(data.X, SparseRows)
-    X = data.X.dense(rows) if sparse else data.X[..., rows, :]
-    weight = None if data.weight is None else data.weight[..., rows, :]
-    own = not sparse and data.X.ndim == 3
-    return Data(X, data.y[:, rows, ...] if own else data.y[rows, ...], weight)
+    part = slice_rows(data, slice(start, stop))
+    return part._replace(X=part.X.dense(slice(None))) if isinstance(part.X, SparseRows) else part
 
 
-def some_rows(data: Data, rows: slice) -> Data:
-    """Consecutive rows, of which sparse ones stay sparse."""
-    X = data.X.some(rows) if isinstance(data.X, SparseRows) else data.X[rows, ...]
-    return Data(X, data.y[rows, ...], None if data.weight is None else data.weight[..., rows, :])
+def slice_rows(data: Data, rows: slice) -> Data:
+    """As `rows_between`, but sparse rows stay sparse."""
+    sparse = isinstance(data.X, SparseRows)
+    X = data.X.take(rows) if sparse else data.X[..., rows, :]
+    y = data.y[rows, ...] if sparse or data.X.ndim == 2 else data.y[:, rows, ...]
+    return Data(X, y, None if data.weight is None else data.weight[..., rows, :])
+
+
+def take_rows(backend: Backend, data: Data, rows: Any) -> Data:
+    """Copies of the rows with these host indices; sparse ones stay sparse."""
+    xp, index = backend.xp, backend.asarray(np.asarray(rows, dtype=np.int64))
+    X = data.X.take(rows) if isinstance(data.X, SparseRows) else xp.take(data.X, index, axis=0)
+    weight = None if data.weight is None else xp.take(data.weight, index, axis=-2)
+    return Data(X, xp.take(data.y, index, axis=0), weight)
 
 
 @final
 class ArrayFeed(Feed):
-    """Batches of `size` rows of arrays that lie where the network is; ``order()`` draws those of an epoch."""
+    """Batches of `size` rows of data on the network's device; ``order()`` draws the order of an epoch."""
 
     def __init__(
-        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Ranks | None = None
+        self, backend: Backend, data: Data, size: int, order: Callable[[], Order], ranks: Sharding | None = None
     ) -> None:
-        self.sources, self.data, self.plan = (data,), data, {"samples": data.X.shape[0]}
+        self.sources, self.data, self.fixed = (data,), data, {"samples": data.X.shape[0]}
         self._backend, self._size, self._order, self._ranks = backend, size, order, ranks
         self._index: Array | None = None
 
@@ -141,23 +143,23 @@ class ArrayFeed(Feed):
             order = np.arange(n, dtype=np.int64)
         n, index = order.shape[-1], self._on_device(order)
         for start in range(first * size, n, size):
-            stop, own = min(start + size, n), 0
+            stop, offset = min(start + size, n), 0
             if self._ranks is not None:
                 share = self._ranks.share(stop - start)
-                start, stop, own = start + share.start, start + share.stop, share.start
+                start, stop, offset = start + share.start, start + share.stop, share.start
             rows = order[..., start:stop]
             if index is order:
-                yield Batch(0, rows, rows, stop - start, own)
+                yield Batch(0, rows, rows, stop - start, offset)
             else:
-                yield Batch(0, rows, index[..., start:stop], stop - start, own, index, start)
+                yield Batch(0, rows, index[..., start:stop], stop - start, offset, index, start)
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
-        """An epoch's rows where the network is, in the array that the epoch before had."""
+        """An epoch's order on the device, in the array that the last epoch used (recorded steps read it)."""
         if self._backend.xp is np:
             return order
-        given = self._backend.asarray(np.ascontiguousarray(order))
-        if self._index is None or self._index.shape != given.shape:
-            self._index = given
+        new = self._backend.asarray(np.ascontiguousarray(order))
+        if self._index is None or self._index.shape != new.shape:
+            self._index = new
         else:
-            self._index[...] = given
+            self._index[...] = new
         return self._index

@@ -1,4 +1,4 @@
-"""A network's step in 16 bits: the copy of its weights, and the scale of float16's gradients."""
+"""A training step in 16 bits: the 16-bit copy of the weights, and the scale of float16's gradients."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bpx.network.state import NetworkState
 
 
 def check_precision(net: NetworkState, name: str | None, first_order: bool = True) -> None:
-    """Refuse (ValueError) a precision with which this network or method, first-order or not, cannot be trained."""
+    """ValueError for a precision that does not suit this network, or an optimizer that is not first-order."""
     if name is None:
         return
     if name not in PRECISIONS:
@@ -36,23 +36,12 @@ def check_precision(net: NetworkState, name: str | None, first_order: bool = Tru
         net.backend.storage_dtype(name)
 
 
-def mixed(net: NetworkState, name: str | None, scaling: State | None) -> Mixed | None:
-    """The network's step in that precision; None where it stores float32."""
-    return Mixed(net, name, scaling) if name in HALVES else None
-
-
 @final
-class Mixed:
-    """What a step in 16 bits needs besides what any step does.
+class MixedPrecision:
+    """What a step in 16 bits does besides the usual.
 
-    Parameters
-    ----------
-    net : NetworkState
-        Of float32.
-    name : str
-        ``"float16"`` or ``"bfloat16"``.
-    scaling : dict, optional
-        State of `precision.scaling`, which `update` keeps current; None: gradients are not scaled.
+    `net` is of float32, `name` is "float16" or "bfloat16". `scaling` is the state of `precision.scaling`, which
+    `update` changes; without it gradients are not scaled.
     """
 
     def __init__(self, net: NetworkState, name: str, scaling: State | None) -> None:
@@ -64,30 +53,30 @@ class Mixed:
     def use(self, kernels: Kernels) -> None:
         """Compute with kernels from now on."""
         self.formulas = kernels.module(precision)
-        # In place of functions of `bpx.formulas.linear`.
+        # These replace functions of `bpx.formulas.linear`.
         self.linear = {name: getattr(self.formulas, name) for name in ("product", "times", "column_sums")}
         self._equations = kernels.module(updates)
 
     def narrow(self, x: Array) -> Array:
-        """Rounded to 16 bits."""
+        """`x` rounded to 16 bits."""
         return self.formulas.narrow(self._xp, x, self.dtype)
 
     def layers(self) -> list[LayerParams]:
-        """Every layer's weights in 16 bits, in one new copy, and its bias as it is."""
+        """The layers with a new 16-bit copy of the weights and the float32 biases."""
         net = self._net
         copies = net.layout.layers(self._xp, self.narrow(net.flat))
-        return [LayerParams(copy.W, own.b) for copy, own in zip(copies, net.layer_params, strict=True)]
+        return [LayerParams(copy.W, layer.b) for copy, layer in zip(copies, net.layer_params, strict=True)]
 
     def value_and_grad(
         self, xp: Any, formula: Elementwise, output: Array, target: Array, weight: Array | None
     ) -> tuple[Array, Array]:
-        """`precision.value_and_grad` at the scale of now."""
+        """`precision.value_and_grad` with the current scale."""
         scale = None if self.scaling is None else self.scaling["scale"]
         loss, grad = self.formulas.value_and_grad(xp, formula, output, target, weight, scale=scale)
         return loss, grad
 
     def unscale(self, grads: Array) -> Array:
-        """The true gradient; whether it is finite is kept for `update`."""
+        """The gradient without the scale; whether it is finite is remembered for `update`."""
         if self.scaling is None:
             return grads
         grads, self._finite, self._taken = self.formulas.unscale(self._xp, grads, self.scaling["scale"])
@@ -96,12 +85,12 @@ class Mixed:
     def update(
         self, optimizer: Optimizer, grads: Array, state: State, params: Array, rate: Any, number: Any
     ) -> tuple[Array, State]:
-        """``optimizer.update``, without effect where the gradient is not finite; the scale for the next step."""
+        """``optimizer.update``, without effect if the gradient is not finite; then adjusts the scale."""
         xp, now = self._xp, self.scaling
         if now is None:
             return optimizer.update(grads, state, params, rate, xp, self._equations, number)
         guarded = {name: partial(self._guarded, getattr(updates, name)) for name in updates.__all__}
-        guarded["clip_by_global_norm"] = self._equations.clip_by_global_norm  # it writes into the gradient alone
+        guarded["clip_by_global_norm"] = self._equations.clip_by_global_norm  # writes into the gradient only
         number = now["number"][..., None]
         params, after = optimizer.update(grads, state, params, rate, xp, SimpleNamespace(**guarded), number)
         now["scale"], now["good"], now["number"] = self.formulas.adjust(
@@ -110,5 +99,5 @@ class Mixed:
         return params, after | {"step": state["step"] + 1}
 
     def _guarded(self, equation: Any, xp: Any, grads: Array, *args: Any) -> Any:
-        """An equation with `precision.guarded` around it."""
+        """An update equation inside `precision.guarded`."""
         return self.formulas.guarded(xp, self._taken, equation, grads, *args)
