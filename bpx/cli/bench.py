@@ -50,17 +50,14 @@ LARGEST = "784-2048-2048-10"
 ROUND = 0.08
 # Seconds for all networks together. A network with slow steps gets fewer rounds than asked for, but at least FEWEST.
 SECONDS, FEWEST = 40.0, 3
-WORDS = {
-    "auto": "kernels",
-    "numpy": "kernels of NumPy alone",
-    "reference": "plain formulas",
-    "products": "products alone",
-}
+# The values of BPX_KERNELS in words.
+WORDS = {"auto": "kernels", "numpy": "kernels of NumPy alone", "reference": "plain formulas"}
+PRODUCTS = "products alone"
 
 
 @dataclass
 class Contender:
-    """One way to do a step; `rounds` are the seconds per step of the rounds measured so far."""
+    """One way to do a step, in words; `rounds` are the seconds per step of the rounds measured so far."""
 
     backend: str
     way: str
@@ -73,16 +70,11 @@ class Contender:
         """The median time of one step."""
         return statistics.median(self.rounds) * 1e6
 
-    @property
-    def name(self) -> str:
-        """The way in words."""
-        return "compiled kernels" if (self.backend, self.way) == ("numpy", "auto") else WORDS[self.way]
-
     def to_dict(self) -> dict[str, Any]:
         """The measurements for ``--json``."""
         return {
             "backend": self.backend,
-            "way": self.name,
+            "way": self.way,
             "microseconds per step": self.microseconds,
             "steps per second": 1e6 / self.microseconds,
             "rounds": [seconds * 1e6 for seconds in self.rounds],
@@ -139,8 +131,9 @@ def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
     ways = ["auto", "reference"] if found else ["reference"]
     if backend.xp is np:
         ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
-    training = [Contender(backend.name, way, _training(name, backend, way, dtype)) for way in ways]
-    return [Contender(backend.name, "products", _products(name, backend, dtype)), *training]
+    words = WORDS | ({"auto": "compiled kernels"} if backend.xp is np else {})
+    training = [Contender(backend.name, words[way], _training(name, backend, way, dtype)) for way in ways]
+    return [Contender(backend.name, PRODUCTS, _products(name, backend, dtype)), *training]
 
 
 def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[int], float]:
@@ -202,10 +195,10 @@ def _products(name: str, backend: Backend, dtype: DType) -> Callable[[int], floa
 def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
     """One network's contenders as text."""
     table = TextTable((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
-    products = {one.backend: one.microseconds for one in contenders if one.way == "products"}
+    products = {one.backend: one.microseconds for one in contenders if one.way == PRODUCTS}
     for one in contenders:
         table.add(
-            f"{one.backend}, {one.name}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
+            f"{one.backend}, {one.way}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
             f"{one.microseconds / products[one.backend]:.2f}",
         )  # fmt: skip
     return table.to_text()

@@ -27,25 +27,17 @@ _KINDS = {
 }  # fmt: skip
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
-
-
-def _within(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: low <= value < high
-
-
-_TINY = 5e-324
-# By the argument that a hint names: whether it would take a number, which the hint then repeats.
-_REPEATED: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("epochs", "max_iter", "patience", "length", "every", "batch_size", "workers", "stack"), _count),
-    **dict.fromkeys(("learning_rate", "learning_rate_init", "initial", "clip_norm", "epsilon"),
-                    _within(_TINY, float("inf"))),
-    **dict.fromkeys(("l2", "alpha", "weight_decay", "minimum", "min_delta"), _within(0.0, float("inf"))),
-    **dict.fromkeys(("momentum", "dropout"), _within(0.0, 1.0)),
-    **dict.fromkeys(("validation", "rho", "factor"), _within(_TINY, 1.0)),
-    **dict.fromkeys(("seed", "random_state"), lambda value: isinstance(value, int) and 0 <= value < 2**32),
-}  # fmt: skip
+_TINY, _INF = 5e-324, float("inf")
+# Arguments by the numbers that they take (type, minimum, and bound above): a hint repeats such a number.
+_ARGUMENTS: dict[tuple[type, float, float], str] = {
+    (int, 1, _INF): "epochs max_iter patience length every batch_size workers stack",
+    (float, _TINY, _INF): "learning_rate learning_rate_init initial clip_norm epsilon",
+    (float, 0.0, _INF): "l2 alpha weight_decay minimum min_delta",
+    (float, 0.0, 1.0): "momentum dropout",
+    (float, _TINY, 1.0): "validation rho factor",
+    (int, 0, 2**32): "seed random_state",
+}
+_BOUNDS = {name: bounds for bounds, names in _ARGUMENTS.items() for name in names.split()}
 
 
 def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | None = None) -> str:
@@ -167,8 +159,9 @@ def _repeated(argument: str, value: Any) -> str:
         name = value.removeprefix("val_") if isinstance(value, str) else ""
         meant = name if name == "loss" else _meant("metric", name)
         return repr("val_" * (name != value) + meant) if meant else "..."
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(value) if number and argument in _REPEATED and _REPEATED[argument](value) else "..."
+    number, low, high = _BOUNDS.get(argument, (int, 0, 0))
+    taken = isinstance(value, (int, number)) and not isinstance(value, bool) and low <= value < high
+    return repr(value) if taken else "..."
 
 
 def _meant(kind: str, value: str) -> str | None:
