@@ -159,9 +159,11 @@ def _repeated(argument: str, value: Any) -> str:
         name = value.removeprefix("val_") if isinstance(value, str) else ""
         meant = name if name == "loss" else _meant("metric", name)
         return repr("val_" * (name != value) + meant) if meant else "..."
-    number, low, high = _BOUNDS.get(argument, (int, 0, 0))
-    taken = isinstance(value, (int, number)) and not isinstance(value, bool) and low <= value < high
-    return repr(value) if taken else "..."
+    kind_of_number, low, high = _BOUNDS.get(argument, (int, 0.0, 0.0))
+    if isinstance(value, bool) or not isinstance(value, (int, kind_of_number)):
+        return "..."
+    number: Any = value
+    return repr(number) if low <= number < high else "..."
 
 
 def _meant(kind: str, value: str) -> str | None:
