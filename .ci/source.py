@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "bpx"
 LONGEST, LONGEST_EXAMPLE = 400, 59  # lines of a module, and of a script in examples/
-# Where a device library may be named: the backends, the kernels' own room, and what translates PyTorch's modules.
+# Where a device library may be named: the backends, the kernels, and what translates PyTorch's modules.
 DEVICE_LIBRARIES, MAY_NAME_THEM = {"cupy", "torch"}, ("backend/", "kernels/", "files/interop_torch.py")
 # What people touch is built on public names; a run is put together by `assemble`. What else they share is named here.
 LEAVES = ("animation", "cli", "estimators", "plotting", "search", "tables")
@@ -29,7 +29,7 @@ PUBLIC_MODULES = {
     "schedules",
     "stop",
 }
-LEAVES_MAY_IMPORT = {"bpx.training.assemble", "bpx._text", "bpx._typing", "bpx._version"}
+LEAVES_MAY_IMPORT = {"bpx.training.assemble", "bpx._formatting", "bpx._typing", "bpx._version"}
 SHARED_WITH_LEAVES: set[str] = set()
 # numpydoc's checks for each public name: its docstring gives its parameters and what it returns.
 CHECKS = {"GL08", "SS01", "PR01", "PR02", "PR03", "PR04", "RT01", "RT03", "YD01"}

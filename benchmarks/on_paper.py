@@ -122,12 +122,12 @@ def beside(workloads: dict[str, Any]) -> str:
     speeds = ", ".join(f"{modelled[0] / seconds:.2f}" for seconds in modelled[1:])
     speed = 1 / workloads["ranks"]["ratios"]["two ranks"]["best peer"]
     machine = as_measured(workloads)
-    told = (
+    note = (
         f"Milliseconds. Products {machine.products / 1e9:.0f} Gflop/s, memory {machine.memory / 1e9:.1f} GB/s,"
         f" all-reduce {machine.ways[0].in_node / 1e9:.2f} GB/s. Speed of two ranks over one: model {speeds},"
         f" measured {speed:.2f}."
     )
-    return f"{markdown(head, lines)}\n\n{told}"
+    return f"{markdown(head, lines)}\n\n{note}"
 
 
 def draw(path: Path) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bpx import activations, callbacks, errors, initializers, losses, optimizers, schedules, stop
     from bpx import plotting as plotting
     from bpx.backend.base import Backend
-    from bpx.backend.free import free_memory
+    from bpx.backend.free_memory import free_memory
     from bpx.backend.select import BackendStatus, backends, get_backend, set_backend, use_backend
     from bpx.checks.gradients import GradientReport, check_gradients
     from bpx.checks.parity import ParityReport, check_parity
@@ -50,11 +50,11 @@ if TYPE_CHECKING:
     from bpx.training.run import Run
     from bpx.training.solvers import SciPy
 
-# Where each name comes from when it is first used; the imports above say the same to type checkers.
+# The module that each name is imported from when it is first used; type checkers read the imports above instead.
 _HOMES = {
     "bpx": "activations callbacks errors initializers losses optimizers plotting schedules stop",
     "bpx.backend.base": "Backend",
-    "bpx.backend.free": "free_memory",
+    "bpx.backend.free_memory": "free_memory",
     "bpx.backend.select": "BackendStatus backends get_backend set_backend use_backend",
     "bpx.errors": (
         "BackendFallbackWarning BackendUnavailableError DeviceMismatchError DivergenceWarning FileFormatError"
@@ -84,7 +84,7 @@ _HOMES = {
     "bpx.search.sweep_table": "SweepTable",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
-# Not in ``__all__``: what each needs.
+# Names that are not in ``__all__``, and the package that each needs.
 _WITH_EXTRAS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn", "plotting": "matplotlib"}
 
 if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name, misspelt ones too
@@ -110,7 +110,7 @@ if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every n
 
 
 def __dir__() -> list[str]:
-    """Every public name that can be had here: completion and ``help`` look at each, and a missing extra is an error."""
+    """Every public name that can be imported here; completion and ``help`` fail on names whose package is missing."""
     from importlib.util import find_spec
 
     extras = [name for name, package in _WITH_EXTRAS.items() if find_spec(package) is not None]

@@ -1,3 +1,3 @@
-"""The version of bpx, in a module of its own so that every room may name it."""
+"""The version of bpx, in a module that every other one may import."""
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """Activation functions: `Activation`, the named ones, and those that take a parameter.
 
-The functions ``f(xp, z)`` themselves are there for activations and losses of one's own.
+The functions ``f(xp, z)`` are there to build your own activations and losses from.
 """
 
 from bpx.formulas.activations import (

@@ -1,4 +1,4 @@
-"""What may run during training: `Callback`, and callbacks that log every epoch."""
+"""Callbacks of a training: the base class `Callback`, and callbacks that log every epoch."""
 
 from bpx.training.callbacks.callback import Callback
 from bpx.training.callbacks.mlflow_runs import MLflow

@@ -1,6 +1,6 @@
 """Losses: `Loss`, the named ones, and those that take a parameter.
 
-The functions ``f(xp, output, target) -> (values, grad)`` themselves are there for losses of one's own.
+The functions ``f(xp, output, target) -> (values, grad)`` are there to build your own losses from.
 """
 
 from bpx.formulas.losses import (

@@ -15,7 +15,7 @@ import pytest
 
 import bpx
 from bpx.animation import page
-from bpx.animation.data import page_data
+from bpx.animation.page_data import page_data
 from bpx.formulas.blocks import block_softmax
 
 PARTS = resources.files("bpx.animation")

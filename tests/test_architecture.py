@@ -92,7 +92,7 @@ CONTRACT = {
         "ShapeError",
     ],
     "files": ["load", "to_onnx", "from_sklearn", "to_sklearn", "from_torch", "to_torch"],
-    "rooms": ["stop", "activations", "losses", "optimizers", "initializers", "schedules"],
+    "public modules": ["stop", "activations", "losses", "optimizers", "initializers", "schedules"],
 }  # fmt: skip
 
 

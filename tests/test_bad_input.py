@@ -417,14 +417,14 @@ def test_bad_parameters_are_refused_together_with_the_good_ones_beside_them(lib,
     refuses(error, words, net, lambda: net.set_params({"0.b": np.ones(4)} | bad))
 
 
-# ---------------------------------------------------------------------- what odd input is told
+# ---------------------------------------------------------------------- messages for odd input
 
 ROWS = np.linspace(-1.0, 1.0, 24).reshape(8, 3)
 TWO = np.arange(8) % 2
 REAL = np.linspace(0.1, 0.9, 8)
 Q3 = bpx.MLP([3, 4, 3], output="identity", backend="numpy")
 NUMBER = bpx.MLP([3, 4, 1], output="identity", backend="numpy")
-TOLD = {
+ODD_INPUT = {
     "quantiles": (lambda net: bpx.fit(Q3, ROWS, REAL, loss=losses.quantile([0.1, 0.5, 0.9])), "repeat it, numpy."),
     "numbers for several outputs": (
         lambda net: bpx.fit(Q3, ROWS, REAL, loss="squared_error"), "give the network one output"
@@ -463,9 +463,9 @@ TOLD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", TOLD)
+@pytest.mark.parametrize("case", ODD_INPUT)
 def test_odd_input_is_told_in_one_line_what_to_give(case):
-    call, words = TOLD[case]
+    call, words = ODD_INPUT[case]
     net = classifier()
     before = net.flat.copy()
     with pytest.raises((TypeError, ValueError)) as caught:

@@ -1,4 +1,4 @@
-"""What a user is told: a mistake is one line on stderr that says what to do, exit code 2, and no file is written."""
+"""Messages for mistakes: a mistake is one line on stderr that says what to do, exit code 2, and no file is written."""
 
 from __future__ import annotations
 
@@ -200,9 +200,9 @@ def test_a_class_and_a_category_that_are_really_named_na_are_kept(ending, more, 
     assert not [note for note in facts["notes"] if "missing" in note or "left out" in note]
     kind = TableModel.of(read_header(model), str(model)).encoding.columns[1]
     assert kind.categories == ("NA", "b", "null")
-    told = as_json(capsys, "predict", model, data)  # the model knows how it was read
-    assert any("on 60 rows" in note for note in told["notes"])
-    assert not [note for note in told["notes"] if "no value" in note]
+    predicted = as_json(capsys, "predict", model, data)  # the model knows how it was read
+    assert any("on 60 rows" in note for note in predicted["notes"])
+    assert not [note for note in predicted["notes"] if "no value" in note]
 
 
 def test_explicit_spellings_are_missing_in_parquet_too(tmp_path, capsys):
@@ -224,15 +224,15 @@ def test_a_target_of_labels_that_training_had_not_is_said(tmp_path, capsys):
     data = write_csv(tmp_path / "t.csv", {"x": range(40), "y": ["a", "b"] * 20})
     assert run("train", data, "--target", "y", "--out", tmp_path / "m.npz", "--epochs", 1, "--quiet") == 0
     other = write_csv(tmp_path / "o.csv", {"x": range(4), "y": ["A"] * 4})
-    told = as_json(capsys, "predict", tmp_path / "m.npz", other)
-    assert told["notes"] == [
+    facts = as_json(capsys, "predict", tmp_path / "m.npz", other)
+    assert facts["notes"] == [
         "target 'y': 4 of 4 rows with a label that training had not, such as 'A'; so there is no score"
     ]
-    assert "scores" not in told
+    assert "scores" not in facts
     some = write_csv(tmp_path / "o.csv", {"x": range(4), "y": ["A", "a", "b", ""]})
-    told = as_json(capsys, "predict", tmp_path / "m.npz", some)
-    assert told["notes"][0].startswith("target 'y': 1 of 4 rows with a label that training had not")
-    assert told["notes"][1].endswith("on 2 rows")
+    facts = as_json(capsys, "predict", tmp_path / "m.npz", some)
+    assert facts["notes"][0].startswith("target 'y': 1 of 4 rows with a label that training had not")
+    assert facts["notes"][1].endswith("on 2 rows")
     one = write_csv(tmp_path / "o.csv", {"x": [1], "y": ["a"]})
     assert as_json(capsys, "predict", tmp_path / "m.npz", one)["notes"][-1].endswith(" on 1 row")
 
@@ -241,9 +241,9 @@ def test_dates_that_mostly_differ_are_no_ids(tmp_path, capsys):
     dates = [f"2024-{1 + i // 28:02d}-{1 + i % 28:02d}" for i in range(60)]
     data = write_csv(tmp_path / "t.csv", {"x": [1, 2, 3] * 20, "when": dates, "y": ["a", "b"] * 30})
     facts = as_json(capsys, "train", data, "--target", "y", "--epochs", 1, "--out", tmp_path / "m.npz")
-    (told,) = [note for note in facts["notes"] if "when" in note]
-    assert told.startswith("left out: column 'when', looks like dates that mostly differ (give their year, month")
-    assert "id" not in told.split()
+    (message,) = [note for note in facts["notes"] if "when" in note]
+    assert message.startswith("left out: column 'when', looks like dates that mostly differ (give their year, month")
+    assert "id" not in message.split()
 
 
 @pytest.mark.parametrize(("different", "task"), [(10, "classify"), (11, "regress")])
@@ -377,8 +377,8 @@ def test_an_unwritable_output(command, out, message, model, tmp_path, capsys):
     words = ["--target", "price"] if command == "train" else []
     first = [] if command == "train" else [model]
     before = sorted(os.listdir(tmp_path))
-    told = refused(capsys, command, *first, tmp_path / "file.csv", *words, "--out", tmp_path / out)
-    assert message in told
+    line = refused(capsys, command, *first, tmp_path / "file.csv", *words, "--out", tmp_path / out)
+    assert message in line
     assert sorted(os.listdir(tmp_path)) == before
 
 
@@ -620,13 +620,13 @@ def _model(tmp_path, **more):
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "told"),
+    ("error", "code", "words"),
     [
         (MemoryError("no room"), 2, "not enough memory (no room)"), (KeyboardInterrupt(), 130, "interrupted"),
         (RuntimeError("oh"), 3, "unexpected RuntimeError: oh"),
     ],
 )  # fmt: skip
-def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path, capsys, monkeypatch):
+def test_what_fails_after_training_leaves_the_model(error, code, words, tmp_path, capsys, monkeypatch):
     def fail(*_):
         raise error
 
@@ -634,7 +634,7 @@ def test_what_fails_after_training_leaves_the_model(error, code, told, tmp_path,
         patch.setattr("bpx.cli.scores.of_rows", fail)
         assert run(*_model(tmp_path)) == code
     message = capsys.readouterr().err
-    assert message.startswith(f"bpx train: error: {told}")
+    assert message.startswith(f"bpx train: error: {words}")
     assert message.endswith(f"; the model is written to {tmp_path / 'm.npz'}, without its scores\n")
     assert "nothing was written" not in message
     assert run("predict", tmp_path / "m.npz", tmp_path / "t.csv", "--quiet") == 0
@@ -676,18 +676,20 @@ def test_an_error_of_bpx_itself_has_a_code_of_its_own_and_a_hint(table, tmp_path
     monkeypatch.setattr(train, "_prepare", lambda *_: 1 / 0)
     words = ["train", str(table), "--target", "survived", "--out", str(tmp_path / "m.npz")]
     assert main(words) == 3
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "unexpected ZeroDivisionError: division by zero; this is an error in bpx; run again with --traceback" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert (
+        "unexpected ZeroDivisionError: division by zero; this is an error in bpx; run again with --traceback" in message
+    )
     assert main([*words, "--traceback"]) == 3
     assert "Traceback (most recent call last)" in capsys.readouterr().err
 
 
 def test_a_mistakes_traceback_is_shown_where_it_is_asked_for(tmp_path, capsys):
     assert run("predict", tmp_path / "none.npz", tmp_path / "t.csv", "--traceback") == 2
-    told = capsys.readouterr().err
-    assert "Traceback" in told
-    assert told.splitlines()[-1].startswith("bpx predict: error: ")
+    message = capsys.readouterr().err
+    assert "Traceback" in message
+    assert message.splitlines()[-1].startswith("bpx predict: error: ")
 
 
 def test_ctrl_c_outside_training_has_its_code(table, tmp_path, capsys, monkeypatch):

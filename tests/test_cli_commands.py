@@ -15,7 +15,7 @@ from commands import as_json, passengers, refused, run
 
 import bpx
 from bpx.backend import select
-from bpx.cli import check, kernels, main, parser
+from bpx.cli import check, kernel_choice, main, parser
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ def test_other_backends_are_compared_with_numpy(name, capsys):
     if not any(status.name == name and status.available for status in bpx.backends()):
         pytest.skip({"torch": "PyTorch is not installed", "cupy": "CuPy does not work here"}[name])
     facts = as_json(capsys, "check", "--backend", name, "--quiet")
-    wanted = ["gradients"] * 3 + ["parity"] * 2 + ["kernels"] * (2 if kernels.names(bpx.get_backend(name)) else 0)
+    wanted = ["gradients"] * 3 + ["parity"] * 2 + ["kernels"] * (2 if kernel_choice.names(bpx.get_backend(name)) else 0)
     assert [one["check"] for one in facts["checks"]] == wanted
 
 
@@ -276,8 +276,8 @@ def test_a_reader_that_has_enough_ends_predict_in_silence_as_a_signal_would(unbu
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as child:
         assert child.stdout.readline() == b"note,prediction\n"
         child.stdout.close()
-        told = child.stderr.read()
-    assert (child.returncode, told) == (141, b"")
+        output = child.stderr.read()
+    assert (child.returncode, output) == (141, b"")
 
 
 @pytest.mark.slow

@@ -317,13 +317,13 @@ def test_columns_that_tell_nothing_are_left_out_with_a_note(tmp_path, capsys):
     }  # fmt: skip
     facts = trained(capsys, write_csv(tmp_path / "t.csv", columns))
     assert facts["columns"] == ["x", "when"]
-    told = "\n".join(facts["notes"])
+    notes = "\n".join(facts["notes"])
     for part in (
         "columns 'constant', 'one', each has one value in all rows", "column 'void', has no value",
         "column 'name', has its own text in most rows, like an id (--categorical 'name' keeps it)",
         "column 'Unnamed: 0', has no name and counts the rows", "column 'when' holds dates",
     ):  # fmt: skip
-        assert part in told
+        assert part in notes
 
 
 def test_dropped_and_categorical_columns_are_what_the_user_says(tmp_path, capsys):

@@ -70,11 +70,11 @@ def test_a_search_over_what_bpx_adds() -> None:
 
 def test_clone_gives_an_unfitted_equal(lib: bpx.Backend) -> None:
     est = classifier(backend=lib, alpha=0.3).fit(X, LABELS)
-    twin = clone(est)
-    assert twin.get_params() == est.get_params()
+    copied = clone(est)
+    assert copied.get_params() == est.get_params()
     with pytest.raises(NotFittedError):
-        twin.predict(X)
-    np.testing.assert_array_equal(flat(twin.fit(X, LABELS)), flat(est))
+        copied.predict(X)
+    np.testing.assert_array_equal(flat(copied.fit(X, LABELS)), flat(est))
     module = clone(classifier(backend=lib.xp))
     assert module.backend is lib.xp
 

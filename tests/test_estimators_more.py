@@ -466,9 +466,9 @@ def test_prediction_in_chunks_is_the_same(size: int, monkeypatch: pytest.MonkeyP
 
 def test_a_clone_has_every_addition() -> None:
     params = {"loss": cubic, "dropout": 0.1, "l1": 0.5, "clip_norm": 1.0, "n_init": 2, "monitor": "loss"}
-    twin = clone(regressor(**params))
-    assert {name: twin.get_params()[name] for name in params} == params
-    assert re.search(r"l1=0\.5", repr(twin))
+    copied = clone(regressor(**params))
+    assert {name: copied.get_params()[name] for name in params} == params
+    assert re.search(r"l1=0\.5", repr(copied))
 
 
 @pytest.mark.parametrize("given", ["balanced", {0: 2.0}])
@@ -523,10 +523,10 @@ def test_a_clone_has_the_parameters_that_a_pickle_leaves_out() -> None:
     est = Own(3, [Hears()], np)
     with config_context(enable_metadata_routing=True):
         est.set_fit_request(sample_weight=True)
-    twin = clone(est)
-    assert type(twin) is Own
-    assert (twin.width, twin.callbacks, twin.backend) == (3, est.callbacks, np)
-    assert repr(twin._metadata_request) == repr(est._metadata_request)
+    copied = clone(est)
+    assert type(copied) is Own
+    assert (copied.width, copied.callbacks, copied.backend) == (3, est.callbacks, np)
+    assert repr(copied._metadata_request) == repr(est._metadata_request)
     cross_val_score(est, X, LABELS, cv=2)
     assert heard == [1, 2, 1, 2]
     GridSearchCV(est, {"max_iter": [1]}, cv=2).fit(X, LABELS)

@@ -379,7 +379,7 @@ class Unit:
 
 
 @pytest.mark.parametrize(
-    ("metadata", "error", "told"),
+    ("metadata", "error", "message"),
     [
         ({"a": 1, "unit": Unit()}, TypeError, r"metadata\['unit'\]: expected plain JSON.*got Unit"),
         ({"a": {"b": [0, np.float64(1.0), np.zeros(2)]}}, TypeError, r"metadata\['a'\]\['b'\]\[2\]: .*got ndarray"),
@@ -388,7 +388,7 @@ class Unit:
         ({"a": [0.0, float("inf")]}, ValueError, r"metadata\['a'\]\[1\]: expected plain JSON.*no inf"),
     ],
 )
-def test_metadata_that_are_no_json_name_the_key(metadata, error, told, path):
-    with pytest.raises(error, match=told):
+def test_metadata_that_are_no_json_name_the_key(metadata, error, message, path):
+    with pytest.raises(error, match=message):
         bpx.MLP([3, 2], backend="numpy").save(path, metadata=metadata)
     assert os.listdir(os.path.dirname(path)) == []

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 import bpx
-from bpx.files.decode import Decoder
-from bpx.files.encode import Encoder, NotPlainError
+from bpx.files.nested_decoder import Decoder
+from bpx.files.nested_encoder import Encoder, NotPlainError
 
 
 def there_and_back(value: Any) -> Any:

@@ -154,10 +154,10 @@ def test_what_other_fits_leave_comes_back(params, path):
     est = fitted(bpx.MLPClassifier, LABELS["str"], **params)
     est.save(path)
     same(est, bpx.MLPClassifier.load(path))
-    twins = [est, bpx.MLPClassifier.load(path)]
-    for twin in twins:
-        twin.set_params(warm_start=True).fit(X, LABELS["str"])
-    assert np.array_equal(twins[0]._net.flat, twins[1]._net.flat)
+    both = [est, bpx.MLPClassifier.load(path)]
+    for one in both:
+        one.set_params(warm_start=True).fit(X, LABELS["str"])
+    assert np.array_equal(both[0]._net.flat, both[1]._net.flat)
 
 
 def test_every_attribute_that_a_fit_leaves_is_known_to_the_file(path):

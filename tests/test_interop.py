@@ -34,11 +34,11 @@ def same(a: Any, b: Any, dtype: str) -> None:
     assert np.max(np.abs(a - b)) <= SAME[dtype] * max(1.0, float(np.max(np.abs(b))))
 
 
-def answers(twin: Any, X: Any, n_out: int) -> Any:
+def answers(theirs: Any, X: Any, n_out: int) -> Any:
     """A scikit-learn estimator's numbers as a network has them: of shape (n, n_out)."""
-    if not hasattr(twin, "predict_proba"):
-        return twin.predict(X).reshape(-1, n_out)
-    return twin.predict_proba(X)[:, -n_out:]
+    if not hasattr(theirs, "predict_proba"):
+        return theirs.predict(X).reshape(-1, n_out)
+    return theirs.predict_proba(X)[:, -n_out:]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -54,9 +54,9 @@ def test_a_network_goes_to_scikit_learn_and_back(hidden, output, n_out, dtype):
             with pytest.raises(ValueError, match=r"'exp', which scikit-learn has since version 1\.7; install that"):
                 bpx.to_sklearn(net)
             continue
-        twin = bpx.to_sklearn(net)
-        same(answers(twin, X.astype(dtype), n_out), net(X), dtype)
-        again = bpx.from_sklearn(twin, backend="numpy")
+        theirs = bpx.to_sklearn(net)
+        same(answers(theirs, X.astype(dtype), n_out), net(X), dtype)
+        again = bpx.from_sklearn(theirs, backend="numpy")
         assert np.array_equal(again.flat, net.flat)
         assert (again.sizes, again.output, again.dtype) == (net.sizes, net.output, net.dtype)
         assert again.hidden == net.hidden
@@ -161,18 +161,18 @@ def test_outputs_that_scikit_learn_would_take_for_something_else_are_refused(kin
 def test_names_of_features_go_along():
     frame = pytest.importorskip("pandas").DataFrame(X, columns=list("abcd"))
     est = bpx.MLPClassifier((4,), max_iter=1, random_state=0, backend="numpy").fit(frame, NAMES)
-    twin = bpx.to_sklearn(est)
-    assert np.array_equal(twin.predict(frame), est.predict(frame))
+    theirs = bpx.to_sklearn(est)
+    assert np.array_equal(theirs.predict(frame), est.predict(frame))
     with pytest.raises(ValueError, match="feature names"):
-        twin.predict(frame[list("dcba")])
+        theirs.predict(frame[list("dcba")])
 
 
 def test_weights_of_two_dtypes_lose_no_digits():
-    twin = neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(
+    theirs = neural_network.MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(
         X.astype(np.float32), X[:, 0]
     )
-    twin.coefs_[1] = twin.coefs_[1].astype(np.float64) + 1e-12
-    assert bpx.from_sklearn(twin, backend="numpy").dtype == "float64"
+    theirs.coefs_[1] = theirs.coefs_[1].astype(np.float64) + 1e-12
+    assert bpx.from_sklearn(theirs, backend="numpy").dtype == "float64"
 
 
 def test_several_targets_are_refused():

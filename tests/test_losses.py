@@ -318,7 +318,7 @@ def test_training_lowers_a_custom_loss(rng):
 
 @pytest.mark.parametrize("mode", ["auto", "numpy", "reference"])
 @pytest.mark.parametrize(
-    ("returned", "told"),
+    ("returned", "message"),
     [
         (lambda a, y: (a - y) ** 2, r"one that returns a \w+"),
         (lambda a, y: None, "a NoneType"),
@@ -327,13 +327,13 @@ def test_training_lowers_a_custom_loss(rng):
     ],
 )
 def test_an_own_loss_that_does_not_return_two_arrays_is_told_so(
-    lib: bpx.Backend, monkeypatch: pytest.MonkeyPatch, mode: str, returned: Any, told: str
+    lib: bpx.Backend, monkeypatch: pytest.MonkeyPatch, mode: str, returned: Any, message: str
 ) -> None:
     monkeypatch.setenv("BPX_KERNELS", mode)
     net = bpx.MLP([1, 2], output="identity", backend=lib)
     X, y = np.ones((2, 1)), np.ones((2, 2))  # two samples: an array of them could be taken for two things
     for train in (bpx.fit, lambda *args: net.loss_and_grads(*args[1:])):
-        with pytest.raises(TypeError, match=rf"expected a function that returns two arrays, .* got .*{told}"):
+        with pytest.raises(TypeError, match=rf"expected a function that returns two arrays, .* got .*{message}"):
             train(net, X, y, lambda xp, a, t: returned(a, t))
 
 

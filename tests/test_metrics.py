@@ -512,9 +512,9 @@ def test_an_error_of_ones_own_function_is_named_and_loses_no_work(data: Any, tmp
     options = {"metrics": [late], "callbacks": [bpx.callbacks.CSVLogger(log)], "checkpoint": tmp_path / "c.npz"}
     with pytest.raises(
         RuntimeError, match="'late' failed on the training data after epoch 2 with ZeroDivision"
-    ) as told:
+    ) as caught:
         trained(X, y, net=net, **options)
-    assert isinstance(told.value.__cause__, ZeroDivisionError)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
     two, _ = trained(X, y, epochs=2, metrics=None)
     np.testing.assert_array_equal(net.flat, two.flat)
     assert len(log.read_text().splitlines()) == 2
@@ -914,8 +914,8 @@ def test_progress_and_log_lines_show_what_was_asked_for(data: Any, capsys: Any, 
         f"{value:.6g}" for value in history.metrics["val_auc"]
     ]
     assert not any(" auc " in line or "own" in line for line in lines)
-    told = [record.getMessage() for record in caplog.records if "epoch 2 of" in record.getMessage()]
-    assert f"val_auc {history.metrics['val_auc'][1]:.6g}" in told[0]
+    messages = [record.getMessage() for record in caplog.records if "epoch 2 of" in record.getMessage()]
+    assert f"val_auc {history.metrics['val_auc'][1]:.6g}" in messages[0]
     trained(*data, metrics=["auc"], progress=1)
     assert " auc " in capsys.readouterr().err
     assert f"val_auc {history.metrics['val_auc'][-1]:.6g}" in str(history)
@@ -1291,8 +1291,8 @@ def train(capsys: Any, table: str, target: str, *more: str) -> tuple[int, Any, s
     code = main(
         ["train", table, "--target", target, "--drop", *others, "--out", table + ".npz", "--epochs", "6", *more]
     )
-    told = capsys.readouterr()
-    return code, json.loads(told.out) if "--json" in more and told.out else told.out, told.err
+    captured = capsys.readouterr()
+    return code, json.loads(captured.out) if "--json" in more and captured.out else captured.out, captured.err
 
 
 @pytest.mark.parametrize(
@@ -1333,13 +1333,13 @@ def test_bpx_train_stops_by_a_metric_in_the_targets_own_unit(capsys: Any, table:
 def test_bpx_train_refuses_metrics_that_do_not_fit(
     capsys: Any, table: str, target: str, more: list[str], message: str
 ) -> None:
-    code, _, told = train(capsys, table, target, *more)
+    code, _, words = train(capsys, table, target, *more)
     assert code == 2
-    assert message in told
+    assert message in words
 
 
 def test_bpx_train_says_r2_of_a_constant_target_as_everybody_does(rng: np.random.Generator) -> None:
-    recipe = TableModel(Target("y"), None, 0.0, 1.0)  # type: ignore[arg-type]
+    table_model = TableModel(Target("y"), None, 0.0, 1.0)  # type: ignore[arg-type]
     y = np.full(5, 0.1)
-    assert scores.score(recipe, y + 1.0, y)["r2"] == 0.0
-    assert scores.score(recipe, y, y)["r2"] == 1.0
+    assert scores.score(table_model, y + 1.0, y)["r2"] == 0.0
+    assert scores.score(table_model, y, y)["r2"] == 1.0

@@ -36,8 +36,8 @@ def test_mpi_is_not_begun_in_this_process():
 def test_processes_reproduce_the_serial_run(ranks, tmp_path):
     """203 rows in batches of 32: shards are uneven, and the last batch has 11 rows."""
     np.save(tmp_path / "X.npy", X)
-    told, status = launch(ranks, "equals_serial", tmp_path)
-    assert status == 0, told
+    output, status = launch(ranks, "equals_serial", tmp_path)
+    assert status == 0, output
     results = [np.load(tmp_path / f"{rank}.npz") for rank in range(ranks)]
     for result in results:
         assert result["steps"] == 63
@@ -49,10 +49,10 @@ def test_processes_reproduce_the_serial_run(ranks, tmp_path):
 
 @pytest.mark.parametrize("scenario", ["raises", "raises_outside"])
 def test_a_rank_that_raises_ends_all_with_its_own_traceback(scenario, tmp_path):
-    told, status = launch(3 if scenario == "raises" else 2, scenario, tmp_path)
+    output, status = launch(3 if scenario == "raises" else 2, scenario, tmp_path)
     assert status != 0
-    assert "ZeroDivisionError: planted on rank 1" in told
-    assert "mpi_script.py" in told
+    assert "ZeroDivisionError: planted on rank 1" in output
+    assert "mpi_script.py" in output
 
 
 @posix
@@ -60,8 +60,8 @@ def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
     """On another number of ranks too, as one process that never stopped."""
     _, status = launch(2, "killed", tmp_path)
     assert status != 0
-    told, status = launch(3, "resumes", tmp_path)
-    assert status == 0, told
+    output, status = launch(3, "resumes", tmp_path)
+    assert status == 0, output
     expected, history = train(comm=None, epochs=8)
     result = np.load(tmp_path / "2.npz")
     assert result["steps"] == history.steps
@@ -70,23 +70,23 @@ def test_a_killed_rank_ends_all_and_the_checkpoint_resumes(tmp_path):
 
 @posix
 def test_ctrl_c_ends_all_ranks_whenever_it_comes(tmp_path):
-    told, status = launch(2, "signalled", tmp_path)
-    assert status == 0, told
+    output, status = launch(2, "signalled", tmp_path)
+    assert status == 0, output
     assert {path.name for path in tmp_path.glob("*.txt")} == {"0.txt", "1.txt"}
 
 
 @pytest.mark.parametrize(
-    ("scenario", "told"),
+    ("scenario", "output"),
     [
         ("other_seed", ["seed: 0 on rank 0, 1 on rank 1"]),
         ("empty_shard", ["at least one batch, got an iterable that gives none", "rank 1 failed: ShapeError"]),
         ("other_width", ["X: expected 6 columns", "rank 1 failed: ShapeError"]),
     ],
 )
-def test_bad_input_is_an_error_on_every_rank(scenario, told, tmp_path):
+def test_bad_input_is_an_error_on_every_rank(scenario, output, tmp_path):
     printed, status = launch(2, scenario, tmp_path)
     assert status != 0
-    for text in told:
+    for text in output:
         assert text in printed
 
 

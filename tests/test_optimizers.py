@@ -214,8 +214,8 @@ def test_update_finds_the_namespace_of_its_arrays(lib, rng):
     theta, gradients = rng.normal(size=P), rng.normal(size=(3, P))
     for optimizer in (Adam(), SGD(0.1, clip_norm=0.5)):
         found, _ = _steps(lib, optimizer, theta, gradients)
-        told, _ = _steps(lib, optimizer, theta, gradients, xp=lib.xp)
-        np.testing.assert_array_equal(lib.to_host(found), lib.to_host(told))
+        expected, _ = _steps(lib, optimizer, theta, gradients, xp=lib.xp)
+        np.testing.assert_array_equal(lib.to_host(found), lib.to_host(expected))
 
 
 @pytest.mark.parametrize("optimizer", [*(case[0] for case in CASES.values()), SGD(0.1, clip_norm=0.1)])

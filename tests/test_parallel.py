@@ -235,7 +235,7 @@ def test_bad_data_on_one_rank_is_an_error_on_all_before_training(data):
 
 
 @pytest.mark.parametrize(
-    ("options", "net", "told"),
+    ("options", "net", "message"),
     [
         ({"seed": 7}, {}, "seed: 4 on rank 0, 7 on rank 1"),
         ({"batch_size": 10}, {}, "batch_size: 20 on rank 0, 10 on rank 1"),
@@ -244,7 +244,7 @@ def test_bad_data_on_one_rank_is_an_error_on_all_before_training(data):
         ({"optimizer": "sgd"}, {}, "optimizer: 'Adam' on rank 0, 'SGD' on rank 1"),
     ],
 )
-def test_ranks_with_other_arguments_are_refused(data, options, net, told):
+def test_ranks_with_other_arguments_are_refused(data, options, net, message):
     X, y = data
 
     def run(comm):
@@ -253,7 +253,7 @@ def test_ranks_with_other_arguments_are_refused(data, options, net, told):
 
     for error in errors_of(2, run):
         assert isinstance(error, ValueError)
-        assert told in str(error)
+        assert message in str(error)
 
 
 def test_ranks_with_other_network_seeds_versions_or_rows_are_refused(data, monkeypatch):
@@ -267,12 +267,12 @@ def test_ranks_with_other_network_seeds_versions_or_rows_are_refused(data, monke
         stop = N - comm.Get_rank()
         trained("numpy", X[:stop], y[:stop], comm)
 
-    for run, told in (
+    for run, message in (
         (seeds, "network seeds: [0] on rank 0, [1] on rank 1"),
         (rows, "samples: 103 on rank 0, 102 on rank 1"),
     ):
         for error in errors_of(2, run):
-            assert told in str(error)
+            assert message in str(error)
 
     def validation(comm):
         trained("numpy", X, y, comm, validation=(X, y) if comm.Get_rank() == 0 else None)

@@ -40,7 +40,7 @@ def points(n=40, k=2):
     return X, rng.integers(0, k, n)
 
 
-# ---------------------------------------------------------------- the room
+# ---------------------------------------------------------------- import, figures and axes
 
 
 def test_matplotlib_is_imported_when_pictures_are_first_used():

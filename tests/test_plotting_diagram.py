@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from bpx import plotting  # noqa: E402
 from bpx.plotting.label_placement import place_labels  # noqa: E402
-from bpx.plotting.style import number  # noqa: E402
+from bpx.plotting.style import short_number  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
@@ -216,7 +216,7 @@ def test_numbers_that_are_not_finite_are_written():
      (-1e-12, "-1.0e-12"), (123456.7, "1.2e+05"), (1234.5, "1234.5"), (100.0, "100"), (0.99999, "1.0000")],
 )  # fmt: skip
 def test_numbers_are_as_short_as_they_can_be_read(value, written):
-    assert number(value).replace("\N{MINUS SIGN}", "-") == written
+    assert short_number(value).replace("\N{MINUS SIGN}", "-") == written
 
 
 def test_labels_are_placed_apart_where_there_is_room():

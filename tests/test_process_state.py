@@ -108,13 +108,13 @@ def test_the_process_has_its_own_floating_point_state_afterwards():
 def test_nan_in_the_data_is_refused_in_the_same_words_where_floating_point_errors_raise():
     holed = X.copy()
     holed[4, 1], holed[5, 1] = np.inf, -np.inf
-    told = []
+    messages = []
     for state in ("ignore", "raise"):
         for call in (lambda: net()(holed), lambda: trained(holed, LABELS), lambda: classifier().fit(holed, LABELS)):
             with np.errstate(all=state), pytest.raises(ValueError, match=r"infinity|infinite") as caught:
                 call()
-            told.append(str(caught.value))
-    assert told[:3] == told[3:]
+            messages.append(str(caught.value))
+    assert messages[:3] == messages[3:]
 
 
 @pytest.mark.parametrize(

@@ -340,12 +340,12 @@ def test_training_goes_on_where_standard_error_takes_nothing(kind: str, monkeypa
 def test_warnings_and_logs_that_nobody_can_read_end_nothing(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def show(message: Any, *_: Any, **__: Any) -> None:
         """As Python's own, which pytest has replaced."""
-        told.append(message)
+        messages.append(message)
         with suppress(OSError):
             if sys.stderr is not None:
                 sys.stderr.write(str(message))
 
-    told: list[Any] = []
+    messages: list[Any] = []
     stream = deaf(kind)
     logger = logging.getLogger("bpx")
     handler = logging.StreamHandler(stream or io.StringIO())
@@ -361,7 +361,7 @@ def test_warnings_and_logs_that_nobody_can_read_end_nothing(kind: str, monkeypat
         logger.removeHandler(handler)
         logger.setLevel(level)
     assert history.diverged
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
 @pytest.mark.parametrize("kind", [kind for kind in DEAF if "terminal" not in kind])

@@ -216,14 +216,14 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_other_hyperparameters_are_taken_with_a_warning_that_names_them(lib, tmp_path, name):
-    first, then, told = CHANGES[name]
+    first, then, message = CHANGES[name]
     path = tmp_path / "run.ckpt"
     run(lib, path, epochs=2, **dict(first))
     with pytest.warns(UserWarning, match="goes on with other hyperparameters") as caught:
         _, history = run(lib, path, epochs=3, resume=True, **dict(then))
     assert len(caught) == 1
     assert caught[0].filename == __file__
-    assert re.search(told, str(caught[0].message))
+    assert re.search(message, str(caught[0].message))
     assert history.epochs == 3
     run(lib, path, epochs=4, resume=True, **dict(then))  # which the checkpoint now knows
 
@@ -419,11 +419,11 @@ def test_processes_killed_at_any_moment_lose_at_most_one_step(tmp_path):
         child.kill()
         out, err = child.communicate(timeout=120)
         assert child.returncode == -signal.SIGKILL, err
-        told = [int(line) for line in (first + out).splitlines() if line.isdigit()]
+        printed = [int(line) for line in (first + out).splitlines() if line.isdigit()]
         # It may have been killed before the first checkpoint of all was there.
         kept = checkpoint.read(path)["descent"]["step"] if path.exists() else 0
-        assert told[0] == last + 1
-        assert told[-1] - 1 <= kept
+        assert printed[0] == last + 1
+        assert printed[-1] - 1 <= kept
         last = kept
     epochs = last // 4 + 2
     assert ended(process(path, epochs)) == ended(process(tmp_path / "whole.ckpt", epochs, steps=None))

@@ -177,9 +177,9 @@ def test_the_model_takes_what_was_measured_alone():
     assert (both.products, both.memory) == pytest.approx((0.5e11, 0.5e10))
     assert all_reduce(FLOAT * n_params(NETWORK), 2, own)[0] == pytest.approx(1e-6 + FLOAT * n_params(NETWORK) / 1e9)
     one = step(NETWORK, 1024, 1, own).seconds
-    told = beside(figures)
-    assert f"{one / 0.4 - 1:+.0%}" in told
-    assert "measured 2.00" in told
+    message = beside(figures)
+    assert f"{one / 0.4 - 1:+.0%}" in message
+    assert "measured 2.00" in message
 
 
 def test_ratios_are_medians_of_the_rounds_ratios():

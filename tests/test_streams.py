@@ -444,8 +444,8 @@ BAD = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_a_bad_stream_is_a_clear_error_and_ends_its_thread(data, case):
-    make, error, told = BAD[case]
-    with pytest.raises(error, match=told):
+    make, error, message = BAD[case]
+    with pytest.raises(error, match=message):
         trained("numpy", make(batches_of(data)))
     assert no_threads()
 
@@ -488,7 +488,7 @@ def test_ranks_whose_streams_have_other_numbers_of_batches_are_refused(data):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "told"),
+    ("options", "error", "message"),
     [
         ({"optimizer": "lbfgs"}, ValueError, "needs all samples in memory"),
         ({"sampling": "replacement"}, ValueError, "'shuffle' or 'sequential'"),
@@ -498,14 +498,14 @@ def test_ranks_whose_streams_have_other_numbers_of_batches_are_refused(data):
         ({"sample_weight": np.ones(N)}, TypeError, "the stream has its own"),
     ],
 )
-def test_what_a_stream_cannot_do_is_refused(on_disk, options, error, told):
-    with pytest.raises(error, match=told):
+def test_what_a_stream_cannot_do_is_refused(on_disk, options, error, message):
+    with pytest.raises(error, match=message):
         trained("numpy", bpx.stream(*on_disk, buffer=BUFFER), **options)
 
 
 def test_what_cannot_be_streamed_is_refused(on_disk, data, tmp_path):
     X, y = on_disk
-    for make, error, told in (
+    for make, error, message in (
         (lambda: bpx.stream(5), TypeError, "an iterable of batches"),
         (lambda: bpx.stream(X, y[:-1]), bpx.ShapeError, "y: expected an array with 1003 rows"),
         (lambda: bpx.stream(X[:, 0], y), bpx.ShapeError, "expected 2 dimensions"),
@@ -519,7 +519,7 @@ def test_what_cannot_be_streamed_is_refused(on_disk, data, tmp_path):
         (lambda: trained("numpy", bpx.stream(X, buffer=BUFFER)), TypeError, "y: expected targets in the stream"),
         (lambda: trained("numpy", X[:0], y[:0]), bpx.ShapeError, "at least one sample"),
     ):
-        with pytest.raises(error, match=told):
+        with pytest.raises(error, match=message):
             make()
 
 

@@ -118,9 +118,9 @@ def test_cases_of_a_missing_library_are_left_out_and_counted_unless_it_is_requir
     given = {"PYTHONPATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     done = pytest_in(ROOT, "-p", "without", *workers, name, **given)
     assert "2 passed" in done.stdout, done.stdout + done.stderr
-    told = [line for line in done.stdout.splitlines() if line.startswith(("LEFT OUT", "SKIPPED"))]
-    assert len(told) == 2
-    assert all(line.startswith("LEFT OUT 1: backend ") for line in told)
+    lines = [line for line in done.stdout.splitlines() if line.startswith(("LEFT OUT", "SKIPPED"))]
+    assert len(lines) == 2
+    assert all(line.startswith("LEFT OUT 1: backend ") for line in lines)
     if not workers:
         done = pytest_in(ROOT, "-p", "without", name, **given, BPX_REQUIRE_TORCH="1")
         assert "BPX_REQUIRE_TORCH=1, but backend 'torch' cannot be used" in done.stdout

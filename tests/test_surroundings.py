@@ -134,8 +134,8 @@ def exported() -> Any:
 
 
 def through_scikit_learn() -> Any:
-    twin = bpx.to_sklearn(net((3, 5, 3), hidden="tanh", output="softmax"))
-    return bpx.from_sklearn(twin, backend="numpy").flat, isinstance(twin, neural_network.MLPClassifier)
+    theirs = bpx.to_sklearn(net((3, 5, 3), hidden="tanh", output="softmax"))
+    return bpx.from_sklearn(theirs, backend="numpy").flat, isinstance(theirs, neural_network.MLPClassifier)
 
 
 def traced() -> Any:

@@ -98,10 +98,10 @@ print("rank", MPI.COMM_WORLD.rank, "of", MPI.COMM_WORLD.size, table.best, table.
 def test_under_mpi_two_processes_share_a_sweep(data: Any, tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", X=data[0], y=data[1])
     (tmp_path / "script.py").write_text(SCRIPT)
-    told, status = under_mpi(2, tmp_path / "script.py", tmp_path / "data.npz")
-    assert status == 0, told
+    output, status = under_mpi(2, tmp_path / "script.py", tmp_path / "data.npz")
+    assert status == 0, output
     alone = bpx.sweep(make, GRID, *data, **OPTIONS)
-    lines = sorted(line for line in told.splitlines() if line.startswith("rank"))
+    lines = sorted(line for line in output.splitlines() if line.startswith("rank"))
     assert len(lines) == 2
     for rank, line in enumerate(lines):
         assert line.startswith(f"rank {rank} of 2 {alone.best} ")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import bpx
-from bpx.errors.calls import instead_of
-from bpx.errors.names import INSTEAD, VALUES
+from bpx.errors.other_libraries import INSTEAD, VALUES
+from bpx.errors.wrong_calls import instead_of
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.initializers import INITIALIZERS
 from bpx.formulas.losses import LOSSES
@@ -107,14 +107,14 @@ def one_line(error, call, words, frames=3):
     """`call` raises the error with these words in one line, with no other error behind it, from few frames."""
     with pytest.raises(error) as caught:
         call()
-    told = caught.value
-    assert type(told) is error
-    assert words in str(told)
-    assert "\n" not in str(told)
-    assert told.__cause__ is None
-    assert told.__suppress_context__ or told.__context__ is None
-    assert len(traceback.extract_tb(told.__traceback__)) - 2 <= frames  # this one and the test's
-    return told
+    raised = caught.value
+    assert type(raised) is error
+    assert words in str(raised)
+    assert "\n" not in str(raised)
+    assert raised.__cause__ is None
+    assert raised.__suppress_context__ or raised.__context__ is None
+    assert len(traceback.extract_tb(raised.__traceback__)) - 2 <= frames  # this one and the test's
+    return raised
 
 
 @pytest.mark.parametrize(("given", "words"), FIT, ids=[" ".join(given) for given, _ in FIT])
@@ -227,8 +227,8 @@ def test_a_value_that_a_hint_tells_to_write_is_taken(owner, monkeypatch):
     monkeypatch.setenv("BPX_BACKEND_STRICT", "0")
     tried, known = 0, ["rho", "epsilon", "learning_rate", "clip_norm", "initial", "length", "minimum", "every",
                        "factor", "monitor", "patience", "min_delta", "restore_best"]  # fmt: skip
-    told = {instead_of(owner, name, known, {name: value}) for name in INSTEAD[owner] for value in ODD}
-    for hint in sorted(told - {instead_of(owner, name, known) for name in INSTEAD[owner]}):
+    message = {instead_of(owner, name, known, {name: value}) for name in INSTEAD[owner] for value in ODD}
+    for hint in sorted(message - {instead_of(owner, name, known) for name in INSTEAD[owner]}):
         for call in calls_of(owner, hint):
             tried += 1
             try:
@@ -282,8 +282,10 @@ def test_what_is_no_network_or_no_data_is_told_the_right_call(call, words):
 
 
 def test_an_unknown_value_that_nobody_knows_is_answered_with_those_that_there_are():
-    told = one_line(ValueError, lambda: bpx.fit(NET, X, Y, "sadness"), "unknown loss 'sadness'; known are", frames=30)
-    assert "did you mean" not in str(told)
+    message = one_line(
+        ValueError, lambda: bpx.fit(NET, X, Y, "sadness"), "unknown loss 'sadness'; known are", frames=30
+    )
+    assert "did you mean" not in str(message)
 
 
 def test_what_a_hint_tells_to_write_is_there():
@@ -349,8 +351,8 @@ class Arrays:
     ],
 )
 def test_a_hint_is_of_the_call_that_it_answers(call, words):
-    told = one_line(TypeError, call, words, frames=9)
-    assert not re.search(r"np\.\w+\(", str(told))
+    message = one_line(TypeError, call, words, frames=9)
+    assert not re.search(r"np\.\w+\(", str(message))
 
 
 @pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])

@@ -160,14 +160,14 @@ def stream_memory(plan: Plan) -> dict[str, Any]:
     if isinstance(found, dict):
         return entry(title, "MB", {"peak": found})
     names = {"peak": "peak", "before": "before the fit", "at the end, smaps_rollup": "at the end, by smaps_rollup"}
-    told = found[0]
+    measured = found[0]
     notes = {
-        "rows per second, whole fit": f"{told['rows'] / told['seconds']:.4g}",
-        "GB per second": f"{told['bytes per second'] / 1e9:.3g}",
-        "resident with pages of the file, MB": f"{told['with pages of the file'] / 1e6:.0f}",
+        "rows per second, whole fit": f"{measured['rows'] / measured['seconds']:.4g}",
+        "GB per second": f"{measured['bytes per second'] / 1e9:.3g}",
+        "resident with pages of the file, MB": f"{measured['with pages of the file'] / 1e6:.0f}",
         "file": _kind(plan),
     }
-    return entry(title, "MB", {names[key]: [float(told[key])] for key in names}, notes=notes, busy=busy)
+    return entry(title, "MB", {names[key]: [float(measured[key])] for key in names}, notes=notes, busy=busy)
 
 
 def stream_rate(plan: Plan) -> dict[str, Any]:
@@ -214,9 +214,9 @@ def sweep(plan: Plan, hidden: int, batch: int) -> dict[str, Any]:
     found = answers[""]
     if isinstance(found, dict):
         return entry(title, "s", {"bpx.sweep": found})
-    told = found[0]
-    notes = {key: told[key] for key in ("largest difference of scores", "ranks them alike")}
-    return entry(title, "s", told["seconds"], "64 single fits", notes, busy)
+    measured = found[0]
+    notes = {key: measured[key] for key in ("largest difference of scores", "ranks them alike")}
+    return entry(title, "s", measured["seconds"], "64 single fits", notes, busy)
 
 
 def _large(plan: Plan, rows: int) -> str:

@@ -1,6 +1,6 @@
-"""A step of back-propagation as a page that one can watch: what ``trace.animate()`` writes.
+"""The web page on which a step of back-propagation can be watched: what ``trace.animate()`` writes.
 
-``data`` picks out of a trace what the page draws, ``page`` fills it into the template beside it. The page's own parts
-are ``page.html``, ``page.css``, the scripts and one file of texts for each language; README.md says how they hang
+``page_data`` collects what the page draws from a trace, ``page`` fills it into the template. The template is
+``page.html`` with ``page.css``, the scripts and a file of texts for each language; README.md explains how they work
 together.
 """

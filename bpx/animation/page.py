@@ -1,4 +1,4 @@
-"""Filling the page's template: one HTML file that needs no server, no network and nothing beside it."""
+"""Filling the template of the page: the result is one HTML file that needs no server, no network, no other file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from bpx.animation.data import count, page_data
+from bpx.animation.page_data import count, page_data
 from bpx.checks.step_trace import StepTrace
 from bpx.files import atomic
 
@@ -22,28 +22,28 @@ if TYPE_CHECKING:
 else:
     _Path = type(Path())  # before Python 3.12 only the kind of path that this system has can be a base class
 
-LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # the language tag that a browser reads aloud by
+LANGUAGES = {"en": "en", "zh": "zh-Hans"}  # the values are HTML's language tags
 LARGEST = 300_000  # bytes of a page
 SCRIPTS = ("formulas.js", "numbers.js", "stages.js", "network.js", "app.js")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
-# The page in a notebook: so high that the drawing and its formulas stand side by side without scrolling.
+# Pixels of the page in a notebook: enough for the drawing and its formulas without scrolling.
 HEIGHT = 680
 MARK = '<meta name="generator" content="bpx">'
 
 
 class Page(_Path):
-    """The path of a page, which a notebook shows as the page itself."""
+    """The path of a page; a notebook displays the page itself."""
 
     def __repr__(self) -> str:
         return repr(Path(self))
 
     def _repr_html_(self) -> str | None:
-        """The page in a frame of its own, apart from the notebook's styles and scripts; None once it is gone."""
+        """The page in an iframe, apart from the notebook's styles and scripts; None if the file is gone."""
         try:
             page = self.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             return None
-        if MARK not in page:  # of a path that was made from this one
+        if MARK not in page:  # another file: a path derived from a page's path is a Page, too
             return None
         look = f"display: block; box-sizing: border-box; width: 100%; height: {HEIGHT}px; border: 1px solid #c3ccd5"
         name = markup.escape(self.name)
@@ -56,11 +56,11 @@ def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language
     Parameters
     ----------
     trace : StepTrace
-        Of one sample, or of several.
+        Of one sample or of several.
     path : str or path-like, optional
-        A file there is replaced. None: a new file in the system's folder for temporary files.
+        An existing file is replaced. None: a new file in the system's folder for temporary files.
     language : {"en", "zh"}
-        The one that the page opens in; it can be changed there.
+        The language in which the page opens; a button on the page changes it.
 
     Returns
     -------
@@ -70,9 +70,9 @@ def write(trace: StepTrace, path: str | os.PathLike[str] | None = None, language
     Raises
     ------
     ValueError
-        For another language, and for a trace whose page would be larger than 300 000 bytes.
+        For another language, or if the page would be larger than 300 000 bytes.
     OSError
-        Where the file cannot be written.
+        If the file cannot be written.
     """
     page = _encoded(html(trace, language))
     if path is None:
@@ -97,7 +97,7 @@ def html(trace: StepTrace, language: str = "en") -> str:
         "data": _script_safe(data),
         "script": "\n".join(_part(name) for name in SCRIPTS),
     }
-    # In one pass, so that nothing that was filled in is taken for a place to fill.
+    # In one pass, so that inserted text cannot contain places to fill.
     page = _PLACE.sub(lambda place: parts[place[1]], _part("page.html"))
     size = len(_encoded(page))
     if size > LARGEST:
@@ -106,7 +106,7 @@ def html(trace: StepTrace, language: str = "en") -> str:
 
 
 def _too_large(trace: StepTrace, excess: str) -> ValueError:
-    """What makes a page large are samples and layers; the neurons of a layer are drawn in part."""
+    """The error for a page that is too large: because of samples and layers, as few neurons of a layer are drawn."""
     samples = len(np.atleast_2d(trace.x))
     return ValueError(
         f"animate: the page of {samples} sample(s) through {len(trace.layers)} layers would be {excess} over"
@@ -120,11 +120,11 @@ def _part(name: str) -> str:
 
 
 def _encoded(page: str) -> bytes:
-    """UTF-8; half a surrogate pair, which a name may hold and UTF-8 does not, becomes its escape in JSON."""
+    """The page in UTF-8; a lone surrogate in a name, which UTF-8 does not have, becomes its escape."""
     return page.encode(errors="backslashreplace")
 
 
 def _script_safe(data: Any) -> str:
-    """JSON in which no text can end the script element that it stands in."""
+    """JSON in which no text can end the script element around it."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

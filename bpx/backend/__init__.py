@@ -1,4 +1,5 @@
-"""Where arrays live: the only package that imports CuPy or PyTorch, picks a device, or copies between host and device.
+"""Where arrays live: picks devices and copies between host and device.
 
-``select`` decides which backend is meant; ``base`` says what a backend offers; each library has a module.
+``select`` decides which backend is meant, ``base`` has the interface of a backend, and each library has a module. Only
+this package and ``kernels`` import CuPy and PyTorch.
 """

@@ -1,4 +1,4 @@
-"""The border between host and device: what every backend offers."""
+"""The interface of a backend: one array library on one device, and copies between it and the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bpx.errors import DeviceMismatchError, how_to_install
 
 
 def library_of(x: Any) -> str:
-    """Name of the array library that made `x`; ``"host"`` for NumPy arrays, lists, scalars and the like."""
+    """The name of the array library of `x`; ``"host"`` for NumPy arrays, lists, scalars and the like."""
     root = type(x).__module__.partition(".")[0]
     if root in {"torch", "cupy"}:
         return root
@@ -25,7 +25,7 @@ def library_of(x: Any) -> str:
 
 
 def import_library(name: str, title: str) -> tuple[Any, str]:
-    """The module of that name, or None and the reason why it cannot be had."""
+    """The module of that name and "", or None and the reason why it cannot be imported."""
     try:
         return import_module(name), ""
     except Exception as error:  # a broken toolkit may raise anything at import
@@ -36,7 +36,7 @@ def import_library(name: str, title: str) -> tuple[Any, str]:
 
 
 def writable(x: Any) -> Any:
-    """`x`, or a copy of it where it is a NumPy array that cannot be written to or whose memory is a file."""
+    """`x`, or a copy if it is a NumPy array that is read-only or a memory map."""
     owner = x
     while isinstance(owner, np.ndarray) and owner.flags.writeable and not isinstance(owner, np.memmap):
         owner = owner.base
@@ -44,7 +44,7 @@ def writable(x: Any) -> Any:
 
 
 def _remedy(library: str, x: Any) -> str:
-    """How to bring a network to an array of that library, or the array to the host."""
+    """How to move a network to the device of `x`, an array of that library, or `x` to the host."""
     if library == "torch":
         return f"net.to('torch:{x.device}'), or pass the host copy x.detach().cpu().numpy()"
     if library == "cupy":
@@ -53,7 +53,7 @@ def _remedy(library: str, x: Any) -> str:
 
 
 def bfloat16_of_ml_dtypes() -> Any:
-    """The dtype bfloat16 of NumPy and CuPy, which the package ml_dtypes adds."""
+    """The dtype bfloat16 for NumPy and CuPy, from the package ml_dtypes."""
     try:
         from ml_dtypes import bfloat16
     except ImportError as error:
@@ -90,7 +90,7 @@ class Backend(ABC):
         Parameters
         ----------
         x : array, or anything that ``numpy.asarray`` takes
-            Host data are copied to the device once. An array of this backend is returned as it is.
+            Host data are copied to the device. An array of this backend is not copied, unless `dtype` differs.
         dtype : str or dtype, optional
             ``"float32"`` or a dtype of this backend; None keeps that of `x`.
 
@@ -102,7 +102,7 @@ class Backend(ABC):
         Raises
         ------
         DeviceMismatchError
-            If `x` is an array of another library or on another device: bpx never copies between devices unasked.
+            If `x` is an array of another library or on another device: bpx never copies between devices by itself.
         """
         wanted = self.dtype(dtype) if isinstance(dtype, str) else dtype
         library = library_of(x)
@@ -128,7 +128,13 @@ class Backend(ABC):
         return getattr(self.xp, name)
 
     def storage_dtype(self, name: str) -> Any:
-        """The library's dtype ``float16`` or ``bfloat16``; a ValueError or ImportError says what it takes."""
+        """The library's dtype ``float16`` or ``bfloat16``.
+
+        Raises
+        ------
+        ValueError, ImportError
+            If the library does not have it; the message says what to use or install.
+        """
         found = getattr(self.xp, name, None)
         if found is None:
             raise ValueError(
@@ -139,7 +145,7 @@ class Backend(ABC):
 
     @abstractmethod
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
-        """Copy a host array to the device; None keeps its dtype."""
+        """Copy a host array to the device; `dtype` None keeps its dtype."""
 
     @abstractmethod
     def _same_device(self, x: Array) -> bool:
@@ -147,36 +153,36 @@ class Backend(ABC):
 
     @abstractmethod
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
-        """`x` as a NumPy array; waits for the device where there is one."""
+        """`x` as a NumPy array of the same shape and dtype; waits until the device has computed it."""
 
     @abstractmethod
     def synchronize(self) -> None:
-        """Wait until the device has finished all work given to it."""
+        """Wait until the device has finished all queued work."""
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """Uninitialised host memory from which `transfer` copies fast."""
         return np.empty(shape, dtype)
 
     def transfer(self, host: np.ndarray[Any, Any], device: Array, after: Any = None) -> None:
-        """Copy `pinned` host memory into a device array of its shape and dtype, and wait for this copy only.
+        """Copy `pinned` host memory into a device array of the same shape and dtype, and wait for this copy alone.
 
-        `after` is what `mark` returned: the copy begins when the work that was queued before the mark is done.
+        `after` is a mark from `mark`: the copy begins when the work queued before it is done.
         """
         device[...] = self.asarray(host)
 
     def mark(self) -> Any:
-        """A mark behind the work that is queued on the device, for `transfer`; None where nothing is queued."""
+        """Mark the end of the work queued on the device so far, for `transfer`; None for a backend without a queue."""
         return None
 
     def summer(self, comm: Any, host: str) -> Callable[[Array], Array] | None:
-        """A function that sums an array over all ranks of an MPI communicator on the device; None to sum on the host.
+        """A function that sums an array over all ranks of an MPI communicator on the device; None: sum on the host.
 
-        `host` is the machine's name. All ranks call this together.
+        `host` is the machine's name. All ranks have to call this together.
         """
         return None
 
     def memory(self) -> tuple[int, int] | None:
-        """Bytes that new arrays can have, and bytes of the device in all; None where that is not known."""
+        """The bytes that are free for new arrays, and all bytes of the device; None if that is not known."""
         return None
 
     def is_out_of_memory(self, error: BaseException) -> bool:
@@ -184,22 +190,22 @@ class Backend(ABC):
         return isinstance(error, MemoryError)
 
     def scope(self) -> AbstractContextManager[Any]:
-        """A context to compute in: new arrays are made on this backend's device.
+        """A context for computations: new arrays are made on this backend's device.
 
-        NumPy reports no floating-point errors in it, whatever the process has set: an exp may underflow to 0, and
-        results are checked for overflow.
+        NumPy reports no floating-point errors in it, whatever the process has set: an exp may underflow to 0, and bpx
+        checks results for overflow itself.
         """
         return np.errstate(all="ignore")
 
     def here(self) -> AbstractContextManager[Any]:
-        """A context for another thread, whose work on the device is then in one queue with this thread's."""
+        """A context for another thread, so that its work on the device joins this thread's queue."""
         return self.scope()
 
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> AbstractContextManager[Any]:
         """A context in which products of float32 arrays are true float32, or TF32 if wanted and the device has it.
 
-        The process's own setting is restored afterwards. With `process` False it is not touched (other threads see it):
-        our own kernels do not need it. Libraries without such a setting always compute in true float32.
+        The library's setting for the process is restored afterwards. `process` False leaves it alone, because other
+        threads see it and bpx's own kernels do not need it. Libraries without a setting compute in true float32.
         """
         return nullcontext()
 

@@ -1,4 +1,4 @@
-"""CuPy: NVIDIA and AMD GPUs. Imported, and a device touched, only when a CuPy backend is asked for."""
+"""CuPy arrays on a GPU. CuPy is imported, and a device used, only when a CuPy backend is asked for."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ NOT_INSTALLED = "CuPy is not installed"
 
 logger = Log("bpx.backend")
 
-# CuPy's own error is a MemoryError. Those of CUDA (cudaErrorMemoryAllocation, CUDA_ERROR_OUT_OF_MEMORY) and of cuBLAS
-# and its like (CUBLAS_STATUS_ALLOC_FAILED; nvmath: ALLOC_FAILED) are classes of their packages.
+# CuPy itself raises a MemoryError. Errors of CUDA (cudaErrorMemoryAllocation, CUDA_ERROR_OUT_OF_MEMORY), of cuBLAS and
+# of nvmath (CUBLAS_STATUS_ALLOC_FAILED, ALLOC_FAILED) have classes of their own.
 _NO_MEMORY = re.compile(r"ALLOC_FAILED|MemoryAllocation|out[ _]of[ _]memory", re.IGNORECASE)
 _PACKAGES = {"cupy", "cupy_backends", "cupyx", "nvmath", "cuda"}
 
 # Whether this thread has asked for TF32.
 _asked = threading.local()
-# CuPy's own setting is shared by all threads. What it was before each change that has not been undone yet; the first is
-# the process's own.
+# All threads share CuPy's setting. These are its values before each change that has not been undone yet; the first one
+# is the process's own.
 _changed: list[int] = []
 _setting = threading.Lock()
 
-# Devices that were used. To ask another one about its pool would take memory there.
+# The devices in use: asking another one about its pool would allocate memory there.
 _used: set[int] = set()
 
 
 @final
 class CupyBackend(Backend):
-    """CuPy on one GPU. Work goes to the caller's current stream."""
+    """CuPy on one GPU; work is queued on the caller's current stream."""
 
     package = "cupy"
 
@@ -83,7 +83,7 @@ class CupyBackend(Backend):
 
     def transfer(self, host: np.ndarray[Any, Any], device: Array, after: Any = None) -> None:
         with self.scope():
-            if self._copies is None:  # copies do not wait for what is computed
+            if self._copies is None:  # a stream of their own: copies do not wait for computations
                 self._copies = self._cupy.cuda.Stream(non_blocking=True)
             if after is not None:
                 self._copies.wait_event(after)
@@ -99,7 +99,7 @@ class CupyBackend(Backend):
 
         bus = self._cupy.cuda.runtime.deviceGetPCIBusId(self._index)
         places = comm.allgather((host, bus))
-        # NCCL refuses two ranks on one GPU, and CuPy's group is of the whole world.
+        # NCCL refuses two ranks on one GPU, and CuPy's group always contains all ranks.
         if len(set(places)) < len(places) or MPI.Comm.Compare(comm, MPI.COMM_WORLD) == MPI.UNEQUAL:
             return None
         failure: str | None = None
@@ -108,7 +108,7 @@ class CupyBackend(Backend):
                 from cupyx import distributed
 
                 group = distributed.init_process_group(comm.Get_size(), comm.Get_rank(), backend="nccl", use_mpi=True)
-            except Exception as error:  # CuPy built without NCCL, or no way between the GPUs
+            except Exception as error:  # CuPy built without NCCL, or GPUs that cannot reach each other
                 failure = f"{type(error).__name__}: {error}"
         failures = [text for text in comm.allgather(failure) if text is not None]
         if failures:
@@ -117,7 +117,7 @@ class CupyBackend(Backend):
 
         def total(array: Array) -> Array:
             summed = self._cupy.empty_like(array)
-            group.all_reduce(array, summed)  # on the current stream
+            group.all_reduce(array, summed)  # queued on the current stream
             return summed
 
         return total
@@ -126,7 +126,7 @@ class CupyBackend(Backend):
         with self.scope():
             free, total = self.device.mem_info
             pool = self._cupy.get_default_memory_pool()
-            free += pool.free_bytes()  # what it holds unused
+            free += pool.free_bytes()  # allocated, but unused
             if limit := pool.get_limit():
                 free = min(free, limit - pool.used_bytes())
         return max(0, int(free)), int(total)
@@ -142,7 +142,7 @@ class CupyBackend(Backend):
 
     def here(self) -> AbstractContextManager[Any]:
         with self.scope():
-            stream = self._cupy.cuda.get_current_stream()  # a thread has its own, like its current device
+            stream = self._cupy.cuda.get_current_stream()  # each thread has a current stream and device of its own
 
         @contextmanager
         def place() -> Iterator[None]:
@@ -153,7 +153,7 @@ class CupyBackend(Backend):
 
     @contextmanager
     def matmul_precision(self, tf32: bool = False, process: bool = True) -> Iterator[None]:
-        # A GPU before compute capability 8.0 has no TF32, which CuPy would warn of.
+        # GPUs before compute capability 8.0 have no TF32; CuPy would warn.
         rounds = tf32 and int(self.device.compute_capability) >= 80
         before, _asked.tf32 = uses_tf32(), rounds
         try:
@@ -176,7 +176,7 @@ def compute_type(tf32: bool) -> Iterator[None]:
 
     single = "float32"
     with _setting:
-        before = _core.get_compute_type(single)  # CUPY_TF32=1 in the environment is in it
+        before = _core.get_compute_type(single)  # includes CUPY_TF32=1 of the environment
         _changed.append(before)
         _core.set_compute_type(single, types.COMPUTE_TYPE_TF32 if tf32 else types.COMPUTE_TYPE_DEFAULT)
     try:
@@ -188,7 +188,7 @@ def compute_type(tf32: bool) -> Iterator[None]:
 
 
 def free_memory() -> int:
-    """Give back the unused blocks of CuPy's default pools, where CuPy is imported; returns bytes of device memory."""
+    """Free unused blocks of CuPy's default pools, if CuPy is imported; returns the bytes of device memory freed."""
     cupy = sys.modules.get("cupy")
     if cupy is None:
         return 0
@@ -207,13 +207,13 @@ def free_memory() -> int:
 
 
 def remedy() -> str:
-    """How CuPy is installed."""
+    """The commands that install CuPy."""
     twelve, thirteen = how_to_install("cuda12", "cupy-cuda12x"), how_to_install("cuda13", "cupy-cuda13x")
     return f"{twelve}, or where your NVIDIA driver is for CUDA 13: {thirteen}"
 
 
 def probe(index: int) -> tuple[Backend | None, str, str]:
-    """Try CuPy on one GPU with one kernel and one product: (backend or None, version or "", why it cannot be used)."""
+    """Try a kernel and a product on one GPU; returns (backend or None, version or "", why it cannot be used or "")."""
     cupy, reason = import_library("cupy", "CuPy")
     if cupy is None:
         return None, "", reason

@@ -1,4 +1,4 @@
-"""How much memory the host has for this process, free and in all, as far as the system says."""
+"""How much memory of the host this process can have, where the system says it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _CGROUP = (
 
 
 def host_memory() -> tuple[int, int] | None:
-    """Free and total bytes: of the machine, or of a limit of the container or process that leaves less.
+    """Free and total bytes: of the machine, of the container or of the process, whichever leaves the least.
 
-    None where the system does not say (Windows, macOS).
+    None where the system does not say it (Windows, macOS).
     """
     bounds = [bound for bound in (_machine(), _container(), _process()) if bound is not None]
     return min(bounds) if bounds else None
 
 
 def _machine() -> tuple[int, int] | None:
-    """What the kernel could give without swapping."""
+    """What the kernel can provide without swapping."""
     try:
         page, total = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
         free = _numbers("/proc/meminfo").get("MemAvailable:")
@@ -34,7 +34,7 @@ def _machine() -> tuple[int, int] | None:
 
 
 def _container() -> tuple[int, int] | None:
-    """What a control group leaves; it counts cached files, too, which can be dropped."""
+    """What a control group leaves; its usage includes cached files, which can be dropped."""
     for limit_in, used_in, stat in _CGROUP:
         limit, used = _numbers(limit_in).get("", 0), _numbers(used_in).get("", 0)
         if 0 < limit < 2**62:
@@ -57,7 +57,7 @@ def _process() -> tuple[int, int] | None:
 
 
 def _numbers(path: str) -> dict[str, int]:
-    """The whole numbers in a file of lines "name number ..."; a number alone has the name ""."""
+    """The integers in a file of lines "name number ..."; a number alone has the name ""."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             lines = [line.split() for line in file if line.strip()]

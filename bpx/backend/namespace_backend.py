@@ -13,7 +13,14 @@ from bpx.errors import BackendUnavailableError
 
 @final
 class NamespaceBackend(Backend):
-    """An array API namespace on one of its devices (None: its default device).
+    """An array API namespace on one of its devices.
+
+    Parameters
+    ----------
+    xp : module
+        The namespace.
+    device : object, optional
+        One of its devices; None is its default device.
 
     Raises
     ------
@@ -49,7 +56,7 @@ class NamespaceBackend(Backend):
 
     def to_host(self, x: Array) -> np.ndarray[Any, Any]:
         home = self.xp.__array_namespace_info__().default_device()
-        # The standard's way to the host is DLPack, from the library's default device, which is taken to be the host.
+        # The standard copies to the host by DLPack from the library's default device, which is assumed to be the host.
         return np.array(np.from_dlpack(self.xp.asarray(x, device=home)))
 
     def synchronize(self) -> None:

@@ -13,7 +13,7 @@ from bpx.backend.host_memory import host_memory
 
 @final
 class NumpyBackend(Backend):
-    """NumPy itself: it follows the array API since 2.0, and array-api-compat would take 0.3 s to import."""
+    """NumPy itself, which follows the array API since 2.0; array-api-compat would take 0.3 s to import."""
 
     name = package = "numpy"
     xp = np

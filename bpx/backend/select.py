@@ -1,6 +1,6 @@
 """Which backend is meant: argument, then ``use_backend``, then ``set_backend``, then ``BPX_BACKEND``, then ``"auto"``.
 
-Nothing is probed at import. A probe runs when a backend is first asked for, once per process and backend.
+Nothing is tried at import: a backend is tried when it is first asked for, once per process.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import aligned
+from bpx._formatting import aligned
 from bpx.backend import cupy_backend, torch_backend
 from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
-from bpx.errors.calls import unknown_value
+from bpx.errors.wrong_calls import unknown_value
 
-# A backend's name, an array API namespace, a Backend, or None for the one in force.
+# A backend's name, an array API namespace, a Backend, or None for the current one.
 BackendLike = str | ModuleType | Backend | None
 Probe = tuple[Backend | None, str, str]
 
@@ -44,7 +44,7 @@ _context: ContextVar[Backend | None] = ContextVar("bpx_backend", default=None)
 
 
 def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool | None = None) -> Backend:
-    """The backend that `backend` names, or the one in force where it is None.
+    """The backend that `backend` names, or the current one if it is None.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
     device : object, optional
         A device of a namespace module; None is its default device. Names contain their device (``"cupy:1"``).
     strict : bool, optional
-        Raise where the backend cannot work, rather than fall back to NumPy. None: as ``BPX_BACKEND_STRICT`` says.
+        Raise an error if the backend cannot work, rather than fall back to NumPy. None: what the environment variable
+        ``BPX_BACKEND_STRICT`` says, by default False.
 
     Returns
     -------
@@ -67,7 +68,7 @@ def get_backend(backend: BackendLike = None, *, device: Any = None, strict: bool
     ValueError
         If the name is not known.
     BackendUnavailableError
-        If the backend cannot work here and `strict` holds.
+        If the backend cannot work here and `strict` is true.
 
     Warns
     -----
@@ -101,7 +102,7 @@ def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
     Parameters
     ----------
     backend : str, module or Backend, or None
-        As for `get_backend`; None undoes earlier calls.
+        As for `get_backend`, but None undoes earlier calls.
     device, strict : optional
         As for `get_backend`.
 
@@ -125,7 +126,7 @@ def set_backend(backend: BackendLike, *, device: Any = None, strict: bool | None
 def use_backend(
     backend: BackendLike, *, device: Any = None, strict: bool | None = None
 ) -> AbstractContextManager[Backend]:
-    """Use `backend` inside a ``with`` block, in this thread or asynchronous task only.
+    """Use `backend` inside a ``with`` block, in this thread or asynchronous task alone.
 
     Parameters
     ----------
@@ -137,20 +138,20 @@ def use_backend(
     Returns
     -------
     context manager of Backend
-        Its value is the backend in force inside.
+        Its value is the backend.
 
     Raises
     ------
     ValueError, BackendUnavailableError
         As `get_backend`, which may also warn.
     """
-    # Looked up here and not on entering, from where a warning could not point at the caller's line.
+    # Looked up here, not when the block is entered: a warning then could not point at the caller's line.
     return _using(get_backend(backend, device=device, strict=strict))
 
 
 @contextmanager
 def _using(backend: Backend) -> Iterator[Backend]:
-    """That backend in force until the block ends."""
+    """Make a backend the current one until the block ends."""
     token = _context.set(backend)
     try:
         yield backend
@@ -159,7 +160,7 @@ def _using(backend: Backend) -> Iterator[Backend]:
 
 
 def backend_of(x: Any) -> Backend:
-    """The backend on whose device an array lies; that of NumPy for host data."""
+    """The backend of an array's library and device; NumPy's for host data."""
     library = library_of(x)
     if library == "host":
         return _numpy
@@ -171,7 +172,7 @@ def backend_of(x: Any) -> Backend:
 
 
 def to_host(x: Any) -> Any:
-    """A device array's copy on the host; anything else as it is."""
+    """A copy on the host of a device array; anything else as it is."""
     return x if library_of(x) == "host" else backend_of(x).to_host(x)
 
 
@@ -203,7 +204,7 @@ class BackendTable(tuple[BackendStatus, ...]):
 
     def __str__(self) -> str:
         rows = [("backend", "works", "device", "version", "reason")]
-        # CuPy's own message about a broken build has many lines; the table has one for each backend.
+        # One line per backend: CuPy's message about a broken build has many.
         rows += [
             (s.name, "yes" if s.available else "no", s.device, s.version, " ".join(s.reason.split())) for s in self
         ]
@@ -213,12 +214,12 @@ class BackendTable(tuple[BackendStatus, ...]):
 
 
 def backends() -> BackendTable:
-    """Probe every backend that bpx knows by name and say which work here.
+    """Try every backend that bpx knows by name and report which ones work on this machine.
 
     Returns
     -------
     tuple of BackendStatus
-        With ``name``, ``available``, ``device``, ``version`` and ``reason``; ``print`` shows it as a table.
+        One for each backend, with ``name``, ``available``, ``device``, ``version`` and ``reason``; prints as a table.
     """
     table = []
     for name in ("numpy", "cupy", "torch", "torch:cuda"):
@@ -237,7 +238,7 @@ def _probe(name: str) -> Probe:
 
 
 def _try(name: str) -> Probe:
-    """A backend, its version, and why it cannot be used; a name that is not known is an error."""
+    """A backend or None, its version, and why it cannot be used; ValueError for an unknown name."""
     if name == "numpy":
         return _numpy, np.__version__, ""
     if match := _CUPY.fullmatch(name):
@@ -248,7 +249,7 @@ def _try(name: str) -> Probe:
 
 
 def _resolve(name: str, strict: bool) -> Backend:
-    """The backend of that name; NumPy with a warning, or an error, where it cannot work."""
+    """The backend of that name; if it cannot work, NumPy with a warning, or an error if `strict`."""
     if name == "auto":
         return _resolve_auto()
     backend, _, reason = _probe(name)
@@ -262,12 +263,12 @@ def _resolve(name: str, strict: bool) -> Backend:
 
 
 def _with_remedy(reason: str) -> str:
-    """The reason, and how CuPy is installed, which takes milliseconds to find out and so is asked for only here."""
+    """The reason, with the command that installs CuPy where it is missing; finding that out takes milliseconds."""
     return f"{reason}; {cupy_backend.remedy()}" if reason == cupy_backend.NOT_INSTALLED else reason
 
 
 def _resolve_auto() -> Backend:
-    """CuPy where it works, else NumPy; logged once, never a warning."""
+    """CuPy where it works, else NumPy; logged once, without a warning."""
     if not _auto:
         backend, _, reason = _probe("cupy")
         _auto[:] = [backend or _numpy]

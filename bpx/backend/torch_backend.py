@@ -1,4 +1,4 @@
-"""PyTorch tensors, through array-api-compat. Its autograd is not used: bpx's own backward runs on the tensors."""
+"""PyTorch tensors by array-api-compat, without autograd: bpx's own back-propagation runs on them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bpx._typing import Array
 from bpx.backend.base import Backend, import_library
 from bpx.backend.host_memory import host_memory
 
-# Messages of plain RuntimeErrors: of PyTorch's host allocator, cuBLAS, cuDNN, and CUDA's own calls.
+# Messages of RuntimeErrors by PyTorch's host allocator, cuBLAS, cuDNN and CUDA.
 _NO_MEMORY = re.compile(r"can't allocate memory|not enough memory|STATUS_ALLOC_FAILED|out of memory", re.IGNORECASE)
 
 
@@ -31,11 +31,11 @@ class TorchBackend(Backend):
         self._torch = torch
         self.name = "torch" if device == "cpu" else f"torch:{device}"
         self.xp = xp
-        # "cuda" means the current GPU; a tensor always says which, so the number is fixed here.
+        # "cuda" means the current GPU; a tensor's device has the number.
         self.device = torch.empty(0, device=device).device
 
     def _from_host(self, x: np.ndarray[Any, Any], dtype: Any) -> Array:
-        # A copy: PyTorch would otherwise share memory with an array that may be read-only, or the caller's own.
+        # A copy: PyTorch would otherwise share the memory of an array that may be read-only or belongs to the caller.
         native = np.ascontiguousarray(x, dtype=x.dtype.newbyteorder("="))
         return self._torch.tensor(native, dtype=dtype, device=self.device).reshape(x.shape)
 
@@ -56,18 +56,18 @@ class TorchBackend(Backend):
             return None
         cuda = self._torch.cuda
         free, total = cuda.mem_get_info(self.device)
-        # Its cache holds memory that no tensor is in.
+        # Memory in PyTorch's cache that no tensor uses is free, too.
         return int(free + cuda.memory_reserved(self.device) - cuda.memory_allocated(self.device)), int(total)
 
     def is_out_of_memory(self, error: BaseException) -> bool:
-        # torch.OutOfMemoryError is a RuntimeError, too, and has had other names.
+        # torch.OutOfMemoryError, which older releases call otherwise, is a RuntimeError.
         return super().is_out_of_memory(error) or (
             isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
         )
 
     @contextmanager
     def scope(self) -> Iterator[None]:
-        # With a tensor that requires grad, autograd would record every step and refuse to write into views.
+        # For a tensor that requires grad, autograd would record every step and refuse writes into views.
         with super().scope(), self._torch.no_grad():
             yield
 
@@ -92,7 +92,7 @@ class TorchBackend(Backend):
 
 
 def free_memory() -> int:
-    """Empty PyTorch's caches on CUDA devices, where it is imported and uses any; returns the bytes given back."""
+    """Empty PyTorch's caches on CUDA devices, if it is imported and uses any; returns the bytes freed."""
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_available() or not torch.cuda.is_initialized():
         return 0
@@ -106,7 +106,7 @@ def free_memory() -> int:
 
 
 def probe(device: str) -> tuple[Backend | None, str, str]:
-    """Try PyTorch on one device with one product; returns what CuPy's `probe` returns."""
+    """Try a product on one device; returns (backend or None, version or "", why it cannot be used or "")."""
     torch, reason = import_library("torch", "PyTorch")
     if torch is None:
         return None, "", f"{reason}; pip install torch" if reason.endswith("not installed") else reason
@@ -117,7 +117,7 @@ def probe(device: str) -> tuple[Backend | None, str, str]:
             return None, version, f"PyTorch {version} computes a wrong product on {device}"
         return TorchBackend(device), version, ""
     except Exception as error:
-        # PyTorch may add pages about its internals.
+        # The first line only: PyTorch may append pages about its internals.
         first = (str(error).splitlines() or [""])[0]
         first = first if len(first) <= 200 else first[:200] + " ..."
         return None, version, f"PyTorch {version} cannot use device {device!r} ({type(error).__name__}: {first})"

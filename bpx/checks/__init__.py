@@ -1,1 +1,1 @@
-"""Checks that bpx is right: gradients against differences, backend against backend, one step number by number."""
+"""Checks of correctness: gradients against differences, backend against backend, every number of a training step."""

@@ -1,4 +1,4 @@
-"""Gradients by back-propagation against central differences."""
+"""Compare gradients by back-propagation with central differences."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import TextTable
-from bpx.errors.calls import named
+from bpx._formatting import TextTable
+from bpx.errors.wrong_calls import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
 from bpx.network import validation
@@ -18,15 +18,27 @@ from bpx.network.objective import Objective
 
 HostArray = np.ndarray[Any, np.dtype[np.float64]]
 
-# Steps tried in turn: the next where the last one's two estimates disagree, as they do across a kink.
+# Factors of epsilon: a smaller step is tried where two estimates disagree, as they do across a kink.
 SHRINK = (1.0, 0.1, 0.01, 0.001)
-# Numbers that one forward pass over perturbed networks may hold.
+# The most numbers that one forward pass over perturbed networks may hold.
 BUDGET = 4_000_000
 
 
 @dataclass(frozen=True)
 class ParameterCheck:
-    """One parameter array: shapes (m,) or (K, m), the m entries that were checked."""
+    """The m entries of one parameter array that were checked; arrays are float64 of shape (m,), or (K, m) of a stack.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"0.W"``.
+    analytic, numerical : host arrays
+        The gradient by back-propagation and by central differences.
+    relative_error : float
+        The largest difference over the largest gradient; see `check_gradients`.
+    kinks : int
+        How many entries lie at a kink.
+    """
 
     name: str
     analytic: HostArray
@@ -36,22 +48,23 @@ class ParameterCheck:
 
     @property
     def absolute_error(self) -> float:
-        """The largest difference, kinks left out as in `relative_error`."""
+        """The largest difference; like `relative_error` it leaves out kinks."""
         return float(np.max(np.abs(self.analytic - self.numerical), initial=0.0))
 
 
 @final
 @dataclass(frozen=True, repr=False)
 class GradientReport:
-    """What `check_gradients` found; prints as a table.
+    """The result of `check_gradients`; prints as a table.
 
     Parameters
     ----------
     parameters : tuple of ParameterCheck
-        ``.name``, ``.analytic`` and ``.numerical`` (both columns), ``.relative_error``, ``.kinks``.
+        Each with ``.name``, ``.analytic``, ``.numerical``, ``.relative_error`` and ``.kinks``.
     tolerance : float
         The largest relative error that passes.
-    loss : float or array of shape (K,)
+    loss : float or host array of shape (K,)
+        The loss at the network's parameters, with its penalty.
     """
 
     parameters: tuple[ParameterCheck, ...]
@@ -60,21 +73,18 @@ class GradientReport:
 
     @property
     def max_relative_error(self) -> float:
-        """The largest relative error of any parameter; NaN where one is NaN."""
+        """The largest relative error of any parameter; NaN if one is NaN."""
         return float(np.max([check.relative_error for check in self.parameters]))
 
     @property
     def max_absolute_error(self) -> float:
-        """The largest difference between the two columns."""
+        """The largest difference between the two gradients."""
         return max(check.absolute_error for check in self.parameters)
 
     @property
     def passed(self) -> bool:
-        """Whether it is within the tolerance."""
+        """Whether the largest relative error is within the tolerance."""
         return bool(self.max_relative_error <= self.tolerance)
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def __str__(self) -> str:
         table = TextTable(("parameter", "checked", "largest |gradient|", "absolute error", "relative error", "kinks"))
@@ -87,6 +97,8 @@ class GradientReport:
             f"gradients by back-propagation against central differences, float64\n{table.to_text()}\n"
             f"{verdict}: largest relative error {self.max_relative_error:.2e}, tolerance {self.tolerance:.0e}"
         )
+
+    __repr__ = __str__
 
 
 @named("bpx.check_gradients")
@@ -106,16 +118,16 @@ def check_gradients(
     """Compare every gradient with central differences of the loss, in float64 on a copy of the network.
 
     The difference (L(p + h) - L(p - h)) / 2h is extrapolated from h and h/2 (Richardson), which leaves an error of
-    order h^4. A second extrapolation, from h/2 and h/4, says how far the first can be trusted. Where the two disagree,
-    as across the kink of a ReLU, a one-sided difference or a smaller h is taken. Where a kink is at the very point, any
-    slope between the one-sided ones is right: such entries are counted and not compared.
+    order h^4. A second extrapolation, from h/2 and h/4, shows how far the first can be trusted. If the two disagree,
+    as across the kink of a ReLU, a one-sided difference or a smaller h is used. If the kink is exactly at the point,
+    any slope between the one-sided ones is right: such entries are counted, but not compared.
 
     Parameters
     ----------
     net : MLP
-        Left as it is. Dropout is off.
+        Not changed. Dropout is off.
     X : array of shape (n, n_in), or (n_in,) for one sample
-        Inputs.
+        Inputs, on the host or on the network's device.
     y : array of shape (n, n_out), or as for ``net.loss_and_grads``
         Targets.
     loss : str, Loss or function
@@ -129,15 +141,20 @@ def check_gradients(
     tolerance : float
         The largest relative error that passes.
     max_entries : int
-        How many entries of each parameter are checked; of more, these are drawn at random.
+        How many entries of each parameter are checked at most; these are drawn at random.
     seed : int
-        Of that draw.
+        Seed of that draw.
 
     Returns
     -------
     GradientReport
-        The relative error of a parameter is the largest difference over its largest gradient, or over
-        1e-5 max(1, loss) where the gradient is smaller than that: differences of the loss cannot resolve less.
+        The relative error of a parameter is its largest difference divided by its largest gradient, or by
+        1e-5 max(1, loss) if that is larger: differences of the loss cannot resolve less.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For data, a loss or weights that ``net.loss_and_grads`` refuses, too.
     """
     copy, function = net.to(net.backend, dtype="float64"), losses.get(loss)
     objective = Objective(copy, function, l2)
@@ -170,7 +187,7 @@ def check_gradients(
 
 
 def _perturbed(at: HostArray, columns: Any, h: float) -> Iterator[HostArray]:
-    """The parameter vectors with +h and -h added to one column each, shape (m, ..., p)."""
+    """The m parameter vectors with +h, then those with -h, added to one column each; shape (m, ..., p)."""
     for sign in (1.0, -1.0):
         flats = np.repeat(at[None, ...], len(columns), axis=0)
         flats[np.arange(len(columns)), ..., columns] += sign * h
@@ -182,8 +199,8 @@ def _differentiate(
 ) -> tuple[HostArray, HostArray, HostArray]:
     """Lower slope, upper slope and numerical derivative for each column; shape (..., m).
 
-    The slopes differ only at a kink, where they are the one-sided ones. Near a kink only the difference that does not
-    reach across it, forward or backward, can be trusted.
+    The slopes differ at a kink alone, where they are the one-sided ones. Near a kink only a one-sided difference that
+    does not reach across it can be trusted.
     """
     best = np.full((*centre.shape, len(columns)), np.nan)
     trust = np.full_like(best, np.inf)
@@ -199,7 +216,7 @@ def _differentiate(
         central = [(f + b) / 2 for f, b in zip(forward, backward, strict=True)]
         coarse, fine = ((4 * central[i + 1] - central[i]) / 3 for i in (0, 1))
         guesses = [(coarse, np.abs(coarse - fine) + noise / h)]
-        for side in (forward, backward):  # an error of order h: extrapolated twice, and magnifying noise more
+        for side in (forward, backward):  # errors of order h and h^2 are extrapolated away; noise is magnified more
             line = [2 * side[i + 1] - side[i] for i in (0, 1)]
             guess = (4 * line[1] - line[0]) / 3
             guesses.append((guess, np.abs(guess - line[1]) + 16 * noise / h))
@@ -207,7 +224,7 @@ def _differentiate(
             better = doubt < trust
             best, trust = np.where(better, guess, best), np.where(better, doubt, trust)
         low, high = np.minimum(forward[2], backward[2]), np.maximum(forward[2], backward[2])
-        # Of a smooth function the one-sided slopes at h/4 differ by a quarter of those at h.
+        # For a smooth function the one-sided slopes differ four times less at h/4 than at h.
         jump = np.where(np.abs(forward[0] - backward[0]) < 2 * (high - low), high - low, 0.0)
         at_kink = jump > 1e-6 * np.maximum(1.0, np.abs(best))
         if np.all(trust <= 1e-9 * np.maximum(np.max(np.abs(best), initial=0.0), 1e-5)) and not np.any(at_kink):
@@ -218,7 +235,7 @@ def _differentiate(
 def _compare(
     name: str, analytic: HostArray, numerical: HostArray, low: HostArray, high: HostArray, centre: HostArray
 ) -> ParameterCheck:
-    """Largest difference over largest gradient; at a kink any slope between the one-sided ones counts as equal."""
+    """Compare the gradients of one parameter; at a kink any slope between the one-sided ones counts as equal."""
     slack = 1e-6 * np.maximum(1.0, np.abs(high))
     kink = (low < high) & (analytic >= low - slack) & (analytic <= high + slack)
     compared = np.where(kink, analytic, numerical)

@@ -1,4 +1,4 @@
-"""The same network on several backends, side by side."""
+"""Compare the same network on several backends."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, get_backend
 from bpx.backend.select import backends as every_backend
 from bpx.errors import BackendUnavailableError
-from bpx.errors.calls import named
+from bpx.errors.wrong_calls import named
 from bpx.formulas.losses import LossLike
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 from bpx.training.fit import fit
 
-# Largest difference from the first backend, relative to the largest value; libraries sum in different orders.
+# The largest difference from NumPy, relative to the largest value, that passes: libraries sum in different orders.
 TOLERANCES: dict[DType, float] = {"float32": 1e-5, "float64": 1e-12}
 STEPS = 5
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One backend: the largest relative differences from the reference, or the reason why it did not run."""
+    """One backend: the largest relative differences from NumPy, or the reason why it did not run."""
 
     backend: str
     device: str
@@ -42,14 +42,14 @@ class ParityRow:
 
     @property
     def differences(self) -> tuple[float, float, float]:
-        """Those of outputs, gradients and losses."""
+        """The differences of outputs, gradients and losses."""
         return self.forward, self.gradient, self.losses
 
 
 @final
 @dataclass(frozen=True, repr=False)
 class ParityReport:
-    """What `check_parity` found; prints as a table.
+    """The result of `check_parity`; prints as a table.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ class ParityReport:
     reference : str
         The backend that the others are compared with.
     dtype : {"float32", "float64"}
-        The network's.
+        The dtype of the network.
     tolerance : float
         The largest relative difference that passes.
     """
@@ -70,16 +70,13 @@ class ParityReport:
 
     @property
     def max_difference(self) -> float:
-        """The largest relative difference of any backend that ran, NaN where one is NaN; 0 where none did."""
+        """The largest relative difference of the backends that ran; NaN if one is NaN, 0 if none ran."""
         return float(np.max([row.differences for row in self.rows if row.ran], initial=0.0))
 
     @property
     def passed(self) -> bool:
-        """Whether every backend asked for ran and is within the tolerance."""
+        """Whether all backends ran and are within the tolerance."""
         return all(row.ran and all(d <= self.tolerance for d in row.differences) for row in self.rows)
-
-    def __repr__(self) -> str:
-        return str(self)
 
     def __str__(self) -> str:
         table = TextTable(("backend", "device", "forward", "gradient", f"losses of {STEPS} steps"))
@@ -93,6 +90,8 @@ class ParityReport:
             f"{table.to_text()}\n{reasons}{verdict}: tolerance {self.tolerance:.0e}"
         )
 
+    __repr__ = __str__
+
 
 @named("bpx.check_parity")
 def check_parity(
@@ -104,25 +103,30 @@ def check_parity(
     backends: Sequence[BackendLike] | None = None,
     tolerance: float | None = None,
 ) -> ParityReport:
-    """Run forward, gradients and 5 Adam steps (dropout included) on copies of a network on several backends.
+    """Compute outputs, gradients and 5 Adam steps (with dropout) of a network on several backends, and compare.
 
     Parameters
     ----------
     net : MLP
-        Left as it is.
+        Not changed: each backend gets a copy.
     X, y : host arrays
-        Data that every backend can take.
+        Inputs of shape (n, n_in) and targets as for `bpx.fit`.
     loss : str, Loss or function
-        As for ``fit``.
+        As for `bpx.fit`.
     backends : sequence of str, module or Backend, optional
-        NumPy is the reference and is always run. None: every backend that works here.
+        The backends to compare with NumPy, the reference. None: all that work here.
     tolerance : float, optional
-        None: 1e-12 for float64, 1e-5 for float32.
+        The largest relative difference that passes. None: 1e-12 for float64, 1e-5 for float32.
 
     Returns
     -------
     ParityReport
         A backend that cannot be used here has a reason and no numbers, and the report does not pass.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For an unknown backend, and for data or a loss that `bpx.fit` refuses, too.
     """
     if backends is None:
         backends = [status.name for status in every_backend() if status.available]

@@ -1,4 +1,4 @@
-"""One training step with every number shown: what articles on back-propagation work out by hand."""
+"""One training step with all its numbers, as articles on back-propagation work it out by hand."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx._typing import Array
 from bpx.errors import loss_parts
-from bpx.errors.calls import named
+from bpx.errors.wrong_calls import named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss, LossLike
@@ -26,7 +26,7 @@ from bpx.network.params import ParamViews
 HostArray = np.ndarray[Any, Any]
 Notation = Callable[[str], str]
 
-# Columns of the tables in LaTeX.
+# How LaTeX sets the columns' names.
 _SYMBOLS = {
     "z": "$z$",
     "a": "$a$",
@@ -44,14 +44,16 @@ _NUMPY_DEFAULT: dict[str, Any] = {
 @final
 @dataclass(frozen=True, eq=False)
 class LayerTrace:
-    """Every number of one layer, on the host; for a single sample without the sample axis.
+    """Every number of one layer, as host arrays in the network's dtype.
+
+    For several samples, `x`, `z`, `a`, `grad_a` and `delta` have a sample axis in front.
 
     Parameters
     ----------
     name : str
-        The activation's.
+        The name of the activation.
     x : array of shape (n_in,)
-        What the layer is given: the inputs, or the previous layer's `a`.
+        The input of the layer: the network's, or the previous layer's `a`.
     W, b : arrays of shape (n_in, n_out) and (n_out,)
         Before the step; `b` is None without bias.
     z, a : arrays of shape (n_out,)
@@ -86,20 +88,23 @@ class StepTrace:
     Parameters
     ----------
     layers : tuple of LayerTrace
-        The hidden layers first.
+        The output layer comes last.
     loss : float
         Mean over samples of the sum over outputs.
-    losses : array of shape (n_out,)
-        Each output's share, before mean and weights.
-    x, y : arrays
-        Inputs, and targets as given.
+    losses : host array of shape (n_out,), or (n, n_out) for several samples
+        The share of each output.
+    x, y : host arrays
+        The inputs and the targets, without the sample axis for a single sample.
     loss_name : str
+        The name of the loss.
     learning_rate : float
+        Of the step.
     new_loss : float
-        Of the same samples after the step.
+        The loss of the same samples after the step.
     activations : tuple of Activation
-        Each layer's.
+        One per layer.
     loss_function : Loss
+        The loss itself.
     """
 
     layers: tuple[LayerTrace, ...]
@@ -113,24 +118,26 @@ class StepTrace:
     activations: tuple[Activation, ...]
     loss_function: Loss
 
-    def __repr__(self) -> str:
-        return str(self)
-
     def __str__(self) -> str:
         return self._render(lambda title: title, lambda table: table.to_text("  "), str)
 
+    __repr__ = __str__
+
     def to_markdown(self) -> str:
-        """The tables of the step in Markdown."""
+        """Return the step as tables in Markdown."""
         return self._render(lambda title: f"**{title}**", TextTable.to_markdown, lambda name: f"`{name}`")
 
     def to_latex(self) -> str:
-        """The tables of the step in LaTeX."""
-        return self._render(
-            lambda title: rf"\paragraph{{{_escape(title)}}}", lambda table: _math(table).to_latex(), str
-        )
+        """Return the step as tables in LaTeX."""
+
+        def title(text: str) -> str:
+            escaped = text.replace("_", r"\_").replace("->", r"$\to$")
+            return rf"\paragraph{{{escaped}}}"
+
+        return self._render(title, lambda table: _math(table).to_latex(), str)
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers as plain lists and floats, ready for JSON."""
+        """Return all numbers as plain lists and floats, ready for JSON."""
         return {
             "loss": self.loss,
             "new_loss": self.new_loss,
@@ -149,37 +156,37 @@ class StepTrace:
         }
 
     def animate(self, path: str | os.PathLike[str] | None = None, language: Literal["en", "zh"] = "en") -> Path:
-        """Write the step as a web page to watch: one file that needs no server and no network.
+        """Write the step as an animated web page: one file that needs no server and no network.
 
-        Values flow forward, errors flow back and weights change; each number comes with its formula, in symbols and in
-        numbers. A layer of more than 10 neurons is drawn in part.
+        Values flow forward, errors flow back, and weights change; each number comes with its formula, in symbols and
+        in numbers. Of a layer with more than 10 neurons some are drawn.
 
         Parameters
         ----------
         path : str or path-like, optional
-            A file there is replaced whole or stays. None: a new file in the system's folder for temporary files.
+            An existing file is replaced. None: a new file in the system's folder for temporary files.
         language : {"en", "zh"}
-            English or Chinese; the page can change it.
+            English or Chinese; a button on the page changes it.
 
         Returns
         -------
         Path
-            Of the page; ``webbrowser.open(path.resolve().as_uri())`` opens it. As the last value of a notebook's cell
-            it shows the page itself.
+            The file's; ``webbrowser.open(path.resolve().as_uri())`` opens it. In a notebook, as the last value of a
+            cell, it is displayed as the page itself.
 
         Raises
         ------
         ValueError
-            For another language, or so many samples and layers that the page would be larger than 300 kB.
+            For another language, or if the page would be larger than 300 kB, because of many samples or layers.
         OSError
-            Where the file cannot be written.
+            If the file cannot be written; an existing file then stays.
         """
         from bpx.animation.page import write  # the package above: see the contract in pyproject.toml
 
         return write(self, path, language)
 
     def _render(self, title: Notation, table: Callable[[TextTable], str], name: Notation) -> str:
-        """Titles and tables in one of the three notations."""
+        """Titles and tables; the functions say how titles, tables and names are written."""
         head = (
             f"One step of gradient descent: loss {name(self.loss_name)} = {self.loss:.10f},"
             f" learning rate {self.learning_rate:g}"
@@ -205,13 +212,13 @@ class StepTrace:
 
 
 def _row(values: HostArray) -> str:
-    """Numbers in brackets, as NumPy prints them by default."""
+    """Numbers in brackets, as NumPy's default print options show them."""
     with np.printoptions(**_NUMPY_DEFAULT):
         return np.array2string(values, separator=", ", threshold=50).replace("\n", "")
 
 
 def _weights(layer: LayerTrace) -> TextTable:
-    """Every weight and bias of a layer: before, gradient, after."""
+    """Every weight and bias of a layer: before the step, its gradient, and after the step."""
     table = TextTable(("weight", "before", "gradient", "after"))
     for (i, j), w in np.ndenumerate(layer.W):
         table.add(f"W[{i + 1}, {j + 1}]", *(f"{v:.10f}" for v in (w, layer.grad_W[i, j], layer.new_W[i, j])))
@@ -221,13 +228,8 @@ def _weights(layer: LayerTrace) -> TextTable:
     return table
 
 
-def _escape(text: str) -> str:
-    """Text that LaTeX sets as it stands."""
-    return text.replace("_", r"\_").replace("->", r"$\to$")
-
-
 def _math(table: TextTable) -> TextTable:
-    """The table with its header as mathematics and numbers in math mode, so that a minus is set as one."""
+    """The table with header and numbers in LaTeX's math mode, which sets a minus sign and not a hyphen."""
     typeset = TextTable(tuple(_SYMBOLS.get(cell, cell) for cell in table.header))
     for row in table.rows:
         typeset.add(row[0], *(f"${cell}$" for cell in row[1:]))
@@ -236,7 +238,7 @@ def _math(table: TextTable) -> TextTable:
 
 @named("bpx.trace")
 def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate: float = 0.5) -> StepTrace:
-    """Work out one step of gradient descent and keep every number; the network stays as it is.
+    """Compute one step of gradient descent and keep every number; the network is not changed.
 
     Parameters
     ----------
@@ -258,6 +260,11 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate:
         ``.layers[i].z``, ``.a``, ``.delta``, ``.grad_a``, ``.grad_W``, ``.grad_b``, ``.new_W``, ``.new_b``;
         ``.loss``, ``.losses``, ``.new_loss``.
 
+    Raises
+    ------
+    ValueError
+        For a stack, and for data, a loss or a learning rate that training refuses, too.
+
     Examples
     --------
     >>> import bpx
@@ -276,7 +283,7 @@ def trace(net: MLP, x: Any, y: Any, loss: LossLike | None = None, learning_rate:
         batch, single = validation.inputs(backend, dtype, x, net.sizes[0])
         target = validation.targets(backend, dtype, y, batch.shape[0], net.sizes[-1], function, single=single)
         value, grad = objective.value_and_grad(batch, target)
-        # Where the loss takes pre-activations, the objective computes neither the outputs nor dL/da there.
+        # For a loss of pre-activations the objective computes neither the outputs nor dL/da.
         output = propagate(backend.xp, batch, net.layer_params, activations)[-1].a
         each_loss, slope = loss_parts(function.on_outputs(backend.xp, output, target), output)
         slope = slope * (1.0 / batch.shape[0])

@@ -1,4 +1,4 @@
-"""The backend that the user asked for, with ``--backend`` or ``BPX_BACKEND``, and whether it has a precision."""
+"""The backend that ``--backend`` or ``BPX_BACKEND`` names, and whether it can train in a ``--precision``."""
 
 from __future__ import annotations
 
@@ -13,35 +13,43 @@ from bpx.kernels import select
 
 
 def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
-    """The backend of that name, None for the environment's. An unknown name, in BPX_KERNELS too, is a mistake."""
+    """The backend of that name; None is the environment's.
+
+    Raises
+    ------
+    MistakeError
+        If the name, or the value of the environment variable ``BPX_KERNELS``, is not known.
+    BackendUnavailableError
+        If it cannot work here and `strict` holds.
+    """
     try:
         found = get_backend(name, strict=strict)
     except ValueError as error:
         raise MistakeError(str(error) if name is None else f"--backend: {error}") from error
     try:
         select.wanted()
-    except ValueError as error:  # BPX_KERNELS
+    except ValueError as error:
         raise MistakeError(str(error)) from error
     return found
 
 
-def several(names: Sequence[str] | None) -> tuple[list[Backend], dict[str, str]]:
-    """The backends of those names, None for all that work here; and by name why others do not work."""
-    idle = {}
+def usable(names: Sequence[str] | None) -> tuple[list[Backend], dict[str, str]]:
+    """Those of the named backends (None: of all that bpx knows) that work here, and by name why the others do not."""
+    reasons = {}
     if names is None:
         statuses = backends()
-        idle = {status.name: " ".join(status.reason.split()) for status in statuses if not status.available}
+        reasons = {status.name: " ".join(status.reason.split()) for status in statuses if not status.available}
         names = [status.name for status in statuses if status.available]
     found = []
     for name in names:
         try:
             found.append(backend(name, strict=True))
         except BackendUnavailableError as error:
-            idle[name] = " ".join(str(error).split())
-    return found, idle
+            reasons[name] = " ".join(str(error).split())
+    return found, reasons
 
 
-def check_precision(name: str | None, dtype: str, backend: Backend) -> None:
+def check_precision_option(name: str | None, dtype: str, backend: Backend) -> None:
     """Refuse a ``--precision`` that a network of that dtype cannot be trained in, before anything is read."""
     if name is not None and dtype != "float32":
         raise MistakeError(f"--precision {name} goes with --dtype float32, got --dtype {dtype}")

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
-from bpx.cli import backend_option, kernels, parser
+from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import MistakeError, Output
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
@@ -30,8 +30,8 @@ Measure training (ReLU, softmax, cross-entropy, Adam) on every backend that
 works here: microseconds per step and steps per second, the median of rounds
 that take turns. On NumPy with compiled kernels (where Numba works), kernels of
 NumPy alone, and the plain formulas; elsewhere with kernels, where there are
-any, and the plain formulas. "products alone" is the floor: the matrix products
-of a step and nothing else. It takes less than a minute.
+any, and the plain formulas. "products alone" is the lower bound: the matrix
+products of a step and nothing else. It takes less than a minute.
 
 The whole suite, with other libraries beside bpx, memory and predictions, is
 benchmarks/run.py in bpx's source.
@@ -44,23 +44,20 @@ NETWORKS = {
     "784-256-128-10": ((784, 256, 128, 10), 128, 25),
     "784-2048-2048-10": ((784, 2048, 2048, 10), 512, 3),
 }
-# A minute would not do for it on a few cores.
+# Measured on a GPU only, unless asked for: on a few cores it takes more than a minute.
 LARGEST = "784-2048-2048-10"
-# A round lasts about that long, in seconds.
+# Seconds that one round of a contender takes, about.
 ROUND = 0.08
-# So long may all rounds take; a network whose steps are slow has fewer rounds, but at least so many.
+# Seconds for all networks together. A network with slow steps gets fewer rounds than asked for, but at least FEWEST.
 SECONDS, FEWEST = 40.0, 3
-WORDS = {
-    "auto": "kernels",
-    "numpy": "kernels of NumPy alone",
-    "reference": "plain formulas",
-    "products": "products alone",
-}
+# The values of BPX_KERNELS in words.
+WORDS = {"auto": "kernels", "numpy": "kernels of NumPy alone", "reference": "plain formulas"}
+PRODUCTS = "products alone"
 
 
 @dataclass
 class Contender:
-    """One way to do a step, with the rounds measured so far."""
+    """One way to do a step, in words; `rounds` are the seconds per step of the rounds measured so far."""
 
     backend: str
     way: str
@@ -70,19 +67,14 @@ class Contender:
 
     @property
     def microseconds(self) -> float:
-        """Of one step."""
+        """The median time of one step."""
         return statistics.median(self.rounds) * 1e6
 
-    @property
-    def name(self) -> str:
-        """Its way in words."""
-        return "compiled kernels" if (self.backend, self.way) == ("numpy", "auto") else WORDS[self.way]
-
     def to_dict(self) -> dict[str, Any]:
-        """What was measured, for ``--json``."""
+        """The measurements for ``--json``."""
         return {
             "backend": self.backend,
-            "way": self.name,
+            "way": self.way,
             "microseconds per step": self.microseconds,
             "steps per second": 1e6 / self.microseconds,
             "rounds": [seconds * 1e6 for seconds in self.rounds],
@@ -101,9 +93,9 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Measure one network after the other."""
-    measured, idle = backend_option.several(args.backend)
-    if args.backend and idle:
-        raise MistakeError(next(iter(idle.values())))
+    measured, unusable = backend_option.usable(args.backend)
+    if args.backend and unusable:
+        raise MistakeError(next(iter(unusable.values())))
     on_gpu = any(str(backend.device) != "cpu" for backend in measured)
     names = args.network or [name for name in NETWORKS if name != LARGEST or on_gpu]
     tables, networks = [], []
@@ -122,7 +114,7 @@ def _measured(name: str, backends: list[Backend], dtype: DType, rounds: int) -> 
     end = time.perf_counter() + SECONDS / len(NETWORKS)
     contenders = [contender for backend in backends for contender in _contenders(name, backend, dtype)]
     for one in contenders:
-        seconds = one.run(1)  # what is done once is done here
+        seconds = one.run(1)  # warms up: compilation and recording happen here
         one.repeats = max(1, min(200, round(ROUND / max(seconds * NETWORKS[name][2], 1e-6))))
     for i in range(rounds):
         if i >= FEWEST and time.perf_counter() > end:
@@ -133,18 +125,19 @@ def _measured(name: str, backends: list[Backend], dtype: DType, rounds: int) -> 
 
 
 def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
-    """What is measured on a backend; two names for the same work are measured once."""
-    with kernels.using("auto"):
-        found = kernels.names(backend, dtype)
+    """The contenders of a backend; where "auto" and another way are the same kernels, they are measured once."""
+    with kernel_choice.using("auto"):
+        found = kernel_choice.names(backend, dtype)
     ways = ["auto", "reference"] if found else ["reference"]
     if backend.xp is np:
         ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
-    training = [Contender(backend.name, way, _training(name, backend, way, dtype)) for way in ways]
-    return [Contender(backend.name, "products", _products(name, backend, dtype)), *training]
+    words = WORDS | ({"auto": "compiled kernels"} if backend.xp is np else {})
+    training = [Contender(backend.name, words[way], _training(name, backend, way, dtype)) for way in ways]
+    return [Contender(backend.name, PRODUCTS, _products(name, backend, dtype)), *training]
 
 
 def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[int], float]:
-    """Seconds per step of so many epochs of `fit`; the first epoch, with what a fit does once, is left out."""
+    """A function that gives the seconds per step of n epochs of `fit`; a first epoch, with the set-up, is left out."""
     sizes, batch, steps = NETWORKS[name]
     rng = np.random.default_rng(0)
     net = MLP(sizes, dtype=dtype, backend=backend)
@@ -154,10 +147,10 @@ def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[
     def run(epochs: int) -> float:
         stamps: list[float] = []
 
-        def stamp(_: Any) -> None:  # an epoch's end reads its loss from the device: this is when its work is done
+        def stamp(_: Any) -> None:  # at an epoch's end, whose loss has been read from the device: its work is done
             stamps.append(time.perf_counter())
 
-        with kernels.using(way):
+        with kernel_choice.using(way):
             fit(net, X, y, epochs=epochs + 1, batch_size=batch, callbacks=[stamp])
         return (stamps[-1] - stamps[0]) / (epochs * steps)
 
@@ -165,7 +158,10 @@ def _training(name: str, backend: Backend, way: str, dtype: DType) -> Callable[[
 
 
 def _products(name: str, backend: Backend, dtype: DType) -> Callable[[int], float]:
-    """Seconds per step of the matrix products: a W forward, and backward aᵀ g and, but for the first layer, g Wᵀ."""
+    """A function that gives the seconds per step of the matrix products alone.
+
+    Forward a W; backward aᵀ g and, except for the first layer, g Wᵀ.
+    """
     sizes, batch, steps = NETWORKS[name]
     xp, kind = backend.xp, backend.dtype(dtype)
     rng = np.random.default_rng(0)
@@ -197,12 +193,12 @@ def _products(name: str, backend: Backend, dtype: DType) -> Callable[[int], floa
 
 
 def _table(name: str, contenders: list[Contender], dtype: DType) -> str:
-    """One network's contenders."""
+    """One network's contenders as text."""
     table = TextTable((f"{name}, batch {NETWORKS[name][1]}, {dtype}", "µs per step", "steps per s", "over products"))
-    floors = {one.backend: one.microseconds for one in contenders if one.way == "products"}
+    products = {one.backend: one.microseconds for one in contenders if one.way == PRODUCTS}
     for one in contenders:
         table.add(
-            f"{one.backend}, {one.name}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
-            f"{one.microseconds / floors[one.backend]:.2f}",
+            f"{one.backend}, {one.way}", f"{one.microseconds:.1f}", f"{1e6 / one.microseconds:.0f}",
+            f"{one.microseconds / products[one.backend]:.2f}",
         )  # fmt: skip
     return table.to_text()

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import TextTable
+from bpx._formatting import TextTable
 from bpx.backend.base import Backend
 from bpx.checks.gradients import check_gradients
 from bpx.checks.parity import TOLERANCES, check_parity
-from bpx.cli import backend_option, kernels, parser
+from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import Output
 from bpx.losses import LossName
 from bpx.network.architecture import DType
@@ -36,8 +36,8 @@ Check this machine in less than half a minute; exit code 1 if anything fails.
   kernels    parameters after 20 steps with the kernels that training uses,
              where a backend has any, against the plain formulas
 
-A backend that does not work is named and does not count as a failure, unless
-it was asked for with --backend.
+A backend that does not work is named, but counts as a failure only if it was
+requested with --backend.
 """
 
 
@@ -67,20 +67,20 @@ def add(sub: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, output: Output) -> bool:
     """Check, and say whether all passed."""
     start = time.perf_counter()
-    working, idle = backend_option.several(args.backend)
+    working, unusable = backend_option.usable(args.backend)
     findings: list[Finding] = []
     for backend in working:
         output.progress(f"checking {backend.name} on {backend.device}")
         findings += [*_gradients(backend), *_parity(backend), *_kernels(backend)]
     failed = [finding for finding in findings if not finding.passed]
-    missing = list(idle) if args.backend else []
+    missing = list(unusable) if args.backend else []
     seconds = time.perf_counter() - start
     table = TextTable(("check", "backend", "largest difference", "tolerance", ""))
     for one in findings:
         verdict = "ok" if one.passed else "FAILED"
         table.add(f"{one.check}: {one.what}", one.backend, f"{one.difference:.1e}", f"{one.tolerance:.0e}", verdict)
     lines = [table.to_text()] if findings else []
-    lines += [f"{name} did not run: {reason}" for name, reason in idle.items()]
+    lines += [f"{name} did not run: {reason}" for name, reason in unusable.items()]
     if failed:
         lines.append(f"{len(failed)} of {len(findings)} checks FAILED in {seconds:.1f} s")
     elif missing:
@@ -89,12 +89,12 @@ def run(args: argparse.Namespace, output: Output) -> bool:
         lines.append(f"all {len(findings)} checks passed in {seconds:.1f} s")
     passed = not failed and not missing
     checks = [asdict(one) | {"passed": one.passed} for one in findings]
-    output.result("\n".join(lines), {"passed": passed, "seconds": seconds, "checks": checks, "did not run": idle})
+    output.result("\n".join(lines), {"passed": passed, "seconds": seconds, "checks": checks, "did not run": unusable})
     return passed
 
 
 def _networks(backend: Backend, dtype: DType) -> list[tuple[str, MLP, Any, Any, LossName, float]]:
-    """Networks in which much can go wrong, with data, loss and penalty; small enough for central differences."""
+    """Networks that differ in activations, losses and penalties, with their data; small enough for differences."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(12, 5))
     labels = rng.integers(0, 3, 12)
@@ -138,15 +138,15 @@ def _parity(backend: Backend) -> list[Finding]:
 
 
 def _kernels(backend: Backend) -> list[Finding]:
-    """Training as it is, against the plain formulas; a different order of sums grows a little over the steps."""
-    if not kernels.names(backend):
+    """Training with kernels against the plain formulas; another order of sums differs a little more with each step."""
+    if not kernel_choice.names(backend):
         return []
     X, y = _digits()
     found = []
     for dtype, tolerance in TOLERANCES.items():
         flats = []
         for which in (None, "reference"):
-            with kernels.using(which):
+            with kernel_choice.using(which):
                 net = MLP([64, 100, 50, 10], dropout=0.2, dtype=dtype, backend=backend)
                 fit(net, X, y, epochs=5, batch_size=50, l2=1e-3)
             flats.append(np.asarray(net.backend.to_host(net.flat), dtype=np.float64))

@@ -17,12 +17,15 @@ Note = Callable[[str], Any]
 
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
 _COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
-# Fewer different texts than that are categories, even where each row has its own.
+# A column with no more different texts than this holds categories, even if each row has a text of its own.
 FEWEST_IDS = 20
 
 
-def choose(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
-    """The columns that tell something, and those of them that are categories; notes what is left out and why."""
+def choose_columns(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
+    """The columns that say something about the rows, and the names of those that are categories.
+
+    `note` gets a sentence on what is left out and why.
+    """
     left_out: dict[str, list[str]] = {}
     categories = []
     for column in table.without([target]).columns.values():
@@ -30,14 +33,17 @@ def choose(table: Table, target: str, categorical: Collection[str], note: Note) 
         if reason is None and column.texts is not None and column.name not in categorical:
             _refuse_odd_cells(table, column)
             reason = _like_an_id(column)
-        counts_rows = _counts_rows(column)
+        # It goes up by one from row to row, as an index does.
+        counts_rows = column.numbers is not None and table.n_rows > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
         if counts_rows and column.name.startswith("Unnamed:"):
             reason = "has no name and counts the rows"
         if reason is not None:
             left_out.setdefault(reason, []).append(column.name)
         elif column.texts is not None:
             categories.append(column.name)
-            _note_dates(column, note)
+            if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
+                words = "holds dates, taken as categories; numbers (year, month, days since) tell more"
+                note(f"column {column.name!r} {words}")
         elif counts_rows:
             note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
     for reason, names in left_out.items():
@@ -53,15 +59,15 @@ def choose(table: Table, target: str, categorical: Collection[str], note: Note) 
 
 
 def few_odd_cells(counts: Counter[str]) -> list[str]:
-    """The texts in what is a column of numbers but for them; none where it is a column of text."""
+    """The few texts in a column that otherwise holds numbers; empty for a column of text."""
     odd = [text for text in counts if number(text) is None]
     of_odd, of_all = sum(counts[text] for text in odd), sum(counts.values())
-    few = of_odd <= 0.1 * of_all or len(odd) <= 2  # as many as a marker of missing values, such as a question mark
+    few = of_odd <= 0.1 * of_all or len(odd) <= 2  # one or two may be frequent: "?" for a missing value
     return odd if odd and few and len(counts) - len(odd) > FEWEST_IDS else []
 
 
 def with_commas(counts: Counter[str]) -> str:
-    """What to say of a column of numbers such as ``1,5`` or ``100,000``; nothing where it is none."""
+    """The message for a column of numbers such as ``1,5`` or ``100,000``; empty for any other column."""
     found = [text for text in counts if _COMMA.fullmatch(text)]
     others = sum(number(text) is None for text in counts) - len(found)
     if not found or (others and len(found) <= 0.5 * len(counts)):
@@ -73,7 +79,7 @@ def with_commas(counts: Counter[str]) -> str:
 
 
 def _refuse_odd_cells(table: Table, column: Column) -> None:
-    """Text in a column of numbers is a mistake of the file's, not a category."""
+    """Raise MistakeError for a few texts in a column of numbers: a mistake in the file, not categories."""
     assert column.texts is not None
     counts = Counter(text for text in column.texts.tolist() if text is not None)
     odd, name = few_odd_cells(counts), repr(column.name)
@@ -90,7 +96,7 @@ def _refuse_odd_cells(table: Table, column: Column) -> None:
 
 
 def _useless(column: Column) -> str | None:
-    """Why a column tells nothing."""
+    """Why a column says nothing about the rows; None where it does."""
     if np.all(column.missing):
         return "has no value in any row"
     values = column.numbers if column.texts is None else column.texts
@@ -99,7 +105,7 @@ def _useless(column: Column) -> str | None:
 
 
 def _like_an_id(column: Column) -> str | None:
-    """Why a column of text is no category: most rows have their own."""
+    """Why a column of text holds no categories: most rows have a text of their own; None where it does."""
     assert column.texts is not None
     texts = [text for text in column.texts.tolist() if text is not None]
     different = len(set(texts))
@@ -113,18 +119,6 @@ def _like_an_id(column: Column) -> str | None:
     return None
 
 
-def _counts_rows(column: Column) -> bool:
-    """Whether it goes up by one from row to row, as an index does."""
-    return column.numbers is not None and len(column.numbers) > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
-
-
 def _are_dates(texts: Sequence[str]) -> bool:
     """Whether the first texts are dates."""
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
-
-
-def _note_dates(column: Column, note: Note) -> None:
-    """Dates are categories like other texts, which is seldom what is wanted."""
-    assert column.texts is not None
-    if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
-        note(f"column {column.name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")

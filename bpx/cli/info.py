@@ -6,15 +6,17 @@ import argparse
 import os
 import platform
 import sys
+import textwrap
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from bpx._formatting import aligned
 from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
-from bpx.cli import backend_option, kernels, parser
-from bpx.cli.output import Output, aligned
+from bpx.cli import backend_option, kernel_choice, parser
+from bpx.cli.output import Output
 from bpx.errors import how_to_install
 
 EXAMPLES = """\
@@ -27,17 +29,14 @@ What bpx has on this machine: versions, each backend with its device, and why
 one that does not work does not. Nothing is trained; CuPy and PyTorch, where
 they are installed, are loaded and tried.
 """
-# Packages that bpx can use, and the extra that brings each; none: it is installed by itself.
+# Packages that bpx can use, and the extra that brings each; "" where there is no extra for it.
 PACKAGES = {
     "numpy": "", "array-api-compat": "", "numba": "fast", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13",
     "nvmath-python": "cuda12", "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn",
     "safetensors": "io", "pyarrow": "tables", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
 }  # fmt: skip
 VARIABLES = ("BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-WORDS = {
-    "numba": "compiled by Numba",
-    "numpy_in_place": "NumPy in place",
-}
+WORDS = {"numba": "compiled by Numba", "numpy_in_place": "NumPy in place"}
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -46,22 +45,22 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
-    """Look, and say."""
+    """Look at the machine and report."""
     del args
-    in_force = backend_option.backend()  # a name that there is not is said before anything else
+    in_force = backend_option.backend()  # an unknown name is reported before anything else
     facts: dict[str, Any] = {
         "bpx": __version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {_cores()} cores",
         "packages": {name: _version(name) for name in PACKAGES},
-        # Not this project, whose distribution is bpx-nn; the two write into the same folder.
+        # The other project of that name: ours is distributed as bpx-nn. Both install into the same folder.
         "another bpx": _version("bpx"),
         "environment": {name: os.environ[name] for name in VARIABLES if name in os.environ},
     }
     if not output.json:  # at once: what comes next may load PyTorch
         output.write(_beginning(facts) + "\n")
     table = backends()
-    found = kernels.names(get_backend("numpy"))
+    found = kernel_choice.names(get_backend("numpy"))
     facts["backends"] = [asdict(status) for status in table]
     facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
     memory = in_force.memory()
@@ -74,13 +73,16 @@ def run(args: argparse.Namespace, output: Output) -> None:
         "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
     }
     if in_force.package == "cupy":
-        facts["kernels on cupy"] = {"in use": kernels.names(in_force), "steps are captured": kernels.captures()}
-        rest["on the GPU"] = _on_gpu(kernels.names(in_force))
-    output.result(f"\n{table}\n\n{aligned(rest)}", facts)
+        facts["kernels on cupy"] = {
+            "in use": kernel_choice.names(in_force),
+            "steps are captured": kernel_choice.captures(),
+        }
+        rest["on the GPU"] = _on_gpu(kernel_choice.names(in_force))
+    output.result(f"\n{table}\n\n{aligned(rest.items())}", facts)
 
 
 def _beginning(facts: dict[str, Any]) -> str:
-    """What is known without trying anything out."""
+    """What is known without importing a library or trying a device."""
     there = {name: found for name, found in facts["packages"].items() if found}
     lacking = [f"{name} [{extra}]" if extra else name for name, extra in PACKAGES.items() if name not in there]
     rows = {
@@ -96,32 +98,28 @@ def _beginning(facts: dict[str, Any]) -> str:
         )
     if facts["environment"]:
         rows["environment"] = _wrapped([f"{name}={value}" for name, value in facts["environment"].items()])
-    return aligned(rows)
+    return aligned(rows.items())
 
 
-def _wrapped(words: list[str], width: int = 62) -> str:
-    """Words with commas, in lines of that width below each other."""
-    lines = [""]
-    for word in words:
-        if lines[-1] and len(lines[-1]) + len(word) + 2 > width:
-            lines[-1] += ","
-            lines.append("")
-        lines[-1] += f", {word}" if lines[-1] else word
-    return f"\n{' ' * 15}".join(lines)
+def _wrapped(names: list[str]) -> str:
+    """Names with commas between them, in lines below each other; no name is broken, even if it has spaces."""
+    text = ", ".join(name.replace(" ", "\0") for name in names)
+    lines = textwrap.wrap(text, 62, break_long_words=False, break_on_hyphens=False)
+    return f"\n{' ' * 15}".join(lines).replace("\0", " ")
 
 
 def _on_gpu(found: list[str]) -> str:
     """How training steps are computed by CuPy."""
     if not found:
         return "formulas alone"
-    if kernels.captures():
+    if kernel_choice.captures():
         return "CUDA kernels, a step is one launch"
     reason = "; BPX_KERNELS=eager" if os.environ.get("BPX_KERNELS") == "eager" else ", for want of nvmath-python"
     return f"CUDA kernels, launched one by one{reason}"
 
 
 def _why(found: list[str]) -> str:
-    """Why the compiled kernels are not used."""
+    """Why compiled kernels are not used; empty where they are."""
     if "numba" in found:
         return ""
     wanted = os.environ.get("BPX_KERNELS")
@@ -133,7 +131,7 @@ def _why(found: list[str]) -> str:
 
 
 def _version(package: str) -> str | None:
-    """None where it is not installed."""
+    """The version of an installed package; None where it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

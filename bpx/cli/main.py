@@ -60,22 +60,26 @@ def _run(args: argparse.Namespace, output: Output) -> int:
 
 
 def _hold_standard_files() -> None:
-    """Where who started bpx has closed stdin, stdout or stderr, keep a file of the user's from getting that number."""
+    """Open the null device as stdin, stdout or stderr where the parent closed it, so that no file gets its number."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the smallest number that is free, which is this one
+            os.open(os.devnull, os.O_RDWR)  # gets the smallest free number, which is this one
 
 
 def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
-    """What is said of an error, and its exit code."""
+    """The message for an error, and its exit code."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", INTERRUPTED
     if isinstance(error, (MistakeError, FileFormatError, BackendUnavailableError, NonFiniteError)):
         return str(error), MISTAKE
     if isinstance(error, OSError):
-        return _of_the_system(error), MISTAKE
+        reason = error.strerror or str(error)
+        if error.filename is None:
+            return reason, MISTAKE
+        advice = "" if "expected" in reason else "; check the path, its permissions and the space on its disk"
+        return f"{os.fspath(error.filename)}: {reason}{advice}", MISTAKE
     if isinstance(error, ImportError) and "pip install" in str(error):
         return str(error), MISTAKE
     if isinstance(error, MemoryError):
@@ -84,12 +88,3 @@ def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
         return f"not enough memory ({error}); use fewer rows or columns, or --dtype float32", MISTAKE
     hint = "" if with_traceback else "; run again with --traceback and report what it shows"
     return f"unexpected {type(error).__name__}: {error}; this is an error in bpx{hint}", INTERNAL
-
-
-def _of_the_system(error: OSError) -> str:
-    """What the operating system refused, of which file, and what to look at unless that is said already."""
-    reason = error.strerror or str(error)
-    if error.filename is None:
-        return reason
-    advice = "" if "expected" in reason else "; check the path, its permissions and the space on its disk"
-    return f"{os.fspath(error.filename)}: {reason}{advice}"

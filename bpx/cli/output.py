@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any, final
 
-from bpx import _text
+from bpx._formatting import to_json
 from bpx.errors import say, write_whole
 
 
@@ -24,7 +24,7 @@ class Output:
         self.json: bool = args.json
         self.quiet: bool = args.quiet
         self.notes: list[str] = []
-        # What to say of a file that has been written, if an error follows.
+        # Says which file has been written; added to the message of an error that follows.
         self.written: str | None = None
         self._held: list[str] = []
 
@@ -39,21 +39,21 @@ class Output:
         self._held.append(f"warning: {' '.join(text.split())}")
 
     def release(self) -> None:
-        """Say what was kept; an error before that is the only line on standard error."""
+        """Write what was kept to standard error; after an error, which comes alone, nothing is."""
         held, self._held = self._held, []
         for line in held:
             say(line, sys.stderr)
 
     def progress(self, text: str) -> None:
-        """Say on standard error what is being done."""
+        """Say on standard error what is being done now."""
         self.release()
         if not self.quiet:
             say(text, sys.stderr)
 
     def result(self, text: str, data: Mapping[str, Any]) -> None:
-        """The result: the text, or with ``--json`` the data."""
+        """Write the result to standard output: the text, or with ``--json`` the data."""
         if self.json:
-            text = json.dumps(_text.to_json(data), indent=2, ensure_ascii=False)
+            text = json.dumps(to_json(data), indent=2, ensure_ascii=False)
         self.write(text.rstrip("\n") + "\n")
 
     def write(self, text: str) -> None:
@@ -63,8 +63,8 @@ class Output:
 
 
 def write(text: str) -> None:
-    """All of `text` to standard output, as UTF-8 and with Unix line ends wherever that goes."""
-    if sys.stdout is None:  # closed by who started bpx: nobody reads
+    """Write all of `text` to standard output, in UTF-8 and with Unix line ends on every system."""
+    if sys.stdout is None:  # closed by the parent: nobody reads
         return
     try:
         write_whole(text, sys.stdout)
@@ -74,10 +74,5 @@ def write(text: str) -> None:
 
 
 def counted(n: int, word: str) -> str:
-    """So many of them: ``1 row``, ``2 rows``."""
+    """A number and a noun: ``1 row``, ``2 rows``."""
     return f"{n} {word}" if n == 1 else f"{n} {word}s"
-
-
-def aligned(rows: Mapping[str, str]) -> str:
-    """Names in one column, what belongs to them in the next."""
-    return _text.aligned(list(rows.items()))

@@ -1,4 +1,4 @@
-"""The options that the subcommands share, their types, and what ``--help`` says of all of them."""
+"""The argument parser: subcommands, the options and types of options that they share, and their help."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ examples:
 
 @final
 class Parser(argparse.ArgumentParser):
-    """Says a mistake in one line."""
+    """An ArgumentParser that reports a mistake in one line."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **options)
-        # ``--inputs -1,2`` is ``--inputs=-1,2``: Python has this pattern since 3.14.
+        # ``--inputs -1,2`` means ``--inputs=-1,2``; Python has this pattern since 3.14.
         self._negative_number_matcher = re.compile(r"-\.?\d")
         self._words: list[str] = []
 
@@ -64,7 +64,7 @@ class Parser(argparse.ArgumentParser):
         return super().parse_known_args(args, namespace, **more)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Write what --help or --version prints; argparse's own ignores that it could not be written."""
+        """Write what --help or --version prints; argparse itself would ignore an error in writing."""
         del file
         try:
             write(message)
@@ -75,17 +75,17 @@ class Parser(argparse.ArgumentParser):
             self.exit(MISTAKE)
 
     def error(self, message: str) -> NoReturn:
-        """Leave with exit code 2."""
+        """Report a mistake and exit with code 2."""
         option = message.removeprefix("argument ").partition(": expected one argument")[0]
         for word, value in pairwise(self._words):
-            if word == option and value.startswith("-"):  # which argparse takes for another option
+            if word == option and value.startswith("-"):  # argparse takes the value for another option
                 message += f"; where {value} is what you mean, write {word}={value}"
-        say(f"{self.prog}: error: {message}; {self.prog} --help shows what there is", sys.stderr)
+        say(f"{self.prog}: error: {message}; {self.prog} --help lists all options", sys.stderr)
         self.exit(MISTAKE)
 
 
 def build(argv: Sequence[str]) -> argparse.ArgumentParser:
-    """The command line; of the subcommands only the one that `argv` names is imported, so that each starts fast."""
+    """The parser of the whole command line; only the subcommand that `argv` names is imported, for a fast start."""
     parser = Parser(
         prog="bpx",
         description="Multilayer perceptrons by back-propagation: train on a table, predict,\ncheck, measure.",
@@ -102,7 +102,7 @@ def build(argv: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def describe(parser: argparse.ArgumentParser, usage: str, description: str, examples: str, run: Any) -> None:
-    """A subcommand's help, and the options that all have."""
+    """Give a subcommand its help, its function and the options that all subcommands have."""
     parser.usage, parser.description = usage, description
     parser.epilog = f"examples:\n{examples}\n{CODES}"
     parser.set_defaults(run=run)
@@ -113,7 +113,7 @@ def describe(parser: argparse.ArgumentParser, usage: str, description: str, exam
 
 
 def _type(convert: Callable[[str], T], allowed: Callable[[T], bool], expected: str) -> Callable[[str], T]:
-    """An option's type: converts its text, and says what was expected where that fails or is not allowed."""
+    """An option's type: converts the text, and reports what was expected if that fails or is not allowed."""
 
     def checked(text: str) -> T:
         try:

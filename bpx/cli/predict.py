@@ -1,4 +1,4 @@
-"""``bpx predict``: what a model of ``bpx train`` says of a table's rows."""
+"""``bpx predict``: predictions for a table's rows by a model that ``bpx train`` wrote."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bpx.cli import backend_option, data, parser, scores
-from bpx.cli.output import MistakeError, Output, aligned, counted
+from bpx.cli import backend_option, parser, scores, table_input
+from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
-from bpx.files import atomic, model
+from bpx.files import model
 from bpx.tables import csv_table, parquet_table, writing
 from bpx.tables.column_encoders import Unseen
 from bpx.tables.table import Table
@@ -24,8 +24,8 @@ EXAMPLES = """\
 """
 DESCRIPTION = """\
 Predict a table's rows with a model that bpx train wrote. Columns are found by
-name: their order does not matter, and others are left alone. Where the table
-has the target too, the score is said on stderr.
+name: their order does not matter, and other columns are ignored. If the table
+has the target, too, the score is written to stderr.
 """
 STDOUT = "-"
 PREDICTION = "prediction"
@@ -34,7 +34,7 @@ PREDICTION = "prediction"
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
     sub.add_argument("model", metavar="MODEL", help="a file that bpx train wrote")
-    data.add_options(sub)
+    table_input.add_options(sub)
     sub.add_argument(
         "--out", metavar="FILE", default=STDOUT,
         help="a .csv, .tsv, .npz or .parquet file, or - for CSV on stdout (default: -)",
@@ -48,14 +48,17 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, output: Output) -> None:
     """Read, encode, predict, write."""
-    _check_out(args)
+    if args.out != STDOUT:
+        ending = table_input.check_out(args.out, writing.ENDINGS, args.data, args.model, otherwise=", or - for stdout")
+        if ending == ".parquet":
+            parquet_table.library("parquet")
     table_model = TableModel.of(_header(args.model), args.model)
     target, classify = table_model.target, table_model.target.task == CLASSIFY
     if args.proba and not classify:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
     as_text = {*table_model.encoding.as_text, *args.keep, target.name}
-    table = data.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
+    table = table_input.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
     columns: dict[str, Any] = {name: table[name].texts for name in args.keep}
     X, unseen = table_model.encoding.encode(table, net.dtype)
     _note_unseen(unseen, table, output)
@@ -72,32 +75,18 @@ def run(args: argparse.Namespace, output: Output) -> None:
 
 
 def _header(path: str) -> dict[str, Any]:
-    """The model file's header; of a file of another kind, what the command line can do with it."""
+    """The model file's header; the message for a file of another kind names no Python functions."""
     try:
         return model.read_header(path)
     except FileFormatError as error:
         message, other, _ = str(error).partition(" come in by ")
-        if other:  # by functions of Python, which the message names
+        if other:  # which Python functions read such a file
             message = f"{message.rpartition(';')[0]}; give a model that bpx train wrote"
         raise FileFormatError(message) from error
 
 
-def _check_out(args: argparse.Namespace) -> None:
-    """Whether the predictions could be written, before they are made."""
-    if args.out == STDOUT:
-        return
-    try:
-        ending = atomic.ending_of(args.out, writing.ENDINGS)
-    except ValueError as error:
-        raise MistakeError(f"--out: {error}, or - for stdout") from error
-    atomic.check(args.out)
-    data.keep_inputs("--out", args.out, args.data, args.model)
-    if ending == ".parquet":
-        parquet_table.library("parquet")
-
-
 def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
-    """Notes on categories and missing values that the training rows did not have."""
+    """Note categories and missing values that the training rows did not have."""
 
     def having(count: int) -> str:
         return f"{count} of {counted(table.n_rows, 'row')} {'has' if count == 1 else 'have'}"
@@ -112,7 +101,7 @@ def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
 
 
 def _score(table_model: TableModel, table: Table, predicted: Any, output: Output) -> dict[str, float] | None:
-    """The scores on rows that have their target."""
+    """The scores on the rows whose target is known; None if there are none."""
     name = table_model.target.name
     y = table_model.target.values(table[name])
     classify = table_model.target.task == CLASSIFY
@@ -135,14 +124,14 @@ def _score(table_model: TableModel, table: Table, predicted: Any, output: Output
 
 
 def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], rows: int, scored: Any) -> None:
-    """The predictions to a file or to standard output, and what there is to say of them."""
+    """Write the predictions to a file or to standard output."""
     facts: dict[str, Any] = {"model": args.model, "rows": rows, "notes": output.notes}
     facts |= {} if scored is None else {"scores": scored}
     if args.out != STDOUT:
         writing.write(args.out, columns)
         output.written = f"the predictions are written to {args.out}"
         names = f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
-        output.result(aligned({"written": f"{args.out}: {counted(rows, 'row')}{names}"}), facts | {"out": args.out})
+        output.result(f"written  {args.out}: {counted(rows, 'row')}{names}", facts | {"out": args.out})
     elif output.json:
         output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
     else:

@@ -1,8 +1,7 @@
-"""What turns a network into a model of a table: its encoding, target and scale, as JSON in the model file."""
+"""A network with all that it takes to predict a table: encoding, target and scale, as JSON in the model file."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal, final
 
@@ -10,12 +9,12 @@ import numpy as np
 
 from bpx.cli.target import CLASSIFY, REGRESS, Target
 from bpx.errors import FileFormatError
-from bpx.files.header import check_entries, short_repr
+from bpx.files.header import are_texts, check_entries, is_finite, of_type, short_repr
 from bpx.files.model import TABLE
 from bpx.network.mlp import MLP
 from bpx.tables.encoding import Encoding
 
-# Of the form that it has in a model file.
+# Of this entry in a model file.
 VERSION = 1
 
 
@@ -27,14 +26,15 @@ class TableModel:
     Attributes
     ----------
     target : Target
+        The column that is predicted.
     encoding : Encoding
-        Of the inputs.
+        How the other columns become the network's inputs.
     mean, scale : float
-        A number's, of the training rows: the network's output is ``(y - mean) / scale``.
+        For a target that is a number y, of the training rows: the network's output is ``(y - mean) / scale``.
     markers : tuple of str
         Spellings of a missing value besides the usual ones.
     usual : bool
-        Whether the usual ones hold.
+        Whether the usual spellings count too.
     about : dict
         Scores and settings, for people.
     """
@@ -54,18 +54,18 @@ class TableModel:
 
     @property
     def activation(self) -> Literal["identity", "sigmoid", "softmax"]:
-        """The output's."""
+        """The output layer's activation."""
         return "identity" if self.target.task == REGRESS else "sigmoid" if self.outputs == 1 else "softmax"
 
     def predict(self, net: MLP, X: Any) -> np.ndarray[Any, Any]:
-        """Predicted numbers (n,), float64; or each class's probability (n, classes), in the network's dtype."""
+        """Predicted numbers (n,), float64; or the probability of each class (n, classes), in the network's dtype."""
         out = np.asarray(net.backend.to_host(net(X)))
         if self.target.task == REGRESS:
             return out[:, 0].astype(np.float64) * self.scale + self.mean
         return np.concatenate([1 - out, out], axis=1) if self.outputs == 1 else out
 
     def labelled(self, probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The likeliest label of each row, as text; as integers where all labels are."""
+        """The likeliest label of each row: an integer where all labels are integers, else text."""
         labels = np.array(self.target.labels, dtype=object)
         if all(label.lstrip("-").isdigit() and str(int(label)) == label for label in labels):
             integers = [int(label) for label in labels]
@@ -75,7 +75,7 @@ class TableModel:
         return likeliest
 
     def to_metadata(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """The file's metadata: this model as plain JSON."""
         return {
             TABLE: {
                 "version": VERSION,
@@ -93,7 +93,7 @@ class TableModel:
 
     @classmethod
     def of(cls, header: dict[str, Any], path: str) -> TableModel:
-        """The model that a file's header describes; FileFormatError if there is none, or it makes no sense."""
+        """The model that a file's header describes; FileFormatError if it describes none or makes no sense."""
         entry = header["metadata"].get(TABLE)
         if entry is None:
             kind = "a network" if header["kind"] == "network" else f"a {header['kind']}"
@@ -110,13 +110,13 @@ class TableModel:
 
     @classmethod
     def _parsed(cls, entry: Any, network: dict[str, Any]) -> TableModel:
-        """The model of an entry of this version, which must fit the network beside it."""
+        """The model of an entry of this version, which must fit the network in the same file."""
         if isinstance(entry, dict):
             entry = {"usual": True} | entry  # the first files had no other
         check_entries(
-            entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=_is_text,
-            labels=_are_texts, mean=_is_number, scale=lambda v: _is_number(v) and v > 0, markers=_are_texts,
-            usual=lambda v: type(v) is bool, encoding=lambda _: True, about=lambda v: isinstance(v, dict),
+            entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=of_type(str),
+            labels=are_texts, mean=is_finite, scale=lambda v: is_finite(v) and v > 0, markers=are_texts,
+            usual=of_type(bool), encoding=None, about=of_type(dict),
         )  # fmt: skip
         target = Target(entry["target"], tuple(entry["labels"]))
         model = cls(
@@ -133,15 +133,3 @@ class TableModel:
         ):
             raise FileFormatError(f"expected a network with {right} inputs and outputs, got {short_repr(sizes)}")
         return model
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _are_texts(value: Any) -> bool:
-    return isinstance(value, list) and all(map(_is_text, value))

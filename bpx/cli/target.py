@@ -15,7 +15,7 @@ from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, listed
 
 CLASSIFY, REGRESS = "classify", "regress"
-# Integers with at most so many different values are classes unless --task says otherwise.
+# Integers with at most this many different values are classes, unless --task says otherwise.
 FEW_INTEGERS = 10
 MOST_CLASSES = 1000
 
@@ -30,12 +30,16 @@ class Target:
 
     @property
     def task(self) -> str:
-        """classify or regress."""
+        """``"classify"`` or ``"regress"``."""
         return CLASSIFY if self.labels else REGRESS
 
     def values(self, column: Column) -> np.ndarray[Any, Any]:
-        """Class numbers (int64, -1 for a label that is none), or float64 with NaN; the column is read as text."""
-        texts = _texts(column)
+        """Class numbers (int64, -1 for an unknown label), or numbers (float64, NaN for none); shape (n,).
+
+        The column has to be read as text.
+        """
+        assert column.texts is not None
+        texts = column.texts.tolist()
         if not self.labels:
             return np.array([None if text is None else number(text) for text in texts], dtype=np.float64)
         place = {canonical(label): i for i, label in enumerate(self.labels)}
@@ -44,9 +48,11 @@ class Target:
         return np.array([known[text] for text in texts], dtype=np.int64)
 
 
-def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
-    """The target of a table, whose rows all have one; notes which task is taken where the user names none."""
-    texts = _texts(table[name])
+def choose_target(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
+    """The target of a table, in which no row lacks it; notes the task that is chosen where the user names none."""
+    column = table[name]
+    assert column.texts is not None
+    texts = column.texts.tolist()
     counts = Counter(texts)
     different = len({canonical(text) for text in counts})
     values = {text: number(text) for text in counts}
@@ -94,17 +100,8 @@ def choose(table: Table, name: str, task: str | None, note: Callable[[str], Any]
 
 
 def _labels(counts: Counter[str], numeric: bool) -> tuple[str, ...]:
-    """The classes in order; 1 and 1.0 are the same one where all are numbers."""
+    """The classes in order; where all are numbers, 1 and 1.0 are the same class."""
     if not numeric:
         return tuple(sorted(counts))
     merged = {canonical(text) for text in counts}
     return tuple(sorted(merged if len(merged) < len(counts) else counts, key=lambda text: (float(text), text)))
-
-
-def _texts(column: Column) -> list[Any]:
-    """The target's texts; one without any value may have been read as numbers."""
-    if column.texts is not None:
-        texts: list[Any] = column.texts.tolist()
-        return texts
-    assert column.numbers is not None
-    return [None if value != value else repr(value) for value in column.numbers.tolist()]

@@ -1,4 +1,4 @@
-"""``bpx trace``: one step of back-propagation with every number, article 001's or one's own."""
+"""``bpx trace``: one step of back-propagation with every number, that of article 001 or the user's own."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ EXAMPLES = """\
       "0.W" = [[0.1, 0.3], [0.2, 0.4]]
 """
 DESCRIPTION = """\
-Work out one step of gradient descent and show every number: sums, outputs,
+Compute one step of gradient descent and show every number: sums, outputs,
 errors, gradients, new weights, in float64. W has a row for each input and a
-column for each neuron; "0.W" and "0.b" are the first layer's. What is not given
-is article 001's, or, of a network of other sizes, drawn with --seed.
+column for each neuron; "0.W" and "0.b" are the first layer's. Numbers that are
+not given are those of article 001, or drawn with --seed if the sizes differ.
 """
 PAGES = (".html", ".htm")
 # The worked step of article 001, with the biases that it computes with. It writes W as (outputs, inputs).
@@ -62,7 +62,7 @@ ARTICLE: dict[str, Any] = {
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The subcommand's options."""
-    sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with one's own numbers")
+    sub.add_argument("file", nargs="?", metavar="FILE", help="a .toml or .json file with your own numbers")
     step = sub.add_argument_group("the step (an option counts before the file)")
     step.add_argument("--sizes", metavar="N,N,..", type=parser.sizes, help="neurons per layer, the inputs first")
     step.add_argument("--inputs", metavar="X,X,..", type=parser.numbers, help="one sample")
@@ -83,20 +83,20 @@ def add(sub: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, output: Output) -> None:
-    """Put the step together, work it out, show it."""
+    """Put the step together, compute it, show it."""
     page = args.html
     if page is None:
         step = _worked_out(_given(args))
         text = step.to_markdown() if args.markdown else step.to_latex() if args.latex else str(step)
         output.result(text, step.to_dict())
         return
-    if not page.lower().endswith(PAGES):  # what was there would be a page from now on
+    if not page.lower().endswith(PAGES):  # do not turn another file into a web page
         raise MistakeError(f"--html: expected a name that ends in {' or '.join(PAGES)}, got {page!r}")
     atomic.check(page)
     step = _worked_out(_given(args))
     try:
         step.animate(page, args.language)
-    except ValueError as error:  # too large to be watched
+    except ValueError as error:  # too large
         raise MistakeError(str(error)) from error
     output.written = f"the page is written to {page}"
     output.result(f"written  {page}", {"out": page, **step.to_dict()})
@@ -120,7 +120,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _worked_out(given: dict[str, Any]) -> StepTrace:
-    """The step's trace."""
+    """The trace of the step."""
     try:
         net = MLP(
             given["sizes"], hidden=given["hidden"], output=given["output"], dtype="float64", seed=given["seed"],
@@ -142,7 +142,7 @@ def _worked_out(given: dict[str, Any]) -> StepTrace:
 
 
 def _numbers(name: str, value: Any) -> np.ndarray[Any, Any]:
-    """One layer's weights or biases."""
+    """One layer's weights or biases as an array."""
     try:
         return np.asarray(value, dtype=np.float64)
     except (ValueError, TypeError) as error:
@@ -150,7 +150,7 @@ def _numbers(name: str, value: Any) -> np.ndarray[Any, Any]:
 
 
 def _as_options(message: str) -> str:
-    """What the library says of its arguments, of the options."""
+    """The library's message with the names of options in place of its arguments'."""
     for pattern, replacement in {
         r"^X: ": "--inputs: ",
         r"^y: ": "--targets: ",
@@ -163,7 +163,7 @@ def _as_options(message: str) -> str:
 
 
 def _file(path: str) -> dict[str, Any]:
-    """One's own numbers from a TOML or JSON file."""
+    """The entries of the user's TOML or JSON file."""
     entries = _entries(path)
     unknown = sorted(set(entries) - set(ARTICLE))
     if unknown:
@@ -174,12 +174,12 @@ def _file(path: str) -> dict[str, Any]:
 
 
 def _weights(text: str) -> dict[str, Any]:
-    """Weights in JSON: given as such, or in a file."""
+    """Weights as JSON text, or from a JSON file."""
     return _entries("--weights", text) if text.lstrip().startswith("{") else _entries(text)
 
 
 def _entries(source: str, text: str | None = None) -> dict[str, Any]:
-    """TOML or JSON that is a table of entries; of the file `source` where its text is not given."""
+    """The entries of TOML or JSON `text`; None reads the file `source`."""
     toml = source.lower().endswith(".toml")
     try:
         text = Path(source).read_text("utf-8-sig") if text is None else text

@@ -1,4 +1,4 @@
-"""``bpx train``: a network for a table, and the encoding of its columns, in one file."""
+"""``bpx train``: train a network on a table, and write it into one file with the encoding of the columns."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from bpx._text import to_json
-from bpx.cli import backend_option, columns, data, parser, scores, train_options
-from bpx.cli.output import MistakeError, Output, aligned, counted
+from bpx._formatting import aligned, to_json
+from bpx.cli import backend_option, parser, scores, table_input, train_options
+from bpx.cli.columns import choose_columns
+from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
-from bpx.cli.target import CLASSIFY, Target
-from bpx.cli.target import choose as choose_target
+from bpx.cli.target import CLASSIFY, Target, choose_target
 from bpx.errors import DivergenceWarning
-from bpx.files import atomic, container, header, safetensors_form
+from bpx.files import container, header, safetensors_form
 from bpx.losses import LossName
 from bpx.network.mlp import MLP
 from bpx.optimizers import OPTIMIZERS
@@ -34,11 +34,11 @@ LOSSES: dict[str, LossName] = {
     "sigmoid": "binary_cross_entropy",
     "softmax": "cross_entropy",
 }
-# What is trained by default: so many steps, but at least and at most so many epochs.
+# By default: this many steps, but at least FEWEST and at most MOST epochs.
 STEPS, FEWEST, MOST = 20_000, 10, 200
-# The share of the training rows that judge when to stop.
+# The share of the training rows that is held out for --patience.
 VALIDATION = 0.1
-# Of a file's header, kept for the network's own description.
+# Bytes of a file's header that are kept free for the network's own description.
 RESERVE = 50_000
 
 
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     """Read, encode, train, score, write."""
     _check_options(args)
     backend = backend_option.backend(args.backend)
-    backend_option.check_precision(args.precision, args.dtype, backend)
+    backend_option.check_precision_option(args.precision, args.dtype, backend)
     table, target, inputs, categories = _prepare(args, output)
 
     y = target.values(table[target.name])
@@ -64,8 +64,8 @@ def run(args: argparse.Namespace, output: Output) -> int:
     encoded = encoding.learn(
         inputs.rows(training), categories, standardise=not args.no_standardise, max_categories=args.max_categories
     )
-    mean, scale = (0.0, 1.0) if target.task == CLASSIFY else _scale(y[training])
-    model = TableModel(target, encoded, mean, scale, *data.spellings(args))
+    mean, scale = (0.0, 1.0) if target.task == CLASSIFY else encoding.mean_and_scale(y[training])
+    model = TableModel(target, encoded, mean, scale, *table_input.spellings(args))
     X, _ = encoded.encode(inputs, args.dtype)
     _check_size(model)
 
@@ -85,20 +85,15 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if history.metrics:
         curves["metrics"] = history.metrics
     words = _in_words(model, net, history, facts) | {"written": args.out}
-    output.result(aligned(words), {"model": args.out, **facts, **curves, "notes": output.notes})
+    output.result(aligned(words.items()), {"model": args.out, **facts, **curves, "notes": output.notes})
     return parser.INTERRUPTED if history.stop_reason is StopReason.INTERRUPTED else parser.OK
 
 
 def _check_options(args: argparse.Namespace) -> None:
     """Refuse options that do not go together, and a model file that could not be written, before hours of training."""
-    try:
-        ending = atomic.ending_of(args.out, container.FORMS)
-    except ValueError as error:
-        raise MistakeError(f"--out: {error}") from error
-    atomic.check(args.out)
-    data.keep_inputs("--out", args.out, args.data, args.checkpoint)
+    ending = table_input.check_out(args.out, container.FORMS, args.data, args.checkpoint)
     if args.checkpoint:
-        data.keep_inputs("--checkpoint", args.checkpoint, args.data)
+        table_input.keep_inputs("--checkpoint", args.checkpoint, args.data)
     if ending == ".safetensors":
         safetensors_form.library()
     if args.validation_size is not None and args.patience is None:
@@ -106,22 +101,22 @@ def _check_options(args: argparse.Namespace) -> None:
     if args.monitor is not None and args.patience is None:
         raise MistakeError("--monitor goes with --patience N, which stops by it on validation rows")
     if args.resume and not args.checkpoint:
-        raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to go on from")
+        raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to continue from")
 
 
 def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, Table, list[str]]:
-    """The rows that have a target, the target, the inputs' columns, and those of them that are categories."""
+    """The rows that have a target, the target, the columns of the inputs, and the names of the categorical ones."""
     name = args.target
     if name in args.drop:
         raise MistakeError(f"--drop: {name!r} is the target")
-    table = data.read(args, {name, *args.categorical}, args.drop)
+    table = table_input.read(args, {name, *args.categorical}, args.drop)
     if name not in table.columns:
         hint = table.nearest(name)
         if all(one.replace(".", "").replace("-", "").isdigit() for one in table.names):
             hint = "its first line seems to be data, and not the columns' names, which it should hold"
         raise MistakeError(f"{table.source}: no column {name!r} for --target; {hint}")
     for one in args.categorical:
-        table[one]  # says which there are, where it is none of them
+        table[one]  # an error names the columns that there are
     missing = np.asarray(table[name].missing)
     if np.all(missing):
         raise MistakeError(f"{table.source}: target {name!r} has no value in any row; choose another --target")
@@ -131,8 +126,8 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, T
     target = choose_target(table, name, args.task, output.note)
     if args.class_weight and target.task != CLASSIFY:
         raise MistakeError("--class-weight goes with classes; the target is a number")
-    scores.check(target, _metrics(args))
-    inputs, categories = columns.choose(table, name, args.categorical, output.note)
+    scores.check_metrics(target, _metrics(args))
+    inputs, categories = choose_columns(table, name, args.categorical, output.note)
     counts = {one: int(np.count_nonzero(column.missing)) for one, column in inputs.columns.items()}
     filled = [f"{one!r} {count}" for one, count in counts.items() if count]
     if filled:
@@ -143,28 +138,21 @@ def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, T
 
 
 def _metrics(args: argparse.Namespace) -> list[str]:
-    """The metrics that are asked for, and the one that is watched."""
+    """The metrics that are asked for, and the one that --patience watches."""
     watched = [] if args.monitor in (None, "loss") else [args.monitor]
     return list(dict.fromkeys([*args.metrics, *watched]))
 
 
 def _left_out(count: int, table: Table, name: str) -> str:
-    """How many rows have no target, and how that was spelled."""
+    """The note that says how many rows have no target, and how that was spelled."""
     spelled = sorted(spelling for spelling in table[name].spellings if spelling)
     words = f" (spelled {listed(spelled)}; where that is a class, give --na-only)" if spelled else ""
     have, are = ("has", "is") if count == 1 else ("have", "are")
     return f"{count} of {counted(table.n_rows, 'row')} {have} no target {name!r}{words} and {are} left out"
 
 
-def _scale(y: np.ndarray[Any, Any]) -> tuple[float, float]:
-    """Mean and standard deviation of a target; 1 where it does not vary. No sum overflows."""
-    largest = float(np.max(np.abs(y))) or 1.0
-    scale = largest * float(np.std(y / largest))
-    return largest * float(np.mean(y / largest)), scale if scale > 0.0 else 1.0
-
-
 def _check_size(model: TableModel) -> None:
-    """Whether the model's file can hold the encoding."""
+    """Raise MistakeError if the encoding does not fit into a model file's header."""
     size = len(json.dumps(model.to_metadata()))
     if size > header.LARGEST - RESERVE:
         raise MistakeError(
@@ -177,7 +165,7 @@ def _train(
     args: argparse.Namespace, output: Output, net: MLP, model: TableModel, X: Any, y: Any, training: Any,
     rng: np.random.Generator,
 ) -> History:  # fmt: skip
-    """Train on the training rows, some of which judge when to stop."""
+    """Train on the training rows, of which --patience holds some out for validation."""
     classify = model.target.task == CLASSIFY
     wanted = y if classify else (y - model.mean) / model.scale
     validation, stop = None, []
@@ -201,7 +189,7 @@ def _train(
                 epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
                 l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
                 progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
-                precision=args.precision, metrics=scores.in_training(model, _metrics(args)),
+                precision=args.precision, metrics=scores.training_metrics(model, _metrics(args)),
             )  # fmt: skip
         except DivergenceWarning as error:
             raise MistakeError(
@@ -215,11 +203,11 @@ def _train(
 
 
 def _save(out: str, output: Output, net: MLP, model: TableModel, facts: dict[str, Any], lacking: str = "") -> None:
-    """Write the model, or write it anew; whatever ends the command after that says that it is there.
+    """Write the model file, again once the scores are known; the message of any later error says that it is there.
 
-    Where the first writing fails, as on a disk that is full by now, the model is kept among the temporary files.
+    If it cannot be written the first time, as on a full disk, the model goes into a temporary folder.
     """
-    # Labels and columns are in the model itself; with the time, equal runs would make unequal files.
+    # Labels and columns are in the model itself; the time would make the files of equal runs differ.
     model.about.update({k: v for k, v in to_json(facts).items() if k not in ("labels", "columns", "seconds")})
     metadata = model.to_metadata()
     try:
@@ -238,7 +226,7 @@ def _save(out: str, output: Output, net: MLP, model: TableModel, facts: dict[str
 
 
 def _facts(model: TableModel, net: MLP, history: History, y: Any, training: Any, held_out: Any) -> dict[str, Any]:
-    """What was done, for the model file and ``--json``."""
+    """The facts of a training, for the model file and ``--json``."""
     facts: dict[str, Any] = {
         "task": model.target.task,
         "target": model.target.name,
@@ -261,7 +249,7 @@ def _facts(model: TableModel, net: MLP, history: History, y: Any, training: Any,
 
 
 def _in_words(model: TableModel, net: MLP, history: History, facts: dict[str, Any]) -> dict[str, str]:
-    """The same for people."""
+    """The facts for people."""
     labels = model.target.labels
     of_text = len(model.encoding.as_text)
     of_numbers = counted(len(model.encoding.columns) - of_text, "column")

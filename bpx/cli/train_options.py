@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpx.activations import ACTIVATIONS
-from bpx.cli import data, parser, target
+from bpx.cli import parser, table_input, target
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import OPTIMIZERS
@@ -22,17 +22,17 @@ EXAMPLES = """\
       --out big.npz
 """
 DESCRIPTION = """\
-Train a network on a table with a header. Numbers: a missing value becomes the
-median, then mean 0 and standard deviation 1. Text: one input per category. All
-of it is learned from the training rows, and stored in the model file. A part
-of the rows is held out for the score that is shown at the end.
-Ctrl-C ends training early: the network so far is scored and written.
+Train a network on a table with a header. In columns of numbers the median
+replaces missing values, and numbers get mean 0 and standard deviation 1. A
+column of text gets one input per category. All of this is learned from the
+training rows and stored in the model file. Some rows are held out for the
+score at the end. Ctrl-C ends training early and keeps the network so far.
 """
 
 
 def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
-    """Everything that `run` finds in its arguments."""
-    data.add_options(sub)
+    """Add all options of the subcommand, and its function `run`."""
+    table_input.add_options(sub)
     sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
     sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
     table = sub.add_argument_group("the table's columns")
@@ -91,5 +91,5 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     )  # fmt: skip
     how.add_argument("--seed", metavar="N", type=parser.whole, default=0, help="of everything random (default: 0)")
     how.add_argument("--checkpoint", metavar="FILE", help="written after each epoch")
-    how.add_argument("--resume", action="store_true", help="go on from the checkpoint, where there is one")
+    how.add_argument("--resume", action="store_true", help="continue from the checkpoint, if there is one")
     parser.describe(sub, "bpx train DATA --target COL --out MODEL [options]", DESCRIPTION, EXAMPLES, run)

@@ -1,7 +1,7 @@
-"""Every error and warning that bpx raises on purpose. A message says what was expected, what came and what to do.
+"""Every error and warning that bpx raises on purpose: the message says what was expected, what came and what to do.
 
-Messages that are no errors (progress, log records, warnings) never end the work that they report: where a stream is
-closed, full or gone, they are lost and the work goes on.
+Other messages (progress, log records, warnings) never end the work that they report: if the stream is closed, full or
+gone, they are lost and the work goes on.
 """
 
 from __future__ import annotations
@@ -18,30 +18,23 @@ __all__ = [
     "DeviceMismatchError",
     "DivergenceWarning",
     "FileFormatError",
-    "Log",
     "NonFiniteError",
     "NotDifferentiableError",
     "RankFailedError",
     "ShapeError",
-    "check_activation_shape",
-    "how_to_install",
-    "loss_parts",
-    "say",
-    "warn_caller",
-    "write_whole",
 ]
 
 
 class BackendUnavailableError(RuntimeError):
-    """A backend was asked for strictly and cannot work on this machine."""
+    """A backend cannot work on this machine, and a fallback to NumPy was ruled out (``strict``)."""
 
 
 class BackendFallbackWarning(RuntimeWarning):
-    """A backend was asked for, cannot work on this machine, and NumPy is used in its place."""
+    """A backend cannot work on this machine, and NumPy is used in its place."""
 
 
 class DeviceMismatchError(ValueError):
-    """An array lives in another library or on another device than the network it was given to."""
+    """An array belongs to another library or lies on another device than the network that it was passed to."""
 
 
 class ShapeError(ValueError):
@@ -53,7 +46,7 @@ class NonFiniteError(ValueError):
 
 
 class NotDifferentiableError(ValueError):
-    """A gradient was asked of a network with an activation that has none (``step``)."""
+    """A network whose gradient is needed has an activation without a derivative (``step``)."""
 
 
 class FileFormatError(ValueError):
@@ -61,7 +54,7 @@ class FileFormatError(ValueError):
 
 
 class RankFailedError(RuntimeError):
-    """Another process of a data-parallel run failed; the message is that process's own error."""
+    """Another process of a data-parallel run failed; the message is the error of that process."""
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -69,17 +62,21 @@ class DivergenceWarning(RuntimeWarning):
 
 
 def how_to_install(extra: str, package: str) -> str:
-    """The pip command that brings an extra to the bpx that runs here; bpx-nn itself is on no package index.
+    """The pip command that installs what an extra needs. The distribution bpx-nn is on no package index.
 
-    A clone installs its own extra. For another installation the command names what the extra requires, as the metadata
-    of bpx-nn has it.
+    In a clone the command installs the extra itself, elsewhere the packages that the metadata of bpx-nn name for it.
 
     Parameters
     ----------
     extra : str
         A key of ``[project.optional-dependencies]`` in pyproject.toml.
     package : str
-        What the extra is for: all that is known where there is no metadata, as in a copied folder.
+        The extra's main package, for the command where there is no metadata, as in a copied folder.
+
+    Returns
+    -------
+    str
+        Such as ``pip install 'matplotlib>=3.10'``.
     """
     import re
     import shlex
@@ -100,12 +97,12 @@ def how_to_install(extra: str, package: str) -> str:
 
 
 def check_activation_shape(name: str, returned: str, result: Any, like: Any) -> None:
-    """Refuse what an activation's function returned where it does not have the layer's shape and would be broadcast."""
+    """Raise ShapeError if an activation's function did not return the layer's shape; it could be broadcast silently."""
     _check_shape(f"activation {name!r}", returned, result, f"the layer's shape {tuple(like.shape)}", like, "unit")
 
 
 def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
-    """The values and derivatives that a loss's function returned, where they are two arrays of the outputs' shape."""
+    """The values and derivatives that a loss's function returned; an error unless both have the outputs' shape."""
     if not isinstance(returned, (tuple, list)) or len(returned) != 2:
         got = f"{len(returned)} things" if isinstance(returned, (tuple, list)) else f"a {type(returned).__name__}"
         raise TypeError(
@@ -118,7 +115,7 @@ def loss_parts(returned: Any, output: Any) -> tuple[Any, Any]:
 
 
 def _check_shape(what: str, returned: str, result: Any, shape: str, like: Any, each: str) -> None:
-    """Refuse a result of one's own function that is not of the shape of `like`."""
+    """Raise ShapeError if the result of a user's function does not have the shape of `like`."""
     if getattr(result, "shape", None) != like.shape:
         got = f"a {type(result).__name__}"
         if isinstance(result, (bool, int, float)) or hasattr(result, "shape"):
@@ -129,13 +126,13 @@ def _check_shape(what: str, returned: str, result: Any, shape: str, like: Any, e
 
 
 def warn_caller(message: str, category: type[Warning]) -> None:
-    """Warn at the line of the user's own code that led here."""
+    """Warn with the line of the user's code from which bpx was called."""
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "bpx":
         frame, level = frame.f_back, level + 1
     try:
         warnings.warn(message, category, stacklevel=level)
-    except Warning:  # whoever made warnings errors
+    except Warning:  # the user has turned warnings into errors
         raise
     except (OSError, ValueError):  # standard error is closed, or takes nothing
         pass
@@ -144,12 +141,12 @@ def warn_caller(message: str, category: type[Warning]) -> None:
 def write_whole(text: str, stream: Any, encoding: str = "utf-8") -> None:
     """Write all of `text` to standard output or standard error, past its buffer.
 
-    What stayed in a buffer would fail again when the process ends, and give it another exit code. Unbuffered
-    (PYTHONUNBUFFERED), a stream may take less than all at once.
+    Text left in the buffer of a broken stream would fail again when the process ends, and change its exit code. An
+    unbuffered stream (PYTHONUNBUFFERED) may take only a part at a time.
     """
     stream.flush()
     buffer = getattr(stream, "buffer", None)
-    if buffer is None:  # a stream of text alone, such as io.StringIO
+    if buffer is None:  # such as io.StringIO
         stream.write(text)
         stream.flush()
         return
@@ -162,19 +159,19 @@ def write_whole(text: str, stream: Any, encoding: str = "utf-8") -> None:
 
 
 def say(line: str, stream: Any) -> None:
-    """Write a line to standard output or standard error, where that takes it."""
+    """Write a line to standard output or standard error; errors are ignored."""
     with suppress(Exception):
         write_whole(line + "\n", stream, getattr(stream, "encoding", None) or "utf-8")
 
 
 @final
 class Log(logging.LoggerAdapter[logging.Logger]):
-    """A logger of bpx's, of which a handler that raises loses a record and nothing else."""
+    """A logger of bpx; if a handler raises an error, the record is lost and nothing else."""
 
     def __init__(self, name: str) -> None:
         super().__init__(logging.getLogger(name))
 
     def log(self, level: int, msg: object, *args: object, **more: Any) -> None:
-        """As a logger's, from the caller's line."""
+        """Log a message as coming from the caller's line."""
         with suppress(Exception):
             super().log(level, msg, *args, **{"stacklevel": 2} | more)

@@ -8,9 +8,9 @@ import numpy as np
 
 
 def check_count(name: str, value: Any, least: int = 1, otherwise: str = "") -> int:
-    """`value` as an int; refuses what is not a whole number of at least `least`.
+    """`value` as an int; TypeError if it is not an integer, ValueError if it is less than `least`.
 
-    Messages call it `name`; `otherwise` is what else the caller allows, such as ", or None".
+    `name` is the argument in messages; `otherwise` says what else the caller allows, such as ", or None".
     """
     kind = "a positive integer" if least == 1 else f"an integer >= {least}"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):

@@ -15,9 +15,9 @@ from bpx.errors import FileFormatError
 from bpx.estimators.early_stopping import EpochRate
 from bpx.estimators.labels import Labels
 from bpx.files import atomic, container, function_json, model, network_json
-from bpx.files.decode import Decoder
-from bpx.files.encode import Encoder, NotPlainError, StoredClass, stored_dataclass
 from bpx.files.header import Arrays, check_entries, short_repr
+from bpx.files.nested_decoder import Decoder
+from bpx.files.nested_encoder import Encoder, NotPlainError, StoredClass, stored_dataclass
 from bpx.network.mlp import MLP
 from bpx.training.history import History, StopReason
 from bpx.training.solvers import SciPy

@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all, and opening one that is really a file."""
+"""Writing a file whole or not at all, and opening regular files only."""
 
 from __future__ import annotations
 
@@ -14,24 +14,19 @@ from bpx.errors import FileFormatError
 
 try:
     import fcntl
-except ImportError:  # Windows: files left by a killed process stay until they are removed by hand
+except ImportError:  # Windows: temporary files of a killed process stay until they are removed by hand
     fcntl = None  # type: ignore[assignment]
 
 Path = str | os.PathLike[str]
 
-# Of every file that is opened, where the system has them.
+# Flags for every file that is opened, where the system has them.
 _FLAGS = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-# Seconds after which Windows is asked again to replace a file: a reader or a virus scanner keeps it for a moment.
+# Seconds between attempts to replace a file on Windows, where a reader or a virus scanner may hold it for a moment.
 _PAUSES = (0.01, 0.03, 0.1, 0.3, 0.6)
 
 
 def ending_of(path: Path, endings: Collection[str]) -> str:
-    """The one of these endings that the path has, in lower case; it names the file's form.
-
-    Raises
-    ------
-    ValueError
-    """
+    """The ending of a path in lower case; ValueError unless it is one of `endings`."""
     ending = os.path.splitext(os.fspath(path))[1].lower()
     if ending not in endings:
         raise ValueError(f"expected a name that ends in {' or '.join(endings)}, got {os.fspath(path)!r}")
@@ -39,20 +34,20 @@ def ending_of(path: Path, endings: Collection[str]) -> str:
 
 
 def write(path: Path, data: bytes) -> None:
-    """Write `data` to a temporary file beside `path`, flush it to the disk, and rename it to `path`.
+    """Write `data` to a temporary file in the same folder, flush it to the disk, and rename it to `path`.
 
-    Whatever happens on the way, `path` holds either its old content or all of the new one. A link is followed: its
-    target is replaced. Permissions of an existing file are kept.
+    Whatever happens, `path` has either its old content or all of the new one. The target of a link is replaced, not
+    the link. An existing file's permissions are kept.
 
     Raises
     ------
     OSError
-        As `open` would: no such folder, no permission, no space. The temporary file is removed.
+        As for `open`: no such folder, no permission, no space. The temporary file is removed.
     """
     target, mode = _destination(path)
     try:
         _write(target, mode, data)
-    except OSError as error:  # of the temporary file, whose name says nothing to the user
+    except OSError as error:  # it names the temporary file, which the user does not know
         reason = "expected a folder that takes new files; give another path" if error.errno == errno.ENOENT else None
         error.filename, error.filename2 = os.fspath(path), None
         error.strerror = reason or error.strerror
@@ -67,16 +62,16 @@ def _write(target: str, mode: int | None, data: bytes) -> None:
     temporary, file = _create(folder, prefix)
     try:
         try:
-            if mode is not None and hasattr(os, "fchmod"):  # before the content, which may be private
+            if mode is not None and hasattr(os, "fchmod"):  # before the content, which may be confidential
                 os.fchmod(file, mode)
             _write_all(file, data)
             _flush(file)
             if fcntl is not None:
-                replace(temporary, target)  # while the lock still says that the file is somebody's
+                replace(temporary, target)  # before the lock is released, which marks the file as in use
         finally:
             os.close(file)
         if fcntl is None:
-            replace(temporary, target)  # Windows renames no open file
+            replace(temporary, target)  # Windows cannot rename an open file
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary)
@@ -85,12 +80,12 @@ def _write(target: str, mode: int | None, data: bytes) -> None:
 
 
 def replace(source: str, target: str) -> None:
-    """Rename `source` to `target`, which may be there.
+    """Rename `source` to `target`, which may exist.
 
     Raises
     ------
     OSError
-        As ``os.replace``. On Windows, where nobody replaces a file that somebody reads, only after a second of trying.
+        As for ``os.replace``; on Windows, which does not replace a file that is being read, after a second of trying.
     """
     pauses: tuple[float, ...] = _PAUSES if fcntl is None else ()
     for pause in pauses:
@@ -102,15 +97,15 @@ def replace(source: str, target: str) -> None:
 
 
 def check(path: Path) -> None:
-    """Refuse, before hours of work, a path that `write` could not write to; leaves nothing there.
+    """Check that `write` could write to a path, without leaving anything there.
 
     Raises
     ------
     OSError
-        As `write`.
+        As for `write`.
     """
     folder, name = os.path.split(_destination(path)[0])
-    if fcntl is None:  # Windows says who may write into a folder only to those who try
+    if fcntl is None:  # on Windows only trying shows whether one may write into a folder
         try:
             temporary, file = _create(folder, f".{name[:40]}.")
         except PermissionError:
@@ -125,7 +120,7 @@ def check(path: Path) -> None:
 
 
 def _destination(path: Path) -> tuple[str, int | None]:
-    """Where a path leads, links followed, and the permissions of the file there; refuses what cannot be replaced."""
+    """The path with links resolved, and the permissions of an existing file; OSError if it cannot be replaced."""
     target = os.path.realpath(os.fspath(path))
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
@@ -136,13 +131,13 @@ def _destination(path: Path) -> tuple[str, int | None]:
         return target, None
     if not stat.S_ISREG(mode):
         raise FileExistsError(errno.EEXIST, f"expected a file to replace, got {_kind(mode)}", target)
-    if not os.access(target, os.W_OK):  # a rename would ask the folder only
+    if not os.access(target, os.W_OK):  # a rename only needs write permission for the folder
         raise PermissionError(errno.EACCES, "expected a file that may be written; it is read-only", target)
     return target, stat.S_IMODE(mode) & 0o777
 
 
 def _create(folder: str, prefix: str) -> tuple[str, int]:
-    """A new file of a name that nobody has, locked for as long as it is open."""
+    """Create a file with an unused name; it is locked as long as it is open."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS
     while True:
         temporary = os.path.join(folder, f"{prefix}{os.urandom(8).hex()}.tmp")
@@ -151,16 +146,16 @@ def _create(folder: str, prefix: str) -> tuple[str, int]:
         except FileExistsError:
             continue
         if fcntl is not None:
-            with suppress(OSError):  # a file system without locks: nobody else can lock the file either
+            with suppress(OSError):  # a file system without locks, on which no other process locks files either
                 fcntl.flock(file, fcntl.LOCK_EX)
-            if not os.fstat(file).st_nlink:  # another writer took it for abandoned before it was locked
+            if not os.fstat(file).st_nlink:  # another process removed it as abandoned before it was locked
                 os.close(file)
                 continue
         return temporary, file
 
 
 def _remove_abandoned(folder: str, prefix: str) -> None:
-    """Remove temporary files whose writers were killed: nobody holds their locks."""
+    """Remove temporary files that no process has locked: their writers were killed."""
     if fcntl is None:
         return
     with suppress(OSError), os.scandir(folder) as entries:
@@ -176,14 +171,14 @@ def _remove_abandoned(folder: str, prefix: str) -> None:
 
 
 def _write_all(file: int, data: bytes) -> None:
-    """Write all of it: the system may take less at once, of large files or of a disk that is filling up."""
+    """Write all of `data`; ``os.write`` may write only a part, as on a disk that is filling up."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(file, rest) :]
 
 
 def _flush(file: int) -> None:
-    """Bring a file's content to the disk: what macOS calls fsync leaves it in the drive's own memory."""
+    """Flush a file's content to the disk; on macOS fsync would leave it in the drive's cache."""
     if hasattr(fcntl, "F_FULLFSYNC"):
         with suppress(OSError):  # not every file system has it
             fcntl.fcntl(file, fcntl.F_FULLFSYNC)
@@ -192,7 +187,7 @@ def _flush(file: int) -> None:
 
 
 def _flush_folder(folder: str) -> None:
-    """Bring the rename itself to the disk, where the system can; the file's content is there already."""
+    """Flush a folder to the disk, where the system can, so that a rename lasts."""
     if fcntl is None:
         return
     with suppress(OSError):
@@ -204,19 +199,19 @@ def _flush_folder(folder: str) -> None:
 
 
 def open_regular(path: Path) -> tuple[BinaryIO, int]:
-    """Open a regular file (or a link to one) for reading; returns it and its size.
+    """Open a regular file, or a link to one, for reading; returns it and its size in bytes.
 
     Raises
     ------
     FileFormatError
-        For a folder, a pipe, a device, a socket, or links in a circle: none is waited on.
+        For a folder, a pipe, a device, a socket, or links in a circle; a pipe is not waited for.
     OSError
-        As `open` would: there is no such file, or no permission.
+        As for `open`: no such file, or no permission.
     """
     name = os.fspath(path)
     try:
         status = os.stat(name)
-        if stat.S_ISREG(status.st_mode):  # opening anything else might wait, or do something
+        if stat.S_ISREG(status.st_mode):  # opening anything else might block or have effects
             flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | _FLAGS
             file = open(os.open(name, flags), "rb")  # noqa: SIM115 - the caller closes it
             status = os.fstat(file.fileno())
@@ -233,7 +228,7 @@ def open_regular(path: Path) -> tuple[BinaryIO, int]:
 
 
 def _kind(mode: int) -> str:
-    """What a path leads to, in words."""
+    """The kind of a file in words."""
     kinds = {
         stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
         stat.S_IFSOCK: "a socket",

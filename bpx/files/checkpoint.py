@@ -6,20 +6,20 @@ from typing import Any
 
 from bpx.errors import FileFormatError
 from bpx.files import atomic, container
-from bpx.files.decode import Decoder
-from bpx.files.encode import Encoder
 from bpx.files.header import ArrayTypes
+from bpx.files.nested_decoder import Decoder
+from bpx.files.nested_encoder import Encoder
 
 
 def write(path: atomic.Path, tree: dict[str, Any]) -> None:
-    """Write nested data, all or nothing; TypeError names the place of what no file holds, such as a function."""
+    """Write nested data, all or nothing; TypeError names the place of what cannot be written, such as a function."""
     encoder = Encoder()
     text = encoder.encode(tree, "run")
     container.write(path, {"kind": "checkpoint", "tree": text}, encoder.arrays, ".npz")
 
 
 def read(path: atomic.Path) -> dict[str, Any]:
-    """The data that `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as `open`."""
+    """Read what `write` wrote; FileFormatError if the file is damaged or no checkpoint, OSError as for `open`."""
     document, arrays = container.read(path, _check)
     with container.path_in_message(path):
         tree = Decoder(arrays).decode(document["tree"], "run")
@@ -29,6 +29,6 @@ def read(path: atomic.Path) -> dict[str, Any]:
 
 
 def _check(document: dict[str, Any], _: ArrayTypes) -> None:
-    """Refuse what is not a checkpoint's header."""
+    """Raise FileFormatError unless a header is a checkpoint's."""
     if document.get("kind") != "checkpoint" or "tree" not in document:
         raise FileFormatError(f"expected a checkpoint of bpx.fit, got a file of kind {document.get('kind')!r:.40}")

@@ -1,7 +1,7 @@
-"""One file that holds a JSON header and named arrays, in one of two forms: safetensors, or NumPy's npz.
+"""One file with a JSON header and named arrays, in one of two forms: safetensors, or NumPy's npz.
 
-Cheap checks come first: the kind of file, its header, whether the header makes sense, whether a file of this size can
-hold such arrays. Only then are the arrays read, and their digest compared.
+Cheap checks come first: is it such a file, is its header intact, does the header make sense, can a file of this size
+hold such arrays? Only then are the arrays read and their digest compared.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ DTYPES = (
 
 
 def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, Any], form: str | None = None) -> None:
-    """Write a header and arrays, all or nothing, in `form` or else the form of the path's ending.
+    """Write a header and arrays, all or nothing.
 
-    `document` is plain JSON, to which ``format``, ``bpx``, ``arrays`` and the digests are added.
+    `document` is plain JSON, to which ``format``, ``bpx``, ``arrays`` and the digests are added. `form` is a key of
+    `FORMS`; None is the path's ending.
 
     Raises
     ------
     ValueError, TypeError, ImportError, OSError
-        For what cannot be written; what was there stays.
+        If something cannot be written; an existing file stays.
     """
     to_bytes = FORMS[form or atomic.ending_of(path, FORMS)]
     contiguous: Arrays = {}
@@ -41,7 +42,7 @@ def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, A
         array = np.asarray(given)
         if array.dtype.name not in DTYPES:
             raise TypeError(f"{name}: expected an array of {', '.join(DTYPES)}, got {array.dtype}")
-        # Row by row and little-endian: safetensors stores the memory as it lies, whatever the strides say.
+        # Row by row and little-endian: safetensors stores memory as it is, whatever the strides are.
         contiguous[name] = np.asarray(array, dtype=array.dtype.newbyteorder("<"), order="C")
     types = {name: [array.dtype.name, list(array.shape)] for name, array in contiguous.items()}
     text = header.compose(dict(document) | {"arrays": types, "data_sha256": _digest(contiguous)})
@@ -51,8 +52,8 @@ def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, A
 def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None]) -> tuple[dict[str, Any], Arrays]:
     """Read what `write` wrote: the header without ``arrays`` and the digests, and writable arrays.
 
-    The content tells the form. No array is read before ``check(document, types)``, which raises FileFormatError where
-    header and arrays do not fit.
+    The form is found from the content. No array is read before ``check(document, types)``, which raises FileFormatError
+    if header and arrays do not fit.
 
     Raises
     ------
@@ -70,7 +71,7 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None])
             types = _array_types(document.pop("arrays", None))
             digest = document.pop("data_sha256", None)
             check(document, types)
-            # Python's integers: the shape in a forged header may exceed 64 bits.
+            # In Python's integers: the product of a forged shape may exceed 64 bits.
             total = sum(math.prod(shape) * dtype.itemsize for dtype, shape in types.values())
             if total > size:
                 raise FileFormatError(

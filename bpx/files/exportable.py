@@ -1,4 +1,4 @@
-"""What can be exported: the network in what an export is given, and the words in which a layer is refused."""
+"""What the exports to other libraries share: the network of a model, and the error for a layer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from bpx.network.mlp import MLP
 
 
 def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]:
-    """The network of a network or estimator, and of a classifier the kind of its labels and its classes."""
+    """The network of a network or an estimator, and for a classifier the kind of its labels and its classes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, and for a stack.
+    """
     if isinstance(model, MLP):
         net, kind, classes = model, None, None
     elif hasattr(model, "_network_and_labels"):
@@ -21,6 +27,6 @@ def network_and_labels(model: Any, function: str) -> tuple[MLP, str | None, Any]
 
 
 def refuse_layer(function: str, net: MLP, layer: int, problem: str) -> NoReturn:
-    """Say which layer cannot be represented, and why; the weights of layer i are ``"i.W"``."""
+    """Raise ValueError for a layer that cannot be represented; the weights of layer i are ``"i.W"``."""
     kind = "output" if layer == len(net.sizes) - 2 else "hidden"
     raise ValueError(f"{function}: layer {layer} ({kind}) {problem}")

@@ -1,7 +1,8 @@
 """Activations, initializers and losses as JSON, and back.
 
-One of bpx's own is its name (``"relu"``), or ``{"name": "leaky_relu", "arguments": [0.2]}`` where it was made by a
-function of numbers. A user's own is code, which no file holds: it is ``{"own": its name}``, and whoever loads gives it.
+One of bpx's functions is its name (``"relu"``), or ``{"name": "leaky_relu", "arguments": [0.2]}`` if it was made from
+numbers. A user's own function is code, which a file cannot hold: it is ``{"own": its name}``, and has to be passed when
+the file is loaded.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bpx.formulas import activations, initializers, losses
 from bpx.formulas.blocks import block_softmax
 from bpx.formulas.initializers import Initializer
 
-# What has a name of its own, and what a function makes of numbers.
+# The functions by name, and the functions by name that make one from numbers.
 Registry = tuple[Mapping[str, Any], Mapping[str, Callable[..., Any]]]
 ACTIVATIONS: Registry = (activations.ACTIVATIONS, {
     "leaky_relu": activations.leaky_relu, "elu": activations.elu, "block_softmax": block_softmax,
@@ -45,7 +46,7 @@ def initializer_to_json(given: Any) -> Any:
 
 
 def name_and_arguments(activation: Any) -> tuple[str | None, list[Any]]:
-    """The name of one of bpx's activations and the numbers that it was made with; None for a user's own."""
+    """The name of one of bpx's activations and the numbers it was made from; None and [] for a user's own."""
     entry = activation_to_json(activation)
     return (entry, []) if isinstance(entry, str) else (entry.get("name"), entry.get("arguments", []))
 
@@ -59,7 +60,7 @@ def own_name(entry: Any) -> str | None:
 
 
 def activation_from_json(entry: Any, place: str, outputs: int, own: Mapping[str, Any]) -> Any:
-    """The activation of a layer with that many outputs; FileFormatError where there is none."""
+    """The activation of a layer with that many outputs; `own` has the user's by name. FileFormatError if unknown."""
     name = own_name(entry)
     if name is not None:
         if name in own:
@@ -77,7 +78,7 @@ def activation_from_json(entry: Any, place: str, outputs: int, own: Mapping[str,
 
 
 def initializer_from_json(entry: Any, place: str) -> Any:
-    """What drew a layer's first parameters; a user's own is a stand-in that keeps the name."""
+    """The initializer of a layer; a user's own becomes a placeholder that keeps the name."""
     name = own_name(entry)
     if name is not None:
         return Initializer(name, partial(_not_in_the_file, name))
@@ -85,12 +86,12 @@ def initializer_from_json(entry: Any, place: str) -> Any:
 
 
 def loss_from_json(entry: Any, place: str) -> Any:
-    """A loss of bpx's; FileFormatError where it is none."""
+    """One of bpx's losses; FileFormatError if it is none."""
     return _from_json(entry, place, LOSSES)
 
 
 def _to_json(given: Any, registry: Registry, **keywords: Any) -> Any:
-    """The name, or the name and arguments, under which bpx makes what equals `given`."""
+    """The name, or the name and arguments, by which bpx makes an object that equals `given`; else a user's own name."""
     named, made = registry
     name: Any = getattr(given, "name", None)
     if name in named and _same(named[name], given):
@@ -99,7 +100,7 @@ def _to_json(given: Any, registry: Registry, **keywords: Any) -> Any:
         arguments = _bound_numbers(given)
         try:
             again = made[name](*arguments, **keywords)
-        except (TypeError, ValueError, OverflowError):  # a user's own of that name
+        except (TypeError, ValueError, OverflowError):  # a user's own with that name
             again = None
         if _same(again, given):
             return {"name": name, "arguments": arguments} | keywords
@@ -108,7 +109,7 @@ def _to_json(given: Any, registry: Registry, **keywords: Any) -> Any:
 
 
 def _bound_numbers(given: Any) -> list[Any]:
-    """The numbers bound in the first function of a dataclass, however deep, as plain Python's."""
+    """The numbers bound in the first function of a dataclass, in nested partials too, as plain Python values."""
     function: Any = next((getattr(given, f.name) for f in fields(given) if callable(getattr(given, f.name))), None)
     values = []
     while isinstance(function, partial) and function.keywords:
@@ -120,7 +121,7 @@ def _bound_numbers(given: Any) -> list[Any]:
 
 
 def _same(a: Any, b: Any) -> bool:
-    """Whether two functions, or dataclasses of functions, are the same, with the same numbers bound."""
+    """Whether two functions, or two dataclasses of functions, are the same and have the same numbers bound."""
     if isinstance(a, partial) and isinstance(b, partial):
         bound = a.keywords.keys() == b.keywords.keys() and all(_same(a.keywords[k], b.keywords[k]) for k in a.keywords)
         return a.func is b.func and not (a.args or b.args) and bound
@@ -128,12 +129,12 @@ def _same(a: Any, b: Any) -> bool:
         return all(_same(getattr(a, f.name), getattr(b, f.name)) for f in fields(a))
     try:
         return bool(a == b)
-    except ValueError:  # arrays, which nothing of bpx's has bound
+    except ValueError:  # arrays, which none of bpx's functions has bound
         return False
 
 
 def _from_json(entry: Any, place: str, registry: Registry, **more: Callable[[Any], bool]) -> Any:
-    """What `_to_json` described, with a check for each keyword."""
+    """The inverse of `_to_json`; `more` has a check for each keyword."""
     named, made = registry
     if isinstance(entry, str) and entry in named:
         return named[entry]
@@ -151,11 +152,11 @@ def _from_json(entry: Any, place: str, registry: Registry, **more: Callable[[Any
 
 
 def _are_numbers(values: Any) -> bool:
-    """Numbers, or one list of numbers."""
+    """Whether it is a list of numbers, or a list with one list of numbers."""
     numbers = values[0] if isinstance(values, list) and len(values) == 1 and isinstance(values[0], list) else values
     return isinstance(numbers, list) and bool(numbers) and all(map(of_type(int, float), numbers))
 
 
 def _not_in_the_file(name: str, *_: Any) -> Any:
-    """Stands in for a user's own initializer: the parameters are in the file, the function is not."""
+    """The placeholder for a user's own initializer: the parameters are in the file, the function is not."""
     raise ValueError(f"the initializer {name!r} was a function, which no file holds; give the network's init anew")

@@ -1,7 +1,8 @@
-"""The JSON header of a file: what is in it, checked before anything is believed.
+"""The JSON header of a file: writing, reading and checking it.
 
 The header is one JSON object. Its first entry, ``sha256``, is the digest of the text without that entry;
-``data_sha256`` is the digest of all arrays' bytes, in the order of the table ``arrays``. Both tell damage, not forgery.
+``data_sha256`` is the digest of the bytes of all arrays, in the order of the entry ``arrays``. They detect damage, but
+not forgery.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from bpx._version import __version__
 from bpx.errors import FileFormatError
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-# For each array its dtype and shape, in the order of the file's digest.
+# The dtype and shape of each array, in the order of the digest.
 ArrayTypes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 
 # The version of the format that this bpx writes, and the newest that it reads.
 FORMAT = 1
-# No header is longer, so that a forged one costs little memory and time to parse.
+# Bounds of a header, so that a forged one cannot take much memory or time to parse.
 LARGEST = 1 << 19
 DEEPEST = 32
 
-# A string, to its quote or to the end of the text; an opening bracket; a closing one. Possessive, so that it is linear.
+# A string up to its quote or the end of the text; an opening bracket; a closing one. Possessive: it takes linear time.
 _TOKENS = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 _DIGEST = re.compile(r'\{"sha256":"([0-9a-f]{64})",')
 
@@ -37,10 +38,10 @@ _PLAIN = "expected plain JSON: None, bool, int, float, str, and lists and dicts 
 
 
 def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
-    """Raise TypeError or ValueError for what JSON does not give back as it was, naming where it is."""
+    """Raise TypeError or ValueError, with the place, for a value that JSON would not give back unchanged."""
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{place}: {_PLAIN}; JSON has no {value}, use None or a str")
-    if type(value) in (dict, list) and depth > 0:  # what is nested deeper is refused by `compose`
+    if type(value) in (dict, list) and depth > 0:  # `compose` refuses deeper nesting
         for name, one in value.items() if type(value) is dict else enumerate(value):
             if type(value) is dict and not isinstance(name, str):
                 raise TypeError(f"{place}: {_PLAIN}, got the name {name!r}")
@@ -50,7 +51,7 @@ def check_plain(value: Any, place: str, depth: int = DEEPEST) -> None:
 
 
 def compose(document: Mapping[str, Any]) -> str:
-    """The text of a header, its digest first; ValueError or TypeError for one that could not be read back."""
+    """The text of a header; ValueError or TypeError if it could not be read back."""
     given = {"format": FORMAT, "bpx": __version__} | dict(document)
     body = json.dumps(given, allow_nan=False, separators=(",", ":"))
     text = f'{{"sha256":"{_digest(body)}",{body[1:]}'
@@ -64,7 +65,7 @@ def compose(document: Mapping[str, Any]) -> str:
 
 
 def read(text: str) -> dict[str, Any]:
-    """The document in a header's text, without ``sha256``; FileFormatError for a damaged text or a newer format."""
+    """The document of a header without ``sha256``; FileFormatError for a damaged text or a newer format."""
     document = parse_json(text)
     if not isinstance(document, dict):
         raise FileFormatError(f"expected a header that is a JSON object, got {short_repr(document)}")
@@ -86,12 +87,12 @@ def read(text: str) -> dict[str, Any]:
 
 
 def _digest(text: str) -> str:
-    """SHA-256 of a text, in hexadecimal; lone surrogates, which JSON can spell, have no bytes of their own."""
+    """SHA-256 of a text in hexadecimal; lone surrogates, which JSON allows, are encoded as they are."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def parse_json(text: str | bytes) -> Any:
-    """JSON as the standard has it: no duplicate names, no NaN, not longer than LARGEST, not deeper than DEEPEST."""
+    """Parse standard JSON: no duplicate names, no NaN, not longer than LARGEST, not nested deeper than DEEPEST."""
     if len(text) > LARGEST:
         raise FileFormatError(f"expected a header of at most {LARGEST} bytes, got {len(text)}")
     try:
@@ -99,7 +100,7 @@ def parse_json(text: str | bytes) -> Any:
         depth = 0
         for token in _TOKENS.finditer(text):
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
-            if depth > DEEPEST:  # counted here, because the parser would recurse
+            if depth > DEEPEST:  # counted before parsing, which recurses
                 raise FileFormatError(f"expected a header nested at most {DEEPEST} deep, got a deeper one")
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
     except FileFormatError:
@@ -109,7 +110,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object whose names are all different."""
+    """A JSON object; FileFormatError if a name stands in it twice."""
     entries = dict(pairs)
     if len(entries) < len(pairs):
         names = [name for name, _ in pairs]
@@ -119,22 +120,27 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(constant: str) -> NoReturn:
-    """NaN and Infinity are Python's own, not JSON's."""
+    """Raise FileFormatError for NaN or Infinity, which Python accepts and JSON does not have."""
     raise FileFormatError(f"expected finite numbers in the header, got {constant}")
 
 
 def of_type(*types: type) -> Callable[[Any], bool]:
-    """A check for `check_entries`: the value is of one of these types, and of no subclass (True is no int)."""
+    """A check for `check_entries`: the value has one of these types, not a subclass (True is not an int)."""
     return lambda value: type(value) in types
 
 
-def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None) -> dict[str, Any]:
-    """`value`, if it is a JSON object with exactly these entries, each as its check, if any, wants it.
+def is_finite(value: Any) -> bool:
+    """A check for `check_entries`: an int or float that is neither NaN nor infinite."""
+    return type(value) in (int, float) and math.isfinite(value)
 
-    Raises
-    ------
-    FileFormatError
-    """
+
+def are_texts(value: Any) -> bool:
+    """A check for `check_entries`: a list of str."""
+    return isinstance(value, list) and all(map(of_type(str), value))
+
+
+def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None) -> dict[str, Any]:
+    """Return `value`; FileFormatError unless it is a JSON object with exactly these entries that pass their checks."""
     if not isinstance(value, dict):
         raise FileFormatError(f"{place}: expected a JSON object, got {short_repr(value)}")
     if value.keys() != checks.keys():
@@ -148,7 +154,7 @@ def check_entries(value: Any, place: str, **checks: Callable[[Any], bool] | None
 
 
 def short_repr(value: Any) -> str:
-    """A value from a file as it may stand in a message: escaped, and not longer than 80 characters."""
+    """A value from a file for a message: escaped, at most 80 characters."""
     if isinstance(value, (list, dict)) and len(value) > 8:
         return f"a {type(value).__name__} of {len(value)}"
     text = str(value) if isinstance(value, Exception) else repr(value)
@@ -156,7 +162,7 @@ def short_repr(value: Any) -> str:
 
 
 def check_names(given: Set[str], wanted: Set[str]) -> None:
-    """Raise FileFormatError unless a file has the arrays that its header names and no others."""
+    """Raise FileFormatError unless a file has exactly the arrays that its header names."""
     missing, unknown = sorted(wanted - given), sorted(given - wanted)
     if missing or unknown:
         problem = f"without {short_repr(missing[0])}" if missing else f"with {short_repr(unknown[0])} besides"

@@ -1,4 +1,4 @@
-"""Networks from the weights of a Keras model, given as arrays: Keras itself is not needed."""
+"""Networks from the weights of a Keras model as arrays; Keras itself is not needed."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ def from_keras_weights(
     weights : list of arrays
         For each layer the kernel of shape (n_in, n_out) and, where it has one, the bias of shape (n_out,).
     hidden : str or Activation, or a list with one per hidden layer
-        The arrays do not tell the activations: these are `MLP`'s.
+        The activations, which the arrays do not contain; as for `MLP`.
     output : str or Activation
-        Of the last layer.
+        The activation of the last layer.
     dropout : float, or a list with one per hidden layer
-        For training that goes on.
+        Rates for further training.
     backend : str, module or Backend, optional
-        Where the network goes; None is the backend in force.
+        The network's backend; None is the current one.
 
     Returns
     -------
     MLP
-        With copies of the weights; in float64 if all of them are, else in float32.
+        With copies of the weights, in float64 if all of them are, else in float32.
 
     Raises
     ------
     ValueError, NonFiniteError
-        For arrays that are not those of Dense layers; the message names the place in the list.
+        For arrays that cannot be those of Dense layers; the message names the index in the list.
     TypeError
-        For what is not a list of arrays of floats.
+        For anything but a list of arrays of floats.
 
     Notes
     -----
-    Arrays do not tell whether a Dense layer is used twice (its arrays come once), nor whether the vector behind
-    a kernel is a bias or another layer's (PReLU, LayerNormalization with one of its two): compare outputs once.
+    The arrays do not show whether a Dense layer is used twice (its arrays come once), nor whether the vector after
+    a kernel is a bias or belongs to another layer (PReLU, LayerNormalization with one of its two): compare the outputs.
 
     Keras's ``leaky_relu`` has slope 0.2 (0.3 as a layer of Keras 2), so give ``bpx.activations.leaky_relu(0.2)``; its
     ``gelu`` is the exact one unless ``approximate=True``, which is bpx's; ``exponential`` is ``"exp"``.

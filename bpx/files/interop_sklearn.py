@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ OUTPUT = {"identity": "identity", "logistic": "sigmoid", "softmax": "softmax", "
 
 
 def _perceptrons() -> Any:
-    """scikit-learn's module of multilayer perceptrons; its absence names the extra."""
+    """scikit-learn's module of multilayer perceptrons; the ImportError without it names the extra."""
     try:
         from sklearn import neural_network
     except ModuleNotFoundError as error:
@@ -33,22 +34,22 @@ def from_sklearn(mlp: Any, *, backend: BackendLike = None) -> MLP:
     Parameters
     ----------
     mlp : MLPClassifier or MLPRegressor of scikit-learn
-        Fitted. Its labels stay with it: output k of the network is ``mlp.classes_[k]``.
+        Fitted. The network has no labels: its output k is for ``mlp.classes_[k]``.
     backend : str, module or Backend, optional
-        Where the network goes; None is the backend in force.
+        The network's backend; None is the current one.
 
     Returns
     -------
     MLP
-        With copies of the weights, in their dtype; its outputs are scikit-learn's probabilities or numbers (for two
-        classes one output, the second class's probability).
+        With copies of the weights in their dtype; its outputs are scikit-learn's probabilities or numbers (for two
+        classes one output, the probability of the second).
 
     Raises
     ------
     TypeError
         For anything else, such as a pipeline.
     ValueError, NonFiniteError
-        If it is not fitted, or uses an activation that bpx does not know.
+        If it is not fitted, or has an activation that bpx does not know.
     ImportError
         If scikit-learn is not installed.
     """
@@ -80,22 +81,23 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     Parameters
     ----------
     model : MLP, MLPClassifier or MLPRegressor
-        All hidden layers use one of identity, sigmoid, tanh and relu, and every layer has a bias. The output says what
-        it becomes: identity or exp a regressor, softmax or one sigmoid a classifier, several sigmoids a multilabel one.
-        An estimator whose outputs mean something else (``output_activation=``, several multiclass targets) is refused.
+        All hidden layers must have the same activation, identity, sigmoid, tanh or relu, and all layers a bias. The
+        output decides what it becomes: identity or exp a regressor, softmax or one sigmoid a classifier, several
+        sigmoids a multilabel classifier. Estimators whose outputs mean something else (``output_activation=``, several
+        multiclass targets) are refused.
     classes : array of shape (n_classes,), optional
-        Sorted labels for a network's outputs (two for one sigmoid); None is 0, 1, .... An estimator has its own.
+        Sorted labels for the outputs of a network (two for one sigmoid); None is 0, 1, .... An estimator has its own.
 
     Returns
     -------
     sklearn.neural_network.MLPClassifier or MLPRegressor
-        Fitted, with copies of the weights and the names of features. Dropout, which acts in training only, is left out,
-        and parameters of training are scikit-learn's own.
+        Fitted, with copies of the weights and of the features' names. Dropout, which acts in training only, is left
+        out, and parameters of training are scikit-learn's defaults.
 
     Raises
     ------
     ValueError
-        For what scikit-learn cannot represent; the message names the layer.
+        If scikit-learn cannot represent it; the message names the layer.
     TypeError
         For anything but a network or one of bpx's estimators.
     ImportError
@@ -129,8 +131,7 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
     else:
         labels = _labels(net, own_classes if classes is None else classes)
         estimator = perceptrons.MLPClassifier(**shape).partial_fit(X, labels[:2], classes=labels)
-    # scikit-learn has built everything that belongs to a fitted estimator; only the weights are replaced, and what
-    # it learnt in that one step is forgotten.
+    # scikit-learn has made all attributes of a fitted estimator; replace the weights, and forget that one step.
     host = net.to("numpy").params
     layers = range(len(net.sizes) - 1)
     estimator.coefs_ = [host[f"{layer}.W"].copy() for layer in layers]
@@ -143,7 +144,7 @@ def to_sklearn(model: Any, classes: Any = None) -> Any:
 
 
 def _check_meaning(net: MLP, kind: str | None) -> None:
-    """Refuse an estimator's outputs that scikit-learn would take for something else."""
+    """Raise ValueError if scikit-learn would take an estimator's outputs for something else."""
     labels = {"identity": "numbers", "exp": "numbers", "softmax": "multiclass labels"}
     sigmoids = "binary labels" if net.sizes[-1] == 1 else "multilabel labels"
     meant, taken = "numbers" if kind is None else f"{kind} labels", labels.get(net.output.name, sigmoids)
@@ -153,31 +154,24 @@ def _check_meaning(net: MLP, kind: str | None) -> None:
 
 
 def _hidden_activation(net: MLP) -> str:
-    """scikit-learn's name for the hidden layers' activation; refuses a network that it cannot represent."""
+    """scikit-learn's name for the hidden layers' activation; ValueError for a network that it cannot represent."""
     names = {ours: theirs for theirs, ours in HIDDEN.items()}
+    refuse = partial(refuse_layer, "to_sklearn", net)
     used = [function_json.name_and_arguments(activation)[0] for activation in net.hidden]
     for layer, name in enumerate(used):
         if name not in names:
-            refuse_layer(
-                "to_sklearn", net, layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}"
-            )
+            refuse(layer, f"uses {net.hidden[layer].name!r}; scikit-learn has {', '.join(names)}")
         if name != used[0]:
-            refuse_layer(
-                "to_sklearn", net, layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them"
-            )
-    for layer, bias in enumerate(net.bias):
-        if not bias:
-            refuse_layer("to_sklearn", net, layer, "has no bias; scikit-learn's layers always have one")
+            refuse(layer, f"uses {name!r} behind {used[0]!r}; scikit-learn has one for all of them")
+    if not all(net.bias):
+        refuse(net.bias.index(False), "has no bias; scikit-learn's layers always have one")
     if function_json.name_and_arguments(net.output)[0] not in OUTPUT.values():
-        last = len(net.sizes) - 2
-        refuse_layer(
-            "to_sklearn", net, last, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}"
-        )
+        refuse(len(net.sizes) - 2, f"uses {net.output.name!r}; scikit-learn has {', '.join(OUTPUT.values())}")
     return names[str(used[0])] if used else "relu"
 
 
 def _labels(net: MLP, classes: Any) -> Any:
-    """The labels of the outputs, as many as there must be."""
+    """The labels of the outputs; ValueError unless they are sorted and as many as scikit-learn needs."""
     count = max(net.sizes[-1], 2)
     labels = np.arange(count) if classes is None else np.asarray(classes)
     if labels.shape != (count,) or not np.array_equal(np.unique(labels), labels):

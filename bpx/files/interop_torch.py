@@ -15,12 +15,12 @@ from bpx.formulas import activations
 from bpx.formulas.activations import Activation, ActivationName
 from bpx.network.mlp import MLP
 
-# Beyond this, log(1 + exp(z)) is z to the last bit of float64; PyTorch's own threshold of 20 gives the tenth digit up.
+# For larger z, log(1 + exp(z)) is z to the last bit of float64; PyTorch's default of 20 is exact to nine digits.
 EXACT_SOFTPLUS = 40.0
 
 
 def _torch() -> Any:
-    """PyTorch; its absence names the command."""
+    """PyTorch; the ImportError without it names the command that installs it."""
     try:
         import torch
     except ModuleNotFoundError as error:
@@ -36,25 +36,25 @@ def from_torch(
     Parameters
     ----------
     sequential : torch.nn.Sequential
-        On any device; may hold Sequentials, and a module more than once. Known are Identity, Sigmoid, Tanh, ReLU,
-        LeakyReLU, ELU, SELU, Softplus, SiLU, Mish, GELU(approximate="tanh"), and Softmax over the last dimension;
-        Dropout after a hidden layer's activation.
+        On any device; it may contain Sequentials, and a module several times. Known modules are Linear, Identity,
+        Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, Softplus, SiLU, Mish, GELU(approximate="tanh"), Softmax over the last
+        dimension, and Dropout after a hidden layer's activation.
     output : str or Activation, optional
         The output activation of a network that ends in a Linear layer, such as "softmax" for one that was trained with
         ``CrossEntropyLoss``. None: identity.
     backend : str, module or Backend, optional
-        Where the network goes; None is the backend in force.
+        The network's backend; None is the current one.
 
     Returns
     -------
     MLP
-        With copies of the weights (PyTorch keeps them transposed), in their dtype.
+        With copies of the weights (which PyTorch stores transposed) in their dtype.
 
     Raises
     ------
     ValueError, NonFiniteError
-        For a module that bpx cannot represent, or one with hooks (a global one too), a parametrization or a forward
-        pass of its own; the message names it and its place.
+        For a module that bpx cannot represent, or one with hooks (global ones too), a parametrization or a forward
+        pass of its own; the message names the module and its place.
     TypeError
         For anything but a Sequential.
     ImportError
@@ -63,8 +63,8 @@ def from_torch(
     Warns
     -----
     UserWarning
-        If layers share their weights, or some of them are frozen: the outputs are the same, but bpx would train each
-        layer on its own.
+        If layers share weights, or some weights are frozen: the outputs are the same, but further training by bpx
+        changes all weights independently.
     """
     nn = _torch().nn
     if not isinstance(sequential, nn.Sequential):
@@ -74,7 +74,8 @@ def from_torch(
             f"from_torch: expected a torch.nn.Sequential, got a {type(sequential).__name__} with a forward pass of its"
             " own"
         )
-    _check_no_global_hooks(nn)
+    for_all = {f"global {kind}": getattr(nn.modules.module, f"_global{name}", {}) for name, kind in HOOKS.items()}
+    _check_no_hooks("all modules have", for_all, "remove it, with remove() of what registering it returned")
     known = _activations(nn)
     layers: list[_Layer] = []
     for place, module in _flattened(nn, sequential, ""):
@@ -99,7 +100,7 @@ def from_torch(
 
 
 class _Layer:
-    """A Linear module and what follows it."""
+    """A Linear module with the activation and the dropout that follow it."""
 
     def __init__(self, place: str, linear: Any) -> None:
         self.place, self.linear = place, linear
@@ -108,7 +109,7 @@ class _Layer:
         self.dropout = 0.0
 
     def add_activation(self, convert: Callable[[Any], Any], module: Any, place: str) -> None:
-        """The layer's activation, once."""
+        """Set the layer's activation; ValueError if there is one already."""
         if self.activation is not None or self.dropout:
             raise ValueError(
                 f"from_torch: module {place}, {type(module).__name__}, does not follow a Linear layer directly; bpx has"
@@ -120,7 +121,7 @@ class _Layer:
             raise ValueError(f"from_torch: module {place}, {module}: {error}") from error
 
     def add_dropout(self, module: Any, place: str) -> None:
-        """The rate of dropout behind the layer, once."""
+        """Set the layer's dropout rate; ValueError if there is one already."""
         if self.dropout:
             raise ValueError(f"from_torch: module {place} is a second Dropout behind one layer")
         if module.p >= 1.0:
@@ -129,7 +130,7 @@ class _Layer:
 
 
 def _flattened(nn: Any, sequential: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-    """Modules and their places, inner Sequentials opened; a module that is used twice comes twice."""
+    """The modules with their places, also those of inner Sequentials; a module that is used twice comes twice."""
     _check_plain(sequential, f"module {prefix[:-1]}, {type(sequential).__name__}," if prefix else "the Sequential")
     for name, module in sequential.named_modules(remove_duplicate=False):
         if not name or "." in name:  # itself, or inside one of its modules
@@ -140,21 +141,15 @@ def _flattened(nn: Any, sequential: Any, prefix: str) -> Iterator[tuple[str, Any
             yield f"{prefix}{name}", module
 
 
-# Where PyTorch keeps what runs beside a module's own forward pass and its derivative.
+# PyTorch's attributes for hooks, which run with a module's forward or backward pass.
 HOOKS = {
     "_forward_pre_hooks": "forward pre-hook", "_forward_hooks": "forward hook",
     "_backward_pre_hooks": "backward pre-hook", "_backward_hooks": "backward hook",
 }  # fmt: skip
 
 
-def _check_no_global_hooks(nn: Any) -> None:
-    """Refuse hooks that PyTorch keeps for every module there is."""
-    hooks = {f"global {kind}": getattr(nn.modules.module, f"_global{name}", {}) for name, kind in HOOKS.items()}
-    _check_no_hooks("all modules have", hooks, "remove it, with remove() of what registering it returned")
-
-
 def _check_plain(module: Any, what: str) -> None:
-    """Refuse a module that computes something else than its class says."""
+    """Raise ValueError for a module that computes something else than its class."""
     if "forward" in vars(module):
         raise ValueError(f"from_torch: {what} has a forward pass of its own, which bpx cannot represent")
     hooks = {kind: getattr(module, name, None) for name, kind in HOOKS.items()}
@@ -169,7 +164,7 @@ def _check_plain(module: Any, what: str) -> None:
 
 
 def _check_no_hooks(who_has: str, hooks: Mapping[str, Any], remedy: str) -> None:
-    """Refuse the first hook that there is."""
+    """Raise ValueError for the first hook."""
     for kind, those in hooks.items():
         for hook in (those or {}).values():
             name = getattr(hook, "__name__", type(hook).__name__)
@@ -177,7 +172,7 @@ def _check_no_hooks(who_has: str, hooks: Mapping[str, Any], remedy: str) -> None
 
 
 def _remedy(module: Any) -> str:
-    """What to do with a module that is nearly a known one; empty for any other."""
+    """What to do with a module that would be known without a parametrization or once it has weights; else empty."""
     if hasattr(module, "parametrizations"):
         return "torch.nn.utils.parametrize.remove_parametrizations(module, 'weight') makes it a plain one; "
     if type(module).__name__.startswith("Lazy"):
@@ -211,7 +206,7 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
             raise ValueError(f"from_torch: module {layer.place} takes {n_in} inputs behind {sizes[-1]} outputs")
         sizes.append(n_out)
         params += [tensor.detach().cpu().numpy().T.ravel() for tensor in layer.tensors]
-        if isinstance(layer.activation, float):  # a Softplus's threshold
+        if isinstance(layer.activation, float):  # the threshold of a Softplus
             if dtype == "float64" and layer.activation < EXACT_SOFTPLUS:
                 raise ValueError(
                     f"from_torch: the Softplus behind module {layer.place} is linear beyond {layer.activation}, which"
@@ -227,7 +222,7 @@ def _assembled(layers: list[_Layer], output: Any, backend: BackendLike) -> MLP:
 
 
 def _warn_of_training(tensors: list[tuple[str, Any]]) -> None:
-    """Say what the network computes alike, but would train otherwise."""
+    """Warn of shared and frozen weights: the network has the same outputs, but would be trained differently."""
     places: dict[int, list[str]] = {}
     for place, tensor in tensors:
         places.setdefault(tensor.data_ptr(), []).append(place)
@@ -258,13 +253,13 @@ def to_torch(model: Any) -> Any:
     Returns
     -------
     torch.nn.Sequential
-        In evaluation mode (dropout off), with copies of the weights in their dtype; on the network's device where that
-        is PyTorch's, else on the CPU.
+        In evaluation mode (dropout off), with copies of the weights in their dtype; on the network's device if its
+        backend is PyTorch, else on the CPU.
 
     Raises
     ------
     ValueError
-        For what PyTorch has no module for (exp, step, an activation of your own); the message names the layer.
+        If PyTorch has no module for an activation (exp, step, your own); the message names the layer.
     TypeError
         For anything but a network or one of bpx's estimators.
     ImportError
@@ -295,7 +290,7 @@ def to_torch(model: Any) -> Any:
 
 
 def _makers(nn: Any) -> dict[Any, Callable[..., Any]]:
-    """bpx's name -> the module."""
+    """Functions that make the module for a name of bpx's."""
     return {
         "identity": nn.Identity, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU,
         "leaky_relu": lambda slope=0.01: nn.LeakyReLU(slope), "elu": lambda alpha=1.0: nn.ELU(alpha),
@@ -305,7 +300,7 @@ def _makers(nn: Any) -> dict[Any, Callable[..., Any]]:
 
 
 def _activations(nn: Any) -> dict[Any, Callable[[Any], Any]]:
-    """The module's class -> bpx's activation; a Softplus is its threshold."""
+    """Functions that make bpx's activation for a class of modules; for a Softplus they give its threshold."""
     return {
         nn.Sigmoid: lambda _: "sigmoid", nn.Tanh: lambda _: "tanh",
         nn.ReLU: lambda _: "relu", nn.LeakyReLU: lambda m: activations.leaky_relu(m.negative_slope),
@@ -315,21 +310,21 @@ def _activations(nn: Any) -> dict[Any, Callable[[Any], Any]]:
 
 
 def _softplus(module: Any) -> float:
-    """A Softplus's threshold."""
+    """The threshold of a Softplus; ValueError if bpx cannot represent it."""
     if module.beta != 1 or module.threshold < 20:
         raise ValueError("expected beta=1 and threshold >= 20")
     return float(module.threshold)
 
 
 def _gelu(module: Any) -> str:
-    """bpx's gelu is the tanh form: the array API has no erf."""
+    """bpx's gelu, which is the tanh form because the array API has no erf; ValueError for the exact one."""
     if module.approximate != "tanh":
         raise ValueError("expected approximate='tanh', which is bpx's gelu")
     return "gelu"
 
 
 def _softmax(module: Any) -> str:
-    """Over the outputs."""
+    """bpx's softmax; ValueError unless the module works over the outputs."""
     if module.dim not in (1, -1):
         raise ValueError("expected dim=-1, over the outputs")
     return "softmax"

@@ -1,4 +1,4 @@
-"""Model files: a network, or an estimator with the network in it, that outlives the process."""
+"""Model files: a network, or an estimator with its network."""
 
 from __future__ import annotations
 
@@ -8,39 +8,13 @@ from typing import Any
 
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import warn_caller
-from bpx.errors.calls import named
+from bpx.errors.wrong_calls import named
 from bpx.files import atomic, container, header, network_json
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP
 
-# The entry of the metadata in which ``bpx train`` keeps the encoding of a table's columns.
+# The entry of the metadata in which ``bpx train`` stores how a table's columns are encoded.
 TABLE = "bpx table"
-
-
-def save(net: MLP, path: atomic.Path, *, metadata: Mapping[str, Any] | None = None) -> None:
-    """Write a network to a file; what `MLP.save` does.
-
-    Parameters
-    ----------
-    net : MLP
-        On any backend.
-    path : str or path-like
-        A name that ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone).
-    metadata : dict, optional
-        Your own plain JSON, which `bpx.read_header` gives back.
-
-    Raises
-    ------
-    NonFiniteError
-        If a parameter is NaN or infinite.
-    ValueError, TypeError
-        If the path has another ending, or the metadata is not plain JSON.
-    ImportError
-        If safetensors is needed and not installed.
-    OSError
-        If the file cannot be written. Whatever goes wrong, a file that was there stays as it was.
-    """
-    write_model(net, path, "network", metadata)
 
 
 def write_model(
@@ -51,8 +25,8 @@ def write_model(
     more: Mapping[str, Any] | None = None,
     more_arrays: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a file of that kind: the network, the user's metadata, and what an estimator adds."""
-    atomic.ending_of(path, container.FORMS)  # a wrong ending is said before the work is done
+    """Write a file of that kind: the network, the user's metadata, and JSON and arrays that an estimator adds."""
+    atomic.ending_of(path, container.FORMS)  # a wrong ending is an error before any work is done
     if metadata is not None and not isinstance(metadata, Mapping):
         raise TypeError(f"metadata: expected a dict of plain JSON, got {type(metadata).__name__}")
     header.check_plain(dict(metadata or {}), "metadata")
@@ -68,11 +42,11 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     Parameters
     ----------
     path : str or path-like
-        The file's content tells its form, not its name.
+        The form of the file is found from its content, not from its name.
     backend : str, module or Backend, optional
-        Where the network goes, whatever it was saved on; None is the backend in force.
+        The network's backend, whatever it was saved on; None is the current one.
     activations : dict of str to Activation, optional
-        Your own activations by their names: a file holds no code.
+        Your own activations by their names, as a file cannot hold code.
 
     Returns
     -------
@@ -85,7 +59,7 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
         If the file is damaged, cut off, of another kind or a newer format, or makes no sense. Nothing in it is
         executed, and no more memory is used than a few times its size.
     BackendUnavailableError
-        As `bpx.get_backend`.
+        As for `bpx.get_backend`.
     ImportError
         If safetensors is needed and not installed.
     OSError
@@ -94,7 +68,7 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     Warns
     -----
     UserWarning
-        If the file is one of ``bpx train``: the network takes encoded columns, and the encoding stays in the file.
+        If ``bpx train`` wrote the file: the network takes encoded columns, and the encoding stays in the file.
 
     Examples
     --------
@@ -124,7 +98,7 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
 def network_in(
     path: atomic.Path, backend: BackendLike = None, activations: Mapping[str, Activation] | None = None
 ) -> tuple[MLP, dict[str, Any]]:
-    """The network of a file and the file's header; as `load`, without its warning."""
+    """The network and the header of a file; as `load`, but without its warning."""
     own = activations or {}
     for name, given in own.items():
         if not isinstance(given, Activation):
@@ -136,22 +110,22 @@ def network_in(
 
 
 def read_header(path: atomic.Path) -> dict[str, Any]:
-    """The header of a model file; the whole file is checked for damage.
+    """Read the header of a model file; the whole file is checked for damage.
 
     Parameters
     ----------
     path : str or path-like
-        Of a network's or an estimator's file.
+        The file of a network or an estimator.
 
     Returns
     -------
     dict
-        ``format`` (of the file), ``bpx`` (the version that wrote it), ``kind``, ``network`` (its architecture),
-        ``metadata`` (the user's); an estimator's file has ``estimator`` too.
+        ``format`` (version of the file format), ``bpx`` (version that wrote the file), ``kind``, ``network`` (the
+        architecture), ``metadata`` (the user's), and for an estimator ``estimator``.
 
     Raises
     ------
     FileFormatError, ImportError, OSError
-        As `bpx.load`.
+        As for `bpx.load`.
     """
     return container.read(path, network_json.check_header)[0]

@@ -15,12 +15,12 @@ from bpx.network.architecture import DTYPES
 from bpx.network.mlp import MLP
 from bpx.network.params import Layout, ParamViews
 
-# What a file's "kind" may be besides "network", and the class that it is the file of.
+# The "kind" of a file besides "network", and the class that wrote it.
 ESTIMATORS = {"classifier": "bpx.MLPClassifier", "regressor": "bpx.MLPRegressor"}
 
 
 def to_json(net: MLP) -> tuple[dict[str, Any], Arrays]:
-    """A network as JSON and host arrays; NonFiniteError if a parameter is NaN or infinite."""
+    """A network as JSON and host arrays by name; NonFiniteError if a parameter is NaN or infinite."""
     host = np.asarray(net.backend.to_host(net.flat))
     arrays = dict(ParamViews(np, net.layout, host))
     for name, array in arrays.items():
@@ -44,7 +44,7 @@ def to_json(net: MLP) -> tuple[dict[str, Any], Arrays]:
 
 
 def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
-    """Raise FileFormatError unless this is a model's header and the arrays' shapes are those of its network."""
+    """Raise FileFormatError unless this is the header of a model, and the arrays have the shapes of its network."""
     kind = document.get("kind")
     if not isinstance(kind, str) or kind not in ("network", *ESTIMATORS):
         raise FileFormatError(f"expected a file of a network or an estimator, got one of kind {short_repr(kind)}")
@@ -66,7 +66,9 @@ def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
     for name, count in (("hidden", layers - 1), ("dropout", layers - 1), ("bias", layers), ("init", layers)):
         if len(entries[name]) != count:
             raise FileFormatError(f"network: expected {count} entries of {name}, got {len(entries[name])}")
-    wanted = _shapes(entries)
+    lead = () if entries["stack"] is None else (entries["stack"],)
+    layout = Layout(tuple(entries["sizes"]), tuple(entries["bias"]))
+    wanted = {name: (*lead, *shape) for name, (_, _, shape) in layout.entries.items()}
     for name, shape in wanted.items():
         given = types.get(name)
         if given is None or given[1] != shape or given[0].name != entries["dtype"]:
@@ -78,19 +80,8 @@ def check_header(document: dict[str, Any], types: ArrayTypes) -> None:
         raise FileFormatError(f"expected the network's {len(wanted)} arrays, got {len(types) - len(wanted)} more")
 
 
-def _shapes(entries: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """The shape of each parameter of a described network."""
-    sizes, lead = entries["sizes"], () if entries["stack"] is None else (entries["stack"],)
-    shapes = {}
-    for layer, (n_in, n_out, bias) in enumerate(zip(sizes, sizes[1:], entries["bias"], strict=False)):
-        shapes[f"{layer}.W"] = (*lead, n_in, n_out)
-        if bias:
-            shapes[f"{layer}.b"] = (*lead, n_out)
-    return shapes
-
-
 def from_json(description: Any, arrays: Arrays, backend: Any, own: Mapping[str, Activation]) -> MLP:
-    """The network of a description that `check_header` let pass; FileFormatError if it makes no sense."""
+    """The network of a description that passed `check_header`; FileFormatError if it makes no sense."""
     sizes, outputs = description["sizes"], (*description["hidden"], description["output"])
     activations = [
         function_json.activation_from_json(

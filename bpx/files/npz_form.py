@@ -1,4 +1,4 @@
-"""The npz form: a zip archive, not compressed, of one .npy member per array and of bpx's header, ``bpx.json``."""
+"""The npz form: an uncompressed zip archive with one .npy member per array, and bpx's header as ``bpx.json``."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bpx.files import header
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
 HEADER = "bpx.json"
-# Larger archives need another structure (zip64), which is one more thing to check; they have the other form.
+# Larger archives would need zip64, which is one more structure to check; for these there is the safetensors form.
 LARGEST = 2**31 - 1
-# The directory of an archive whose header is not too large is smaller.
+# Larger than the directory of any archive whose header is not too large.
 LARGEST_DIRECTORY = 1 << 20
-# What NumPy writes at an array's beginning, and nothing else that Python could evaluate.
+# The header of an array as NumPy writes it, and nothing else: NumPy evaluates it as a Python literal.
 _NPY = re.compile(rb"\{'descr': '[<|][a-z]\d', 'fortran_order': False, 'shape': \([\d, ]*\), \} *\n")
 _END = struct.Struct("<4s4H2LH")
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:
-    """The whole file, at most 2 GiB. Its dates are fixed: equal networks make equal files, whatever the clock says."""
+    """The whole file, at most 2 GiB, with fixed dates, so that equal networks make equal files."""
     size = len(text) + sum(array.nbytes + 1024 for array in arrays.values())
     if size > LARGEST:
         raise ValueError(f"expected at most {LARGEST} bytes for the .npz form, got {size}; use a .safetensors name")
@@ -43,7 +43,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
 
 
 def is_archive(file: BinaryIO) -> bool:
-    """Whether an open file begins as a zip archive does."""
+    """Whether an open file begins like a zip archive."""
     magic = file.read(4)
     file.seek(0)
     return magic == b"PK\x03\x04"
@@ -51,7 +51,7 @@ def is_archive(file: BinaryIO) -> bool:
 
 @final
 class NpzFile:
-    """An open file, of which directory and header are read: ``text`` is bpx's header."""
+    """An open file whose directory and header have been read; ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         _check_end(file, size)
@@ -78,12 +78,12 @@ class NpzFile:
             self.text = text.decode("utf-8")
 
     def arrays(self, types: ArrayTypes) -> Arrays:
-        """The arrays, each compared with its type before it is made."""
+        """The arrays; each one's dtype and shape are checked before it is made."""
         header.check_names(self._members.keys() - {HEADER}, {f"{name}.npy" for name in types})
         return {name: self._array(f"{name}.npy", *entry) for name, entry in types.items()}
 
     def _array(self, member: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
-        """One array, of this dtype and shape."""
+        """One array; FileFormatError unless it has this dtype and shape."""
         size = math.prod(shape) * dtype.itemsize
         data = self._read(member, size + 1024)
         stream = BytesIO(data[:1024])
@@ -105,7 +105,7 @@ class NpzFile:
         return np.ndarray(shape, dtype, bytearray(data), stream.tell())
 
     def _read(self, name: str, largest: int) -> bytes:
-        """A member's bytes; the library compares their checksum."""
+        """The bytes of a member; zipfile compares their checksum."""
         member = self._members[name]
         if member.file_size > largest:
             raise FileFormatError(f"{short_repr(name)}: expected at most {largest} bytes, got {member.file_size}")
@@ -114,13 +114,13 @@ class NpzFile:
 
 
 def _check_end(file: BinaryIO, size: int) -> None:
-    """Refuse a directory that is too large before the library reads it: the last 22 bytes tell its size."""
+    """Refuse a directory that is too large before zipfile reads it; the last 22 bytes of the file have its size."""
     file.seek(max(0, size - _END.size - 20))
     tail = file.read(_END.size + 20)
     if len(tail) == _END.size + 20 and size <= LARGEST:
         signature, disk, first_disk, _, _, directory, _, comment = _END.unpack(tail[20:])
         sound = signature == b"PK\x05\x06" and not (disk or first_disk or comment) and directory <= LARGEST_DIRECTORY
-        if sound and not tail.startswith(b"PK\x06\x07"):  # which would lead to sizes of 64 bits
+        if sound and not tail.startswith(b"PK\x06\x07"):  # the mark of zip64
             return
     raise FileFormatError(
         f"expected an archive as bpx writes it, got {size} bytes that do not end as one does: cut off, damaged or of"
@@ -130,12 +130,12 @@ def _check_end(file: BinaryIO, size: int) -> None:
 
 @contextmanager
 def _damage(place: str) -> Iterator[None]:
-    """What the library makes of a damaged archive, as this package's error; failures of the disk pass."""
+    """Turn zipfile's errors for a damaged archive into FileFormatError; errors of the disk pass."""
     try:
         yield
     except (
         zipfile.BadZipFile, ValueError, KeyError, EOFError, struct.error, NotImplementedError, RuntimeError, OSError,
     ) as error:  # fmt: skip
-        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a place before the file's beginning
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # EINVAL: a position before the file's beginning
             raise
         raise FileFormatError(f"{place}: the archive is damaged ({short_repr(error)})") from error

@@ -16,17 +16,17 @@ from bpx.formulas.activations import SELU_ALPHA, SELU_SCALE, largest_exponent
 
 
 def _plain(operator: str, **attributes: Any) -> Callable[..., str]:
-    """An activation that ONNX has by itself."""
+    """An activation for which ONNX has an operator."""
     return lambda graph, z: graph.op(operator, z, **attributes)
 
 
 def _leaky_relu(graph: OnnxGraph, z: str, slope: float = 0.01) -> str:
-    """max(z, slope z): ONNX's own has its slope in float32."""
+    """max(z, slope z); the slope of ONNX's LeakyRelu is a float32."""
     return graph.op("Max", z, graph.op("Mul", z, graph.constant(slope)))
 
 
 def _elu(graph: OnnxGraph, z: str, alpha: float = 1.0) -> str:
-    """ONNX's Elu; in float64, which runtimes do not have, max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
+    """ONNX's Elu, or in float64, for which runtimes lack it, max(z, 0) + alpha (exp(min(z, 0)) - 1)."""
     if graph.dtype == np.float32:
         return graph.op("Elu", z, alpha=float(alpha))
     zero, one = graph.constant(0.0), graph.constant(1.0)
@@ -42,7 +42,7 @@ def _selu(graph: OnnxGraph, z: str) -> str:
 
 
 def _softplus(graph: OnnxGraph, z: str) -> str:
-    """ONNX's Softplus; in float64, which runtimes do not have, max(z, 0) + log(1 + exp(-|z|))."""
+    """ONNX's Softplus, or in float64, for which runtimes lack it, max(z, 0) + log(1 + exp(-|z|))."""
     if graph.dtype == np.float32:
         return graph.op("Softplus", z)
     rest = graph.op("Exp", graph.op("Neg", graph.op("Abs", z)))
@@ -51,9 +51,9 @@ def _softplus(graph: OnnxGraph, z: str) -> str:
 
 
 def _silu(graph: OnnxGraph, z: str) -> str:
-    """Z sigmoid(z); in float64 z / (1 + exp(-z)).
+    """The product ``z sigmoid(z)``; in float64 ``z / (1 + exp(-z))``.
 
-    Older releases of onnxruntime, such as 1.20, make an operator of their own of the first, and lack it in float64.
+    Older releases of onnxruntime, such as 1.20, fuse the product into an operator that they lack in float64.
     """
     if graph.dtype == np.float32:
         return graph.op("Mul", z, graph.op("Sigmoid", z))
@@ -66,7 +66,7 @@ def _mish(graph: OnnxGraph, z: str) -> str:
 
 
 def _gelu(graph: OnnxGraph, z: str) -> str:
-    """z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))); Gelu itself came with operator set 20."""
+    """z/2 (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))); ONNX has Gelu since operator set 20."""
     cube = graph.op("Mul", graph.op("Mul", graph.op("Mul", z, z), z), graph.constant(0.044715))
     inner = graph.op("Mul", graph.op("Add", z, cube), graph.constant(math.sqrt(2.0 / math.pi)))
     outer = graph.op("Add", graph.op("Tanh", inner), graph.constant(1.0))
@@ -74,7 +74,7 @@ def _gelu(graph: OnnxGraph, z: str) -> str:
 
 
 def _exp(graph: OnnxGraph, z: str) -> str:
-    """e^z, continued as its tangent beyond c, as `bpx.formulas.activations.exp` has it."""
+    """e^z, continued by its tangent beyond c, as in `bpx.formulas.activations.exp`."""
     held = graph.op("Min", z, graph.constant(0.8 * largest_exponent(np, graph.dtype)))
     tangent = graph.op("Add", graph.op("Sub", z, held), graph.constant(1.0))
     return graph.op("Mul", graph.op("Exp", held), tangent)
@@ -87,7 +87,7 @@ def _step(graph: OnnxGraph, z: str) -> str:
 
 
 def _block_softmax(graph: OnnxGraph, z: str, widths: list[int]) -> str:
-    """Softmax of each block."""
+    """Softmax within each block of outputs."""
     return graph.op("Concat", *(graph.op("Softmax", part, axis=-1) for part in graph.split(z, widths)), axis=1)
 
 

@@ -14,36 +14,36 @@ from bpx.files.onnx_graph import OnnxGraph
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP
 
-# ONNX models are protocol buffers, which end there.
+# Bytes of parameters: ONNX models are protocol buffers, which cannot be larger than 2 GiB.
 LARGEST = 2**31 - 2**20
 
 
 def to_onnx(model: Any, path: atomic.Path, *, dtype: DType | None = None) -> None:
     """Write a network or a fitted estimator as an ONNX model.
 
-    The input is ``X`` of shape (batch, n_in), in the network's dtype. A network and a regressor have the one output
-    ``output``, of shape (batch, n_out). A classifier has ``label``, of shape (batch,) or (batch, targets), and
-    ``probabilities``, of shape (batch, n_classes); for several multiclass targets these stand side by side.
+    The input is ``X`` of shape (batch, n_in), in the model's dtype. A network or a regressor has one output,
+    ``output`` of shape (batch, n_out). A classifier has two: ``label`` of shape (batch,) or (batch, targets), and
+    ``probabilities`` of shape (batch, n_classes); for several multiclass targets their classes stand side by side.
 
     Parameters
     ----------
     model : MLP, MLPClassifier or MLPRegressor
-        On any backend. Dropout, which acts in training only, leaves no trace.
+        On any backend. Dropout, which acts in training only, is left out.
     path : str or path-like
-        Of the file; written whole or not at all.
+        The file, which is written whole or not at all.
     dtype : {"float32", "float64"}, optional
-        Of the model; None is the network's.
+        The dtype of the model; None is the network's.
 
     Raises
     ------
     ValueError
-        For what ONNX cannot represent, such as an activation of your own; the message names the layer.
+        If ONNX cannot represent it, as for an activation of your own; the message names the layer.
     TypeError
         For anything but a network or one of bpx's estimators.
     ImportError
         If onnx is not installed.
     OSError
-        If the file cannot be written; what was there stays.
+        If the file cannot be written; an existing file stays.
     """
     try:
         import onnx
@@ -63,7 +63,7 @@ def to_onnx(model: Any, path: atomic.Path, *, dtype: DType | None = None) -> Non
 
 
 def _add_layers(graph: OnnxGraph, net: MLP) -> str:
-    """Every layer: z = a W + b and its activation."""
+    """Add z = a W + b and the activation of every layer; returns the name of the outputs."""
     a = "X"
     for layer, activation in enumerate((*net.hidden, net.output)):
         letters = "Wb" if net.bias[layer] else "W"
@@ -78,7 +78,7 @@ def _add_layers(graph: OnnxGraph, net: MLP) -> str:
 
 
 def _add_labels(graph: OnnxGraph, outputs: str, net: MLP, kind: str, classes: Any) -> list[Any]:
-    """Label and probabilities, as the estimator's `predict` and `predict_proba` give them."""
+    """Add labels and probabilities, as the estimator's `predict` and `predict_proba` return them."""
     probabilities, width = outputs, net.sizes[-1]
     shape: list[Any] = ["batch"]
     if kind == "multioutput":
@@ -106,7 +106,7 @@ def _add_labels(graph: OnnxGraph, outputs: str, net: MLP, kind: str, classes: An
 
 
 def _label_dtype(classes: Any) -> str:
-    """What labels become: int64, the float they are, bool or str."""
+    """The dtype of labels in ONNX: int64, float32, float64, bool or str; ValueError for other labels."""
     dtype = np.asarray(classes).dtype
     if dtype.kind == "U" or (dtype.kind == "O" and all(isinstance(label, str) for label in classes)):
         return "str"

@@ -1,4 +1,4 @@
-"""An ONNX model as it grows: operator set 17 and IR version 8, which runtimes since 2022 read."""
+"""Building an ONNX model, in operator set 17 and IR version 8, which runtimes since 2022 read."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ OPSET, IR_VERSION = 17, 8
 
 @final
 class OnnxGraph:
-    """The nodes and constants of a model, one operation after the other.
+    """The nodes and constants of a model; each method adds some and returns the name of the result.
 
     Parameters
     ----------
     onnx : module
-    dtype : str
-        Of the numbers: float32 or float64.
+        The package onnx.
+    dtype : {"float32", "float64"}
+        The dtype of the numbers.
     """
 
     def __init__(self, onnx: Any, dtype: str) -> None:
@@ -32,19 +33,19 @@ class OnnxGraph:
     def op(self, operator: str, *inputs: str, **attributes: Any) -> str:
         """Apply an operator; returns the name of its result."""
         result = f"{operator.lower()}_{len(self._nodes)}"
-        # Named as well, because onnxruntime 1.20 takes two nodes without a name for one.
+        # onnxruntime 1.20 confuses nodes without a name.
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [result], name=result, **attributes))
         return result
 
     def constant(self, value: Any, name: str | None = None, dtype: Any = None) -> str:
-        """A constant of the graph's dtype, or of another; returns its name."""
+        """Add a constant, by default in the graph's dtype; returns its name."""
         name = name or f"constant_{len(self._constants)}"
         array = np.ascontiguousarray(np.asarray(value, dtype=dtype or self.dtype)).reshape(np.shape(value))
         self._constants.append(self._onnx.numpy_helper.from_array(array, name))
         return name
 
     def split(self, value: str, widths: list[int]) -> list[str]:
-        """Columns, in blocks of these widths."""
+        """Split columns into blocks of these widths; returns the names of the blocks."""
         places = np.cumsum([0, *widths])
         axis = self.constant([1], dtype=np.int64)
         return [
@@ -53,12 +54,12 @@ class OnnxGraph:
         ]
 
     def above_half(self, value: str) -> str:
-        """1 where a probability is above 0.5, else 0."""
+        """1 where a probability is above 0.5, else 0; int64."""
         above = self.op("Greater", value, self.constant(0.5))
         return self.op("Cast", above, to=self._onnx.TensorProto.INT64)
 
     def output(self, name: str, value: str, dtype: str, shape: list[Any]) -> Any:
-        """Give a value the name of an output of the model."""
+        """Make a value an output of the model with this name; returns the declaration."""
         self._nodes.append(self._onnx.helper.make_node("Identity", [value], [name], name=name))
         return self._typed(name, dtype, shape)
 

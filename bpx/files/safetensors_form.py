@@ -1,4 +1,4 @@
-"""The safetensors form: the length of a JSON text, the text, the arrays. bpx's header is the metadata entry ``bpx``."""
+"""The safetensors form: length of a JSON text, the text, and the arrays; bpx's header is its metadata entry ``bpx``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bpx.files.header import Arrays, ArrayTypes, short_repr
 
 
 def library() -> Any:
-    """safetensors, with its part for NumPy; its absence names the extra."""
+    """safetensors with its module for NumPy; the ImportError without it names the extra."""
     try:
         import safetensors.numpy
     except ModuleNotFoundError as error:
@@ -23,7 +23,7 @@ def library() -> Any:
 
 
 def to_bytes(text: str, arrays: Arrays) -> bytes:
-    """The whole file. One metadata entry only: the library writes several in an order that changes."""
+    """The whole file. There is one metadata entry, as the library writes several in a varying order."""
     data = bytes(library().numpy.save(arrays, metadata={"bpx": text}))
     length = int.from_bytes(data[:8], "little")
     if length > header.LARGEST:
@@ -35,7 +35,7 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
 
 @final
 class SafetensorsFile:
-    """An open file, of which the header is read: ``text`` is bpx's header."""
+    """An open file whose header has been read; ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         first = file.read(8)
@@ -59,11 +59,11 @@ class SafetensorsFile:
         self._entries: dict[str, Any] = entries
 
     def arrays(self, types: ArrayTypes) -> Arrays:
-        """The arrays, which the library reads and checks: their data are all of the file, one after the other."""
+        """The arrays, read by the library, which checks that they fill the rest of the file one after the other."""
         header.check_names(self._entries.keys(), types.keys())
         safetensors = library()
         size = sum(math.prod(shape) * dtype.itemsize for dtype, shape in types.values())
-        # No more of a file that is far too long; enough to name an array of a larger dtype.
+        # A bound for a file that is far too long; enough to report an array of a larger dtype.
         data = self._beginning + self._file.read(8 * size + 1)
         try:
             arrays = safetensors.numpy.load(data)

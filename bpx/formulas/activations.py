@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from bpx._typing import Array, Namespace
 from bpx.errors import NotDifferentiableError, check_activation_shape
-from bpx.errors.calls import unknown_value
+from bpx.errors.wrong_calls import unknown_value
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import loss_parts
-from bpx.errors.calls import unknown_value
+from bpx.errors.wrong_calls import unknown_value
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
 

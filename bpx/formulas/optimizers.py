@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx.errors.calls import explained, unknown_value
+from bpx.errors.wrong_calls import explained, unknown_value
 from bpx.formulas.hyperparameters import check_between, check_positive
 from bpx.formulas.optimizer import Hyper, Optimizer
 from bpx.formulas.schedules import Schedule

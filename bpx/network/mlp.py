@@ -12,7 +12,7 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, warn_caller
-from bpx.errors.calls import instead_of, named
+from bpx.errors.wrong_calls import instead_of, named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.initializers import InitializerLike
@@ -253,19 +253,29 @@ class MLP(NetworkState):
 
     @named("net.save")
     def save(self, path: str | os.PathLike[str], *, metadata: Mapping[str, Any] | None = None) -> None:
-        """Write the network to a file that `bpx.load` reads on any backend; errors as of `bpx.files.model.save`.
+        """Write the network to a file that `bpx.load` reads on any backend.
 
         Parameters
         ----------
         path : str or path-like
-            Ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone). An existing file is replaced as a whole,
-            or kept as it was if writing fails.
+            A name that ends in ``.safetensors`` (extra ``io``) or ``.npz`` (NumPy alone).
         metadata : dict, optional
-            Your own notes, JSON values; `bpx.read_header` returns them.
-        """
-        from bpx.files.model import save  # the one import from a package above: see pyproject.toml
+            Plain JSON of your own, which `bpx.read_header` returns.
 
-        save(self, path, metadata=metadata)
+        Raises
+        ------
+        NonFiniteError
+            If a parameter is NaN or infinite.
+        ValueError, TypeError
+            If the path has another ending, or the metadata are not plain JSON.
+        ImportError
+            If safetensors is needed and not installed.
+        OSError
+            If the file cannot be written. In case of any error an existing file stays as it was.
+        """
+        from bpx.files.model import write_model  # the one import from a package above: see pyproject.toml
+
+        write_model(self, path, "network", metadata)
 
     def to(self, backend: BackendLike = None, *, dtype: DTypeLike | None = None) -> MLP:
         """A copy of this network on another backend or in another dtype; None keeps the current one."""

@@ -1,8 +1,8 @@
-"""Pictures in scikit-learn's Display manner: ``from_...`` computes and draws, ``.plot(ax=)`` draws again.
+"""Pictures as scikit-learn's displays: ``from_...`` computes and draws, ``.plot(ax=)`` draws again.
 
-Every display keeps what it draws from and its artists: ``figure_``, ``ax_``, and ``lines_``, ``im_``, ``text_`` or the
-like. Without ``ax`` it makes a figure 800 pixels wide; several in one figure have
-room with ``plt.subplots(2, 2, layout="constrained")``. One style (`style`) holds for all; the user's own rcParams stay.
+Every display keeps its data and its artists: ``figure_``, ``ax_``, and ``lines_``, ``im_``, ``text_`` or the like.
+Without ``ax`` it makes a figure 800 pixels wide; for several in one figure use
+``plt.subplots(2, 2, layout="constrained")``. All share one style (`style`); the user's rcParams stay as they are.
 """
 
 try:
@@ -15,10 +15,10 @@ except ModuleNotFoundError as error:
 from bpx.plotting.boundary import DecisionBoundaryDisplay
 from bpx.plotting.curves import LossCurveDisplay
 from bpx.plotting.diagram import NetworkDisplay
-from bpx.plotting.gradients import GradientCheckDisplay
+from bpx.plotting.gradient_check import GradientCheckDisplay
 from bpx.plotting.images import HiddenWeightsDisplay, ImageGridDisplay
 from bpx.plotting.style import COLOURS, STYLE, style
-from bpx.plotting.sweep import SweepDisplay
+from bpx.plotting.sweep_scores import SweepDisplay
 
 __all__ = [
     "COLOURS",

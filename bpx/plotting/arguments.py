@@ -1,4 +1,4 @@
-"""The arguments of displays: checked, and copied to the host."""
+"""Arguments of displays: checks, and copies on the host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HostArray = np.ndarray[Any, Any]
 
 
 def received(x: Any) -> str:
-    """A value in a few words for a message: an array by its shape, anything else by its repr, cut to a length."""
+    """A value in a message: the shape of an array, or a shortened repr."""
     if hasattr(x, "shape"):
         return f"{type(x).__name__} of shape {tuple(x.shape)}"
     if isinstance(x, (list, tuple)) and len(x) > 4:
@@ -28,11 +28,7 @@ def numbers(x: Any, name: str) -> HostArray:
     """`x` as a float64 array on the host; NaN and infinity are allowed."""
     if isinstance(x, (list, tuple)):  # of numbers, or of arrays on any device
         x = [to_host(part) for part in x]
-    try:
-        check_in_memory(x, name)
-        array = as_host_array(to_host(x))
-    except ValueError as error:
-        raise ShapeError(f"{name}: expected a rectangular array of numbers ({error})") from error
+    array = _on_host(x, name, f"{name}: expected a rectangular array of numbers")
     if array.dtype.kind not in "biuf":
         check_no_dates(x, name)
         raise TypeError(
@@ -41,14 +37,19 @@ def numbers(x: Any, name: str) -> HostArray:
     return array.astype(np.float64)
 
 
-def column(values: Any, name: str, count: int) -> HostArray:
-    """One label for each of `count` images, shape (count,); a column of shape (count, 1) is accepted, too."""
-    expected = f"{name}: expected one for each of the {count} images, got"
+def _on_host(x: Any, name: str, refusal: str) -> HostArray:
+    """`x` as a host array; ShapeError with that refusal if it makes no array."""
     try:
-        check_in_memory(values, name)
-        array = as_host_array(to_host(values))
+        check_in_memory(x, name)
+        return as_host_array(to_host(x))
     except ValueError as error:
-        raise ShapeError(f"{expected} {received(values)}") from error
+        raise ShapeError(f"{refusal} ({error})") from error
+
+
+def label_column(values: Any, name: str, count: int) -> HostArray:
+    """Labels of `count` images as a host array of shape (count,); one of shape (count, 1) is accepted, too."""
+    expected = f"{name}: expected one for each of the {count} images, got"
+    array = _on_host(values, name, f"{expected} {received(values)}")
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (count,):
@@ -58,7 +59,13 @@ def column(values: Any, name: str, count: int) -> HostArray:
 
 
 def network(given: Any, member: int | None, hint: str = "use from_estimator", *, stacks: bool = False) -> MLP:
-    """The network, or that member of a stack; `hint` says what to do with an estimator instead."""
+    """The network, or that member of a stack; `hint` says what to call for an estimator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything but a network, and for a whole stack unless `stacks` is true.
+    """
     if not isinstance(given, MLP):
         hint = f"; {hint}" if hasattr(given, "get_params") else ""
         raise TypeError(f"net: expected a bpx.MLP, got {type(given).__name__}{hint}")

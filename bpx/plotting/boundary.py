@@ -18,13 +18,13 @@ from bpx.network.data_frames import as_host_array
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import HostArray, network, numbers
 from bpx.plotting.decorations import add_colorbar, add_legend, set_title
-from bpx.plotting.feature_grid import FeatureGrid, class_positions, columns, targets
+from bpx.plotting.feature_grid import FeatureGrid, class_positions, columns, target_values
 from bpx.plotting.regions import region_colour, write_names
 from bpx.plotting.style import CLASS_COLOURS, INK, MARKERS, SEQUENTIAL, canvas, shortened, style_ticks
 
-# The legend lists at most this many classes.
+# The most classes that the legend lists.
 MOST_NAMES = 20
-# Of a stack's networks: black is the boundary of their mean.
+# The networks of a stack; black is for the boundary of their mean.
 NETWORK_COLOURS = CLASS_COLOURS[:-1]
 
 
@@ -34,26 +34,28 @@ class DecisionBoundaryDisplay:
     Parameters
     ----------
     xx0, xx1 : arrays of shape (r, r)
-        The grid, as ``numpy.meshgrid`` gives it.
-    response : array of shape (r, r, n_classes) or (r, r), or of a stack (K, r, r, n_classes) or (K, r, r)
+        The grid, as from ``numpy.meshgrid``.
+    response : array of shape (r, r, n_classes) or (r, r), or for a stack (K, r, r, n_classes) or (K, r, r)
         One score per class, of which the largest decides; or one value.
     by_class : bool
         Whether `response` has one score per class.
     X, y : arrays of shape (n, 2) and (n,), optional
-        Points to draw, and their classes (numbers from 0) or values.
+        Points to draw, and their class numbers (from 0) or values.
     class_names, feature_names : sequences of str, optional
+        None: "class 0", ..., and "feature 1", "feature 2".
     note : str, optional
         Added to the title.
 
     Attributes
     ----------
     surface_ : matplotlib AxesImage or QuadContourSet
+        The regions of the classes, or the values.
     boundaries_ : list of matplotlib QuadContourSet
-        For each network one per class that has a boundary.
+        For each network one per class with a boundary.
     points_ : list of matplotlib PathCollection
         One per class.
     names_ : list of matplotlib Text
-        With more classes than colours, their names in their regions.
+        The names in the regions, where there are more classes than colours.
     legend_, colorbar_ : matplotlib Legend and Colorbar, or None
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -100,24 +102,24 @@ class DecisionBoundaryDisplay:
         Parameters
         ----------
         net : MLP
-            With several outputs the largest decides; one sigmoid output decides at one half; another single output is
-            drawn as a value. Of a stack the regions are those of the mean output, with each network's boundary.
+            Of several outputs the largest decides, one sigmoid output decides at one half, and any other single output
+            is drawn as a value. For a stack the regions are those of the mean output; each network has its boundary.
         X : array of shape (n, n_in)
-            Samples, which are drawn as points; on the host or any device.
+            Samples, on the host or on any device, that are drawn as points.
         y : array of shape (n,), (n, 1) or one-hot (n, n_out), optional
             Class numbers from 0, or values for a single output.
         features : (int, int), optional
-            Columns to draw over where the network has more than two inputs; the others are held at their median.
+            The two columns to draw over if the network has more than two inputs; the others are held at their median.
         member : int, optional
-            Of a stack, draw this network alone.
+            Draw this network of a stack alone.
         output : int, optional
-            Draw the value of this output and no classes.
+            Draw the value of this output in place of classes.
         threshold : float, optional
-            Turns a single output into two classes, below it and from it on.
+            Turn a single output into two classes, below the threshold and from it on.
         grid_resolution : int
-            Points of the grid on each side.
+            Points on each side of the grid.
         class_names, feature_names : sequences of str, optional
-            The names of all classes, and of the two features or of all.
+            Names of all classes, and of the two features or of all.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -147,7 +149,7 @@ class DecisionBoundaryDisplay:
             **grid.for_display(),
             response=outputs if by_class else outputs[..., output or 0],
             by_class=by_class,
-            y=None if y is None else targets(y, len(points), n_out, by_class, output),
+            y=None if y is None else target_values(y, len(points), n_out, by_class, output),
             class_names=class_names,
         ).plot(ax=ax, **kwargs)
 
@@ -164,15 +166,15 @@ class DecisionBoundaryDisplay:
         estimator : classifier with ``predict_proba`` and ``classes_``, or regressor of one target
             Fitted, of any library.
         X : array or data frame of shape (n, n_features)
-            Samples; a data frame's column names are the axes' labels.
+            Samples; the column names of a data frame label the axes.
         y : array of shape (n,), optional
             Class labels, or values.
         features : (int, int), optional
-            Columns to draw over where there are more than two.
+            The two columns to draw over if there are more; the others are held at their median.
         grid_resolution : int
-            Points of the grid on each side.
+            Points on each side of the grid.
         class_names, feature_names : sequences of str, optional
-            In place of the estimator's and the data frame's names.
+            Used in place of the names that the estimator and the data frame have.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -190,10 +192,10 @@ class DecisionBoundaryDisplay:
         grid = FeatureGrid(points, features, grid_resolution, names if feature_names is None else feature_names)
 
         def predict(rows: HostArray) -> HostArray:
-            # A table of the kind that it was fitted on; scikit-learn would warn about any other.
+            # A frame of the same kind as X: scikit-learn would warn about any other.
             table = rows
             if names is not None:
-                make = getattr(type(X), "from_pydict", type(X))  # pyarrow's, or the constructor of pandas and polars
+                make = getattr(type(X), "from_pydict", type(X))  # of pyarrow; else the class of pandas or polars
                 table = make(dict(zip(names, rows.T, strict=True)))
             found = estimator.predict(table) if classes is None else estimator.predict_proba(table)
             found = np.asarray(to_host(found), dtype=np.float64)
@@ -203,8 +205,6 @@ class DecisionBoundaryDisplay:
         if classes is None and response.shape[-1] > 1:
             raise ValueError(f"estimator: expected one target, got {response.shape[-1]}; draw a network's output=")
         wanted = None if y is None else as_host_array(to_host(y)).reshape(-1)
-        if wanted is not None and len(wanted) != len(points):
-            raise ShapeError(f"y: expected {len(points)} targets, one for each row of X, got {len(wanted)}")
         if wanted is not None and classes is not None:
             wanted = class_positions(wanted, np.asarray(classes))
         return cls(
@@ -226,11 +226,11 @@ class DecisionBoundaryDisplay:
         ax : matplotlib Axes, optional
             None makes a figure.
         legend : bool
-            Legend of the classes, or colour bar of the values.
+            Whether to draw the legend of the classes, or the colour bar of the values.
         point_size : float, optional
-            Area of a point in square points; None is 34, or 14 for more than 300.
+            Area of a point in square points; None is 34, or 14 for more than 300 points.
         title : str, optional
-            None says what is drawn; "" leaves it out.
+            None is a description of the picture; "" leaves it out.
         value_label : str
             Label of the colour bar.
 
@@ -268,14 +268,14 @@ class DecisionBoundaryDisplay:
     # ------------------------------------------------------------------ inside
 
     def _title(self) -> str:
-        """What is drawn."""
+        """A description of the picture."""
         kind = "Predicted class" if self.by_class else "Output"
         points = " (area) and target (points)" if self.y is not None and not self.by_class else ""
         of = "" if self.stack is None else f", mean of {self.stack} networks"
         return f"{kind}{points}{of}{', ' + self.note if self.note else ''}"
 
     def _draw_classes(self, scores: HostArray) -> None:
-        """Pale regions, a line where the decision changes, and points by class."""
+        """Draw pale regions, lines where the decision changes, and points by class."""
         count, regions = scores.shape[-1], np.argmax(scores, axis=-1)
         left, right, bottom, top = self.xx0.min(), self.xx0.max(), self.xx1.min(), self.xx1.max()
         half_x, half_y = (right - left) / (len(regions) - 1) / 2, (top - bottom) / (len(regions) - 1) / 2
@@ -302,15 +302,15 @@ class DecisionBoundaryDisplay:
                 )  # fmt: skip
 
     def _few(self) -> bool:
-        """Whether each network of a stack has a colour of its own."""
+        """Whether it is a stack so small that each network has its own colour."""
         return self.stack is not None and self.stack <= len(NETWORK_COLOURS)
 
     def _boundary_width(self) -> float:
-        """The mean of a stack stands out from its networks."""
+        """The width of the boundary, in points; that of a stack's mean is broader than those of its networks."""
         return 1.6 if self.stack is None else 3.0
 
     def _draw_boundary(self, scores: HostArray, **look: Any) -> None:
-        """The lines at which a class's score exceeds all others'."""
+        """Draw the lines at which a class's score begins to exceed all others."""
         count = scores.shape[-1]
         for c in range(1 if count == 2 else count):
             margin = scores[..., c] - np.max(np.delete(scores, c, axis=-1), axis=-1)
@@ -319,7 +319,7 @@ class DecisionBoundaryDisplay:
                 self.boundaries_.append(drawn)
 
     def _draw_values(self, values: HostArray) -> None:
-        """Filled contours of the output, and points in the same colours."""
+        """Draw filled contours of the output, and points in the same colours."""
         finite = values[np.isfinite(values)]
         low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
         if self.y is not None:
@@ -335,7 +335,7 @@ class DecisionBoundaryDisplay:
             )
 
     def _draw_legend(self, own: bool) -> None:
-        """Names of the classes with their points or, without points, their region's colour."""
+        """Draw the legend: each class with its marker or, without points, the colour of its region."""
         names = [shortened(name, 20) for name in self.class_names[:MOST_NAMES]]
         handles: list[Any] = [Patch(facecolor=region_colour(c), edgecolor=INK) for c in range(len(names))]
         scale = 1.0

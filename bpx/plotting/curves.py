@@ -1,4 +1,4 @@
-"""Loss, or a metric, over epochs: of one network, of a few, of a stack."""
+"""The loss or a metric over epochs, of one network, of a few, or of a stack."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bpx.plotting.decorations import add_legend, set_title
 from bpx.plotting.style import COLOURS, MARKERS, add_grid, canvas
 from bpx.training.history import short
 
-# Of more networks the median and a band are drawn.
+# For more networks the median and a band are drawn.
 MOST_LINES = 8
-# A loss that falls by more than this is drawn over a logarithmic axis.
+# A loss that falls by more than this factor gets a logarithmic axis.
 LOGARITHMIC = 20.0
-# How a single curve is called that is not of training data.
+# The name of curves of validation data.
 VALIDATION = "validation"
 VALIDATION_COLOUR = "#D55E00"
 DASHES = (0, (4, 1.5))
@@ -32,24 +32,24 @@ class LossCurveDisplay:
     Parameters
     ----------
     loss : array of shape (epochs,) or (epochs, K)
-        Training loss after each epoch; may hold NaN and infinity.
+        Training loss after each epoch; may contain NaN and infinity.
     val_loss : array of the same shape, optional
-        Validation loss; its last epoch may be missing, as it is where training diverged.
+        Validation loss; its last epoch may be missing, as after a divergence.
     name : str, optional
-        Name in the legend, to tell several histories in one axes apart.
+        Name in the legend, which distinguishes several histories in the same axes.
     best_epoch : int or array of shape (K,), optional
-        Epoch (from 1) whose parameters were restored.
+        The epoch (from 1) whose parameters were restored.
     quantity : str
-        What `loss` and `val_loss` hold: "loss", or a metric's name.
+        What `loss` and `val_loss` are: "loss", or the name of a metric.
 
     Attributes
     ----------
     lines_, val_lines_ : lists of matplotlib Line2D
         One per network, or the median.
     band_, val_band_ : matplotlib collections or None
-        From the 10th to the 90th percentile of many networks.
+        From the 10th to the 90th percentile, for many networks.
     best_, lost_ : lists of matplotlib Line2D
-        Marks of the restored epoch, and of the last finite loss of a network that diverged.
+        Markers of the restored epoch, and of the last finite loss of a network that diverged.
     legend_ : matplotlib Legend or None
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -76,16 +76,16 @@ class LossCurveDisplay:
     def from_history(
         cls, history: Any, *, metric: str | None = None, name: str | None = None, ax: Axes | None = None, **kwargs: Any
     ) -> LossCurveDisplay:
-        """Draw what `bpx.fit` returned.
+        """Draw the history that `bpx.fit` returned.
 
         Parameters
         ----------
         history : History
             Of one network or of a stack.
         metric : str, optional
-            A name in ``history.metrics``, without ``val_``, that is drawn in place of the loss.
+            The metric to draw in place of the loss: a name in ``history.metrics``, without ``val_``.
         name : str, optional
-            Name in the legend; call again with the same `ax` to compare histories.
+            Name in the legend. To compare histories, call this again with the same `ax`.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -95,7 +95,7 @@ class LossCurveDisplay:
         -------
         LossCurveDisplay
         """
-        fitted = hasattr(history, "loss_curve_") or hasattr(history, "get_params")  # whose loss is a name
+        fitted = hasattr(history, "loss_curve_") or hasattr(history, "get_params")  # an estimator's loss is a name
         if fitted or not hasattr(history, "loss"):
             hint = "; use from_estimator" if fitted else ""
             raise TypeError(f"history: expected what bpx.fit returns, got {type(history).__name__}{hint}")
@@ -118,7 +118,7 @@ class LossCurveDisplay:
         estimator : MLPClassifier or MLPRegressor
             Fitted by gradient descent.
         metric : str, optional
-            A name in ``estimator.metrics_``, without ``val_``, that is drawn in place of the loss.
+            The metric to draw in place of the loss: a name in ``estimator.metrics_``, without ``val_``.
         name : str, optional
             Name in the legend.
         ax : matplotlib Axes, optional
@@ -157,15 +157,16 @@ class LossCurveDisplay:
         yscale : {"auto", "linear", "log", "symlog"}
             "auto": logarithmic for positive losses that differ by more than a factor of 20.
         ylabel : str, optional
-            Such as "cross-entropy (nats)": a history does not know its loss's name. None: "loss", or the metric's name.
+            Such as "cross-entropy (nats)"; a history does not know which loss it is. None: "loss", or the metric's
+            name.
         max_lines : int
-            Of a stack with more networks the median and the band of the middle 80 % are drawn.
+            For a stack of more networks the median and the band of the middle 80 % are drawn.
         legend : bool
-            Whether there is one.
+            Whether to draw the legend.
         title : str, optional
-            None: the last losses, over a figure of its own, until other histories join; "" leaves it out.
+            None: the last losses, in a figure of its own and for a single history; "" leaves it out.
         line_kw : dict, optional
-            For ``ax.plot``.
+            Passed to ``ax.plot``.
 
         Returns
         -------
@@ -200,7 +201,7 @@ class LossCurveDisplay:
                 made.set_gid("bpx-losses" if title is None else None)
             else:
                 for text in self.ax_.findobj(lambda artist: artist.get_gid() == "bpx-losses"):
-                    text.set_text(f"{self._word} of several histories")  # the first one's numbers are not the others'
+                    text.set_text(f"{self._word} of several histories")  # the numbers were those of the first
             self.legend_ = self._legend(own=ax is None) if legend else None
         return self
 
@@ -208,11 +209,11 @@ class LossCurveDisplay:
 
     @property
     def _word(self) -> str:
-        """The quantity at the beginning of a title."""
+        """The quantity, as a title begins with it."""
         return "Loss" if self.quantity == "loss" else self.quantity
 
     def _title(self) -> str:
-        """The last values."""
+        """The last values as a title."""
         epochs = len(self.loss)
         after = f"after {epochs} epoch{'s' if epochs > 1 else ''}"
         if self.loss.ndim == 2:
@@ -222,21 +223,21 @@ class LossCurveDisplay:
         return f"{self._word} {after}: {training}{short(self.loss[-1])}{validation}"
 
     def _line(self, values: HostArray, **look: Any) -> Any:
-        """One curve over epochs 1, 2, ...; a single epoch is a mark, as a line would not show it."""
+        """Draw one curve over epochs 1, 2, ...; a single epoch gets a marker, as a line would be invisible."""
         marker = "o" if len(values) == 1 else None
         return self.ax_.plot(np.arange(1, len(values) + 1), values, **({"marker": marker} | look | self._line_kw))[0]
 
     def _colour(self) -> Any:
-        """The first colour that no training curve of these axes has."""
+        """The first colour that no training curve in these axes has."""
         taken = sum(line.get_gid() == "bpx-loss" for line in self.ax_.get_lines())
         return self._line_kw.get("color") or COLOURS[taken % len(COLOURS)]
 
     def _draw_one(self, loss: HostArray, val_loss: HostArray | None, k: int | None) -> None:
-        """The curves of one network, number `k` of a stack."""
+        """Draw the curves of one network; `k` is its number in a stack."""
         colour, name, look = self._colour(), self.name, {}
         if k is not None:
             name = f"{self.name + ', ' if self.name else ''}network {k}"
-            # A second sign beside the colour.
+            # Markers, for readers who cannot tell the colours apart.
             look = {"marker": MARKERS[k % len(MARKERS)], "markevery": (0.03 + 0.012 * k, 0.12)}
         self.lines_.append(self._line(loss, label=name or "training", color=colour, gid="bpx-loss", **look))
         shown, curve = loss, colour
@@ -251,16 +252,16 @@ class LossCurveDisplay:
                 best, shown[best - 1], "D", color=curve, markeredgecolor="black", markersize=8, label=label, zorder=4
             )
         broken = np.flatnonzero(~np.isfinite(loss))
-        if broken.size and self.quantity == "loss":  # a metric may be left out in some epochs
+        if broken.size and self.quantity == "loss":  # a metric may be missing in some epochs
             first = int(broken[0])
             label = f"{name + ' ' if name else ''}not finite from epoch {first + 1} on"
-            at = (first, loss[first - 1]) if first else (np.nan, np.nan)  # then there is only the legend's word
+            at = (first, loss[first - 1]) if first else (np.nan, np.nan)  # else only the legend says it
             self.lost_ += self.ax_.plot(
                 *at, "X", color=colour, markersize=11, markeredgecolor="black", label=label, zorder=5
             )
 
     def _draw_spread(self) -> None:
-        """Median and band of a stack."""
+        """Draw the medians and bands of a stack."""
         count, colour = self.loss.shape[1], self._colour()
         kind, prefix = "training", f"{self.name}: " if self.name else ""
         if self.name == VALIDATION:
@@ -278,7 +279,7 @@ class LossCurveDisplay:
             self.lost_ += self.ax_.plot(np.nan, np.nan, "X", color=colour, label=label)
 
     def _spread(self, losses: HostArray, name: str, **look: Any) -> tuple[Any, Any]:
-        """Median, and the band from the 10th to the 90th percentile, of the networks whose loss is finite."""
+        """Draw the median and the band from the 10th to the 90th percentile of the networks with finite losses."""
         finite = [row[np.isfinite(row)] for row in losses]
         low, middle, high = np.transpose(
             [np.percentile(row, (10, 50, 90)) if row.size else (np.nan,) * 3 for row in finite]
@@ -291,7 +292,7 @@ class LossCurveDisplay:
         return line, band
 
     def _set_scale(self, yscale: str) -> None:
-        """The vertical scale; of several histories in one axes each may make it logarithmic, none linear again."""
+        """Set the vertical scale; of several histories in the same axes any may make it logarithmic, none linear."""
         parts = [part[np.isfinite(part)] for part in (self.loss, self.val_loss) if part is not None]
         finite = np.concatenate(parts)
         falls = self.quantity == "loss" or (self.quantity in METRICS and not METRICS[self.quantity].larger)
@@ -308,7 +309,7 @@ class LossCurveDisplay:
             self.ax_.text(0.5, 0.5, f"no finite {self.quantity}", fontsize=14, **middle)
 
     def _legend(self, own: bool) -> Any:
-        """The legend, with a word on dashes where they are not named one by one."""
+        """Draw the legend, with an entry that explains dashes if no entry names validation."""
         handles, names = self.ax_.get_legend_handles_labels()
         if self.val_lines_ and not any(VALIDATION in name for name in names):
             handles.append(self.ax_.plot([], [], color="#555555", linestyle=DASHES)[0])
@@ -317,7 +318,7 @@ class LossCurveDisplay:
 
 
 def _metric(measured: Mapping[str, Any], metric: str, name: str | None) -> dict[str, Any]:
-    """A display's arguments for the curves of a metric; training on a stream measures validation data alone."""
+    """The display's arguments for the curves of a metric; after training on a stream there is validation alone."""
     training, validation = measured.get(metric), measured.get(f"val_{metric}")
     if training is None and validation is None:
         known = ", ".join(dict.fromkeys(column.removeprefix("val_") for column in measured))

@@ -1,4 +1,4 @@
-"""Title, legend and colour bar, in a figure of our own or in axes that were given."""
+"""Title, legend and colour bar. `own` says whether the display made the figure; else the user passed the axes."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from matplotlib.axes import Axes
 
 from bpx.plotting.style import width_in_points
 
-# Axes narrower than this, in points, have a smaller title.
+# Points; narrower axes have a smaller title.
 NARROW = 330.0
-# The sizes of a legend inside given axes, in points, and the share of their height and width that it may take.
+# Font sizes of a legend in the user's axes, in points, and the share of their height and width that it may take.
 LEGEND_SIZES, LEGEND_HEIGHT, LEGEND_WIDTH = (9.0, 8.0, 7.0), 0.62, 0.8
 
 
 def set_title(ax: Axes, text: str, *, own: bool, loc: Any = None) -> Any:
-    """The title, wrapped to a figure of our own, or to the width that given axes have whenever they are drawn."""
+    """Set the title, wrapped to the width of an own figure, or of the user's axes at the time of drawing."""
     title: Any = ax.set_title(text, loc=loc, wrap=True)
     if not own:
-        # What comes later (colour bars, other axes) changes the width, so it is asked for each time. Matplotlib has no
-        # public way to wrap to anything but the figure.
+        # Later colour bars and axes change the width, so it is computed at each drawing. Matplotlib has no public way
+        # to wrap to anything but the figure.
         title._get_wrap_line_width = lambda: ax.get_window_extent().width
         if width_in_points(ax) < NARROW:
             title.set_fontsize(10.0)
@@ -28,7 +28,7 @@ def set_title(ax: Axes, text: str, *, own: bool, loc: Any = None) -> Any:
 
 
 def add_legend(ax: Axes, handles: Any, names: list[str], *, own: bool, beside: bool, **look: Any) -> Any:
-    """The legend, beside the axes or in them; in given axes always inside, and cut to what there is room for."""
+    """Draw the legend beside or inside the axes; in the user's axes it is always inside and cut to fit."""
     if own:
         place: Any = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.4} if beside else {}
         return ax.legend(handles, names, **(place | look))
@@ -50,7 +50,7 @@ def add_legend(ax: Axes, handles: Any, names: list[str], *, own: bool, beside: b
 
 
 def add_colorbar(ax: Axes, image: Any, *, own: bool, **look: Any) -> Any:
-    """The colour bar; in given axes without a layout engine it takes room for its label from the axes themselves."""
+    """Draw the colour bar; in the user's axes without a layout engine the axes shrink for its label."""
     figure: Any = ax.get_figure(root=True)
     if not own and figure.get_layout_engine() is None:
         look |= {"fraction": float(np.clip(76.0 / max(width_in_points(ax), 1.0), 0.15, 0.4))}

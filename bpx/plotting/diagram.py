@@ -1,4 +1,4 @@
-"""The network as nodes and edges, with the numbers of a training step on them."""
+"""A network as a diagram of nodes and edges, with the numbers of a training step on them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bpx.errors.values import check_count
 from bpx.network.mlp import MLP
 from bpx.plotting.arguments import HostArray, network, numbers, received
 from bpx.plotting.diagram_layout import FONT_SIZE, NodeLayout, drawn_units
-from bpx.plotting.diagram_text import DiagramText, Labels
+from bpx.plotting.diagram_text import DiagramLabels, DiagramText
 from bpx.plotting.label_placement import overlap, place_labels
 from bpx.plotting.style import COLOURS, INK, canvas, tint
 
@@ -35,8 +35,9 @@ class NetworkDisplay:
     weights : list of arrays of shape (n_in, n_out)
         One per layer.
     biases : list of arrays of shape (n_out,) or None, optional
+        One per layer, None for a layer without.
     names : list of str, optional
-        The layers' activations.
+        The names of the layers' activations.
     trace : StepTrace, optional
         The step whose numbers are shown.
     sample : int
@@ -45,9 +46,9 @@ class NetworkDisplay:
     Attributes
     ----------
     nodes_ : list of dict from unit to matplotlib Circle
-        One dict for the inputs and one per layer; elided units are left out.
+        One dict for the inputs and one per layer, with the units that are drawn.
     node_text_, bias_text_, output_text_ : lists of dict from unit to matplotlib Text
-        The texts in a node, below it, and beside an output; empty where numbers are left out.
+        The texts in a node, below it, and beside an output; empty if numbers are left out.
     edges_, edge_text_ : lists of dict from (input, unit) to matplotlib Line2D and Text
         One dict per layer.
     title_, caption_ : matplotlib Text
@@ -83,9 +84,9 @@ class NetworkDisplay:
         Parameters
         ----------
         trace : StepTrace
-            What `bpx.trace` returned.
+            The result of `bpx.trace`.
         sample : int
-            In a trace of several samples, the one whose z, a and delta are shown; gradients are those of the batch.
+            Which of several samples: its z, a and delta are shown. The gradients are those of the batch.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -145,13 +146,13 @@ class NetworkDisplay:
         ax : matplotlib Axes, optional
             None makes a figure, as high as the numbers need.
         numbers : bool or "auto"
-            Whether to show numbers; "auto": where they can be read.
+            Whether to show numbers; "auto" shows them if they can be read.
         decimals : int
-            Of the numbers.
+            Decimals of the numbers.
         max_units : int
-            Of a layer with more, the first ones and the last are drawn, with an ellipsis between.
+            At least 3. Of a larger layer the first units and the last are drawn, with an ellipsis between.
         title : str, optional
-            None says what it is; "" leaves it out.
+            None is a description of the diagram; "" leaves it out.
         caption : bool
             Whether to explain the diagram below it.
 
@@ -172,7 +173,7 @@ class NetworkDisplay:
                 self.ax_.set_position((0.01, 0.01, 0.98, 0.98))
             others = set(self.ax_.get_children())
             for level, height in attempts:
-                for artist in set(self.ax_.get_children()) - others:  # of the attempt before
+                for artist in set(self.ax_.get_children()) - others:  # of the previous attempt
                     artist.remove()
                 if ax is None:
                     self.figure_.set_size_inches(8.0, height)
@@ -184,9 +185,9 @@ class NetworkDisplay:
 
     # ------------------------------------------------------------------ inside
 
-    def _draw(self, labels: Labels, title: str, caption: str) -> None:
-        """The whole diagram with these labels."""
-        self.ax_.set_aspect("auto")  # an attempt before may have narrowed it
+    def _draw(self, labels: DiagramLabels, title: str, caption: str) -> None:
+        """Draw the whole diagram with these labels."""
+        self.ax_.set_aspect("auto")  # a previous attempt may have narrowed the axes
         self.figure_.draw_without_rendering()
         box, points = self.ax_.get_window_extent(), 72 / self.figure_.dpi
         width, height = box.width * points, box.height * points
@@ -197,11 +198,11 @@ class NetworkDisplay:
         self._draw_nodes(labels)
         self._draw_edges(labels)
         self._draw_headings(above)
-        for text in self.ax_.texts:  # a layout engine must not make room for what stands inside
+        for text in self.ax_.texts:  # a layout engine must not reserve space for texts inside
             text.set_in_layout(False)
 
     def _collides(self) -> bool:
-        """Whether texts cover each other or a node, or leave the axes."""
+        """Whether texts overlap each other or a node, or leave the axes."""
         inside = [text for texts in self.node_text_ for text in texts.values()]
         boxes = self._boxes(text for text in self.ax_.texts if text.get_text() and text not in inside)
         shared = overlap(boxes[:, None, :], boxes[None, :, :])
@@ -212,7 +213,7 @@ class NetworkDisplay:
         return bool(covers or np.any(outside))
 
     def _draw_title_and_caption(self, width: float, height: float, title: str, caption: str) -> tuple[float, float]:
-        """Both, wrapped; where the space between them ends and begins."""
+        """Draw both, wrapped; returns the upper and the lower end of the space between them."""
         caption = "\n".join(part for line in caption.split("\n") for part in wrap(line, int(width / 5.0)))
         size = 12.0 if len(title) * 7.2 <= width else max(9.0, width / (0.6 * len(title)))
         title = "\n".join(wrap(title, int(width / (0.6 * size))))
@@ -220,8 +221,8 @@ class NetworkDisplay:
         self.caption_ = self.ax_.text(2, 2, caption, fontsize=9, va="bottom", linespacing=1.4)
         return height - 2 - 1.65 * size * len(title.splitlines()), 6.0 + 13.0 * len(caption.splitlines())
 
-    def _draw_nodes(self, labels: Labels) -> None:
-        """Circles with their texts, biases below, targets beside."""
+    def _draw_nodes(self, labels: DiagramLabels) -> None:
+        """Draw the nodes with their texts, biases below and targets beside them."""
         self.nodes_: list[dict[int, Any]] = [{} for _ in self.sizes]
         self.node_text_: list[dict[int, Any]] = [{} for _ in self.sizes]
         self.bias_text_: list[dict[int, Any]] = [{} for _ in self.weights]
@@ -243,8 +244,8 @@ class NetworkDisplay:
             if place := self._layout.ellipsis[column]:
                 write(*place, "⋮", ha="center", va="center", fontsize=18, color=INK)
 
-    def _draw_edges(self, labels: Labels) -> None:
-        """Lines by sign and size of the weight, with their labels where these cover least."""
+    def _draw_edges(self, labels: DiagramLabels) -> None:
+        """Draw the edges by sign and size of the weight, with labels where they cover least."""
         self.edges_: list[dict[Any, Any]] = [{} for _ in self.weights]
         self.edge_text_: list[dict[Any, Any]] = [{} for _ in self.weights]
         texts = [text for part in (*self.bias_text_, *self.output_text_) for text in part.values()]
@@ -267,7 +268,7 @@ class NetworkDisplay:
                 taken = np.concatenate([taken, self._label_edges(labels.edges[k], k, taken)])
 
     def _label_edges(self, texts: dict[Any, str], k: int, taken: HostArray) -> HostArray:
-        """Label one layer's edges; the labels' boxes, which are in the way of the next layer's."""
+        """Label one layer's edges; returns the boxes of the labels, which later labels avoid."""
         size = FONT_SIZE - 0.5
         for key, text in texts.items():
             frame = FRAME | {"edgecolor": self.edges_[k][key].get_color()}
@@ -287,12 +288,12 @@ class NetworkDisplay:
         return np.concatenate([middles - sizes / 2, middles + sizes / 2], axis=1)
 
     def _boxes(self, texts: Iterable[Any]) -> HostArray:
-        """The boxes of texts with their frames, in points."""
+        """The boxes of texts with their frames, in points, shape (m, 4): left, bottom, right, top."""
         inverse = self.ax_.transData.inverted()
         return np.array([inverse.transform(_extent(text).get_points()).ravel() for text in texts]).reshape(-1, 4)
 
     def _node_boxes(self) -> HostArray:
-        """The boxes of nodes: a cross of two is nearer to a circle than the square around it."""
+        """The boxes of nodes, two crossed ones for each: they are closer to a circle than one square."""
         crosses = []
         for places, r in zip(self._layout.at, self._layout.radius, strict=True):
             middles = np.tile(list(places.values()), 2)
@@ -300,7 +301,7 @@ class NetworkDisplay:
         return np.concatenate(crosses)
 
     def _draw_headings(self, above: float) -> None:
-        """The layers' names over the columns."""
+        """Write the names of the layers over the columns."""
         last, crowded, complete = len(self.sizes) - 1, self._layout.crowded, self._layout.complete
         for column, (x, size) in enumerate(zip(self._layout.x, self.sizes, strict=True)):
             if column == 0:
@@ -318,5 +319,5 @@ class NetworkDisplay:
 def _extent(text: Any) -> Any:
     """The box of a text with its frame, in pixels."""
     box, frame = text.get_window_extent(), text.get_bbox_patch()
-    # The frame itself is fitted to its text only when it is drawn.
+    # The frame is fitted to its text only when it is drawn.
     return box if frame is None else box.padded(frame.get_boxstyle().pad * text.get_fontsize() * text.figure.dpi / 72)

@@ -1,45 +1,45 @@
-"""Where the nodes of a network diagram stand, in points."""
+"""The positions of the nodes of a network diagram, in points."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from math import hypot
 
-# The height of a node and of an input with numbers, and of the columns' headings.
+# The heights of a node and of an input with numbers, and of the headings.
 NODE, INPUT, HEADING = 99.0, 54.0, 24.0
-# Inches; a page is not higher.
+# The greatest height of a figure in inches: that of a page.
 TALLEST = 10.0
 FONT_SIZE = 9.0
 
 
 def drawn_units(size: int, most: int) -> list[int]:
-    """The units that are drawn: all, or the first ones and the last, few enough to tell them apart."""
+    """The units that are drawn: all, or for a large layer the first ones and the last."""
     return list(range(size)) if size <= most else [*range(max(1, most - 4)), size - 1]
 
 
 class NodeLayout:
     """Columns of nodes from left to right.
 
-    `arrange` sets `x`, each column's; `at`, the middle of each drawn unit by its number; `radius`, each column's;
-    `ellipsis`, where units are left out; and `crowded`, whether headings need two lines.
+    `arrange` sets, for each column, its position `x`, the centres `at` of its units by their numbers, the `radius` of
+    its nodes and the position `ellipsis` of the ellipsis; and `crowded`, whether headings need two lines.
     """
 
     def __init__(self, sizes: list[int], shown: list[list[int]], traced: bool) -> None:
         self.sizes, self.shown, self.traced = sizes, shown, traced
         self.complete = all(len(units) == size for units, size in zip(shown, sizes, strict=True))
         self.narrow = len(sizes) > 3
-        # With one for the ellipsis.
+        # Units, and one for the ellipsis.
         self._slots = [len(units) + (len(units) < size) for units, size in zip(shown, sizes, strict=True)]
 
     def needed_height(self) -> float:
-        """Height that numbers need between title and caption."""
+        """The height that numbers need between title and caption."""
         nodes = [INPUT * self.sizes[0], *(NODE * size for size in self.sizes[1:])]
-        # Two columns of labels fit between two columns of nodes, though not all in step.
+        # About two columns of labels fit between two columns of nodes.
         label = (62.0 if self.narrow else 22.0) if self.traced else 13.0
         return HEADING + max(210.0, *nodes, *(label * n * m for n, m in pairwise(self.sizes)))
 
     def attempts(self, numbers: bool | str) -> list[tuple[str, float]]:
-        """What to try in turn, until nothing collides: how many numbers, and the inches of a figure of our own."""
+        """What to try until nothing collides: the level of detail, and the height of an own figure in inches."""
         without = ("none", min(6.5, max(3.6, 1.3 + 0.42 * max(self._slots))))
         needed = self.needed_height()
         promising = self.complete and len(self.sizes) <= (4 if self.traced else 5) and needed <= 620.0
@@ -53,7 +53,7 @@ class NodeLayout:
         return [*tries, without] if numbers == "auto" else tries[:2]
 
     def arrange(self, width: float, above: float, below: float, texts: list[dict[int, str]]) -> None:
-        """Give each node its place between these heights, and a size that its text fits in."""
+        """Set the position of each node between these heights, and its radius by its text."""
         columns, with_numbers = len(self.sizes), any(texts)
         self.crowded = width / columns < 130.0
         top = above - HEADING - (12.0 if self.crowded or not self.complete else 0.0)
@@ -69,7 +69,7 @@ class NodeLayout:
         self.x = [left + step * column for column in range(columns)]
         self.at: list[dict[int, tuple[float, float]]] = []
         self.ellipsis: list[tuple[float, float] | None] = []
-        # A bias stands below its node, so the node stands a little higher in its slot.
+        # A node stands a little higher in its slot, because its bias stands below.
         lift = 8.0 if with_numbers else 0.0
         for x, units, size, slots in zip(self.x, self.shown, self.sizes, self._slots, strict=True):
             pitch = room / slots if with_numbers else min(room / slots, 44.0)
@@ -79,7 +79,7 @@ class NodeLayout:
             self.at.append(dict(zip(units, places, strict=True)))
 
     def _radii(self, texts: list[dict[int, str]]) -> list[float]:
-        """Each column's, for the longest of its lines: one line in an input, three in the other nodes of a trace."""
+        """The radius of each column for its longest line; inputs have one line, other nodes of a trace three."""
         lengths = [max((_length(line) for t in c.values() for line in t.split("\n")), default=0.0) for c in texts]
         half = [0.31 * FONT_SIZE * length + 2.0 for length in lengths]
         others = [hypot(h, 17.0) + 2.0 if self.traced else 15.0 for h in half[1:]]
@@ -87,5 +87,5 @@ class NodeLayout:
 
 
 def _length(line: str) -> float:
-    """How long a line is, in letters: a minus sign is broader than a digit."""
+    """The length of a line in digits; a minus sign is wider than a digit."""
     return len(line) + 0.35 * line.count("\N{MINUS SIGN}")

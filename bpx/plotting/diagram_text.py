@@ -1,4 +1,4 @@
-"""What is written in a network diagram."""
+"""The texts of a network diagram."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx.plotting.arguments import HostArray
-from bpx.plotting.style import number
+from bpx.plotting.style import short_number
 
 COLOURS = "Edges: blue and solid for positive weights, orange and dashed for negative ones; broader is larger."
 
 
-class Labels(NamedTuple):
-    """Texts by unit, or by (input, unit): in nodes, below them (without the inputs), beside outputs, and on edges."""
+class DiagramLabels(NamedTuple):
+    """Texts in nodes, below them (not for inputs) and beside outputs by unit, and on edges by (input, unit)."""
 
     nodes: list[dict[Any, str]]
     biases: list[dict[Any, str]]
@@ -22,21 +22,21 @@ class Labels(NamedTuple):
 
 
 class DiagramText:
-    """The texts of a diagram, from its weights, its biases and its trace."""
+    """The texts of a diagram; `wanted` says whether the user asked for numbers."""
 
     def __init__(self, diagram: Any, decimals: int, wanted: bool) -> None:
         self._diagram, self._trace, self._decimals, self._wanted = diagram, diagram.trace, decimals, wanted
         self._batch = self._trace is not None and np.ndim(self._trace.x) == 2
 
-    def labels(self, level: str) -> Labels:
-        """The labels with "all" numbers, the "short" ones without gradients, or "none"."""
+    def labels(self, level: str) -> DiagramLabels:
+        """The labels with "all" numbers, "short" ones without gradients, or "none"."""
         d, t, show = self._diagram, self._trace, self._number
         nodes: list[dict[Any, str]] = [{} for _ in d.sizes]
         biases: list[dict[Any, str]] = [{} for _ in d.weights]
         edges: list[dict[Any, str]] = [{} for _ in d.weights]
         outputs: dict[Any, str] = {}
         if level == "none":
-            return Labels(nodes, biases, outputs, edges)
+            return DiagramLabels(nodes, biases, outputs, edges)
         nodes[0] = {i: f"x {show(self._sample(t.x)[i])}" if t else f"x{i + 1}" for i in d.shown[0]}
         for k, (W, b) in enumerate(zip(d.weights, d.biases, strict=True)):
             step: Any = t.layers[k] if t else None
@@ -54,10 +54,10 @@ class DiagramText:
             target, losses = self._sample(t.y), self._sample(t.losses)
             wanted = [float(j == target) if target.ndim == 0 else target[j] for j in range(d.sizes[-1])]
             outputs = {j: f"target {show(wanted[j])}\nloss {show(losses[j])}" for j in d.shown[-1]}
-        return Labels(nodes, biases, outputs, edges)
+        return DiagramLabels(nodes, biases, outputs, edges)
 
     def title(self) -> str:
-        """What the diagram is."""
+        """A description of the diagram."""
         if self._trace is None:
             return f"A {'-'.join(map(str, self._diagram.sizes))} network"
         sample = f", sample {self._diagram.sample + 1} of {len(self._trace.x)}" if self._batch else ""
@@ -65,7 +65,7 @@ class DiagramText:
         return f"One step of back-propagation{sample}: {loss}, learning rate {self._trace.learning_rate:g}"
 
     def caption(self, level: str) -> str:
-        """How to read it."""
+        """The explanation below the diagram."""
         if level == "none":
             return f"{COLOURS}\nThe numbers are left out: they would not fit." if self._wanted else COLOURS
         if self._trace is None:
@@ -80,8 +80,8 @@ class DiagramText:
         )
 
     def _number(self, value: Any) -> str:
-        """A number of the diagram."""
-        return number(value, self._decimals)
+        """A number as text, with the decimals of the diagram."""
+        return short_number(value, self._decimals)
 
     def _sample(self, values: Any) -> HostArray:
         """The numbers of the sample that is drawn."""

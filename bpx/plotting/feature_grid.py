@@ -12,9 +12,9 @@ from bpx.errors.values import check_count
 from bpx.network.data_frames import column_names
 from bpx.plotting.arguments import HostArray, numbers, received
 
-# Numbers of a layer that are computed at once.
+# The most numbers of a layer that are computed at once.
 BUDGET = 4_000_000
-# How far the grid reaches beyond the points, as a share of their span.
+# How far the grid extends beyond the points, as a share of their range.
 MARGIN = 0.08
 
 
@@ -42,19 +42,19 @@ class FeatureGrid:
         self.note = "" if width == 2 else "other features at their median"
 
     def outputs(self, predict: Callable[[HostArray], HostArray], widest: int) -> HostArray:
-        """The outputs over the grid, shape (..., r, r, n_out), in chunks that bound memory."""
+        """The outputs over the grid, float64 of shape (..., r, r, n_out), computed in chunks to bound memory."""
         size = max(1, BUDGET // max(1, widest))
         parts = [predict(self._rows[i : i + size]) for i in range(0, len(self._rows), size)]
         outputs = np.concatenate(parts, axis=-2).astype(np.float64)
         return outputs.reshape(*outputs.shape[:-2], *self.xx0.shape, outputs.shape[-1])
 
     def for_display(self) -> dict[str, Any]:
-        """A display's arguments."""
+        """The grid as arguments of `DecisionBoundaryDisplay`."""
         return {"xx0": self.xx0, "xx1": self.xx1, "X": self.points, "feature_names": self.names, "note": self.note}
 
 
 def _two_features(features: Any, width: int) -> tuple[int, int]:
-    """The columns of the two features that are drawn."""
+    """The indices of the two features that are drawn."""
     if features is None and width == 2:
         return 0, 1
     if features is None:
@@ -74,13 +74,13 @@ def _two_features(features: Any, width: int) -> tuple[int, int]:
 
 
 def columns(X: Any) -> list[str] | None:
-    """A data frame's column names."""
+    """The column names of a data frame; None for an array."""
     names = column_names(X)
     return names if names is not None or not hasattr(X, "columns") else [str(name) for name in X.columns]
 
 
-def targets(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:
-    """Targets as class numbers or as values, shape (n,)."""
+def target_values(y: Any, n: int, n_out: int, by_class: bool, output: int | None) -> HostArray:
+    """Targets as class numbers (int64) or as values (float64), shape (n,)."""
     targets = numbers(y, "y")
     if targets.ndim == 0 or len(targets) != n:
         found = "a single number" if targets.ndim == 0 else len(targets)

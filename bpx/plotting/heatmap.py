@@ -1,4 +1,4 @@
-"""A matrix as an image with its numbers in the cells."""
+"""A heat map: a matrix as an image with its numbers in the cells."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from matplotlib.patches import Rectangle
 from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import contrasting, shortened
 
-# The smallest and the largest text in a cell, in points; the length that a name beside the cells is cut to.
+# The smallest and largest font size in a cell, in points; the longest name beside the cells, in letters.
 SMALLEST, LARGEST, LONGEST_NAME = 7.0, 11.0, 22
 
 
 def draw_cells(ax: Axes, values: HostArray, cmap: Any) -> Any:
-    """The image; what is not finite is hatched."""
+    """Draw the image; cells that are not finite are hatched."""
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
@@ -34,7 +34,7 @@ def draw_cells(ax: Axes, values: HostArray, cmap: Any) -> Any:
 
 
 def name_cells(ax: Axes, columns: list[str], rows: list[str]) -> None:
-    """Names below and beside the cells, cut to a length; those below are slanted where they would collide."""
+    """Write shortened names below and beside the cells; those below are slanted if they would collide."""
     size = 10.0 if max(len(columns), len(rows)) <= 14 else 8.5
     ax.set_xticks(range(len(columns)), [shortened(name, LONGEST_NAME) for name in columns], fontsize=size)
     ax.set_yticks(range(len(rows)), [shortened(name, LONGEST_NAME) for name in rows], fontsize=size)
@@ -47,12 +47,12 @@ def name_cells(ax: Axes, columns: list[str], rows: list[str]) -> None:
 
 
 def write_cells(ax: Axes, image: Any, texts: list[list[str]]) -> HostArray:
-    """A text in every cell, as large as all have room for; an empty one where it could not be read."""
+    """Write a text in every cell, in the largest size that fits all; an empty text if it could not be read."""
     values = image.get_array()
     colours = image.cmap(image.norm(values))
     box, points = ax.get_window_extent(), 72 / ax.get_figure(root=True).dpi
     height, width = box.height * points / values.shape[0], box.width * points / values.shape[1]
-    readable = height >= SMALLEST and width >= 0.5 * SMALLEST  # else not even a digit; thousands of texts are slow
+    readable = height >= SMALLEST and width >= 0.5 * SMALLEST  # else not even a digit fits
     written = np.empty(values.shape, dtype=object)
     for at in np.ndindex(*values.shape):
         text, masked = texts[at[0]][at[1]] if readable else "", np.ma.is_masked(values[at])
@@ -63,7 +63,7 @@ def write_cells(ax: Axes, image: Any, texts: list[list[str]]) -> HostArray:
     figure: Any = ax.get_figure(root=True)
     figure.draw_without_rendering()
     size = _fitting_size(ax, written)
-    if size < SMALLEST:  # the first lines alone
+    if size < SMALLEST:  # try the first lines alone
         for text in written.flat:
             text.set_text(text.get_text().partition("\n")[0])
         size = _fitting_size(ax, written)
@@ -73,7 +73,7 @@ def write_cells(ax: Axes, image: Any, texts: list[list[str]]) -> HostArray:
 
 
 def _fitting_size(ax: Axes, written: HostArray) -> float:
-    """The font size at which all texts, which have the largest, fit into their cells."""
+    """The font size at which all texts fit into their cells; they now have the largest size."""
     extents = [text.get_window_extent() for text in written.flat if text.get_text()]
     box = ax.get_window_extent()
     widest = max((extent.width for extent in extents), default=1.0)

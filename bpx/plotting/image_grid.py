@@ -1,4 +1,4 @@
-"""Images in rows, with a title and labels."""
+"""A grid of images with a title and labels."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from bpx.plotting.arguments import HostArray
 from bpx.plotting.decorations import set_title
 from bpx.plotting.style import width_in_points
 
-# Between images, as a share of an image's longer side; above one with a label; the smallest text that is drawn.
+# The gap between images and the height of a label, as shares of an image's longer side; the smallest font in points.
 GAP, LABEL, SMALLEST = 0.08, 0.3, 6.0
 WRONG = "#D55E00"  # a label in this colour is bold
 
 
 class ImageGrid:
-    """Where images stand: in rows from the top left, in units of an image's longer side."""
+    """The positions of images in rows from the top left, in units of an image's longer side."""
 
     def __init__(self, count: int, shape: tuple[int, ...], columns: int | None, *, labelled: bool, own: bool) -> None:
         self.own, longer = own, max(shape)
         self.height, self.width = shape[0] / longer, shape[1] / longer
         self.above = LABEL * max(self.height, 0.4) if labelled else 0.0
         cell_width, cell_height = self.width + GAP, self.height + GAP + self.above
-        # Rather broad than high, as the page is.
+        # Wider than high, like a page.
         wanted = math.sqrt(1.5 * count * cell_height / cell_width)
         self.columns = _columns(count, wanted) if columns is None else check_count("columns", columns)
         rows = math.ceil(count / self.columns)
@@ -38,7 +38,7 @@ class ImageGrid:
         return column * (self.width + GAP), row * (self.height + GAP + self.above) + self.above
 
     def draw(self, ax: Axes, images: HostArray, title: str, look: dict[str, Any]) -> list[Any]:
-        """The images, each with its own pixels, and the title."""
+        """Draw the images, each with its own pixels, and the title."""
         drawn = []
         for k, image in enumerate(images):
             left, top = self._corner(k)
@@ -52,7 +52,7 @@ class ImageGrid:
         return drawn
 
     def label(self, ax: Axes, texts: list[str], colours: list[str]) -> list[Any]:
-        """Texts above the images, as large as there is room for; none where that could not be read."""
+        """Write texts above the images, as large as fits; none if they could not be read."""
         ax.get_figure(root=True).draw_without_rendering()  # the layout says how large an image is
         unit = width_in_points(ax) / (self.across + GAP)
         longest = max((len(text) for text in texts), default=1)
@@ -68,6 +68,6 @@ class ImageGrid:
 
 
 def _columns(count: int, wanted: float) -> int:
-    """About as many columns as wanted, so that the last row is as full as can be."""
+    """A number of columns close to the wanted one that fills the last row best."""
     choices = range(max(1, round(0.7 * wanted)), max(1, min(count, round(1.35 * wanted))) + 1)
     return min(choices, key=lambda columns: (-count % columns, abs(columns - wanted)))

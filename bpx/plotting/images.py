@@ -1,4 +1,4 @@
-"""Grids of images: hidden units' weights, and samples with their labels and predictions."""
+"""Grids of images: weights of hidden units, and samples with labels and predictions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bpx.errors import ShapeError
 from bpx.errors.values import check_count
 from bpx.network.data_frames import as_host_array
 from bpx.network.mlp import MLP
-from bpx.plotting.arguments import HostArray, column, network, numbers, received
+from bpx.plotting.arguments import label_column, network, numbers, received
 from bpx.plotting.decorations import add_colorbar
 from bpx.plotting.image_grid import WRONG, ImageGrid
 from bpx.plotting.style import DIVERGING, INK, canvas
@@ -24,21 +24,23 @@ RIGHT = "#0072B2"
 
 
 class HiddenWeightsDisplay:
-    """Weights into each unit of a layer, as images; made by `from_network`.
+    """The weights into each unit of a layer as images; made by `from_network`.
 
     Parameters
     ----------
     weights : array of shape (units, height, width)
+        One image per unit.
     units : sequence of int, optional
-        The units' numbers, for their labels.
+        Numbers of the units, for their labels; None counts from 0.
     title : str
+        Title above the images.
 
     Attributes
     ----------
     images_ : list of matplotlib AxesImage
-        One per unit, all in one scale that is centred on 0.
+        One per unit, all in the same scale, which is centred on 0.
     text_ : list of matplotlib Text
-        The units' numbers, where there is room.
+        The numbers of the units, if they fit.
     colorbar_ : matplotlib Colorbar or None
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -64,11 +66,11 @@ class HiddenWeightsDisplay:
         layer : int
             0 is the first hidden layer; negative numbers count from the last.
         shape : (int, int), optional
-            Height and width of an image; None for a square number of weights.
+            Height and width of an image; None if it is square.
         member : int, optional
             Which network of a stack.
         max_units : int
-            Draw at most this many units, the first ones.
+            The most units to draw; of more, the first ones.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -106,15 +108,15 @@ class HiddenWeightsDisplay:
         ax : matplotlib Axes, optional
             None makes a figure.
         columns : int, optional
-            Images side by side.
+            Images in a row; None chooses.
         cmap : str or matplotlib Colormap
-            With "gray" the signs differ in a grey print, too.
+            In "gray" the signs differ in a greyscale print, too.
         colorbar : bool
-            Whether it stands beside the images.
+            Whether to draw a colour bar beside the images.
         limit : float, optional
-            The colours range from -limit to limit; None takes the largest weight.
+            The colours range from -limit to limit; None is the largest size of a weight.
         title : str, optional
-            None keeps the display's own.
+            None is the display's title.
 
         Returns
         -------
@@ -146,14 +148,16 @@ class ImageGridDisplay:
     labels : sequence of n, optional
         Written above the images.
     predictions : sequence of n, optional
-        With labels, a right prediction is blue, and a wrong one orange with the right label.
+        Written above the images; with labels, right ones in blue, and wrong ones in orange with the label.
     title : str
+        Title above the images.
 
     Attributes
     ----------
     images_ : list of matplotlib AxesImage
+        One per sample.
     text_ : list of matplotlib Text
-        Labels, where there is room.
+        The labels, if they fit.
     ax_, figure_ : matplotlib Axes and Figure
     """
 
@@ -165,8 +169,8 @@ class ImageGridDisplay:
             )
         if not self.images.size:
             raise ShapeError(f"images: expected at least one image, got shape {self.images.shape}")
-        self.labels = None if labels is None else column(labels, "labels", len(self.images))
-        self.predictions = None if predictions is None else column(predictions, "predictions", len(self.images))
+        self.labels = None if labels is None else label_column(labels, "labels", len(self.images))
+        self.predictions = None if predictions is None else label_column(predictions, "predictions", len(self.images))
         self.title = title
 
     @classmethod
@@ -179,13 +183,13 @@ class ImageGridDisplay:
         Parameters
         ----------
         X : array of shape (n, n_pixels), (n, height, width) or (n, height, width, 3)
-            On the host or any device. Colours are in [0, 1], or integers to 255.
+            On the host or on any device. Colours are in [0, 1], or integers up to 255.
         shape : (int, int) or (int, int, 3), optional
-            Of an image, for flat rows; None for a square number of pixels. ``from_images(X, y)`` means ``labels=y``.
+            The shape of an image, for flat rows; None if it is square. ``from_images(X, y)`` means ``labels=y``.
         labels, predictions : sequences of n, optional
-            Written above the images; a wrong prediction is orange, with the right label.
+            Written above the images; with both, wrong predictions are orange and followed by the label.
         max_images : int
-            Draw at most this many, the first ones.
+            The most images to draw; of more, the first ones.
         title : str
             Title above the images.
         ax : matplotlib Axes, optional
@@ -201,7 +205,9 @@ class ImageGridDisplay:
         if rows.ndim < 2 or not rows.size:
             hint = "; of one image pass X[None]" if rows.size else ""
             raise ShapeError(f"X: expected images of shape (n, n_pixels), got shape {rows.shape}{hint}")
-        if shape is not None and not _is_shape(shape, rows):
+        # A tuple of integers is meant as a shape, a list or an array of integers where it fits.
+        fits = _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
+        if shape is not None and not fits:
             if labels is not None or np.shape(to_host(shape))[:1] != rows.shape[:1]:
                 raise ShapeError(
                     f"shape: expected (height, width) of an image of {math.prod(rows.shape[1:])} pixels,"
@@ -217,9 +223,9 @@ class ImageGridDisplay:
             rows = rows / 255.0
         count = min(check_count("max_images", max_images), len(rows))
         if labels is not None:
-            labels = column(labels, "labels", len(rows))[:count]
+            labels = label_column(labels, "labels", len(rows))[:count]
         if predictions is not None:
-            predictions = column(predictions, "predictions", len(rows))[:count]
+            predictions = label_column(predictions, "predictions", len(rows))[:count]
         if not title and count < len(rows) and (labels is None or predictions is None):
             title = f"{count} of {len(rows)} images"
         return cls(images=rows[:count], labels=labels, predictions=predictions, title=title).plot(ax=ax, **kwargs)
@@ -227,18 +233,18 @@ class ImageGridDisplay:
     def plot(
         self, ax: Axes | None = None, *, columns: int | None = None, cmap: Any = "gray", title: str | None = None
     ) -> ImageGridDisplay:
-        """Draw the images, all in one scale.
+        """Draw the images, all in the same scale.
 
         Parameters
         ----------
         ax : matplotlib Axes, optional
             None makes a figure.
         columns : int, optional
-            Images side by side.
+            Images in a row; None chooses.
         cmap : str or matplotlib Colormap
-            For images without colours; "gray_r" draws ink on paper.
+            For images without colours; "gray_r" draws large values in black.
         title : str, optional
-            None keeps the display's own.
+            None is the display's title.
 
         Returns
         -------
@@ -258,14 +264,14 @@ class ImageGridDisplay:
         return self
 
     def _title(self) -> str:
-        """What the captions mean."""
+        """The title; without one of the user's it explains the captions."""
         if self.title or self.predictions is None or self.labels is None:
             return self.title
         right = int(np.count_nonzero(self.predictions == self.labels))
         return f"Predictions, {right} of {len(self.images)} right (orange: wrong, and what it is)"
 
     def _captions(self) -> tuple[list[str], list[str]]:
-        """What stands above each image, and in which colour."""
+        """The texts above the images, and their colours."""
         if self.predictions is None or self.labels is None:
             column = self.labels if self.labels is not None else self.predictions
             texts = [] if column is None else [str(label) for label in column]
@@ -278,7 +284,7 @@ class ImageGridDisplay:
 
 
 def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[int, ...]:
-    """The shape of an image of `size` numbers."""
+    """The shape of an image of `size` numbers; ShapeError if it does not fit."""
     if shape is None:
         side = math.isqrt(size)
         if side * side != size:
@@ -296,18 +302,13 @@ def _image_shape(size: int, shape: tuple[int, ...] | None, what: str) -> tuple[i
 
 
 def _whole_numbers(shape: Any) -> bool:
-    """Whether it is two or three whole numbers."""
+    """Whether it is a sequence of two or three integers."""
     if not isinstance(shape, (tuple, list, np.ndarray)) or len(shape) not in (2, 3):
         return False
     return all(isinstance(side, (int, np.integer)) for side in shape)
 
 
-def _is_shape(shape: Any, rows: HostArray) -> bool:
-    """Whether it is meant as an image's shape: a tuple is, a list or an array where it fits."""
-    return _whole_numbers(shape) and (isinstance(shape, tuple) or math.prod(shape) == math.prod(rows.shape[1:]))
-
-
 def _integers(X: Any) -> bool:
-    """Whether the images are given in whole numbers."""
+    """Whether the images consist of integers."""
     given = [to_host(part) for part in X] if isinstance(X, (list, tuple)) else to_host(X)
     return as_host_array(given).dtype.kind in "iu"

@@ -1,4 +1,4 @@
-"""The regions of a decision boundary: a colour for each class, and its name inside where colours grow alike."""
+"""The regions of a decision boundary: a colour for each class, and names where there are too many for colours."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from matplotlib.axes import Axes
 from bpx.plotting.arguments import HostArray
 from bpx.plotting.style import CLASS_COLOURS, INK, shortened, tint
 
-# How strong the tints are: pale for the first classes, stronger once the colours are used up. No two of
-# the first 24 look more alike than the nearest two of the first 8.
+# Strengths of the tints: pale for the first classes, stronger once the colours are used up. No two of the first 24 are
+# closer to each other than the closest two of the first 8.
 STRENGTHS = (0.34, 0.7, 0.9)
-# A name is left out where its region is narrower than this share of the grid.
+# A region narrower than this share of the grid gets no name.
 NARROWEST = 0.03
 
 
 def region_colour(c: int) -> tuple[float, float, float]:
-    """The colour of a class's region; 24 different ones."""
+    """The colour of the region of a class; there are 24."""
     around, position = divmod(c, len(CLASS_COLOURS))
     return tint(CLASS_COLOURS[position], STRENGTHS[around % len(STRENGTHS)])
 
 
 def write_names(ax: Axes, xx0: HostArray, xx1: HostArray, regions: HostArray, names: Sequence[str]) -> list[Any]:
-    """Each class's name where its region is widest."""
+    """Write the name of each class where its region is widest."""
     written = []
     for c, name in enumerate(names):
         row, column, depth = _deepest(regions == c)
@@ -41,7 +41,7 @@ def write_names(ax: Axes, xx0: HostArray, xx1: HostArray, regions: HostArray, na
 
 
 def _deepest(inside: HostArray) -> tuple[int, int, int]:
-    """Row and column of a mask's cell that is farthest from its edge, and how many cells: by peeling it off."""
+    """The row and column of a mask's cell that is farthest from its edge, and the distance in cells."""
     last, depth = inside, 0
     while inside.any():
         last, depth = inside, depth + 1
@@ -50,6 +50,6 @@ def _deepest(inside: HostArray) -> tuple[int, int, int]:
     if not depth:
         return 0, 0, 0
     cells = np.argwhere(last)
-    # Of several the one in their midst.
+    # Of several cells the one closest to their centre.
     row, column = cells[np.argmin(np.sum((cells - cells.mean(axis=0)) ** 2, axis=1))]
     return int(row), int(column), depth

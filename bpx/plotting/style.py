@@ -1,4 +1,4 @@
-"""The one style: colours that colour-blind readers tell apart, sizes that can be read at 800 pixels."""
+"""The style of all pictures: colours that colour-blind readers can distinguish, sizes for a width of 800 pixels."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours. Blue, orange and black first: they are apart in a grey print too. Yellow is pale.
+# Okabe and Ito's colours, with a darker yellow. Blue, orange and black, which differ in a grey print too, come first.
 COLOURS = ("#0072B2", "#E69F00", "#000000", "#009E73", "#D55E00", "#56B4E9", "#CC79A7", "#8C6D00")
-# Regions are painted in tints of these: black's, a grey, comes last.
+# The colours of classes: black comes last, as its tint is a grey.
 CLASS_COLOURS = tuple(sorted(COLOURS, key=lambda colour: colour == "#000000"))
-# A second sign of points beside the colour.
+# Shapes of points, in addition to their colours.
 MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*", "<", ">", "h")
 INK = "#222222"
 SEQUENTIAL = "viridis"
 DIVERGING = "RdBu_r"
 
-# DejaVu Sans comes with matplotlib and has every sign used here; Chinese, Japanese and Korean names need one of these.
+# DejaVu Sans comes with matplotlib and has all signs used here; Chinese, Japanese and Korean names need one of these.
 CJK = (
     "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei", "PingFang SC", "Heiti SC", "Hiragino Sans GB", "Microsoft YaHei", "SimHei",
@@ -33,16 +33,16 @@ CJK = (
 
 
 def _families() -> list[str]:
-    """Fonts to look for a sign in, in turn; only installed ones, as matplotlib warns of others."""
+    """Font families in order of preference; only installed ones, as matplotlib warns of others."""
     found = [family for name in CJK if (family := _in_both_weights(name))]
     return ["DejaVu Sans", *found, "sans-serif"]
 
 
 def _in_both_weights(name: str) -> str | None:
-    """The family as it can be asked for in normal and bold; None where it is not installed.
+    """A name by which the family has a normal and a bold face; None if it is not installed.
 
-    Matplotlib looks for each family in each weight, and logs a warning for one that lacks it, whether or not a sign of
-    it is needed. A family of one weight is entered under a name of our own, which stands for its nearest face.
+    Matplotlib logs a warning for each family without a face of the wanted weight, even if no sign of it is used. A
+    family with one weight only is therefore registered under another name, with its nearest face for both weights.
     """
     faces = [face for face in font_manager.fontManager.ttflist if face.name == name and face.style == "normal"]
     weights = [font_manager.weight_dict.get(face.weight, face.weight) for face in faces]
@@ -102,7 +102,10 @@ STYLE: dict[str, Any] = {
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw in the style of bpx's pictures for a while, such as a figure of several axes; figures are 8 x 5 inches."""
+    """A context in which Matplotlib uses the style of bpx's pictures, as for a figure with several axes.
+
+    Figures are 8 x 5 inches. The rcParams of before are restored at the end.
+    """
     interactive = mpl.is_interactive()
     try:
         with mpl.rc_context(STYLE):
@@ -111,14 +114,16 @@ def style() -> Iterator[None]:
             finally:
                 interactive = mpl.is_interactive()
     finally:
-        # The first figure of a notebook chooses where pictures go and switches interactive mode on. That is no style:
-        # taken back, no later picture of anybody's would be shown.
+        # The first figure in a notebook selects the backend and switches interactive mode on, which has to stay: with
+        # the rcParams of before, no later picture would be displayed.
         mpl.interactive(interactive)
 
 
 @contextmanager
 def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterator[tuple[Figure, Axes]]:
-    """The figure and axes to draw in, in the style: those given, or new ones 800 pixels wide.
+    """A context in the style, with the figure and axes to draw in: those of `ax`, or new ones 800 pixels wide.
+
+    `height` is in inches, `layout` a layout engine of Matplotlib; both are for a new figure.
 
     Raises
     ------
@@ -129,13 +134,12 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
         raise TypeError(f"ax: expected a matplotlib Axes, got {type(ax).__name__}; of several subplots pass one")
     if ax is not None:
         with np.errstate(all="ignore"), style():
-            # Ticks are made when they are first drawn, perhaps outside this style.
             yield ax.get_figure(root=True), ax
         return
-    from matplotlib import pyplot  # chooses where windows open, so it waits until a figure is wanted
+    from matplotlib import pyplot  # selects Matplotlib's backend, so it is imported as late as possible
 
-    # The first figure of a process loads pyplot's backend, which may set rcParams of its own: before the style, whose
-    # end takes back what was set since its beginning.
+    # The first figure of a process loads Matplotlib's backend, which may set rcParams: it has to come before the style,
+    # whose end undoes all changes since its beginning.
     figure = pyplot.figure(figsize=(8.0, height), dpi=STYLE["figure.dpi"], facecolor=STYLE["figure.facecolor"])
     try:
         with np.errstate(all="ignore"), style():
@@ -147,42 +151,42 @@ def canvas(ax: Any, height: float = 5.0, layout: str = "constrained") -> Iterato
 
 
 def add_grid(ax: Axes) -> None:
-    """Pale lines to read values by, and ticks in the style."""
+    """Draw pale grid lines, and set the style of ticks."""
     ax.grid(True, color="#e6e6e6", linewidth=0.8)
     style_ticks(ax)
 
 
 def style_ticks(ax: Axes) -> None:
-    """Ticks in the style, whenever they are made."""
+    """Set the style of ticks, also of those that are made later."""
     ax.tick_params(labelsize=mpl.rcParams["xtick.labelsize"], color="#666666", labelcolor=INK)
 
 
 def width_in_points(ax: Axes) -> float:
-    """The width of an axes, as it is laid out now."""
+    """The present width of axes, in points."""
     return float(ax.get_window_extent().width * 72 / ax.get_figure(root=True).dpi)
 
 
 def tint(colour: Any, share: float) -> tuple[float, float, float]:
-    """A colour mixed with white; `share` is the colour's."""
+    """A colour mixed with white; `share` is the share of the colour."""
     red, green, blue = (share * part + 1 - share for part in to_rgb(colour))
     return red, green, blue
 
 
 def contrasting(colour: Any) -> str:
-    """Black or white, whichever can be read on a colour: by its relative luminance (WCAG 2, section 1.4.3)."""
+    """Black or white, whichever has more contrast with a colour, by its relative luminance (WCAG 2, section 1.4.3)."""
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in to_rgb(colour)]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "black" if luminance > 0.179 else "white"
 
 
 def shortened(name: str, most: int) -> str:
-    """A name cut to a length in its middle: names that go together differ at their beginning or end."""
+    """A name with its middle left out if it is too long: related names differ at their beginning or end."""
     tail = (most - 1) // 2
     return name if len(name) <= most else f"{name[: most - 1 - tail]}…{name[-tail:]}"
 
 
-def number(value: float, decimals: int = 4) -> str:
-    """A number as short as it can be read: 0.1, 0.0994, 1.1e-05; with the sign that mathematics has for minus."""
+def short_number(value: float, decimals: int = 4) -> str:
+    """A number as a short text, such as 0.1, 0.0994 or 1.1e-05, with a minus sign and not a hyphen."""
     value = float(value)
     rounded = round(value, decimals)
     if value != value or value in (float("inf"), float("-inf")):

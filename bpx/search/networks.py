@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from bpx.errors.calls import instead_of
+from bpx.errors.wrong_calls import instead_of
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.search.driver import Search

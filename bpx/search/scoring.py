@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors.calls import unknown_value
+from bpx.errors.wrong_calls import unknown_value
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.losses import Loss
 from bpx.network.mlp import MLP

@@ -8,7 +8,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._text import aligned
+from bpx._formatting import aligned
 from bpx.network.mlp import MLP
 from bpx.search.grid import Setting
 

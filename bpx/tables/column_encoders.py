@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self, final
 
 import numpy as np
 
-from bpx.files.header import check_entries, of_type
+from bpx.files.header import are_texts, check_entries, is_finite, of_type
 from bpx.tables.parsing import canonical, number
-from bpx.tables.table import Column, Table, TableError
+from bpx.tables.table import Table, TableError
 
 Matrix = np.ndarray[Any, Any]
 
 
 @dataclass
 class Unseen:
-    """What applying an encoding met that training had not: counts by column."""
+    """What an encoding met that its training rows did not have: the number of rows by column, and an example."""
 
     categories: dict[str, int] = field(default_factory=dict)
     missing: dict[str, int] = field(default_factory=dict)
@@ -28,7 +27,10 @@ class Unseen:
 @final
 @dataclass(frozen=True)
 class NumberColumn:
-    """``(x - mean) / scale``, the median for a missing x; mean 0 and scale 1 where numbers stay as they are."""
+    """One input, ``(x - mean) / scale``, with the median for a missing x; mean 0 and scale 1 leave numbers as they are.
+
+    `had_missing` says whether the training rows had missing values.
+    """
 
     name: str
     median: float
@@ -38,7 +40,7 @@ class NumberColumn:
 
     @property
     def inputs(self) -> list[str]:
-        """The names of its inputs."""
+        """The names of the inputs."""
         return [self.name]
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
@@ -72,10 +74,10 @@ class NumberColumn:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """What `to_json` gave."""
+        """The column that `to_json` described; FileFormatError for anything else."""
         check_entries(
-            entry, "encoding", kind=None, name=of_type(str), median=_is_finite, mean=_is_finite,
-            scale=lambda v: _is_finite(v) and v > 0, had_missing=of_type(bool),
+            entry, "encoding", kind=None, name=of_type(str), median=is_finite, mean=is_finite,
+            scale=lambda v: is_finite(v) and v > 0, had_missing=of_type(bool),
         )  # fmt: skip
         return cls(**{name: value for name, value in entry.items() if name != "kind"})
 
@@ -83,7 +85,7 @@ class NumberColumn:
 @final
 @dataclass(frozen=True)
 class CategoryColumn:
-    """One input per category, then "missing" and "other" where training had such rows."""
+    """One input per category, then one for "missing" and one for "other", where training rows had such values."""
 
     name: str
     categories: tuple[str, ...]
@@ -92,14 +94,15 @@ class CategoryColumn:
 
     @property
     def inputs(self) -> list[str]:
-        """The names of its inputs."""
+        """The names of the inputs."""
         names = [f"{self.name}={category}" for category in self.categories]
         return names + [f"{self.name} {word}" for word in ("missing", "other") if getattr(self, word)]
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
         """Fill `out` (n, inputs) from the table, which holds the column as text."""
-        texts = texts_of(table[self.name])
-        # 1.0 of one file is 1 of another, unless both are categories.
+        texts = table[self.name].texts
+        assert texts is not None
+        # 1.0 in one file is 1 in another, unless both are categories.
         spelled = {canonical(category): j for j, category in reversed([*enumerate(self.categories)])}
         spelled |= {category: j for j, category in enumerate(self.categories)}
         other = len(self.categories) + self.missing if self.other else -1
@@ -124,16 +127,16 @@ class CategoryColumn:
 
     @classmethod
     def from_json(cls, entry: Any) -> Self:
-        """What `to_json` gave."""
+        """The column that `to_json` described; FileFormatError for anything else."""
         check_entries(
             entry, "encoding", kind=lambda v: v == "category", name=of_type(str), missing=of_type(bool),
-            other=of_type(bool), categories=lambda v: isinstance(v, list) and all(map(of_type(str), v)),
+            other=of_type(bool), categories=are_texts,
         )  # fmt: skip
         return cls(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
 
 
 def column_from_json(entry: Any) -> NumberColumn | CategoryColumn:
-    """What a column's `to_json` gave; FileFormatError for anything else."""
+    """The column that `to_json` of either class described; FileFormatError for anything else."""
     is_number = isinstance(entry, dict) and entry.get("kind") == "number"
     return NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
 
@@ -146,17 +149,3 @@ def refuse_infinite(table: Table, name: str, values: np.ndarray[Any, Any]) -> No
             f"{table.where(int(np.argmax(infinite)))}: column {name!r} holds an infinite or far too large number; mend"
             " it, or name it as missing with --na"
         )
-
-
-def texts_of(column: Column) -> np.ndarray[Any, Any]:
-    """The column's texts; one without any value counts as text."""
-    if column.texts is not None:
-        return column.texts
-    assert column.numbers is not None
-    if not np.all(np.isnan(column.numbers)):
-        raise TypeError(f"{column.name}: a category column is read as text")
-    return np.full(len(column.numbers), None, dtype=object)
-
-
-def _is_finite(value: Any) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)

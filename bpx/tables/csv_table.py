@@ -1,7 +1,7 @@
 """Delimited text: CSV, TSV and the like, parsed by pyarrow (extra ``tables``) and written by Python's csv module.
 
-All cells are read as text, so that a column keeps its spelling unless every cell of it is a number. pyarrow does not
-write, because it quotes every name and every text.
+All cells are read as text, so that a column keeps its spelling unless every cell of it is a number. Python writes,
+because pyarrow would quote every name and every text.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from bpx.tables.npz_table import column_of, objects
 from bpx.tables.parquet_table import library
 from bpx.tables.parsing import number
-from bpx.tables.table import Column, Table, TableError, refuse_equal_names
+from bpx.tables.table import Column, Table, TableError, column_from_array, refuse_equal_names, text_array
 
 SEPARATORS = (",", ";", "\t", "|")
-# Python's own limit of a field, 131 072 characters, is a long text's length; no more than C's long holds everywhere.
+# Python limits a field to 131 072 characters by default, which a long text may exceed; C's long bounds this limit.
 _LONGEST_FIELD = 2**31 - 1
-# The first line, where a name in quotes may hold a line's end.
+# The first line; a name in quotes may hold a line break.
 _FIRST_LINE = re.compile(r'(?:"[^"]*+"|[^\r\n])*+')
-# How files of other kinds begin, and what they are.
+# The first bytes of other kinds of files, and what to say of each.
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (export it as CSV, or give it the name that it is: .npz)",
     b"PAR1": "a Parquet file (give it a name that ends in .parquet)",
@@ -47,7 +46,9 @@ def read(
     missing: Collection[str],
     as_text: Collection[str],
 ) -> Table:
-    """Read a table whose first line names the columns; `packed` by gzip or not, the rest as `bpx.tables.reading.read`.
+    """Read a table whose first line names the columns.
+
+    `packed` says whether gzip compressed it; the other arguments are those of `bpx.tables.reading.read`.
 
     Raises
     ------
@@ -69,7 +70,7 @@ def read(
 
 
 def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) -> str:
-    """The file's text; says what the file is where it is no text."""
+    """The file's text; TableError says what kind of file it is where it is no text."""
     if packed and content:
         try:
             content = gzip.decompress(content)
@@ -93,7 +94,7 @@ def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) ->
 
 
 def _names(line: str, source: str, separator: str) -> list[str]:
-    """The columns' names; an empty one is called as pandas calls it."""
+    """The columns' names; an empty one gets pandas' name for it, ``Unnamed: 0``."""
     try:
         header = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
     except csv.Error as error:
@@ -134,7 +135,7 @@ def _parsed(text: str, source: str, separator: str, width: int) -> Any:
                 column_types=dict.fromkeys(names, pyarrow.large_string()), strings_can_be_null=False
             ),
         )
-    except pyarrow.ArrowInvalid as error:  # nothing is left behind the header
+    except pyarrow.ArrowInvalid as error:  # the open quotation mark is in the header, which takes all that follows
         raise TableError(f"{source}, line 1: {not_closed}") from error
     closed = bool(ragged) and ragged[-1].text == last
     last_record = table.num_rows + len(ragged)  # the header is record 0
@@ -152,7 +153,7 @@ def _parsed(text: str, source: str, separator: str, width: int) -> Any:
 
 
 def _last_lines(text: str, separator: str, *, empty: bool = False) -> list[int]:
-    """The number of each record's last line, header first; with or without the empty lines, which are no records."""
+    """The number of the last line of each record, the header first; `empty` counts empty lines as records."""
     limit = csv.field_size_limit(_LONGEST_FIELD)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
@@ -162,7 +163,7 @@ def _last_lines(text: str, separator: str, *, empty: bool = False) -> list[int]:
 
 
 def _why_ragged(separator: str, width: int, got: int) -> str:
-    """What to look at where a row has another number of fields."""
+    """What to do about a row with too many or too few fields."""
     name = "a tab" if separator == "\t" else repr(separator)
     if width == 1:
         return f"fields were separated at {name}; give another with --sep"
@@ -170,7 +171,7 @@ def _why_ragged(separator: str, width: int, got: int) -> str:
 
 
 def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection[str], source: str) -> Column:
-    """A column of numbers where every cell is a number or missing, else of text."""
+    """A column of numbers if every cell is a number or missing, else one of text."""
     pyarrow = library("compute")
     if name not in as_text:
         gaps = pyarrow.compute.is_in(cells, value_set=pyarrow.array(sorted(missing), cells.type))
@@ -185,15 +186,15 @@ def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection
         values = [np.nan if (text := cell.strip()) in missing else number(text) for cell in different]
         if None not in values:
             return Column(name, numbers=np.array(values, dtype=np.float64)[places])
-    return column_of(name, objects(different), missing, as_text, source).rows(places)
+    return column_from_array(name, text_array(different), missing, as_text, source).rows(places)
 
 
 def to_text(columns: Mapping[str, np.ndarray[Any, Any]], separator: str = ",") -> str:
-    """Columns as CSV text; numbers in the fewest digits that tell them apart, a missing value as nothing."""
+    """Columns as CSV text: numbers in the fewest digits that identify them, a missing value as an empty cell."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
     writer.writerow(columns)
-    # str and not tolist for float32, whose neighbours need fewer digits than as float64.
+    # str of a float32 has fewer digits than str of the float64 that tolist would make of it.
     lists = [map(str, values) if values.dtype.kind == "f" else values.tolist() for values in columns.values()]
     writer.writerows(zip(*lists, strict=True))
     return buffer.getvalue()

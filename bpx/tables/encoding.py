@@ -1,8 +1,9 @@
-"""Columns to numbers: learned from training rows, kept as plain JSON, and the same again wherever it is applied.
+"""How a table's columns become numbers: learned from training rows, kept as plain JSON, applied to any rows.
 
-A column of numbers: the median in place of a missing value, then minus the mean and over the standard deviation of the
-training rows. A column of text: one input for each category, one for "missing" and one for "other", where training had
-such values; a category that training had not is "other", or else no input is 1.
+In a column of numbers the median replaces a missing value; then the mean of the training rows is subtracted, and the
+result is divided by their standard deviation. A column of text has one input for each category, and one for "missing"
+and one for "other" if training rows had such values. A category that training did not have is "other", or, without that
+input, sets none of them to 1.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite, texts_of
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite
 from bpx.tables.table import Column, Table, TableError, listed
 
 
@@ -27,26 +28,28 @@ class Encoding:
 
     @property
     def width(self) -> int:
-        """Inputs in all."""
+        """The number of inputs."""
         return len(self.inputs)
 
     @property
     def inputs(self) -> list[str]:
-        """Every input's name, such as ``age`` and ``sex=female``."""
+        """The names of the inputs, such as ``age`` and ``sex=female``."""
         return [name for column in self.columns for name in column.inputs]
 
     @property
     def names(self) -> list[str]:
-        """The table's columns that are needed."""
+        """The names of the columns that a table must have."""
         return [column.name for column in self.columns]
 
     @property
     def as_text(self) -> list[str]:
-        """Those of them that a table has to be read with as text."""
+        """The names of the columns that have to be read as text."""
         return [column.name for column in self.columns if isinstance(column, CategoryColumn)]
 
     def encode(self, table: Table, dtype: str = "float64") -> tuple[np.ndarray[Any, Any], Unseen]:
-        """A table, whose columns may have any order, as inputs of shape (n, width), and what training had not seen.
+        """The inputs of a table's rows, shape (n, width), and what training rows did not have.
+
+        Columns are found by name, in any order.
 
         Raises
         ------
@@ -72,7 +75,7 @@ class Encoding:
 
     @classmethod
     def from_json(cls, entries: Any) -> Encoding:
-        """What `to_json` gave; FileFormatError for anything else."""
+        """The encoding that `to_json` described; FileFormatError for anything else."""
         if not isinstance(entries, list) or not entries:
             raise FileFormatError("encoding: expected a list of columns, got none")
         return cls([column_from_json(entry) for entry in entries])
@@ -81,11 +84,23 @@ class Encoding:
 def learn(
     table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100
 ) -> Encoding:
-    """The encoding of a table's columns, learned from these rows alone.
+    """Learn the encoding of a table's columns from its rows.
 
-    The columns in `categorical` become categories: the commonest `max_categories` get an input each, the rest are
-    "other". The others are numbers, which get mean 0 and standard deviation 1 where `standardise` is true; TableError
-    names the row of an infinite one.
+    Parameters
+    ----------
+    table : Table
+        The training rows.
+    categorical : collection of str
+        The columns that hold categories; the others hold numbers.
+    standardise : bool
+        Whether numbers get mean 0 and standard deviation 1.
+    max_categories : int
+        The commonest categories of a column, this many, get an input each; the rest are "other".
+
+    Raises
+    ------
+    TableError
+        For an infinite number; the message names its row.
     """
     return Encoding(
         [
@@ -99,22 +114,26 @@ def learn(
 
 def _learn_categories(column: Column, most: int) -> CategoryColumn:
     """The commonest categories, in alphabetical order."""
-    counts = Counter(texts_of(column).tolist())
+    assert column.texts is not None
+    counts = Counter(column.texts.tolist())
     missing = counts.pop(None, 0) > 0
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     return CategoryColumn(column.name, tuple(sorted(ranked[:most])), missing, len(ranked) > most)
 
 
 def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberColumn:
-    """Median, and mean and standard deviation after the median has filled the gaps."""
+    """The median, and the mean and standard deviation once it has replaced missing values."""
     assert column.numbers is not None
     values = column.numbers
     refuse_infinite(table, column.name, values)
     missing = np.isnan(values)
     median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
-    mean, scale = 0.0, 1.0
-    if standardise:
-        filled = np.where(missing, median, values)
-        largest = float(np.max(np.abs(filled))) or 1.0  # over it, squares do not overflow
-        mean, scale = largest * float(np.mean(filled / largest)), largest * float(np.std(filled / largest))
-    return NumberColumn(column.name, median, mean, scale if scale > 0.0 else 1.0, bool(np.any(missing)))
+    mean, scale = mean_and_scale(np.where(missing, median, values)) if standardise else (0.0, 1.0)
+    return NumberColumn(column.name, median, mean, scale, bool(np.any(missing)))
+
+
+def mean_and_scale(values: np.ndarray[Any, Any]) -> tuple[float, float]:
+    """Mean and standard deviation, or 1 where that is 0; scaled by the largest value, so that no square overflows."""
+    largest = float(np.max(np.abs(values))) or 1.0
+    scale = largest * float(np.std(values / largest))
+    return largest * float(np.mean(values / largest)), scale if scale > 0.0 else 1.0

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from bpx.tables.parsing import same_spelling, text_of
-from bpx.tables.table import Column, Table, TableError, refuse_equal_names
+from bpx.tables.table import Column, Table, TableError, column_from_array, refuse_equal_names, text_array
 
 
 def read(
     file: BinaryIO, source: str, missing: Collection[str], as_text: Collection[str], drop: Collection[str]
 ) -> Table:
-    """Read an archive; array ``X`` of k columns becomes ``X_0`` to ``X_{k-1}``. What is in `drop` may hold anything.
+    """Read an archive; an array ``X`` of k columns becomes the columns ``X_0`` to ``X_{k-1}``.
+
+    The other arguments are those of `bpx.tables.reading.read`; arrays in `drop` may hold anything.
 
     Raises
     ------
@@ -42,18 +43,18 @@ def read(
                 f" {len(array)} in {name!r}"
             )
         if name in drop:
-            columns.append(Column(name, texts=objects([None] * n_rows)))
+            columns.append(Column(name, texts=text_array([None] * n_rows)))
         elif array.ndim == 1:
-            columns.append(column_of(name, array, missing, as_text, source))
+            columns.append(column_from_array(name, array, missing, as_text, source))
         else:
             flat = array.reshape(n_rows, -1)
-            columns += [column_of(f"{name}_{j}", flat[:, j], missing, as_text, source) for j in range(flat.shape[1])]
+            columns += [column_from_array(f"{name}_{j}", v, missing, as_text, source) for j, v in enumerate(flat.T)]
     refuse_equal_names([column.name for column in columns], source)
     return Table(source, columns, n_rows)
 
 
 def _array(archive: Any, name: str, source: str) -> np.ndarray[Any, Any]:
-    """One array with a sample axis."""
+    """One array of the archive, which has a row for each sample."""
     try:
         array = archive[name]
     except ValueError as error:
@@ -68,43 +69,10 @@ def _array(archive: Any, name: str, source: str) -> np.ndarray[Any, Any]:
     return np.asarray(array)
 
 
-def column_of(
-    name: str, values: np.ndarray[Any, Any], missing: Collection[str], as_text: Collection[str], source: str
-) -> Column:
-    """A 1-D array as a column.
-
-    Raises
-    ------
-    TableError
-        If it holds neither numbers nor text nor dates.
-    """
-    kind = values.dtype.kind
-    if kind in "iuf" and name not in as_text:
-        return Column(name, numbers=values.astype(np.float64))
-    if kind in "iufb":
-        return Column(name, texts=objects(None if v != v else text_of(v) for v in values.tolist()))
-    if kind == "M":
-        values = np.datetime_as_string(values)
-    elif kind == "S":
-        values = np.char.decode(values, "utf-8")
-    elif kind not in "UOT":
-        raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
-    texts = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
-    known = objects(None if text is None or text in missing else same_spelling(text) for text in texts)
-    return Column(
-        name, texts=known, spellings=frozenset(text for text in texts if text in missing and text is not None)
-    )
-
-
-def objects(values: Iterable[str | None]) -> np.ndarray[Any, Any]:
-    """Texts, None where missing, as an object array."""
-    return np.array([*values, None], dtype=object)[:-1]
-
-
 def to_bytes(columns: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
-    """Columns as an archive; text becomes NumPy's, a missing value the empty text."""
+    """Columns as an archive; text is stored as NumPy's strings, a missing value as the empty one."""
     buffer = io.BytesIO()
-    # Not numpy.savez, whose keywords are the names: a column may be called "file".
+    # Not numpy.savez, which takes names as keywords: a column may be called "file".
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name, values in columns.items():
             if values.dtype.kind == "O":

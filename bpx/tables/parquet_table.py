@@ -10,13 +10,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from bpx.errors import how_to_install
-from bpx.tables.npz_table import column_of, objects
 from bpx.tables.parsing import text_of
-from bpx.tables.table import Column, Table, TableError, refuse_equal_names
+from bpx.tables.table import Column, Table, TableError, column_from_array, refuse_equal_names, text_array
 
 
 def library(part: str) -> Any:
-    """pyarrow with its module `part`; ImportError, which names the extra, where it is not there."""
+    """Import pyarrow and its module `part`; the ImportError without pyarrow names the extra."""
     try:
         importlib.import_module(f"pyarrow.{part}")
         return importlib.import_module("pyarrow")
@@ -28,7 +27,7 @@ def library(part: str) -> Any:
 def read(
     file: BinaryIO, source: str, missing: Collection[str], as_text: Collection[str], drop: Collection[str]
 ) -> Table:
-    """Read the columns of a file; those in `drop` are not looked at.
+    """Read the columns of a file; arguments as for `bpx.tables.reading.read`. Columns in `drop` may hold anything.
 
     Raises
     ------
@@ -44,7 +43,7 @@ def read(
         ) from error
     refuse_equal_names(table.column_names, source)
     columns = [
-        Column(name, texts=objects([None] * table.num_rows))
+        Column(name, texts=text_array([None] * table.num_rows))
         if name in drop
         else _column(pyarrow, name, table.column(name), missing, as_text, source)
         for name in table.column_names
@@ -55,16 +54,15 @@ def read(
 def _column(
     pyarrow: Any, name: str, values: Any, missing: Collection[str], as_text: Collection[str], source: str
 ) -> Column:
-    """One column, whatever its Arrow type."""
+    """A column of any Arrow type that means numbers, text, dates or times."""
     types = pyarrow.types
     if types.is_dictionary(values.type):
         values = values.cast(values.type.value_type)
     kind = values.type
-    if types.is_null(kind):
-        return Column(name, numbers=np.full(len(values), np.nan))
-    if types.is_decimal(kind) or (name not in as_text and (types.is_integer(kind) or types.is_floating(kind))):
+    numeric = types.is_null(kind) or types.is_integer(kind) or types.is_floating(kind)
+    if types.is_null(kind) or types.is_decimal(kind) or (name not in as_text and numeric):
         numbers = values.cast(pyarrow.float64(), safe=False).to_numpy()
-        return column_of(name, numbers, missing, as_text, source)
+        return column_from_array(name, numbers, missing, as_text, source)
     if types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind):
         texts = (None if v is None else v.isoformat() for v in values.to_pylist())
     elif (
@@ -77,7 +75,7 @@ def _column(
             f"{source}: column {name!r} holds {kind}, neither numbers nor text; leave it out with --drop, or turn it"
             " into numbers first"
         )
-    return column_of(name, objects(texts), missing, as_text, source)
+    return column_from_array(name, text_array(texts), missing, as_text, source)
 
 
 def to_bytes(columns: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

@@ -1,10 +1,10 @@
-"""What the text in a table's cell means: nothing, a number, or itself."""
+"""What the text in a cell of a table means: a missing value, a number, or text."""
 
 from __future__ import annotations
 
 import math
 
-# The spellings of a missing value that pandas reads as one.
+# The spellings that pandas reads as a missing value.
 MISSING = frozenset(
     {
         "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
@@ -15,7 +15,7 @@ _BOOLEANS = {spelling: word for word in ("true", "false") for spelling in (word,
 
 
 def number(cell: str) -> float | None:
-    """The cell as a number; None where it is none. Python's ``1_000`` is no number of a table's."""
+    """The cell as a number; None if it is not one. ``1_000`` is a number in Python, but not in a table."""
     try:
         return None if "_" in cell else float(cell)
     except ValueError:
@@ -23,12 +23,12 @@ def number(cell: str) -> float | None:
 
 
 def same_spelling(cell: str) -> str:
-    """``True`` and ``TRUE`` as ``true``, which other programs' files write; anything else as it is."""
+    """``true`` for ``True`` and ``TRUE``, and the like: other programs write them so; anything else stays as it is."""
     return _BOOLEANS.get(cell, cell)
 
 
 def text_of(value: object) -> str:
-    """A number as a table would spell it: integers without a decimal point, booleans as words."""
+    """A value as text in a table: integers without a decimal point, booleans as ``true`` and ``false``."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float) and math.isfinite(value) and value == int(value) and abs(value) < 2**53:
@@ -37,7 +37,7 @@ def text_of(value: object) -> str:
 
 
 def canonical(cell: str) -> str:
-    """One spelling for all that mean the same number (``1``, ``1.0``, ``01``); other text as it is."""
+    """One spelling for all texts that mean the same number (``1``, ``1.0``, ``01``); other text stays as it is."""
     value = number(cell)
-    # Larger integers are not all numbers of their own in floating point.
+    # Beyond 2^53 two different integers may be the same float.
     return cell if value is None or not abs(value) < 2**53 else text_of(value)

@@ -1,4 +1,4 @@
-"""A file as a table, by the ending of its name: CSV and Parquet by pyarrow (extra ``tables``), npz by NumPy."""
+"""Reading a file as a table: CSV and Parquet by pyarrow (extra ``tables``), npz by NumPy; its name says which."""
 
 from __future__ import annotations
 
@@ -33,20 +33,25 @@ def read(
     Parameters
     ----------
     path : str or path-like
-        Its ending names the form.
+        Its ending says what kind of file it is.
     missing : collection of str
-        Spellings of a missing value; an empty cell is one too.
+        Spellings of a missing value, besides the empty cell.
     usual : bool
-        Whether pandas' spellings (``NA``, ``NaN``, ``null``, ...) are missing values as well. In a Parquet file, which
-        knows missing values itself, they are texts like any other.
+        Whether pandas' spellings (``NA``, ``NaN``, ``null``, ...) are missing values too. In a Parquet file, which has
+        missing values of its own, they are always text.
     as_text : collection of str
-        Columns that stay text even where all cells are numbers, so that ``1`` and ``1.0`` stay as they are written.
+        Columns that are read as text even if all cells are numbers, so that ``1`` and ``1.0`` keep their spelling.
     drop : collection of str
-        Columns that the table does not get, whatever they hold.
+        Columns to leave out, whatever they hold.
     separator, encoding : str, optional
-        Of a text file. None: the one of comma, semicolon, tab and ``|`` that the first line has most of, and UTF-8.
+        Of a text file. None: the most frequent of comma, semicolon, tab and ``|`` in the first line, and UTF-8.
     content : bytes, optional
-        The file's content, as CSV, where it has been read from elsewhere; `path` is then its name in messages.
+        CSV that has been read already; `path` is then its name in messages.
+
+    Returns
+    -------
+    Table
+        With all columns but those in `drop`.
 
     Raises
     ------
@@ -79,12 +84,12 @@ def read(
                 " file, or export it as one of these"
             )
     for name in drop:
-        table[name]  # says which one is not there
+        table[name]  # an error names a column that is not there
     return table.without(drop)
 
 
 def _opened(path: str) -> BinaryIO:
-    """The open file; a folder or a device is refused."""
+    """Open a file; TableError for a folder or a device."""
     try:
         return atomic.open_regular(path)[0]
     except FileFormatError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, final
@@ -10,6 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
+from bpx.tables.parsing import same_spelling, text_of
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
@@ -22,16 +23,17 @@ class TableError(FileFormatError):
 @final
 @dataclass(frozen=True)
 class Column:
-    """One column: either `numbers` or `texts` is there.
+    """One column, of numbers or of text.
 
     Attributes
     ----------
+    name : str
     numbers : float64 array of shape (n,), or None
-        NaN where a value is missing.
+        NaN for a missing value. None for a column of text.
     texts : object array of shape (n,), or None
-        str, or None where a value is missing.
+        A str for each row, None for a missing value. None for a column of numbers.
     spellings : frozenset of str
-        Of the missing values that a column of text held.
+        The spellings of missing values that a column of text has in its file.
     """
 
     name: str
@@ -41,7 +43,7 @@ class Column:
 
     @property
     def missing(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Where a value is missing."""
+        """A mask of shape (n,), True where a value is missing."""
         if self.numbers is not None:
             return np.isnan(self.numbers)
         assert self.texts is not None
@@ -55,7 +57,18 @@ class Column:
 
 @final
 class Table:
-    """Columns by name; messages use `source`, the file's name, and `place(i)`, where row i is, such as ``"line 8"``."""
+    """Columns by name.
+
+    Parameters
+    ----------
+    source : str
+        The file's name, for messages.
+    columns : sequence of Column
+        All with `n_rows` rows.
+    n_rows : int
+    place : function, optional
+        The place of a row (counted from 0) in the file, for messages, such as ``"line 8"``.
+    """
 
     def __init__(
         self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None
@@ -75,30 +88,63 @@ class Table:
         return self.columns[name]
 
     def nearest(self, name: str) -> str:
-        """A name that is likely meant in place of one that is not there, else the names that there are."""
+        """A hint for an unknown name: the most similar column, or else the list of columns."""
         folded = {other.casefold(): other for other in self.names}
         close = get_close_matches(name.casefold(), folded, n=1)
         return f"did you mean {folded[close[0]]!r}?" if close else f"it has {listed(self.names)}"
 
     def where(self, row: int) -> str:
-        """File and place of a row."""
+        """The file and the place of a row, for messages."""
         return f"{self.source}, {self._place(row)}"
 
     def rows(self, which: Any) -> Table:
-        """Some of the rows, by indices or a mask; each remembers where it was."""
+        """Some of the rows, by indices or a mask; messages still name their places in the file."""
         kept = np.arange(self.n_rows)[which]
         columns = [column.rows(which) for column in self.columns.values()]
         return Table(self.source, columns, len(kept), lambda row: self._place(int(kept[row])))
 
     def without(self, names: Iterable[str]) -> Table:
-        """The other columns."""
+        """The table without these columns."""
         left_out = set(names)
         columns = [column for name, column in self.columns.items() if name not in left_out]
         return Table(self.source, columns, self.n_rows, self._place)
 
 
+def column_from_array(
+    name: str, values: np.ndarray[Any, Any], missing: Collection[str], as_text: Collection[str], source: str
+) -> Column:
+    """A 1-D array as a column; `missing`, `as_text` and `source` are as for `bpx.tables.reading.read`.
+
+    Raises
+    ------
+    TableError
+        If it holds neither numbers nor text nor dates.
+    """
+    kind = values.dtype.kind
+    if kind in "iuf" and name not in as_text:
+        return Column(name, numbers=values.astype(np.float64))
+    if kind in "iufb":
+        return Column(name, texts=text_array(None if v != v else text_of(v) for v in values.tolist()))
+    if kind == "M":
+        values = np.datetime_as_string(values)
+    elif kind == "S":
+        values = np.char.decode(values, "utf-8")
+    elif kind not in "UOT":
+        raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
+    texts = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
+    known = text_array(None if text is None or text in missing else same_spelling(text) for text in texts)
+    return Column(
+        name, texts=known, spellings=frozenset(text for text in texts if text in missing and text is not None)
+    )
+
+
+def text_array(values: Iterable[str | None]) -> np.ndarray[Any, Any]:
+    """Texts, None for a missing one, as an object array of shape (n,)."""
+    return np.array([*values, None], dtype=object)[:-1]
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
-    """Names with commas, the first few where there are many."""
+    """Quoted names with commas between them; of many only the first ones."""
     first = ", ".join(repr(name) for name in names[:most])
     return first + (f" and {len(names) - most} more" if len(names) > most else "")
 

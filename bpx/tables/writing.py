@@ -1,4 +1,4 @@
-"""Named columns to a file, whole or not at all, by the ending of its name."""
+"""Writing named columns to a file, whole or not at all; the ending of its name says in which form."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ ENDINGS = tuple(_TO_BYTES)
 
 
 def write(path: atomic.Path, columns: Columns) -> None:
-    """Write columns of equal length.
+    """Write columns of equal length to a CSV, TSV, npz or Parquet file.
 
     Raises
     ------
     ValueError
-        If the path has another ending.
+        If the path has none of `ENDINGS`.
     ImportError
         For Parquet without pyarrow.
     OSError

@@ -7,8 +7,8 @@ import os
 from abc import abstractmethod
 from typing import final
 
-from bpx._text import to_json
-from bpx.errors.calls import explained
+from bpx._formatting import to_json
+from bpx.errors.wrong_calls import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
 from bpx.training.run import Run

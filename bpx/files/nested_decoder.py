@@ -1,4 +1,4 @@
-"""The nested plain data that `bpx.files.encode` turned into JSON and named arrays."""
+"""Nested plain data from the JSON and named arrays that `bpx.files.nested_encoder` made of them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.files import function_json
-from bpx.files.encode import STORED_CLASSES, TIMES, StoredClass
 from bpx.files.header import check_entries, short_repr
+from bpx.files.nested_encoder import STORED_CLASSES, TIMES, StoredClass
 
 
 @final
 class Decoder:
-    """Turns what an `Encoder` made into values again.
+    """The inverse of an `Encoder`.
 
     Parameters
     ----------
     arrays : dict of str to host array
-        Those of the file; each can be used once.
+        The arrays of the file; each can be used once.
     classes : iterable of StoredClass
         As for the `Encoder`.
     """
@@ -40,7 +40,7 @@ class Decoder:
             "times": self._times,
             "activation": lambda entry, place: function_json.activation_from_json(entry, place, 0, {}),
             "loss": function_json.loss_from_json,
-            "RandomState": self._random,
+            "RandomState": lambda entry, place: _build(_random_state, place, *self._items(entry, place)),
         }
 
     def decode(self, entry: Any, place: str) -> Any:
@@ -106,16 +106,13 @@ class Decoder:
                 return self._take(name, place, np.int64).view(dtype)
         raise FileFormatError(f"{place}: expected dates or times, got {short_repr(entry)}")
 
-    def _random(self, entry: Any, place: str) -> Any:
-        return _build(_random_state, place, *self._items(entry, place))
-
     def _object(self, stored: StoredClass, entry: Any, place: str) -> Any:
         check_entries(entry, place, **dict.fromkeys(stored.entries))
         return _build(stored.build, place, **{n: self.decode(entry[n], f"{place}.{n}") for n in stored.entries})
 
 
 def _build(make: Callable[..., Any], place: str, *values: Any, **entries: Any) -> Any:
-    """What `make` makes of these; what it refuses is the file's fault."""
+    """Call `make`; its errors are those of the file."""
     try:
         return make(*values, **entries)
     except (TypeError, ValueError, OverflowError) as error:
@@ -123,7 +120,7 @@ def _build(make: Callable[..., Any], place: str, *values: Any, **entries: Any) -
 
 
 def _random_state(keys: Any, position: Any, has_gauss: Any, gauss: Any) -> np.random.RandomState:
-    """A legacy generator; NumPy itself does not check the position, and would read beside the keys."""
+    """A legacy generator; NumPy does not check the position, and would read past the keys."""
     if np.shape(keys) != (624,) or np.asarray(keys).dtype != np.uint32 or not 0 <= position <= 624:
         raise ValueError("expected the state of a Mersenne Twister")
     random = np.random.RandomState()

@@ -1,4 +1,4 @@
-"""The options that say how a table is read, and the reading."""
+"""The table that ``bpx train`` and ``bpx predict`` read, and the options that say how."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from collections.abc import Collection
 
 from bpx.cli.output import MistakeError
+from bpx.files import atomic
 from bpx.tables import reading
 from bpx.tables.table import Table
 
@@ -16,7 +17,7 @@ STDIN = "-"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """DATA, and how it is read."""
+    """Add DATA, and how it is read."""
     parser.add_argument("data", metavar="DATA", help="a .csv, .tsv, .parquet or .npz file, or - for CSV from stdin")
     group = parser.add_argument_group("reading the table")
     group.add_argument("--sep", metavar="C", type=_separator, help="what separates fields: , ; | tab (default: found)")
@@ -31,7 +32,11 @@ def read(
     args: argparse.Namespace, as_text: Collection[str], drop: Collection[str] = (), markers: Collection[str] = (),
     usual: bool = True,
 ) -> Table:  # fmt: skip
-    """The table that the arguments name, with at least one row; `markers` and `usual` are a model's."""
+    """The table that the arguments name, with at least one row.
+
+    `as_text`, `drop` and `usual` are as for `bpx.tables.reading.read`; `markers` are a model's spellings of a missing
+    value, added to the user's.
+    """
     more, spelled = spellings(args)
     if args.data == STDIN and sys.stdin is None:
         raise MistakeError("stdin is closed; give a file in place of -")
@@ -47,19 +52,30 @@ def read(
 
 
 def spellings(args: argparse.Namespace) -> tuple[tuple[str, ...], bool]:
-    """The spellings of a missing value that the user gave, and whether the usual ones hold too."""
+    """The user's spellings of a missing value, and whether the usual ones count too."""
     return (*args.na, *(args.na_only or ())), args.na_only is None
 
 
 def keep_inputs(option: str, out: str, *inputs: str | None) -> None:
-    """Refuse to write over a file that is read."""
+    """Refuse to overwrite a file that is read."""
     for path in inputs:
         if path is not None and os.path.exists(path) and os.path.exists(out) and os.path.samefile(path, out):
             raise MistakeError(f"{option}: {out} is a file that is read here; give another name")
 
 
+def check_out(out: str, endings: Collection[str], *inputs: str | None, otherwise: str = "") -> str:
+    """The ending of ``--out``; refuses another ending, a path that cannot be written, and files that are read."""
+    try:
+        ending = atomic.ending_of(out, endings)
+    except ValueError as error:
+        raise MistakeError(f"--out: {error}{otherwise}") from error
+    atomic.check(out)
+    keep_inputs("--out", out, *inputs)
+    return ending
+
+
 def _separator(text: str) -> str:
-    """One character; a tab by its name."""
+    """One character; a tab may be given by its name."""
     named = {"tab": "\t", "\\t": "\t", "space": " "}.get(text, text)
     if len(named) != 1 or named in '"\r\n':
         raise argparse.ArgumentTypeError(f"expected one character, or tab, got {text!r}")

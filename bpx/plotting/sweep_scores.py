@@ -1,4 +1,4 @@
-"""The scores of a sweep over its parameters: a line, a heat map, or points where there is no grid."""
+"""The scores of a sweep over its parameters: a line, a heat map, or points for settings that form no grid."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bpx.plotting.decorations import add_colorbar, add_legend, set_title
 from bpx.plotting.heatmap import draw_cells, name_cells, write_cells
 from bpx.plotting.style import COLOURS, INK, SEQUENTIAL, add_grid, canvas
 
-# Columns of a table that are results, no parameters.
+# Columns of a table that are results and not parameters.
 RESULTS = ("score", "std", "rank")
-# A plane with more cells than this, most of them empty, is no grid.
+# With more cells than this, most of them empty, settings are drawn as points.
 FEW_CELLS = 36
-# Scores that need more are written with a power of ten.
+# Scores that need more decimals are written with a power of ten.
 MOST_DECIMALS = 6
 BEST = "#D55E00"
 
@@ -35,11 +35,11 @@ class SweepDisplay:
     x, y : str
         Parameters to draw over; `y` None draws a line.
     value : str
-        What to draw.
+        The column to draw.
     reduce : {"best", "mean"}
-        What stands for settings that differ in other parameters alone.
+        Which value represents settings that differ only in other parameters.
     scoring : str, optional
-        What the scores are, such as "accuracy".
+        The name of the scores, such as "accuracy".
 
     Attributes
     ----------
@@ -103,13 +103,13 @@ class SweepDisplay:
         Parameters
         ----------
         table : object with ``rows``, or list of dict
-            What `bpx.sweep` returns, or your own.
+            The result of `bpx.sweep`, or rows of your own.
         x, y : str, optional
-            Parameters to draw over; None takes the first one or two that vary. With `x` alone given it is a line.
+            Parameters to draw over; None takes the first one or two that vary. `x` alone draws a line.
         value : str
-            Column to draw.
+            The column to draw.
         reduce : {"best", "mean"}
-            What stands for settings that differ in other parameters alone.
+            Which value represents settings that differ only in other parameters.
         ax : matplotlib Axes, optional
             None makes a figure.
         **kwargs
@@ -152,13 +152,13 @@ class SweepDisplay:
         ax : matplotlib Axes, optional
             None makes a figure.
         decimals : int, optional
-            Of the scores; None is 3, or as many as the best one needs for three digits.
+            Decimals of the scores; None is 3, or as many as the best score needs for three digits.
         cmap : str or matplotlib Colormap
-            From low to high.
+            From low to high scores.
         colorbar : bool
-            Whether it stands beside the heat map.
+            Whether to draw a colour bar beside the heat map or the points.
         title : str, optional
-            None names the best setting; "" leaves it out.
+            None is the best setting; "" leaves it out.
 
         Returns
         -------
@@ -188,13 +188,13 @@ class SweepDisplay:
     # ------------------------------------------------------------------ inside
 
     def _ranked(self) -> list[int]:
-        """The rows from best to worst: by rank where there is one, else by score, the largest first; NaN last."""
+        """The indices of rows from best to worst: by rank if there is one, else by score; NaN comes last."""
         by_rank = self.value == "score" and all("rank" in row for row in self.rows)
         keys = [(math.isnan(v), row["rank"] if by_rank else -v) for v, row in zip(self.values, self.rows, strict=True)]
         return sorted(range(len(keys)), key=lambda i: keys[i])
 
     def _cells(self) -> tuple[HostArray, HostArray, HostArray]:
-        """Value, its deviation and the number of settings of each cell, shape (y, x)."""
+        """The value, its standard deviation and the number of settings of each cell, shape (y, x)."""
         shape = len(self.y_values), len(self.x_values)
         values, deviations, counts = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=np.int64)
         for i in self._order:  # the best comes first
@@ -206,24 +206,24 @@ class SweepDisplay:
                 values[at] = (values[at] * counts[at] + self.values[i]) / (counts[at] + 1)
                 deviations[at] = np.nan
             counts[at] += 1
-        if not np.any(deviations > 0):  # one fold has none
+        if not np.any(deviations > 0):  # there was one fold
             deviations[:] = np.nan
         return values, deviations, counts
 
     def _number(self, value: float) -> str:
-        """A score, with the same decimals in every cell."""
+        """A score as text, with the same decimals in every cell."""
         if self._decimals > MOST_DECIMALS or abs(value) >= 1e5:
             return f"{value:.3g}"
         return f"{value or 0.0:.{self._decimals}f}"  # no minus before 0
 
     def _enough_decimals(self) -> int:
-        """Decimals that leave three digits of the best score: a small error is not 0.000."""
+        """Enough decimals for three digits of the best score: a small error should not be 0.000."""
         sizes = [abs(float(self.values[i])) for i in self._order]  # the best comes first
         size = next((size for size in sizes if math.isfinite(size) and size > 0), 1.0)
         return max(3, 2 - math.floor(math.log10(size)))
 
     def _label(self, counts: HostArray) -> str:
-        """What the values are."""
+        """A description of the values."""
         if counts.max() <= 1:
             return self.scoring
         shown = (self.x, self.y, self.value, *RESULTS)
@@ -232,7 +232,7 @@ class SweepDisplay:
         return f"{self.scoring}, {self.reduce} over {', '.join(others) or 'repetitions'}"
 
     def _title(self) -> str:
-        """The best setting."""
+        """The best setting as a title."""
         best = self._order[0]
         if math.isnan(self.values[best]):
             return "No setting has a score"
@@ -241,11 +241,12 @@ class SweepDisplay:
         return f"Best {self.scoring} {self._number(self.values[best])}: {setting}"
 
     def _draw_grid(self, cmap: Any, colorbar: bool) -> None:
-        """The heat map."""
+        """Draw the heat map."""
         values, deviations, counts = self._cells()
         self.im_ = draw_cells(self.ax_, values, cmap)
         self.ax_.set(xlabel=self.x, ylabel=self.y)
-        self._add_colorbar(colorbar, self._label(counts))
+        if colorbar:
+            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=self._label(counts), pad=0.02)
         name_cells(self.ax_, [_text(v) for v in self.x_values], [_text(v) for v in self.y_values])
         texts = [["" for _ in row] for row in values]
         for r, c in np.argwhere(counts > 0):
@@ -259,27 +260,23 @@ class SweepDisplay:
         frame = Rectangle((x - 0.48, y - 0.46), 0.96, 0.92, fill=False, edgecolor=BEST, linewidth=3.0, zorder=5)
         self.best_ = self.ax_.add_patch(frame)
 
-    def _add_colorbar(self, wanted: bool, label: str) -> None:
-        """Beside the image."""
-        if wanted:
-            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=label, pad=0.02)
-
     def _ring(self, x: float, y: float) -> None:
-        """An orange ring around the best point."""
+        """Draw an orange ring around the best point."""
         self.best_ = self.ax_.scatter(x, y, s=320, facecolors="none", edgecolors=BEST, linewidths=2.4, zorder=4)
 
     def _draw_points(self, cmap: Any, colorbar: bool) -> None:
-        """One point per setting, where few cells of the grid would be filled."""
+        """Draw one point per setting, as few cells of a grid would be filled."""
         xs, ys = _positions(self.x_values)[self._x_at], _positions(self.y_values)[self._y_at]
         known = np.isfinite(self.values)
         if not np.all(known):
             crosses = self.ax_.scatter(xs[~known], ys[~known], marker="x", s=50, color=INK)
             add_legend(self.ax_, [crosses], ["no score"], own=self._own, beside=True)
-        order = [i for i in reversed(self._order) if known[i]]  # the best lie on top
+        order = [i for i in reversed(self._order) if known[i]]  # the best ones on top
         self.im_ = self.ax_.scatter(
             xs[order], ys[order], c=self.values[order], cmap=cmap, s=90, edgecolors=INK, linewidths=0.6
         )
-        self._add_colorbar(colorbar, self.scoring)
+        if colorbar:
+            self.colorbar_ = add_colorbar(self.ax_, self.im_, own=self._own, label=self.scoring, pad=0.02)
         self._ring(xs[self._order[0]], ys[self._order[0]])
         self.ax_.set(xlabel=self.x, ylabel=self.y)
         _set_axis(self.ax_, "x", self.x_values)
@@ -287,7 +284,7 @@ class SweepDisplay:
         add_grid(self.ax_)
 
     def _draw_line(self) -> None:
-        """Score over the one parameter, with the deviation."""
+        """Draw scores over one parameter, with their standard deviations."""
         (values,), (deviations,), counts = self._cells()
         xs = _positions(self.x_values)
         self.lines_ = self.ax_.plot(xs, values, "o-" if _numeric(self.x_values) else "o", color=COLOURS[0])
@@ -303,7 +300,7 @@ class SweepDisplay:
 
 
 def _set_axis(ax: Axes, axis: str, values: list[Any]) -> None:
-    """Logarithmic for positive numbers over two decades or more; a tick for each of a few, or for names."""
+    """Set the axis: logarithmic for positive numbers over a wide range, a tick for each of a few values or names."""
     if not _numeric(values):
         ax.set(**{f"{axis}ticks": range(len(values)), f"{axis}ticklabels": [_text(v) for v in values]})
     elif len(values) <= 6 and max(values) < 50 * max(min(values), 0):
@@ -313,7 +310,7 @@ def _set_axis(ax: Axes, axis: str, values: list[Any]) -> None:
 
 
 def _score(value: Any, name: str) -> float:
-    """A score as a float; None, of a setting that has none, as NaN."""
+    """A score as a float; NaN for None, infinity and NaN."""
     if value is None:
         return math.nan
     try:
@@ -324,12 +321,12 @@ def _score(value: Any, name: str) -> float:
 
 
 def _numeric(values: list[Any]) -> bool:
-    """Whether all are numbers."""
+    """Whether all values are numbers."""
     return all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in values)
 
 
 def _distinct(values: list[Any]) -> tuple[list[Any], list[int]]:
-    """The different values, numbers in order and others as they come, and where each one stands."""
+    """The distinct values, numbers in order and others as they come, and the index of each value among them."""
     found = {repr(value): value for value in values}
     keys = sorted(found, key=lambda k: found[k]) if _numeric(list(found.values())) else list(found)
     place = {key: i for i, key in enumerate(keys)}
@@ -337,12 +334,12 @@ def _distinct(values: list[Any]) -> tuple[list[Any], list[int]]:
 
 
 def _positions(values: list[Any]) -> HostArray:
-    """Where values lie on an axis: numbers at their value, others at 0, 1, ..."""
+    """The positions of values on an axis: numbers at themselves, others at 0, 1, ..."""
     return np.array(values if _numeric(values) else range(len(values)), dtype=np.float64)
 
 
 def _text(value: Any) -> str:
-    """A parameter's value as a name."""
+    """The value of a parameter as text."""
     if isinstance(value, (float, np.floating)):
         return f"{value:.3g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "\N{MINUS SIGN}")
     if isinstance(value, (list, tuple)):

@@ -1,9 +1,9 @@
 """Nested plain data, such as an estimator's parameters or an optimizer's state, as JSON and named arrays.
 
-None, bool, int, str, finite floats and lists are what they are in JSON. Everything else is a JSON object of one entry,
-whose name says what it is: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"float": "inf"}``,
-``{"array": name}``, ``{"Adam": {...}}``. A name from the file is looked up only among these, in `STORED_CLASSES`, and
-among the classes that a caller adds.
+None, bool, int, str, finite floats and lists stay as they are. Everything else is a JSON object with one entry, whose
+name is its type: ``{"tuple": [...]}``, ``{"dict": [[key, value], ...]}``, ``{"float": "inf"}``, ``{"array": name}``,
+``{"Adam": {...}}``. A name in a file is looked up only among these, in `STORED_CLASSES`, and among the classes that a
+caller adds.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from bpx.formulas import optimizers, schedules
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 
-# Lists of more floats than that, such as loss curves, are stored as arrays.
+# Longer lists of floats, such as loss curves, are stored as arrays.
 LONGEST_LIST = 16
 TIMES = re.compile(r"(datetime|timedelta)64\[\d{0,6}(Y|M|W|D|h|m|s|ms|us|ns)\]")
 
 
 class NotPlainError(TypeError):
-    """Something that no file holds, such as a function."""
+    """A value that cannot be stored in a file, such as a function."""
 
 
 @final
 @dataclass(frozen=True)
 class StoredClass:
-    """A class whose objects a file may hold: ``build(**entries)`` makes one of the attributes named in `entries`.
+    """A class whose objects can be stored: the attributes in `entries` are, and ``build(**entries)`` makes the object.
 
-    TypeError, ValueError and OverflowError of `build` say that the entries make no sense.
+    `build` raises TypeError, ValueError or OverflowError for entries that make no sense.
     """
 
     type: type
@@ -44,7 +44,7 @@ class StoredClass:
 
 
 def stored_dataclass(cls: Any) -> StoredClass:
-    """A dataclass, which its fields make."""
+    """A dataclass, stored by its fields."""
     return StoredClass(cls, tuple(field.name for field in fields(cls) if field.init), cls)
 
 
@@ -69,12 +69,12 @@ class Encoder:
     Parameters
     ----------
     classes : iterable of StoredClass
-        Besides bpx's optimizers and schedules.
+        Classes that can be stored besides bpx's optimizers and schedules.
 
     Attributes
     ----------
     arrays : dict of str to host array
-        Those of the values that `encode` was given, by their places.
+        The arrays of all encoded values, named by their places.
     """
 
     def __init__(self, classes: Iterable[StoredClass] = ()) -> None:
@@ -82,7 +82,7 @@ class Encoder:
         self.arrays: dict[str, np.ndarray[Any, Any]] = {}
 
     def encode(self, value: Any, place: str) -> Any:
-        """`value` as JSON; `place` names its arrays, and in a NotPlainError what cannot be written."""
+        """`value` as JSON; `place` names its arrays, and its parts in the message of a NotPlainError."""
         if isinstance(value, np.generic):
             value = value.item()
         if value is None or type(value) in (bool, int, str):
@@ -149,6 +149,6 @@ class Encoder:
         )
 
     def _aside(self, place: str, array: np.ndarray[Any, Any]) -> str:
-        """Keep an array under its place; returns that name."""
+        """Keep an array; returns its name, the place."""
         self.arrays[place] = array
         return place

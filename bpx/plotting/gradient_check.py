@@ -1,4 +1,4 @@
-"""The gradient check as a picture: back-propagation over central differences, entry by entry."""
+"""A gradient check as a picture: back-propagation over central differences, entry by entry."""
 
 from __future__ import annotations
 
@@ -12,21 +12,23 @@ from bpx.plotting.arguments import numbers
 from bpx.plotting.decorations import add_legend, set_title
 from bpx.plotting.style import COLOURS, INK, MARKERS, add_grid, canvas
 
-# Parameters that the legend names one by one.
+# The most parameters that the legend names.
 MOST_NAMES = 12
 
 
 class GradientCheckDisplay:
-    """Both columns of a gradient check; made by `from_report`.
+    """Both gradients of a gradient check; made by `from_report`.
 
     Parameters
     ----------
     names : sequence of str
-        The parameters', such as "0.W".
+        Names of the parameters, such as "0.W".
     analytic, numerical : sequences of arrays
         For each parameter the gradient by back-propagation and by central differences.
     relative_errors : sequence of float
+        One per parameter.
     tolerance : float
+        The largest relative error that passes.
 
     Attributes
     ----------
@@ -35,7 +37,7 @@ class GradientCheckDisplay:
     failed_ : list of matplotlib PathCollection
         Rings around the worst entry of each parameter that failed.
     line_ : matplotlib Line2D
-        Where both gradients are equal, or the tolerance.
+        The line on which both gradients are equal, or the tolerance.
     legend_ : matplotlib Legend
     ax_, figure_ : matplotlib Axes and Figure
     """
@@ -57,7 +59,7 @@ class GradientCheckDisplay:
 
     @classmethod
     def from_report(cls, report: Any, *, ax: Axes | None = None, **kwargs: Any) -> GradientCheckDisplay:
-        """Draw what `bpx.check_gradients` returned.
+        """Draw the report of `bpx.check_gradients`.
 
         Parameters
         ----------
@@ -89,8 +91,8 @@ class GradientCheckDisplay:
         ax : matplotlib Axes, optional
             None makes a figure.
         kind : {"scatter", "difference"}
-            Back-propagation over central differences, where right ones lie on the line; or the size of their
-            difference over the size of the gradient, which shows how right they are.
+            Back-propagation over central differences, where correct gradients lie on the line; or the size of their
+            difference over the size of the gradient, which shows how exact they are.
 
         Returns
         -------
@@ -127,16 +129,16 @@ class GradientCheckDisplay:
     # ------------------------------------------------------------------ inside
 
     def _coordinates(self, i: int, kind: str) -> tuple[Any, Any]:
-        """Where the entries of a parameter lie."""
+        """The coordinates of a parameter's entries."""
         if kind == "scatter":
             return self.numerical[i], self.analytic[i]
-        # On a logarithmic axis what is exactly 0 stands at the end of what float64 resolves.
+        # On the logarithmic axes 0 is drawn at 1e-17, below what float64 resolves.
         scale = max(float(np.max(np.abs(part), initial=1e-5)) for part in (self.analytic[i], self.numerical[i]))
         difference = np.abs(self.analytic[i] - self.numerical[i]) / scale
         return np.maximum(np.abs(self.numerical[i]), 1e-17), np.maximum(difference, 1e-17)
 
     def _draw_reference(self, kind: str) -> str:
-        """Axes, and the line of equal values or of the tolerance; its name."""
+        """Set up the axes, and draw the line of equal values or of the tolerance; returns its name."""
         add_grid(self.ax_)
         if kind == "difference":
             self.ax_.set(
@@ -157,7 +159,7 @@ class GradientCheckDisplay:
         return "equal"
 
     def _legend(self, failed: list[bool], reference: str, own: bool) -> Any:
-        """Each parameter with its relative error; of many the failed ones and the first."""
+        """Draw the legend: parameters with their relative errors; of many those that failed and the first ones."""
         count = len(self.names)
         shown = sorted(sorted(range(count), key=lambda i: not failed[i])[:MOST_NAMES])
         texts = [

@@ -1,4 +1,4 @@
-"""Which kernels compute, and a block in which others do: ``BPX_KERNELS`` says it for a process."""
+"""Which kernels training uses, and a context in which it uses others; ``BPX_KERNELS`` chooses for a process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ VARIABLE = "BPX_KERNELS"
 
 @contextmanager
 def using(kernels: str | None) -> Iterator[None]:
-    """Another value of ``BPX_KERNELS`` inside the block; None is the user's choice, which comes back after it."""
+    """Set ``BPX_KERNELS`` inside the block and restore it afterwards; None leaves the user's choice."""
     before = os.environ.get(VARIABLE)
     if kernels is not None:
         os.environ[VARIABLE] = kernels
@@ -28,12 +28,12 @@ def using(kernels: str | None) -> Iterator[None]:
 
 
 def names(backend: Backend, dtype: str = "float32") -> list[str]:
-    """The packages of kernels that training on a backend uses, the best first; the compiled ones are tried out."""
+    """The kernel packages that training on a backend uses, the preferred one first; compiled ones are tried."""
     return [package.__name__.rpartition(".")[2] for package in select.for_backend(backend, dtype).packages]
 
 
 def captures() -> bool:
-    """Whether training on CuPy makes one launch of a step."""
+    """Whether training on CuPy launches a whole step as one CUDA graph."""
     from bpx.kernels.cuda.products import can_be_captured
 
     return select.wanted() not in ("eager", "reference") and can_be_captured()

@@ -43,9 +43,9 @@ def test_the_parameter_is_cloned_saved_and_logged(precision, tmp_path):
     assert est.get_params()["precision"] == precision
     path = tmp_path / "model.npz"
     est.save(path)
-    twin = bpx.MLPRegressor.load(path)
-    assert twin.precision == precision
-    np.testing.assert_array_equal(twin.predict(X), est.predict(X))
+    loaded = bpx.MLPRegressor.load(path)
+    assert loaded.precision == precision
+    np.testing.assert_array_equal(loaded.predict(X), est.predict(X))
 
 
 @pytest.mark.parametrize("how", ["at once", "pickled", "saved"])
@@ -156,10 +156,10 @@ def test_the_command_trains_in_that_precision(tmp_path, capsys):
     path, models = passengers(tmp_path), {}
     for given in ((), ("--precision", "bfloat16"), ("--precision", "tf32")):
         out = tmp_path / "model.npz"
-        told = as_json(capsys, "train", path, "--target", "survived", "--drop", "id", "--epochs", "3", "--quiet",
+        facts = as_json(capsys, "train", path, "--target", "survived", "--drop", "id", "--epochs", "3", "--quiet",
                        "--backend", "numpy", "--out", out, *given)  # fmt: skip
         models[given[1:]] = network_of(out).flat
-        assert told["scores"]["held out"]["accuracy"] > 0.5
+        assert facts["scores"]["held out"]["accuracy"] > 0.5
     plain = models[()]
     np.testing.assert_array_equal(models["tf32",], plain)
     assert not np.array_equal(models["bfloat16",], plain)
@@ -169,7 +169,7 @@ def test_the_command_trains_in_that_precision(tmp_path, capsys):
 def test_the_command_refuses_a_precision_of_a_float64_network(tmp_path, capsys):
     out = tmp_path / "model.npz"
     common = ("train", passengers(tmp_path), "--target", "survived", "--backend", "numpy", "--out", out)
-    told = refused(capsys, *common, "--dtype", "float64", "--precision", "float16")
-    assert "--dtype float32" in told
+    message = refused(capsys, *common, "--dtype", "float64", "--precision", "float16")
+    assert "--dtype float32" in message
     assert not out.exists()
     assert "invalid choice: 'half'" in refused(capsys, *common, "--precision", "half")

@@ -1,18 +1,19 @@
-"""Numbers for people and for programs: tables in columns of equal width, and values that JSON has."""
+"""Output for people and for programs: tables of text, and values without NaN and infinity for JSON."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, final
 
 __all__ = ["TextTable", "aligned", "to_json"]
 
 
-def aligned(rows: Sequence[Sequence[str]], align: str = "<", indent: str = "", rule: bool = False) -> str:
-    """Cells in columns of equal width: "<" aligns a column left, ">" right, and the last sign holds for the rest too.
+def aligned(rows: Collection[Sequence[str]], align: str = "<", indent: str = "", rule: bool = False) -> str:
+    """Rows of cells as lines with columns of equal width.
 
-    With `rule` a line of dashes stands below the first row, which is the header.
+    `align` has "<" (left) or ">" (right) for each column; its last sign holds for the remaining columns. With `rule` a
+    line of dashes follows the first row, the header.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     signs = align.ljust(len(widths), align[-1])
@@ -55,9 +56,9 @@ class TextTable:
 
 
 def to_json(value: Any, not_finite: Callable[[float], Any] = lambda _: None) -> Any:
-    """The same as lists, dicts by text and plain values; NaN and infinity, which JSON has not, become None.
+    """Nested data as lists, dicts with text as keys, and plain values.
 
-    `not_finite` gives what becomes of them where None would say too little.
+    JSON has no NaN and no infinity: they become ``not_finite(value)``, by default None.
     """
     if isinstance(value, Mapping):
         return {str(name): to_json(one, not_finite) for name, one in value.items()}

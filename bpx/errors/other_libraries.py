@@ -1,4 +1,4 @@
-"""What other libraries call arguments, methods, losses, activations, ..., and what to write in bpx."""
+"""Names that other libraries have for arguments, methods, losses, activations, ..., and what to write in bpx."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ Hints = dict[str, dict[str, str]]
 
 
 def _by_name(hints: Hints) -> Hints:
-    """By owner and name; the tables below have by owner and hint all the names that it answers."""
+    """Turn {owner: {hint: "name name ..."}}, as written below, into {owner: {name: hint}}."""
     return {
         owner: {name: hint for hint, names in those.items() for name in names.split()} for owner, those in hints.items()
     }
 
 
-# What to write in place of an argument or attribute that other libraries have; by the function's public name.
+# What to write in place of an argument or attribute of other libraries; the keys are public names of functions.
 INSTEAD: Hints = _by_name({
     "bpx.fit": {
         "give optimizer=bpx.{optimizer}({value})": "learning_rate lr learning_rate_init eta step_size",
@@ -153,7 +153,7 @@ INSTEAD: Hints = _by_name({
         "use net.backend.device": "device",
     },
 })  # fmt: skip
-# What to say to an argument that switches something off, where that is off anyway.
+# The hint for an argument that switches something off which is off by default.
 OFF: Hints = _by_name({
     "bpx.fit": {
         "leave it out, training is quiet by default": "verbose verbosity disp",
@@ -170,8 +170,7 @@ OFF: Hints = _by_name({
         "leave it out, a sweep is quiet by default": "verbose",
     },
 })  # fmt: skip
-# bpx's names of what an argument chooses, and what other libraries call it; capitals, "_", "-" and a "loss" at the end
-# do not matter.
+# For each kind of value bpx's names, and those of other libraries; capitals, "_", "-" and a final "loss" are ignored.
 VALUES: Hints = {
     "loss": {
         "squared_error": "mse mean_squared_error l2 quadratic least_squares ls",

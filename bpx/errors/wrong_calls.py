@@ -1,4 +1,4 @@
-"""What is said to a call with a name that bpx does not have, and to an unknown name of a loss, an activation, ..."""
+"""Messages for calls with an unknown argument, and for unknown names of losses, activations, ..."""
 
 from __future__ import annotations
 
@@ -10,47 +10,40 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from bpx.errors.names import INSTEAD, OFF, VALUES
+from bpx.errors.other_libraries import INSTEAD, OFF, VALUES
 
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
-# Owners that are several classes, not all of which take the argument that a hint names: alternatives between "|".
+# Keys of `INSTEAD` that stand for several classes. Not all of them take the argument that a hint names, so a hint may
+# have alternatives with "|" between them.
 _SEVERAL = ("an optimizer", "a schedule", "a stopping rule")
 _OPTIMIZERS = {"sgd": "SGD", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
-# The kind of value, in `VALUES`, that an argument takes.
+# The key of `VALUES` for the values of an argument, where it is not the argument's name.
 _KINDS = {
     **dict.fromkeys(("hidden", "output", "activation", "output_activation"), "activation"),
     "solver": "optimizer", "init": "initializer", "scoring": "metric",
 }  # fmt: skip
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and value >= 1
-
-
-def _within(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: low <= value < high
-
-
-_TINY = 5e-324
-# Which numbers a hint repeats, by the argument that it says to give.
-_REPEATED: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("epochs", "max_iter", "patience", "length", "every", "batch_size", "workers", "stack"), _count),
-    **dict.fromkeys(("learning_rate", "learning_rate_init", "initial", "clip_norm", "epsilon"),
-                    _within(_TINY, float("inf"))),
-    **dict.fromkeys(("l2", "alpha", "weight_decay", "minimum", "min_delta"), _within(0.0, float("inf"))),
-    **dict.fromkeys(("momentum", "dropout"), _within(0.0, 1.0)),
-    **dict.fromkeys(("validation", "rho", "factor"), _within(_TINY, 1.0)),
-    **dict.fromkeys(("seed", "random_state"), lambda value: isinstance(value, int) and 0 <= value < 2**32),
-}  # fmt: skip
+_TINY, _INF = 5e-324, float("inf")
+# Arguments by the numbers that they take (type, minimum, and bound above): a hint repeats such a number.
+_ARGUMENTS: dict[tuple[type, float, float], str] = {
+    (int, 1, _INF): "epochs max_iter patience length every batch_size workers stack",
+    (float, _TINY, _INF): "learning_rate learning_rate_init initial clip_norm epsilon",
+    (float, 0.0, _INF): "l2 alpha weight_decay minimum min_delta",
+    (float, 0.0, 1.0): "momentum dropout",
+    (float, _TINY, 1.0): "validation rho factor",
+    (int, 0, 2**32): "seed random_state",
+}
+_BOUNDS = {name: bounds for bounds, names in _ARGUMENTS.items() for name in names.split()}
 
 
 def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | None = None) -> str:
-    """What to write in place of an unknown name: what is meant by it elsewhere, or a `known` one that is spelt like it.
+    """A hint for an unknown name: what to write for it in bpx, or the most similar of the `known` names.
 
-    `owner` is a key of `INSTEAD`, `given` has the call's arguments by name.
+    `owner` is a key of `INSTEAD`, `given` holds the call's arguments by name.
     """
     given, known = given or {}, [one for one in known if not one.startswith("_")]
     hint = INSTEAD.get(owner, {}).get(name)
@@ -73,9 +66,9 @@ def instead_of(owner: str, name: str, known: Any, given: Mapping[str, Any] | Non
 
 
 def unknown_value(kind: str, value: str, known: str) -> str:
-    """What is said to an unknown name of a loss, an activation, ...
+    """The message for an unknown name of a loss, an activation, ...
 
-    `kind` is a key of `VALUES`, or an argument that takes such a value; `known` says in words what there is.
+    `kind` is a key of `VALUES` or an argument that takes such a value; `known` lists in words what there is.
     """
     from difflib import get_close_matches  # only for messages
 
@@ -85,12 +78,12 @@ def unknown_value(kind: str, value: str, known: str) -> str:
 
 
 def is_wrong_call(error: BaseException) -> bool:
-    """Whether an error caught around a call is the call's own: of arguments that the function does not take."""
+    """Whether an error caught around a call says that the function does not take these arguments."""
     return isinstance(error, TypeError) and error.__traceback__ is not None and error.__traceback__.tb_next is None
 
 
 def is_wrong_call_within(error: BaseException, begin: str) -> bool:
-    """Whether an error is bpx's message, which begins with those words, on a wrong call somewhere within a call."""
+    """Whether an error was raised by this module somewhere inside a call, with a message that begins so."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
@@ -100,10 +93,10 @@ def is_wrong_call_within(error: BaseException, begin: str) -> bool:
 def wrong_call(
     function: Callable[..., Any], error: BaseException, given: Mapping[str, Any], name: str = "", owner: str = ""
 ) -> TypeError:
-    """The error for a call that `is_wrong_call`, in a line that says what there is.
+    """The error to raise for a call for which `is_wrong_call` is true: one line with a hint.
 
-    `error` is Python's own, `given` has the call's arguments by name. `name` is the function's public name and `owner`
-    whose names `instead_of` looks at; where empty they are made from the function's.
+    `error` is Python's own error, `given` holds the call's arguments by name. `name` is the function's public name and
+    `owner` its key in `INSTEAD`; empty ones are derived from the function.
     """
     if not name:
         cls, _, method = function.__qualname__.rpartition(".")
@@ -112,14 +105,14 @@ def wrong_call(
     unknown = next((one for one in given if one not in parameters), None)
     if unknown is not None:
         return TypeError(f"{name} has no {unknown}=; {instead_of(owner or name, unknown, parameters, given)}")
-    # Python's own words, with the public name and what a call needs at least.
+    # Python's own words, after the public name and the required arguments.
     words = str(error).partition("() ")[2]
     needed = [p for p, parameter in parameters.items() if parameter.default is parameter.empty]
     return TypeError(f"{name}({', '.join([*needed, '...'])}) {words}" if words else str(error))
 
 
 def named(name: str, owner: str = "") -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """A public function that explains wrong calls; arguments as `wrong_call`'s."""
+    """Decorate a public function so that it explains wrong calls; arguments as for `wrong_call`."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
@@ -138,7 +131,7 @@ def named(name: str, owner: str = "") -> Callable[[Callable[P, R]], Callable[P, 
 
 
 def explained(name: str, owner: str = "") -> Callable[[C], C]:
-    """A public class that explains wrong calls; arguments as `wrong_call`'s."""
+    """Decorate a public class so that it explains wrong calls; arguments as for `wrong_call`."""
 
     def decorate(cls: C) -> C:
         cls.__init__ = named(name, owner)(cls.__init__)  # type: ignore[misc]
@@ -148,14 +141,14 @@ def explained(name: str, owner: str = "") -> Callable[[C], C]:
 
 
 def _plain(value: Any) -> Any:
-    """A number or a switch of NumPy's as Python's, with as many digits as NumPy prints."""
+    """A NumPy scalar as a Python one, with the digits that NumPy prints; anything else as it is."""
     if isinstance(value, np.floating):
         return float(str(value))
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _repeated(argument: str, value: Any) -> str:
-    """A value as a hint says to write it: by bpx's name for it, and not where the argument would refuse it."""
+    """A value as the hint writes it, by bpx's name for it; "..." where the argument would refuse it."""
     kind = _KINDS.get(argument, argument)
     if kind in VALUES:
         meant = _meant(kind, str(value)) if isinstance(value, (str, bool)) else None
@@ -166,12 +159,15 @@ def _repeated(argument: str, value: Any) -> str:
         name = value.removeprefix("val_") if isinstance(value, str) else ""
         meant = name if name == "loss" else _meant("metric", name)
         return repr("val_" * (name != value) + meant) if meant else "..."
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return repr(value) if number and argument in _REPEATED and _REPEATED[argument](value) else "..."
+    kind_of_number, low, high = _BOUNDS.get(argument, (int, 0.0, 0.0))
+    if isinstance(value, bool) or not isinstance(value, (int, kind_of_number)):
+        return "..."
+    number: Any = value
+    return repr(number) if low <= number < high else "..."
 
 
 def _meant(kind: str, value: str) -> str | None:
-    """bpx's name for what a value means here or elsewhere; None where it is not known."""
+    """bpx's name for a value, given by that name or by another library's; None if it is unknown."""
 
     def bare(name: str) -> str:
         name = re.sub(r"[_\- ]", "", name.casefold())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bpx._text import TextTable, aligned, to_json
+from bpx._formatting import TextTable, aligned, to_json
 
 ROWS = [("name", "n"), ("a", "10"), ("long", "2")]
 
