@@ -39,7 +39,7 @@ def forge(path: Path, change: Callable[[dict[str, Any], dict[str, Any]], Any]) -
     document["arrays"] = {name: [array.dtype.name, list(array.shape)] for name, array in arrays.items()}
     change(document, arrays)
     document.setdefault("data_sha256", container._digest(arrays))
-    path.write_bytes(FORMS[path.suffix](sign(document), arrays))
+    path.write_bytes(FORMS[path.suffix].to_bytes(sign(document), arrays))
 
 
 def rewrite_header(path: Path, text: str | bytes) -> None:

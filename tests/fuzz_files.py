@@ -233,7 +233,7 @@ def forged(sample: Sample, rng: np.random.Generator) -> bytes:
     document |= {"arrays": table, "data_sha256": container._digest(arrays)}
     body = json.dumps(document, separators=(",", ":"))
     text = f'{{"sha256":"{header._digest(body)}",{body[1:]}'
-    return FORMS[Path(sample.name).suffix](text, arrays)
+    return FORMS[Path(sample.name).suffix].to_bytes(text, arrays)
 
 
 def _forge_array(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> None:

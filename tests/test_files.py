@@ -18,8 +18,9 @@ from conftest import posix
 
 import bpx
 from bpx import activations, initializers
+from bpx.cli import main
 from bpx.errors import how_to_install
-from bpx.files import header, network_json
+from bpx.files import container, header, network_json
 from bpx.files.container import FORMS
 
 X = np.linspace(-2.0, 2.0, 15).reshape(5, 3)
@@ -392,3 +393,12 @@ def test_metadata_that_are_no_json_name_the_key(metadata, error, message, path):
     with pytest.raises(error, match=message):
         bpx.MLP([3, 2], backend="numpy").save(path, metadata=metadata)
     assert os.listdir(os.path.dirname(path)) == []
+
+
+@pytest.mark.parametrize("ending", FORMS)
+def test_whoever_writes_a_model_file_says_which_endings_there_are(ending, capsys):
+    assert ending in bpx.MLP.save.__doc__
+    assert ending in bpx.MLPClassifier.save.__doc__
+    assert ending in Path(container.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert main(["train", "--help"]) == 0
+    assert ending in capsys.readouterr().out

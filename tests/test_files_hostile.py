@@ -23,6 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bpx
+from bpx.files import container
 from bpx.files.container import FORMS
 
 FUZZ = Path(__file__).with_name("fuzz_files.py")
@@ -517,3 +518,12 @@ def test_a_short_fuzz_run_finds_nothing(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "800 files" in done.stdout
+
+
+def test_an_empty_array_of_an_enormous_length_is_refused(path):
+    """NumPy cannot make it, though it holds nothing."""
+    document, arrays = container.read(path, lambda *_: None)
+    name = next(iter(arrays))
+    text = sign(document | {"arrays": {name: [arrays[name].dtype.name, [0, 2**62]]}, "data_sha256": "0" * 64})
+    rewrite_header(path, text)
+    refused(path, "expected a dtype and a shape")

@@ -18,7 +18,7 @@ from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY, Target, choose_target
 from bpx.errors import DivergenceWarning
-from bpx.files import container, header, safetensors_form
+from bpx.files import container, header
 from bpx.losses import LossName
 from bpx.network.mlp import MLP
 from bpx.optimizers import OPTIMIZERS
@@ -94,8 +94,7 @@ def _check_options(args: argparse.Namespace) -> None:
     ending = table_input.check_out(args.out, container.FORMS, args.data, args.checkpoint)
     if args.checkpoint:
         table_input.keep_inputs("--checkpoint", args.checkpoint, args.data)
-    if ending == ".safetensors":
-        safetensors_form.library()
+    container.FORMS[ending].library()
     if args.validation_size is not None and args.patience is None:
         raise MistakeError("--validation-size goes with --patience N, which stops by the loss on validation rows")
     if args.monitor is not None and args.patience is None:

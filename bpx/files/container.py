@@ -11,7 +11,8 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from types import ModuleType
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -19,7 +20,10 @@ from bpx.errors import FileFormatError
 from bpx.files import atomic, header, npz_form, safetensors_form
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
-FORMS = {".safetensors": safetensors_form.to_bytes, ".npz": npz_form.to_bytes}
+# The forms by their endings. A form is a module with ENDING, `library` (its ImportError names the extra),
+# `begins(first, size)`, `to_bytes(text, arrays)`, and `OpenFile(file, size)`: ``text``, the header's, and
+# ``arrays(types)``.
+FORMS: dict[str, ModuleType] = {form.ENDING: form for form in (safetensors_form, npz_form)}
 DTYPES = (
     "bool", "float16", "float32", "float64", "int16", "int32", "int64", "int8", "uint16", "uint32", "uint64", "uint8",
 )  # fmt: skip
@@ -36,7 +40,7 @@ def write(path: atomic.Path, document: Mapping[str, Any], arrays: Mapping[str, A
     ValueError, TypeError, ImportError, OSError
         If something cannot be written; an existing file stays.
     """
-    to_bytes = FORMS[form or atomic.ending_of(path, FORMS)]
+    to_bytes = FORMS[form or atomic.ending_of(path, FORMS)].to_bytes
     contiguous: Arrays = {}
     for name, given in arrays.items():
         array = np.asarray(given)
@@ -65,8 +69,7 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None])
     with path_in_message(path):
         file, size = atomic.open_regular(path)
         with file:
-            form = npz_form.NpzFile if npz_form.is_archive(file) else safetensors_form.SafetensorsFile
-            opened = form(file, size)
+            opened = _form_of(file, size).OpenFile(file, size)
             document = header.read(opened.text)
             types = _array_types(document.pop("arrays", None))
             digest = document.pop("data_sha256", None)
@@ -77,12 +80,25 @@ def read(path: atomic.Path, check: Callable[[dict[str, Any], ArrayTypes], None])
                 raise FileFormatError(
                     f"expected {short_repr(total)} bytes of arrays, got a file of {size}: it is cut off"
                 )
-            arrays = opened.arrays(types)
+            arrays: Arrays = opened.arrays(types)
         if _digest(arrays) != digest:
             raise FileFormatError(
                 "the arrays do not have the digest that the header names: the file is damaged; use another copy"
             )
         return document, arrays
+
+
+def _form_of(file: BinaryIO, size: int) -> Any:
+    """The form of an open file, by its first bytes."""
+    first = file.read(8)
+    file.seek(0)
+    for form in FORMS.values():
+        if form.begins(first, size):
+            return form
+    raise FileFormatError(
+        f"expected a file that bpx wrote ({' or '.join(FORMS)}), got {size} bytes that begin with {first!r}: another"
+        " kind of file, or one that is cut off"
+    )
 
 
 @contextmanager
@@ -102,7 +118,11 @@ def _array_types(given: Any) -> ArrayTypes:
     for name, entry in given.items():
         match entry:
             case [str(dtype), list(shape)] if (
-                dtype in DTYPES and all(type(n) is int and 0 <= n < 2**63 for n in shape) and len(shape) <= 4
+                dtype in DTYPES
+                and len(shape) <= 4
+                and all(type(n) is int and 0 <= n < 2**63 for n in shape)
+                # NumPy makes no array of such lengths, though it is empty; others are longer than their file.
+                and (0 not in shape or math.prod(n or 1 for n in shape) < 2**59)
             ):
                 types[name] = (np.dtype(dtype).newbyteorder("<"), tuple(shape))
             case _:

@@ -18,6 +18,7 @@ from bpx.errors import FileFormatError
 from bpx.files import header
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
+ENDING = ".npz"
 HEADER = "bpx.json"
 # Larger archives would need zip64, which is one more structure to check; for these there is the safetensors form.
 LARGEST = 2**31 - 1
@@ -42,15 +43,18 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
     return buffer.getvalue()
 
 
-def is_archive(file: BinaryIO) -> bool:
-    """Whether an open file begins like a zip archive."""
-    magic = file.read(4)
-    file.seek(0)
-    return magic == b"PK\x03\x04"
+def library() -> Any:
+    """What the form needs, NumPy alone."""
+    return np
+
+
+def begins(first: bytes, size: int) -> bool:
+    """Whether a file may be one, by its first 8 bytes."""
+    return first.startswith(b"PK\x03\x04")
 
 
 @final
-class NpzFile:
+class OpenFile:
     """An open file whose directory and header have been read; ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:

@@ -9,6 +9,8 @@ from bpx.errors import FileFormatError, how_to_install
 from bpx.files import header
 from bpx.files.header import Arrays, ArrayTypes, short_repr
 
+ENDING = ".safetensors"
+
 
 def library() -> Any:
     """safetensors with its module for NumPy; the ImportError without it names the extra."""
@@ -33,19 +35,18 @@ def to_bytes(text: str, arrays: Arrays) -> bytes:
     return data
 
 
+def begins(first: bytes, size: int) -> bool:
+    """Whether a file of this size may be one, by its first 8 bytes, the length of the JSON text."""
+    return len(first) == 8 and 2 <= int.from_bytes(first, "little") <= min(header.LARGEST, size - 8)
+
+
 @final
-class SafetensorsFile:
+class OpenFile:
     """An open file whose header has been read; ``text`` is bpx's header."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         first = file.read(8)
-        length = int.from_bytes(first, "little")
-        if len(first) < 8 or not 2 <= length <= min(header.LARGEST, size - 8):
-            raise FileFormatError(
-                f"expected a file that bpx wrote (.safetensors or .npz), got {size} bytes that begin with {first!r}:"
-                " another kind of file, or one that is cut off"
-            )
-        self._beginning = first + file.read(length)
+        self._beginning = first + file.read(int.from_bytes(first, "little"))
         self._file = file
         entries = header.parse_json(self._beginning[8:])
         metadata = entries.pop("__metadata__", None) if isinstance(entries, dict) else None
