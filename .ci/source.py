@@ -43,14 +43,14 @@ SHARED_WITH_LEAVES = {
         "backend.base backend.select files.atomic files.container files.function_json files.header"
         " files.model files.nested_decoder files.nested_encoder files.network_json formulas.blocks"
         " formulas.losses formulas.metrics formulas.precision network.architecture network.data_frames"
-        " network.memory network.objective network.validation streams.batches training.array_feed"
+        " network.memory network.objective network.validation streams.data training.array_feed"
         " training.callbacks.callback training.progress training.run_config training.run_metrics"
         " training.solvers training.stacking training.training_data"
     ),
     "plotting": "backend.select formulas.metrics network.data_frames training.history",
     "search": (
         "backend.base backend.select estimators formulas.metrics network.class_weight network.memory"
-        " network.objective streams.batches training.array_feed training.distributed training.evaluation"
+        " network.objective streams.data training.array_feed training.distributed training.evaluation"
         " training.hold_out training.run_metrics training.solvers training.stacking training.training_data"
     ),
     "tables": "files.atomic files.header",

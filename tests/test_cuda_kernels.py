@@ -10,7 +10,7 @@ from kernels_on_cpu import COMPUTED, STORED, dtype_of, narrow, near, needs_compi
 
 from bpx.formulas import dropout, linear
 from bpx.formulas.activations import ACTIVATIONS, Activation, elu, leaky_relu
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda import activations as kernels
 from bpx.kernels.cuda import compiling
 from bpx.kernels.cuda import dropout as dropout_kernels
@@ -161,16 +161,16 @@ def test_few_blocks_do_all_the_work(shape, storage, rng, monkeypatch):
 
 def test_every_activation_but_users_own_has_kernels():
     assert [
-        name for name, activation in TESTED.items() if keys.of_activation(kernels.TABLE, activation)[0] is None
+        name for name, activation in TESTED.items() if kernel_table.of_activation(kernels.TABLE, activation)[0] is None
     ] == []
     own = Activation("own", lambda xp, z: z * z, lambda xp, z, a: 2.0 * z)
-    assert keys.of_activation(kernels.TABLE, own)[0] is None
+    assert kernel_table.of_activation(kernels.TABLE, own)[0] is None
     mixed = Activation("mixed", ACTIVATIONS["relu"].forward, ACTIVATIONS["tanh"].derivative)
-    assert keys.of_activation(kernels.TABLE, mixed)[0] is None
+    assert kernel_table.of_activation(kernels.TABLE, mixed)[0] is None
     without = Activation("without", ACTIVATIONS["relu"].forward)
-    assert keys.of_activation(kernels.TABLE, without)[0] is None
+    assert kernel_table.of_activation(kernels.TABLE, without)[0] is None
     slopes = Activation("two slopes", leaky_relu(0.1).forward, leaky_relu(0.2).derivative)
-    assert keys.of_activation(kernels.TABLE, slopes)[0] is None
+    assert kernel_table.of_activation(kernels.TABLE, slopes)[0] is None
 
 
 @pytest.mark.parametrize("shape", [(7, 5), (3, 7, 5)])

@@ -19,7 +19,7 @@ from kernels_on_cpu import check_launches
 
 import bpx
 from bpx.formulas.activations import Activation
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training.loop import TrainingLoop
 from bpx.training.recorder import RunRecorder
 
@@ -356,7 +356,7 @@ def test_a_window_is_filled_after_what_used_its_memory_before(monkeypatch) -> No
 
 
 def test_a_window_that_was_left_half_way_is_filled_after_what_was_begun_with_it() -> None:
-    from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
+    from bpx.streams.double_buffer import DoubleBuffer, PrefetchedWindow, prefetched
 
     net = bpx.MLP([12, 4], backend="cupy", seed=1)
     buffer = DoubleBuffer(net.backend, 5, Data(np.zeros((1, 12)), np.zeros((1, 4))))

@@ -22,7 +22,7 @@ from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.losses import LOSSES
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.formulas.schedules import Schedule
-from bpx.kernels import keys, numpy_in_place, recording, select
+from bpx.kernels import kernel_table, numpy_in_place, recording, select
 
 ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
 DTYPES = ("float32", "float64")
@@ -161,7 +161,7 @@ def with_kernels(package):
         if made.backward is not None:
             found.add(back)
     inner = partial(losses.capped, formula=losses.squared_error)
-    if keys.of_loss(package.losses.TABLE, inner)[:2] == (package.losses.TABLE[losses.squared_error], True):
+    if kernel_table.of_loss(package.losses.TABLE, inner)[:2] == (package.losses.TABLE[losses.squared_error], True):
         found.add(losses.capped)
     return found
 
@@ -229,7 +229,7 @@ def test_a_users_function_has_no_kernel_whatever_its_name(package):
         function.__name__ = function.__qualname__ = name
         function.__module__ = activations.__name__
     for activation in (impostor, borrowed):
-        assert keys.of_activation(package.activations.TABLE, activation) == (None, 0.0)
+        assert kernel_table.of_activation(package.activations.TABLE, activation) == (None, 0.0)
 
     def squared_error(xp, a, y):
         return a, y
@@ -240,15 +240,15 @@ def test_a_users_function_has_no_kernel_whatever_its_name(package):
             return a, y
 
     for formula in (squared_error, Unhashable(), partial(losses.capped, formula=squared_error)):
-        assert keys.of_loss(package.losses.TABLE, formula)[0] is None
+        assert kernel_table.of_loss(package.losses.TABLE, formula)[0] is None
 
 
 def test_a_formulas_own_functions_have_a_kernel_whatever_name_they_are_given(package):
     own = Activation("mine", activations.relu, activations.relu_derivative)
-    assert keys.of_activation(package.activations.TABLE, own)[0] is not None
+    assert kernel_table.of_activation(package.activations.TABLE, own)[0] is not None
     two = Activation("mine", activations.leaky_relu(0.1).forward, activations.leaky_relu(0.2).derivative)
-    assert keys.of_activation(package.activations.TABLE, two)[0] is None
-    _, slope = keys.of_activation(package.activations.TABLE, activations.leaky_relu(0.1))
+    assert kernel_table.of_activation(package.activations.TABLE, two)[0] is None
+    _, slope = kernel_table.of_activation(package.activations.TABLE, activations.leaky_relu(0.1))
     assert slope == (0.1 if package is not numpy_in_place else 0.0)
 
 

@@ -26,7 +26,7 @@ from bpx.backend.host_memory import host_memory
 from bpx.formulas import losses
 from bpx.network import memory
 from bpx.network.objective import Objective
-from bpx.streams.batches import Batch, Data
+from bpx.streams.data import Batch, Data
 from bpx.training.array_feed import ArrayFeed
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step

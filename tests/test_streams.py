@@ -11,7 +11,7 @@ from ranks import on_ranks
 
 import bpx
 from bpx.errors import RankFailedError
-from bpx.streams.shuffling import Windows, blocks
+from bpx.streams.shuffled_windows import Windows, blocks
 
 N, N_IN, CLASSES = 1003, 6, 3
 BUFFER = 30_000  # two windows of 192 to 224 rows of 6 float64 and a label, out of 1003

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import bpx
-from bpx.errors.other_libraries import INSTEAD, VALUES
-from bpx.errors.wrong_calls import instead_of
+from bpx.errors.hint_tables import INSTEAD, VALUES
+from bpx.errors.hints import instead_of
 from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.initializers import INITIALIZERS
 from bpx.formulas.losses import LOSSES

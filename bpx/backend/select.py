@@ -23,7 +23,7 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.namespace_backend import NamespaceBackend
 from bpx.backend.numpy_backend import NumpyBackend
 from bpx.errors import BackendFallbackWarning, BackendUnavailableError, Log, warn_caller
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 
 # A backend's name, an array API namespace, a Backend, or None for the current one.
 BackendLike = str | ModuleType | Backend | None

@@ -9,7 +9,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx._formatting import TextTable
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.formulas import losses
 from bpx.formulas.losses import LossLike
 from bpx.network import validation

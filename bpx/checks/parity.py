@@ -13,7 +13,7 @@ from bpx.backend.base import Backend
 from bpx.backend.select import BackendLike, get_backend
 from bpx.backend.select import backends as every_backend
 from bpx.errors import BackendUnavailableError
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.formulas.losses import LossLike
 from bpx.network.architecture import DType
 from bpx.network.mlp import MLP

@@ -12,12 +12,12 @@ import numpy as np
 
 from bpx._formatting import TextTable
 from bpx._typing import Array
-from bpx.errors import loss_parts
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss, LossLike
 from bpx.formulas.optimizers import SGD
+from bpx.formulas.user_functions import loss_parts
 from bpx.network import validation
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective, propagate

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metaestimators import available_if
 
 from bpx.activations import ACTIVATIONS, Activation, HiddenName
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.estimators.callback_protocol import with_callbacks
 from bpx.estimators.solver import STOCHASTIC, scipy
 from bpx.formulas.metrics import METRICS, MetricName

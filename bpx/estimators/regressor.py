@@ -16,7 +16,7 @@ from bpx import losses
 from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.estimators import parameters
 from bpx.estimators.base_mlp import BaseMLP
 from bpx.formulas.precision import Precision

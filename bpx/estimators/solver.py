@@ -23,7 +23,7 @@ from bpx.formulas.optimizers import SGD, Adam, Optimizer
 from bpx.formulas.schedules import Schedule
 from bpx.network import validation
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training import solvers
 from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble

@@ -18,7 +18,7 @@ from bpx.estimators.early_stopping import EarlyStopping
 from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training.array_feed import Order
 from bpx.training.assemble import assemble
 from bpx.training.history import StopReason

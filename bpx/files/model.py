@@ -8,7 +8,7 @@ from typing import Any
 
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import warn_caller
-from bpx.errors.wrong_calls import named
+from bpx.errors.hints import named
 from bpx.files import atomic, container, header, network_json
 from bpx.formulas.activations import Activation
 from bpx.network.mlp import MLP

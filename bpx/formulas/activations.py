@@ -13,8 +13,9 @@ from functools import partial
 from typing import Any, Literal
 
 from bpx._typing import Array, Namespace
-from bpx.errors import NotDifferentiableError, check_activation_shape
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors import NotDifferentiableError
+from bpx.errors.hints import unknown_value
+from bpx.formulas.user_functions import check_activation_shape
 
 __all__ = ["ACTIVATIONS", "Activation", "ActivationName", "HiddenName", "Outputs", "elu", "get", "leaky_relu"]
 

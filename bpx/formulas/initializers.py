@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 
 __all__ = [
     "INITIALIZERS",

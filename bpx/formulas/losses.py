@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import loss_parts
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 from bpx.formulas.activations import Activation, Outputs, exp, exp_slope, sigmoid
 from bpx.formulas.hyperparameters import numbers
+from bpx.formulas.user_functions import loss_parts
 
 __all__ = ["LOSSES", "Loss", "LossLike", "LossName", "get", "huber", "quantile"]
 

@@ -23,7 +23,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.errors import ShapeError
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 
 __all__ = [
     "METRICS", "Metric", "MetricName", "accuracy", "auc", "balanced_accuracy", "get", "log_loss", "mae", "missed", "r2",

@@ -8,9 +8,9 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx.errors.wrong_calls import explained, unknown_value
+from bpx.errors.hints import explained, unknown_value
 from bpx.formulas.hyperparameters import check_between, check_positive
-from bpx.formulas.optimizer import Hyper, Optimizer
+from bpx.formulas.optimizer_base import Hyper, Optimizer
 from bpx.formulas.schedules import Schedule
 
 __all__ = ["OPTIMIZERS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "OptimizerName", "RMSprop", "get"]

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, final
 import numpy as np
 
 from bpx._typing import State
-from bpx.errors.wrong_calls import explained
+from bpx.errors.hints import explained
 from bpx.formulas.hyperparameters import check_positive
 
 __all__ = ["Adaptive", "Clock", "Constant", "Cosine", "InverseScaling", "Schedule", "StepDecay", "WarmUp"]

@@ -19,7 +19,7 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.errors import Log
-from bpx.errors.wrong_calls import is_wrong_call, wrong_call
+from bpx.errors.hints import is_wrong_call, wrong_call
 from bpx.network.state import NetworkState
 
 logger = Log("bpx")

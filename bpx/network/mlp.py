@@ -12,7 +12,7 @@ import numpy as np
 from bpx._typing import Array
 from bpx.backend.select import BackendLike, get_backend
 from bpx.errors import BackendFallbackWarning, warn_caller
-from bpx.errors.wrong_calls import instead_of, named
+from bpx.errors.hints import instead_of, named
 from bpx.formulas import losses
 from bpx.formulas.activations import Activation, ActivationName, HiddenName
 from bpx.formulas.initializers import InitializerLike

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 
 import numpy as np
 
-from bpx.errors.wrong_calls import instead_of
+from bpx.errors.hints import instead_of
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
 from bpx.search.driver import Search
@@ -19,7 +19,7 @@ from bpx.search.scoring import Scoring, default_scoring, scoring_of
 from bpx.search.trial_config import OPTIONS, TrialConfig, stacked_optimizer, trial_config
 from bpx.search.trials import Trial, TrialResult, largest_stack
 from bpx.stop import ErrorRate, StopRule
-from bpx.streams.batches import Data, check_batch_size
+from bpx.streams.data import Data, check_batch_size
 from bpx.training.array_feed import Sampler, SparseRows, rows_between, take_rows
 from bpx.training.assemble import Training, assemble
 from bpx.training.history import StopReason

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training.evaluation import mean_loss, outputs_of
 from bpx.training.run_metrics import fitting, task_of
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from bpx import losses, optimizers
-from bpx.errors.other_libraries import INSTEAD
+from bpx.errors.hint_tables import INSTEAD
+from bpx.errors.hints import instead_of, is_wrong_call, is_wrong_call_within
 from bpx.errors.values import check_count
-from bpx.errors.wrong_calls import instead_of, is_wrong_call, is_wrong_call_within
 from bpx.losses import Loss
 from bpx.network.mlp import MLP
 from bpx.optimizers import Optimizer

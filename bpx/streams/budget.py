@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bpx.errors import ShapeError
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.streams.row_sources import BatchSource, Part, RowSource
 from bpx.streams.row_validation import RowValidator
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from bpx.formulas.losses import Loss
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Sharding
 from bpx.streams.budget import bytes_of, bytes_per_row, peek
+from bpx.streams.data import Sharding
 from bpx.streams.iterables import BatchFeed
 from bpx.streams.random_access import RowFeed
 from bpx.streams.row_sources import Part, RowSource

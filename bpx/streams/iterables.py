@@ -11,14 +11,14 @@ import numpy as np
 
 from bpx.errors import ShapeError
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Data, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, peek, rows_of_a_window
+from bpx.streams.data import Batch, Data, Feed, Sharding, check_batch_size
+from bpx.streams.double_buffer import DoubleBuffer, PrefetchedWindow, packed, prefetched
 from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.sequential import SequentialRows
-from bpx.streams.shuffling import batch_rows
+from bpx.streams.shuffled_windows import batch_rows
 from bpx.streams.stream import Stream
-from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
 
 @final

@@ -10,14 +10,14 @@ from typing import final
 import numpy as np
 
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Batch, Feed, Sharding, check_batch_size
 from bpx.streams.budget import batches_of_a_window, bytes_per_row, check_pieces, peek, rows_at_once
+from bpx.streams.data import Batch, Feed, Sharding, check_batch_size
+from bpx.streams.double_buffer import DoubleBuffer, PrefetchedWindow, prefetched
 from bpx.streams.row_sources import RowSource
 from bpx.streams.row_validation import RowValidator
 from bpx.streams.sequential import SequentialRows
-from bpx.streams.shuffling import Window, Windows, blocks
+from bpx.streams.shuffled_windows import Window, Windows, blocks
 from bpx.streams.stream import Stream
-from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, prefetched
 
 
 @final

@@ -13,7 +13,7 @@ from bpx.backend.select import to_host
 from bpx.errors import ShapeError
 from bpx.network.data_frames import as_host_array, check_in_memory, is_frame, rows_between
 from bpx.network.validation import check_known
-from bpx.streams.batches import fingerprint
+from bpx.streams.data import fingerprint
 
 # Rows in a fingerprint; for a chunked file, each means reading a chunk.
 FINGERPRINTS = 8

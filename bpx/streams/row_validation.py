@@ -11,7 +11,7 @@ from bpx.formulas.losses import Loss
 from bpx.network import validation
 from bpx.network.class_weight import class_weights
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.streams.row_sources import Part
 
 

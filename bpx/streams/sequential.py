@@ -10,13 +10,13 @@ from typing import final
 from bpx.errors import Log
 from bpx.network.memory import forget
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, Sharding
 from bpx.streams.budget import bytes_per_row, peek, rows_at_once, rows_of_a_window
+from bpx.streams.data import Data, Sharding
+from bpx.streams.double_buffer import DoubleBuffer, PrefetchedWindow, packed, prefetched
 from bpx.streams.row_sources import BatchSource
 from bpx.streams.row_validation import RowValidator
-from bpx.streams.shuffling import blocks
+from bpx.streams.shuffled_windows import blocks
 from bpx.streams.stream import Stream
-from bpx.streams.windows import DoubleBuffer, PrefetchedWindow, packed, prefetched
 
 logger = Log("bpx")
 

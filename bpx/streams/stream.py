@@ -8,8 +8,8 @@ from typing import Any, final
 
 import numpy as np
 
+from bpx.errors.hints import named
 from bpx.errors.values import check_count
-from bpx.errors.wrong_calls import named
 from bpx.network.data_frames import check_in_memory, is_frame, package_of
 from bpx.streams.row_sources import ArrayRows, BatchSource, RowSource
 

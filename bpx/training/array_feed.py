@@ -12,7 +12,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.batches import Batch, Data, Feed, Sharding
+from bpx.streams.data import Batch, Data, Feed, Sharding
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)

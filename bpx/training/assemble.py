@@ -13,7 +13,7 @@ from bpx.formulas.schedules import Schedule
 from bpx.network.mixed_precision import check_precision
 from bpx.network.mlp import MLP, check_network
 from bpx.network.objective import Objective
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.streams.stream import is_stream
 from bpx.training import solvers
 from bpx.training.array_feed import Order, Sampling, check_sampling

@@ -11,7 +11,7 @@ from bpx.formulas.metrics import missed
 from bpx.network.memory import Attempt, explaining, forward_bytes, in_chunks
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training.array_feed import in_parts, rows_between
 from bpx.training.distributed import Ranks
 

@@ -17,7 +17,7 @@ from bpx.formulas.schedules import Clock, Constant, Schedule
 from bpx.network import memory
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.streams.batches import Batch, Data
+from bpx.streams.data import Batch, Data
 from bpx.training.distributed import Ranks
 from bpx.training.history import StopReason
 from bpx.training.recorder import RunRecorder

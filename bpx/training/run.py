@@ -12,7 +12,7 @@ from bpx._typing import Array
 from bpx.formulas.metrics import Metric
 from bpx.network.mlp import MLP
 from bpx.network.objective import Objective
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.training.evaluation import error_rate, mean_loss
 from bpx.training.history import History, fill_up
 from bpx.training.run_metrics import as_number, check_name

@@ -15,7 +15,7 @@ from bpx.formulas.activations import Activation
 from bpx.formulas.losses import Loss
 from bpx.formulas.optimizers import Optimizer
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, Feed, fingerprint
+from bpx.streams.data import Data, Feed, fingerprint
 from bpx.training.array_feed import SparseRows
 from bpx.training.run_metrics import RunMetrics
 from bpx.training.stopping import resolved

@@ -16,7 +16,7 @@ from bpx.formulas import metrics
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import CLASSES, METRICS, OF_LABELS, Metric, MetricName
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data
+from bpx.streams.data import Data
 from bpx.streams.stream import Stream
 from bpx.training.array_feed import slice_rows
 from bpx.training.distributed import Ranks

@@ -9,7 +9,7 @@ from typing import Any, Literal, final
 import numpy as np
 
 from bpx.errors import how_to_install
-from bpx.errors.wrong_calls import unknown_value
+from bpx.errors.hints import unknown_value
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.kernels import select
 from bpx.network import memory

@@ -19,7 +19,7 @@ from bpx.kernels import select
 from bpx.kernels.recording import NotRecordableError, is_recording, launch
 from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.objective import DropoutKey, Objective
-from bpx.streams.batches import Batch, Data
+from bpx.streams.data import Batch, Data
 from bpx.training.array_feed import SparseRows
 from bpx.training.distributed import Ranks
 from bpx.training.run_config import RunConfig

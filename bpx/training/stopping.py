@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, final
 import numpy as np
 
 from bpx._typing import State
-from bpx.errors.wrong_calls import explained
+from bpx.errors.hints import explained
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.training.history import StopReason
 from bpx.training.run import Run

@@ -13,7 +13,7 @@ from bpx.network import validation as checks
 from bpx.network.class_weight import class_weights
 from bpx.network.memory import Attempt, explaining, rows_of
 from bpx.network.mlp import MLP
-from bpx.streams.batches import Data, Feed, check_batch_size
+from bpx.streams.data import Data, Feed, check_batch_size
 from bpx.streams.stream import Stream, is_stream, stream
 from bpx.training.array_feed import ArrayFeed, Order, Sampler, SparseRows, slice_rows, take_rows
 from bpx.training.distributed import Ranks

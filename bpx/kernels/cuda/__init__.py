@@ -10,7 +10,7 @@ from typing import Any
 
 from bpx.kernels.cuda import activations, dropout, linear, losses, precision, steps, updates
 from bpx.kernels.cuda.compiling import smoke_test
-from bpx.kernels.keys import Table
+from bpx.kernels.kernel_table import Table
 
 __all__ = ["KERNELS", "NEVER_DECLINE", "activations", "losses", "smoke_test", "steps"]
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import activations as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda import sources
 from bpx.kernels.cuda.compiling import (
     BLOCK,
@@ -81,7 +81,7 @@ class CudaActivation:
     def __init__(self, activation: Any) -> None:
         self._activation = activation
         self._kernels: Kernels | None
-        self._kernels, self._parameter = keys.of_activation(TABLE, activation)
+        self._kernels, self._parameter = kernel_table.of_activation(TABLE, activation)
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
         """z is overwritten, by `a` where both results are the same array."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import dropout as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda.compiling import BLOCK, NULL, computed, cover, enqueue, is_array, is_plain, number, storage
 
 __all__ = ["KERNELS"]
@@ -38,4 +38,4 @@ def dropout_mask(
     return out
 
 
-KERNELS = keys.table(formulas, dropout_mask)
+KERNELS = kernel_table.table(formulas, dropout_mask)

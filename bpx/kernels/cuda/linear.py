@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import linear as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda.compiling import (
     BLOCK,
     NULL,
@@ -185,4 +185,4 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS = keys.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)
+KERNELS = kernel_table.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)

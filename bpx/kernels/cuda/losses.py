@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import loss_parts
 from bpx.formulas import losses as formulas
 from bpx.formulas.losses import Elementwise
-from bpx.kernels import keys
+from bpx.formulas.user_functions import loss_parts
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda import sources
 from bpx.kernels.cuda.compiling import (
     BLOCK,
@@ -157,7 +157,7 @@ def _target_stride(target: Any, labels: bool, dtype: str, shape: tuple[int, ...]
 
 def _kernel(formula: Any) -> Kernel | None:
     """The kernel of a formula; None where there is none."""
-    name, capped, given = keys.of_loss(TABLE, formula)
+    name, capped, given = kernel_table.of_loss(TABLE, formula)
     if name is None:
         return None
     parameter = next(iter(given.values()), 0.0)  # huber's delta, quantile's level or levels
@@ -166,4 +166,4 @@ def _kernel(formula: Any) -> Kernel | None:
     return Kernel(name, capped, parameter)
 
 
-KERNELS = keys.table(formulas, value_and_grad)
+KERNELS = kernel_table.table(formulas, value_and_grad)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import precision as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda import updates
 from bpx.kernels.cuda.compiling import BLOCK, blocks, computed, cover, enqueue, is_array, is_plain, storage
 from bpx.kernels.cuda.linear import column_sums, product, times
@@ -65,4 +65,4 @@ def adjust(
     return scale, good, number
 
 
-KERNELS = keys.table(formulas, narrow, product, times, column_sums, value_and_grad, unscale, guarded, adjust)
+KERNELS = kernel_table.table(formulas, narrow, product, times, column_sums, value_and_grad, unscale, guarded, adjust)

@@ -14,7 +14,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import updates as formulas
 from bpx.formulas.updates import Hyper
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.cuda.compiling import BLOCK, NULL, blocks, computed, cover, enqueue, is_array, is_plain, storage
 
 __all__ = ["KERNELS"]
@@ -137,4 +137,4 @@ def adam(
     return _run("adam", hypers, flags, taken, grads, mean, square, params)
 
 
-KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)
+KERNELS = kernel_table.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

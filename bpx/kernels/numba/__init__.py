@@ -1,7 +1,7 @@
 """Several steps in one compiled pass, by Numba (extra ``fast``)."""
 
 from bpx.formulas.linear import product
-from bpx.kernels.keys import Table
+from bpx.kernels.kernel_table import Table
 from bpx.kernels.numba import activations, dropout, linear, losses, updates
 from bpx.kernels.numba.compiling import smoke_test
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import activations as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.numba.activations_back import elu_back, relu_back, sigmoid_back, slope_back, tanh_back
 from bpx.kernels.numba.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
@@ -266,5 +266,5 @@ class FusedActivation:
 
 def kernel(activation: Any) -> FusedActivation | None:
     """The kernel of an activation whose two functions are the formulas' own, whatever name it is given."""
-    fused, number = keys.of_activation(TABLE, activation)
+    fused, number = kernel_table.of_activation(TABLE, activation)
     return None if fused is None else FusedActivation(fused, number)

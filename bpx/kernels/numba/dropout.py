@@ -8,7 +8,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import dropout as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.numba.compiling import compiled
 from bpx.kernels.recording import launch
 
@@ -52,4 +52,4 @@ def dropout_mask(
     return out
 
 
-KERNELS = keys.table(formulas, dropout_mask)
+KERNELS = kernel_table.table(formulas, dropout_mask)

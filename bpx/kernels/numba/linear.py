@@ -11,7 +11,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import linear as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.numba.compiling import compiled, compiled_sum, is_plain
 from bpx.kernels.recording import launch
 
@@ -131,4 +131,4 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS = keys.table(formulas, product, column_sums, accumulate, add_penalty)
+KERNELS = kernel_table.table(formulas, product, column_sums, accumulate, add_penalty)

@@ -14,7 +14,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import losses as formulas
 from bpx.formulas.losses import Elementwise
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.numba.compiling import compiled, is_plain
 from bpx.kernels.recording import launch
 
@@ -160,7 +160,7 @@ def value_and_grad(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array]:
     """For squared error and the two cross-entropies on pre-activations, capped or not."""
-    loss, capped, _ = keys.of_loss(TABLE, formula)
+    loss, capped, _ = kernel_table.of_loss(TABLE, formula)
     if loss is None or not is_plain(output):
         return NotImplemented
     cap = formulas.largest_capped(np, output.dtype) if capped else math.inf
@@ -187,4 +187,4 @@ def value_and_grad(
     return losses, grad
 
 
-KERNELS = keys.table(formulas, value_and_grad)
+KERNELS = kernel_table.table(formulas, value_and_grad)

@@ -14,7 +14,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import updates as formulas
 from bpx.formulas.updates import Hyper
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.numba.compiling import compiled, compiled_sum, is_number, is_plain
 from bpx.kernels.recording import launch
 
@@ -208,4 +208,4 @@ def _fixed(*values: Hyper) -> Array:
     return np.ascontiguousarray(np.stack(columns))
 
 
-KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)
+KERNELS = kernel_table.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpx.formulas.activations import Activation
-from bpx.kernels.keys import Table
+from bpx.kernels.kernel_table import Table
 from bpx.kernels.numpy_in_place import activations, dropout, linear, losses, steps, updates
 
 __all__ = ["KERNELS", "NEVER_DECLINE", "activations", "losses", "steps"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import activations as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.recording import launch, write
 
 __all__ = ["TABLE", "kernel"]
@@ -129,7 +129,7 @@ class ActivationInPlace:
 
     def __init__(self, activation: Any) -> None:
         self._activation = activation
-        self._in_place: InPlace | None = keys.of_activation(TABLE, activation)[0]
+        self._in_place: InPlace | None = kernel_table.of_activation(TABLE, activation)[0]
 
     def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
         """z is overwritten, by `a` where both results are the same array, by f'(z) where the kernel says so."""

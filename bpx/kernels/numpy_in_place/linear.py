@@ -8,7 +8,7 @@ import numpy as np
 
 from bpx._typing import Array, Namespace
 from bpx.formulas import linear as formulas
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.recording import launch
 
 __all__ = ["KERNELS"]
@@ -108,4 +108,4 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS = keys.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)
+KERNELS = kernel_table.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.errors import loss_parts
 from bpx.formulas import losses as formulas
 from bpx.formulas.losses import Elementwise
-from bpx.kernels import keys
+from bpx.formulas.user_functions import loss_parts
+from bpx.kernels import kernel_table
 from bpx.kernels.recording import launch
 
 __all__ = ["KERNELS", "TABLE"]
@@ -135,7 +135,7 @@ def value_and_grad(
     xp: Namespace, formula: Elementwise, output: Array, target: Array, weight: Array | None, out: Array | None = None
 ) -> tuple[Array, Array]:
     """For every loss, one's own too."""
-    in_place, capped, _ = keys.of_loss(TABLE, formula)
+    in_place, capped, _ = kernel_table.of_loss(TABLE, formula)
     cap = formulas.largest_capped(np, output.dtype) if capped and in_place is not None else math.inf
     grad, values = np.empty_like(output), np.empty_like(output)
     loss = np.empty(output.shape[:-2], dtype=output.dtype)
@@ -153,4 +153,4 @@ def value_and_grad(
     return loss, grad
 
 
-KERNELS = keys.table(formulas, value_and_grad)
+KERNELS = kernel_table.table(formulas, value_and_grad)

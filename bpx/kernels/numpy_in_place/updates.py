@@ -15,7 +15,7 @@ import numpy as np
 from bpx._typing import Array, Namespace
 from bpx.formulas import updates as formulas
 from bpx.formulas.updates import Hyper
-from bpx.kernels import keys
+from bpx.kernels import kernel_table
 from bpx.kernels.recording import launch
 
 __all__ = ["KERNELS"]
@@ -180,4 +180,4 @@ def adam(
     return params, mean, square
 
 
-KERNELS = keys.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)
+KERNELS = kernel_table.table(formulas, clip_by_global_norm, gradient_descent, momentum, rmsprop, adagrad, adam)

@@ -8,7 +8,7 @@ from abc import abstractmethod
 from typing import final
 
 from bpx._formatting import to_json
-from bpx.errors.wrong_calls import explained
+from bpx.errors.hints import explained
 from bpx.files import atomic
 from bpx.training.callbacks.epoch_logger import EpochLogger, figures, series
 from bpx.training.run import Run

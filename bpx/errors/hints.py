@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
-from bpx.errors.other_libraries import INSTEAD, OFF, VALUES
+from bpx.errors.hint_tables import INSTEAD, OFF, VALUES
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, final
 import numpy as np
 
 from bpx.backend.base import Backend
-from bpx.streams.batches import Batch, Data
+from bpx.streams.data import Batch, Data
 
 
 class PrefetchedWindow(NamedTuple):
