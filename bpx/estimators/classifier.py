@@ -18,7 +18,7 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.hints import named
-from bpx.estimators import parameters
+from bpx.estimators import parameters, solver
 from bpx.estimators.base_mlp import BaseMLP
 from bpx.estimators.labels import Labels, host_labels
 from bpx.formulas.blocks import split
@@ -125,7 +125,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):  # type: ignore[misc]  # noqa: D1
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @parameters.for_stochastic_solvers
+    @solver.for_stochastic_solvers
     @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train for one more epoch.

@@ -9,12 +9,11 @@ from typing import Any, Literal, TypeVar, cast
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 
 from bpx.activations import ACTIVATIONS, Activation, HiddenName
 from bpx.errors.hints import named
 from bpx.estimators.callback_protocol import with_callbacks
-from bpx.estimators.solver import STOCHASTIC, scipy
+from bpx.estimators.solver import STOCHASTIC
 from bpx.formulas.metrics import METRICS, MetricName
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import Optimizer
@@ -186,24 +185,10 @@ FIT = """
 """
 
 
-def stochastic(estimator: Any) -> bool:
-    """True for a first-order solver; else an AttributeError, as in scikit-learn."""
-    if scipy(estimator) is not None:
-        raise AttributeError(
-            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
-        )
-    return True
-
-
 def fitting(method: F) -> F:
     """Decorator of methods that fit: scikit-learn's check of the parameters, its callbacks, and clear wrong calls."""
     explaining = named(f"bpx.{method.__qualname__}", f"an estimator's {method.__name__}")
     return cast(F, with_callbacks(_fit_context(prefer_skip_nested_validation=True)(explaining(method))))
-
-
-def for_stochastic_solvers(method: F) -> F:
-    """Decorator of methods that only estimators with a `stochastic` solver have."""
-    return cast(F, available_if(stochastic)(method))
 
 
 def store(estimator: Any, arguments: dict[str, Any]) -> None:

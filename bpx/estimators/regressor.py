@@ -17,7 +17,7 @@ from bpx.activations import Activation, ActivationName
 from bpx.backend.base import library_of
 from bpx.backend.select import BackendLike
 from bpx.errors.hints import named
-from bpx.estimators import parameters
+from bpx.estimators import parameters, solver
 from bpx.estimators.base_mlp import BaseMLP
 from bpx.formulas.precision import Precision
 from bpx.losses import LOSSES, Loss, LossLike
@@ -111,7 +111,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):  # type: ignore[misc]  # noqa: D101
     ) -> Self:
         return self._fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    @parameters.for_stochastic_solvers
+    @solver.for_stochastic_solvers
     @parameters.fitting
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one more epoch; parameters as for `fit`."""

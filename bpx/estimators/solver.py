@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import replace
 from functools import partial, wraps
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import shuffle
+from sklearn.utils.metaestimators import available_if
 
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
@@ -37,6 +38,7 @@ from bpx.training.solvers import SciPy
 from bpx.training.training_data import check_data
 
 STOCHASTIC = ("sgd", "adam")
+F = TypeVar("F", bound=Callable[..., Any])
 BUILT_IN = [metric.function for metric in METRICS.values()]
 
 
@@ -48,6 +50,20 @@ def scipy(est: Any) -> SciPy | None:
     if est.solver == "lbfgs":
         return SciPy("lbfgs", {"maxfun": est.max_fun, "gtol": est.tol})
     return solver
+
+
+def stochastic(estimator: Any) -> bool:
+    """True for a first-order solver; else an AttributeError, as in scikit-learn."""
+    if scipy(estimator) is not None:
+        raise AttributeError(
+            f"partial_fit is only available for stochastic optimizers. {estimator.solver} is not stochastic."
+        )
+    return True
+
+
+def for_stochastic_solvers(method: F) -> F:
+    """Decorator of methods that only estimators with a `stochastic` solver have."""
+    return cast(F, available_if(stochastic)(method))
 
 
 def scores(est: Any) -> bool:

@@ -134,7 +134,7 @@ def weight_sum(xp: Namespace, weight: Array) -> Array:
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
-    """In place."""
+    """total <- total + value weight, in place."""
     kind = storage(value)
     if kind is None or computed(kind) != kind or not is_plain("float64", total) or value.size not in (1, total.size):
         return NotImplemented

@@ -57,7 +57,7 @@ def guarded(xp: Namespace, taken: Array, equation: Callable[..., Any], grads: Ar
 def adjust(
     xp: Namespace, scale: Array, good: Array, number: Array, finite: Array, taken: Array
 ) -> tuple[Array, Array, Array]:
-    """In place."""
+    """The state of float16's scale after a step, in place."""
     kind = storage(scale)
     if kind is None or not is_plain(kind, good, number) or not is_plain("bool", finite, taken):
         return NotImplemented

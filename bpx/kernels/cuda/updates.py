@@ -65,7 +65,7 @@ def _run(
 
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
-    """In place."""
+    """grads <- grads min(1, max_norm / norm), in place."""
     kind = storage(grads)
     if kind is None or computed(kind) != kind:
         return NotImplemented
@@ -86,7 +86,7 @@ def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
 def gradient_descent(
     xp: Namespace, grads: Array, params: Array, learning_rate: Hyper, taken: Array | None = None
 ) -> Array:
-    """In place."""
+    """params <- params - r grads, in place."""
     written = _run("gradient_descent", (learning_rate,), (), taken, grads, params)
     return written if written is NotImplemented else params
 

@@ -75,7 +75,7 @@ def _accumulate(total: Array, value: Array, weight: Array) -> None:
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
-    """In place."""
+    """total <- total + value weight, in place."""
     if type(total) is not np.ndarray or type(value) is not np.ndarray:
         return NotImplemented
     if not isinstance(weight, np.ndarray):

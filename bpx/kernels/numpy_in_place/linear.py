@@ -67,7 +67,7 @@ def _accumulate(total: Array, value: Array, weight: Any, product: Array) -> None
 
 
 def accumulate(xp: Namespace, total: Array, value: Array, weight: Array | int) -> Array:
-    """In place."""
+    """total <- total + value weight, in place."""
     factor = weight if isinstance(weight, np.ndarray) else float(weight)  # an integer would be cast in a buffer
     launch(_accumulate, total, value, factor, np.empty_like(total))
     return total

@@ -62,7 +62,7 @@ def _clip(grads: Array, max_norm: Hyper, spare: Array) -> None:
 
 
 def clip_by_global_norm(xp: Namespace, grads: Array, max_norm: Hyper) -> Array:
-    """In place."""
+    """grads <- grads min(1, max_norm / norm), in place."""
     launch(_clip, grads, max_norm, np.empty_like(grads))
     return grads
 
@@ -73,7 +73,7 @@ def _gradient_descent(rate: Any, grads: Array, params: Array, push: Array, _: Ar
 
 
 def gradient_descent(xp: Namespace, grads: Array, params: Array, learning_rate: Hyper) -> Array:
-    """In place."""
+    """params <- params - r grads, in place."""
     _launch(_gradient_descent, (learning_rate,), grads, params)
     return params
 
