@@ -34,7 +34,9 @@ def main(folder: Path) -> None:
 
     pages = {"bpx": [name for name in public if name not in modules]}
     pages |= {thing.__name__: list(thing.__all__) for thing in modules.values()}
-    pages |= {name: list(import_module(name).__all__) for name in RESULTS}
+    for name in RESULTS:
+        own = [thing for thing in vars(import_module(name)).values() if getattr(thing, "__module__", None) == name]
+        pages[name] = [thing.__name__ for thing in own if inspect.isclass(thing) and thing.__name__[0] != "_"]
     missing = []
     for page, names in pages.items():
         html = (folder / f"{page.replace('.', '/')}.html").read_text(encoding="utf-8")

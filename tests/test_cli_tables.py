@@ -85,6 +85,14 @@ def test_numbers_that_need_python_are_read_as_python_reads_them(tmp_path):
 def test_a_separator_is_one_ascii_character(tmp_path):
     with pytest.raises(TableError, match="--sep: expected one ASCII character, or tab, got '§'"):
         read(tmp_path, "a§b\n1§2\n", separator="§")
+    with pytest.raises(TableError, match="--sep: expected one ASCII character"):
+        read(tmp_path, "a,b\n1,2\n", separator="\0")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    for name in (None, "utf-8"):
+        table = read(tmp_path, b"\xef\xbb\xbfa,b\n1,x\n2,y\n", encoding=name)
+        assert (table.names, table.n_rows) == (["a", "b"], 2)
 
 
 def test_markers_of_missing_values_can_be_numbers(tmp_path):
@@ -123,6 +131,8 @@ REFUSED = {
         'a,b\n1,2\n"","",""\n',
         "line 3: expected 2 fields, as many as there are column names, got 3",
     ),
+    "NUL in a name": ("a,b" + " " * 5000 + "\0\n1,2\n3,4\n", "line 1: expected column names, got a NUL character"),
+    "quotes out of order": ('a,b"\n1,2\n3,"4\n', "line 3: a quotation mark is not closed"),
     "open quote": ('a,b\n1,"' + "x" * 200_000, "line 2: a quotation mark is not closed"),
 }
 

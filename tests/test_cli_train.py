@@ -426,7 +426,7 @@ def test_the_network_alone_of_a_table_is_loaded_with_a_warning(tmp_path):
     """Given columns as they are in the table it would answer wrongly without a word."""
     model = tmp_path / "model.npz"
     assert run("train", passengers(tmp_path), "--target", "survived", "--epochs", 1, "--out", model, "--quiet") == 0
-    with pytest.warns(UserWarning, match="of `bpx train`.*as they were encoded.*`bpx predict MODEL DATA`"):
+    with pytest.warns(UserWarning, match="by `bpx train`.*as they were encoded.*`bpx predict MODEL DATA`"):
         net = bpx.load(model, backend="numpy")
     assert np.array_equal(net.flat, network_of(model).flat)
 

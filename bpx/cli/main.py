@@ -68,6 +68,10 @@ def _hold_standard_files() -> None:
             os.open(os.devnull, os.O_RDWR)  # gets the smallest free number, which is this one
 
 
+# What may be wrong with a file that is there.
+_WHAT_ELSE = ", its permissions and the space on its disk"
+
+
 def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
     """The message for an error, and its exit code."""
     if isinstance(error, KeyboardInterrupt):
@@ -78,7 +82,8 @@ def _explained(error: BaseException, with_traceback: bool) -> tuple[str, int]:
         reason = error.strerror or str(error)
         if error.filename is None:
             return reason, MISTAKE
-        advice = "" if "expected" in reason else "; check the path, its permissions and the space on its disk"
+        advice = "; check the path" + ("" if isinstance(error, FileNotFoundError) else _WHAT_ELSE)
+        advice = "" if "expected" in reason else advice
         return f"{os.fspath(error.filename)}: {reason}{advice}", MISTAKE
     if isinstance(error, ImportError) and "pip install" in str(error):
         return str(error), MISTAKE

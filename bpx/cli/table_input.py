@@ -18,9 +18,11 @@ STDIN = "-"
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add DATA, and how it is read."""
-    parser.add_argument("data", metavar="DATA", help="a .csv, .tsv, .parquet or .npz file, or - for CSV from stdin")
+    words = "a .csv or .tsv (also with .gz), .parquet or .npz file, or - for CSV from stdin"
+    parser.add_argument("data", metavar="DATA", help=words)
     group = parser.add_argument_group("reading the table")
-    group.add_argument("--sep", metavar="C", type=_separator, help="what separates fields: , ; | tab (default: found)")
+    words = "what separates fields, an ASCII character or tab (default: the most frequent of , ; | and tab)"
+    group.add_argument("--sep", metavar="C", type=_separator, help=words)
     group.add_argument("--encoding", metavar="NAME", type=_encoding, help="of a text file (default: utf-8)")
     words = "more spellings of a missing value, besides pandas' (nothing, NA, NaN, null, ...)"
     group.add_argument("--na", metavar="TEXT", nargs="+", action="extend", default=[], help=words)

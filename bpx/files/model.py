@@ -87,9 +87,9 @@ def load(path: atomic.Path, backend: BackendLike = None, *, activations: Mapping
     net, document = network_in(path, backend, activations)
     if TABLE in document["metadata"]:
         warn_caller(
-            f"{os.fspath(path)!r} is of `bpx train`: its network takes columns as they were encoded (numbers scaled,"
-            " one input per category), and answers wrongly to a table as it is; `bpx predict MODEL DATA` encodes it,"
-            f" bpx.read_header(path)['metadata']['{TABLE}'] says how",
+            f"{os.fspath(path)!r} was written by `bpx train`: its network takes columns as they were encoded (numbers"
+            " scaled, one input per category), and answers wrongly to a table as it is; `bpx predict MODEL DATA`"
+            f" encodes it, bpx.read_header(path)['metadata']['{TABLE}'] says how",
             UserWarning,
         )
     return net

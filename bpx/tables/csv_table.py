@@ -59,10 +59,12 @@ def read(
     first = match[0] if match else ""
     if separator is None:  # the most frequent one outside quotes
         separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
-    elif len(separator) != 1 or not separator.isascii():
+    elif len(separator) != 1 or not separator.isascii() or separator in '\0"\r\n':
         raise TableError(f"--sep: expected one ASCII character, or tab, got {separator!r}")
-    names = _names(first, source, separator)
-    cells = _parsed(text, source, separator, len(names))
+    header = _header(first, source, separator)
+    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]  # as pandas calls it
+    refuse_equal_names(names, source)
+    cells = _parsed(text, source, separator, header)
     columns = [
         _column(name, column, missing, as_text, source) for name, column in zip(names, cells.columns, strict=True)
     ]
@@ -84,7 +86,7 @@ def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) ->
     if encoding is None and b"\0" in content[:4096]:
         raise TableError(f"{source}: expected a table as text, got binary data; give a CSV, Parquet or npz file")
     try:
-        return content.decode(encoding or "utf-8-sig")
+        return content.decode(encoding or "utf-8").removeprefix("\ufeff")
     except UnicodeError as error:
         reason = getattr(error, "reason", error)
         raise TableError(
@@ -93,22 +95,22 @@ def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) ->
         ) from error
 
 
-def _names(line: str, source: str, separator: str) -> list[str]:
-    """The columns' names; an empty one gets pandas' name for it, ``Unnamed: 0``."""
+def _header(line: str, source: str, separator: str) -> list[str]:
+    """The cells of the first line."""
+    if "\0" in line:
+        raise TableError(f"{source}, line 1: expected column names, got a NUL character in one; is this a text file?")
     try:
         header = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
     except csv.Error as error:
         raise TableError(f"{source}, line 1: {error}; mend the line") from error
     if not header:
         raise TableError(f"{source}, line 1: expected column names, got an empty line; leave it out")
-    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]
-    refuse_equal_names(names, source)
-    return names
+    return header
 
 
-def _parsed(text: str, source: str, separator: str, width: int) -> Any:
+def _parsed(text: str, source: str, separator: str, header: list[str]) -> Any:
     """The cells below the header as a pyarrow table of texts."""
-    pyarrow = library("csv")
+    pyarrow, width = library("csv"), len(header)
     # pyarrow accepts a quotation mark that is never closed. Add a last line with one field too many: it is reported as
     # other ragged lines are, unless a quotation mark is open, which makes it part of a cell.
     last = separator.join(['""'] * (width + 1))
@@ -126,7 +128,7 @@ def _parsed(text: str, source: str, separator: str, width: int) -> Any:
             io.BytesIO(data),
             # One thread, which counts rows. One block, because no cell may be longer than a block.
             read_options=pyarrow.csv.ReadOptions(
-                use_threads=False, block_size=min(len(data), 2**31 - 1), column_names=names, skip_rows_after_names=1
+                use_threads=False, block_size=min(len(data), 2**31 - 1), column_names=names
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=separator, newlines_in_values=True, invalid_row_handler=keep
@@ -137,7 +139,12 @@ def _parsed(text: str, source: str, separator: str, width: int) -> Any:
         )
     except pyarrow.ArrowInvalid as error:  # the open quotation mark is in the header, which takes all that follows
         raise TableError(f"{source}, line 1: {not_closed}") from error
+    # The header is read as a row, to see that both readers mean the same line.
     closed = bool(ragged) and ragged[-1].text == last
+    if not table.num_rows or [column[0].as_py() for column in table.columns] != header:
+        reason = "quotation marks in the column names are not in order; mend the line" if closed else not_closed
+        raise TableError(f"{source}, line 1: {reason}")
+    table = table.slice(1)
     last_record = table.num_rows + len(ragged)  # the header is record 0
     wrong = ragged[:-1] if closed or (ragged and ragged[-1].number > last_record) else ragged
     if wrong:

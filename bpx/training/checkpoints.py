@@ -78,6 +78,8 @@ class Checkpointer:
                 broken = broken or error
                 continue
             compare(saved.get("plan"), self._config, path)
+            if broken is not None:
+                warn_caller(f"{broken}; training goes on from {path}, the checkpoint before it", RuntimeWarning)
             return saved
         if broken is not None:
             raise broken

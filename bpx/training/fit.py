@@ -152,6 +152,8 @@ def fit(
     UserWarning
         If a resumed run has other hyperparameters than its checkpoint, or a metric is NaN because it is not defined for
         the targets, such as auc if all rows are of one class.
+    RuntimeWarning
+        If a checkpoint could not be written, or the one before it is read because the last is damaged.
 
     Notes
     -----
