@@ -89,6 +89,14 @@ def test_a_separator_is_one_ascii_character(tmp_path):
         read(tmp_path, "a,b\n1,2\n", separator="\0")
 
 
+def test_two_bytes_a_letter_need_their_order(tmp_path):
+    text = "a,b\n1,x\n2,y\n"
+    assert read(tmp_path, text.encode("utf-16"), encoding="utf-16").n_rows == 2
+    assert read(tmp_path, text.encode("utf-16-be"), encoding="utf-16-be").n_rows == 2
+    with pytest.raises(TableError, match="byte order mark, got text without; give --encoding utf-16-le or utf-16-be"):
+        read(tmp_path, text.encode("utf-16-le"), encoding="UTF16")
+
+
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
     for name in (None, "utf-8"):
         table = read(tmp_path, b"\xef\xbb\xbfa,b\n1,x\n2,y\n", encoding=name)

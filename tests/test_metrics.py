@@ -416,6 +416,7 @@ REFUSED = [
     ({"validation": 0.2, "sampling": "sequential"}, ValueError, "the order matters"),
     ({"stop": bpx.stop.Patience("val_auc")}, ValueError, "'val_auc'; validation data are needed"),
     ({"stop": bpx.stop.Patience("r2")}, ValueError, r"expected one of 'loss', 'accuracy', .*ask for it: .*\['r2'\]"),
+    ({"stop": bpx.stop.Patience("val_r2")}, ValueError, r"ask for it: .*\['r2'\], validation=0.2\)"),
     ({"stop": bpx.stop.Patience("acc")}, ValueError, "expected one of 'loss', 'accuracy'"),
 ]  # fmt: skip
 

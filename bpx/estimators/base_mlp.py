@@ -16,9 +16,10 @@ from bpx.backend.base import Backend, library_of
 from bpx.backend.select import backend_of, get_backend, to_host
 from bpx.errors import warn_caller
 from bpx.estimators.callback_protocol import TEARDOWN, CallbackSupport
+from bpx.estimators.early_stopping import scores
 from bpx.estimators.fitted import FittedMixin, with_arrays
 from bpx.estimators.saving import SavingMixin
-from bpx.estimators.solver import scipy, scores, train
+from bpx.estimators.solver import scipy, train
 from bpx.initializers import glorot_uniform
 from bpx.network.architecture import DType
 from bpx.network.data_frames import check_in_memory, check_no_dates

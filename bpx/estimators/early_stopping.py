@@ -9,11 +9,16 @@ from typing import Any, ClassVar, final
 import numpy as np
 
 from bpx._typing import State
+from bpx.backend.select import to_host
 from bpx.errors import say
+from bpx.formulas.losses import Loss
+from bpx.formulas.metrics import METRICS
 from bpx.schedules import Clock, Schedule
 from bpx.stop import StopRule
+from bpx.streams.data import Data
 from bpx.training.history import StopReason
 from bpx.training.run import Run
+from bpx.training.training_data import check_data
 
 
 @final
@@ -43,6 +48,60 @@ class EpochRate(Schedule):
             self.now = divided if divided.ndim else float(divided)
             return stops, f"Setting learning rate to {np.min(self.now):f}"
         return stops, "Learning rate too small. Stopping."
+
+
+def scores(est: Any) -> bool:
+    """Whether a score is computed after each epoch, and not only a loss."""
+    if callable(est.monitor) or est.monitor == "validation_score" or watches_metric(est):
+        return True
+    return est.monitor is None and bool(est.early_stopping)
+
+
+def watches_metric(est: Any) -> bool:
+    """Whether a metric is monitored."""
+    return isinstance(est.monitor, str) and est.monitor in METRICS
+
+
+def restores(est: Any) -> bool:
+    """Whether the best epoch's weights are restored at the end."""
+    return bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
+
+
+def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
+    """Validation data for the loss curve, and ``metric(run)``, the monitored value (larger is better), or None."""
+    if held_out is None:
+        if callable(est.monitor):
+            return None, est.monitor
+        if est.monitor not in (None, "loss"):
+            raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
+        return None, None
+    X_val, y_val, weight = held_out
+    val_data = check_data(est._net, X_val, est._encode(y_val), loss, weight)
+    weight = to_host(weight)
+    return val_data, watched(est, lambda _: score_of(est, X_val, y_val, weight))
+
+
+def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
+    """With validation data, ``metric(run)``, the monitored value (larger is better); None: the training loss."""
+    if callable(est.monitor):
+        monitor: Callable[[Run], Any] = est.monitor
+        return monitor
+    if est.monitor == "validation_loss":
+        return lambda run: -np.asarray(run.val_loss)
+    if est.monitor == "loss":
+        return lambda run: -np.asarray(run.loss)
+    if watches_metric(est):
+        sign = 1.0 if METRICS[est.monitor].larger else -1.0
+        return lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
+    return score if scores(est) else None
+
+
+def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
+    """The current score of the network; for a stack a list with that of each network."""
+    output = est._net.backend.to_host(est._outputs(X))
+    if est._net.stack is None:
+        return est._metric(to_host(y), output, weight)
+    return [est._metric(to_host(y), one, weight) for one in output]
 
 
 @final

@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from bpx.backend.select import to_host
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.estimators.callback_protocol import Ticker
-from bpx.estimators.early_stopping import EarlyStopping, EpochRate
+from bpx.estimators.early_stopping import EarlyStopping, EpochRate, monitoring, restores, scores, watches_metric
 from bpx.formulas.losses import Loss
 from bpx.formulas.metrics import METRICS, Metric
 from bpx.formulas.optimizers import SGD, Adam, Optimizer
@@ -66,28 +66,11 @@ def for_stochastic_solvers(method: F) -> F:
     return cast(F, available_if(stochastic)(method))
 
 
-def scores(est: Any) -> bool:
-    """Whether a score is computed after each epoch, and not only a loss."""
-    if callable(est.monitor) or est.monitor == "validation_score" or watches_metric(est):
-        return True
-    return est.monitor is None and bool(est.early_stopping)
-
-
-def watches_metric(est: Any) -> bool:
-    """Whether a metric is monitored."""
-    return isinstance(est.monitor, str) and est.monitor in METRICS
-
-
 def measured(est: Any) -> tuple[Metric, ...]:
     """The metrics to measure: those of the parameter ``metrics``, and the monitored one."""
     metrics = check_metrics(est.metrics)
     missing = watches_metric(est) and est.monitor not in [metric.name for metric in metrics]
     return (*metrics, METRICS[est.monitor]) if missing else metrics
-
-
-def restores(est: Any) -> bool:
-    """Whether the best epoch's weights are restored at the end."""
-    return bool(est.early_stopping) or (est.monitor is not None and est.restore_best)
 
 
 def first_order(est: Any) -> tuple[Optimizer, Schedule, EpochRate | None]:
@@ -268,43 +251,6 @@ def _of_class_numbers(metric: Metric) -> Metric:
 def settings(est: Any) -> dict[str, Any]:
     """The estimator's parameters as plain values, for logs."""
     return {name: plain(value) for name, value in est.get_params(deep=False).items() if name != "callbacks"}
-
-
-def monitoring(est: Any, held_out: Any, loss: Loss) -> tuple[Data | None, Any]:
-    """Validation data for the loss curve, and ``metric(run)``, the monitored value (larger is better), or None."""
-    if held_out is None:
-        if callable(est.monitor):
-            return None, est.monitor
-        if est.monitor not in (None, "loss"):
-            raise ValueError(f"monitor={est.monitor!r} needs early_stopping=True or fit(..., X_val=, y_val=)")
-        return None, None
-    X_val, y_val, weight = held_out
-    val_data = check_data(est._net, X_val, est._encode(y_val), loss, weight)
-    weight = to_host(weight)
-    return val_data, watched(est, lambda _: score_of(est, X_val, y_val, weight))
-
-
-def watched(est: Any, score: Callable[[Run], Any]) -> Callable[[Run], Any] | None:
-    """With validation data, ``metric(run)``, the monitored value (larger is better); None: the training loss."""
-    if callable(est.monitor):
-        monitor: Callable[[Run], Any] = est.monitor
-        return monitor
-    if est.monitor == "validation_loss":
-        return lambda run: -np.asarray(run.val_loss)
-    if est.monitor == "loss":
-        return lambda run: -np.asarray(run.loss)
-    if watches_metric(est):
-        sign = 1.0 if METRICS[est.monitor].larger else -1.0
-        return lambda run: sign * np.asarray(run.history.metrics[f"val_{est.monitor}"][-1])
-    return score if scores(est) else None
-
-
-def score_of(est: Any, X: Any, y: Any, weight: Any) -> Any:
-    """The current score of the network; for a stack a list with that of each network."""
-    output = est._net.backend.to_host(est._outputs(X))
-    if est._net.stack is None:
-        return est._metric(to_host(y), output, weight)
-    return [est._metric(to_host(y), one, weight) for one in output]
 
 
 def finish_scipy(est: Any, run: Run) -> list[tuple[str, type[Warning]]]:

@@ -14,8 +14,8 @@ from sklearn.utils import shuffle
 from bpx.backend.base import library_of
 from bpx.backend.select import to_host
 from bpx.estimators.base_mlp import Prepared
-from bpx.estimators.early_stopping import EarlyStopping
-from bpx.estimators.solver import batch_size, first_order, monitoring, options, restores, take_member, watched
+from bpx.estimators.early_stopping import EarlyStopping, monitoring, restores, watched
+from bpx.estimators.solver import batch_size, first_order, options, take_member
 from bpx.network.mlp import MLP
 from bpx.network.objective import propagate
 from bpx.streams.data import Data

@@ -32,3 +32,8 @@ __all__ = [
     "SweepDisplay",
     "style",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names; the modules behind them are left out of completion."""
+    return sorted([*__all__, *(name for name in globals() if name.startswith("__"))])

@@ -6,6 +6,7 @@ because pyarrow would quote every name and every text.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -25,6 +26,9 @@ SEPARATORS = (",", ";", "\t", "|")
 _LONGEST_FIELD = 2**31 - 1
 # The first line; a name in quotes may hold a line break.
 _FIRST_LINE = re.compile(r'(?:"[^"]*+"|[^\r\n])*+')
+_ORDER_MARKS = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}  # fmt: skip
 # The first bytes of other kinds of files, and what to say of each.
 _OTHERS = {
     b"PK\x03\x04": "a zip archive or a spreadsheet (export it as CSV, or give it the name that it is: .npz)",
@@ -85,6 +89,13 @@ def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) ->
             raise TableError(f"{source}: expected a table as text, got {kind}")
     if encoding is None and b"\0" in content[:4096]:
         raise TableError(f"{source}: expected a table as text, got binary data; give a CSV, Parquet or npz file")
+    # Python would assume the machine's byte order.
+    codec = codecs.lookup(encoding or "utf-8").name
+    if codec in _ORDER_MARKS and not content.startswith(_ORDER_MARKS[codec]):
+        raise TableError(
+            f"{source}: expected {encoding} text, which begins with a byte order mark, got text without; give"
+            f" --encoding {codec}-le or {codec}-be"
+        )
     try:
         return content.decode(encoding or "utf-8").removeprefix("\ufeff")
     except UnicodeError as error:

@@ -58,16 +58,19 @@ def _check_monitor(monitor: Monitor, run: Run) -> None:
     if callable(monitor) or monitor in known:
         return
     if monitor == "val_loss":
-        raise ValueError("monitor='val_loss' needs validation data: fit(..., validation=(X_val, y_val)), or 'loss'")
+        raise ValueError(
+            "monitor='val_loss' needs validation data: fit(..., validation=0.2 or (X_val, y_val)), or 'loss'"
+        )
     listed, hint = ", ".join(map(repr, known)), ""
     name = str(monitor).removeprefix("val_")
     asked = name in {column.removeprefix("val_") for column in run.columns}
     if asked and not run.validates:
-        hint = "; validation data are needed: fit(..., validation=(X_val, y_val))"
+        hint = "; validation data are needed: fit(..., validation=0.2 or (X_val, y_val))"
     elif asked:
         hint = f"; the training data are a stream, on which nothing is measured: take 'val_{name}'"
     elif name in METRICS:
-        hint = f"; ask for it: fit(..., metrics=[{name!r}])"
+        data = ", validation=0.2" if str(monitor).startswith("val_") and not run.validates else ""
+        hint = f"; ask for it: fit(..., metrics=[{name!r}]{data})"
     raise ValueError(f"monitor: expected one of {listed}, or a function of the run, got {monitor!r}{hint}")
 
 
