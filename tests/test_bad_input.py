@@ -290,7 +290,7 @@ BAD_FITS = {
     "a number for stop": ({"stop": 3}, TypeError, ["stop", "bpx.stop", "3"]),
     "a word in stop": ({"stop": ["patience"]}, TypeError, ["stop", "bpx.stop", "'patience'"]),
     "a class in stop": ({"stop": [bpx.stop.Patience]}, TypeError, ["stop", "bpx.stop", "Patience"]),
-    "val_loss without validation": ({"stop": bpx.stop.Patience()}, ValueError, ["'val_loss'", "validation=("]),
+    "val_loss without validation": ({"stop": bpx.stop.Patience()}, ValueError, ["'val_loss'", "validation=0.2"]),
     "unknown monitor": (
         {"stop": bpx.stop.TargetLoss(0.1, "score")},
         ValueError,
