@@ -17,6 +17,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,16 +156,14 @@ def _macros(command: Sequence[str]) -> set[str]:
     return {words[1] for words in map(str.split, lines) if len(words) > 1}
 
 
-def _works(library: Path) -> bool:
-    """Whether a library is there, of these sources and for this machine."""
-    try:
-        if sources_hash().encode() not in library.read_bytes():  # looked for first: what is loaded stays in memory
-            return False
-        version = ctypes.CDLL(str(library)).bpx_version
-    except (OSError, AttributeError):
-        return False
+def _try(library: Path) -> None:
+    """Load a library, and compare its version; OSError or RuntimeError if it is not to be used."""
+    if sources_hash().encode() not in library.read_bytes():  # looked for first: what is loaded stays in memory
+        raise RuntimeError(f"{library.name} is of other sources")
+    version = ctypes.CDLL(str(library)).bpx_version
     version.restype = ctypes.c_char_p
-    return bool(version() == sources_hash().encode())
+    if version() != sources_hash().encode():
+        raise RuntimeError(f"{library.name} says that it is of other sources")
 
 
 def _platform_tag() -> str:
@@ -186,14 +185,16 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
 
         other = os.environ.get("BPX_WHEEL_PLATFORM")
         in_place = version == "editable"
-        if in_place and _works(FOLDER / library_name()):
-            self.app.display_info("bpx: the compiled kernels are those of these sources")
-            return
+        if in_place:
+            with suppress(OSError, RuntimeError):
+                _try(FOLDER / library_name())
+                self.app.display_info("bpx: the compiled kernels that are there are of these sources")
+                return
         self._scratch = None if in_place else tempfile.TemporaryDirectory()
         try:
             library = compile_library(FOLDER if self._scratch is None else self._scratch.name)
-            if not other and not _works(library):
-                raise RuntimeError(f"{library.name} was compiled and cannot be loaded")
+            if not other:
+                _try(library)
         except (OSError, RuntimeError) as error:
             if other:
                 raise
