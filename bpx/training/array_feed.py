@@ -61,27 +61,21 @@ class SparseRows:
 
     def __init__(self, backend: Backend, matrix: Any, dtype: Any) -> None:
         self._backend = backend
-        self._matrix = matrix.tocsr()
+        self.matrix = matrix.tocsr()
         self._dtype = dtype
         self.shape = matrix.shape
 
     def take(self, rows: Any) -> SparseRows:
         """The rows of a slice or of host indices, still sparse."""
-        return SparseRows(self._backend, self._matrix[rows], self._dtype)
+        return SparseRows(self._backend, self.matrix[rows], self._dtype)
 
     def dense(self, rows: Any) -> Array:
         """The rows of a slice, or of host indices of any shape, as a dense array of the backend."""
-        return self._backend.asarray(self._rows(rows), self._dtype)
-
-    def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
-        """Write those rows into the NumPy array `out`."""
-        out[...] = self._rows(rows)
-
-    def _rows(self, rows: Any) -> Any:
-        """Those rows as a dense host array."""
         if isinstance(rows, slice) or rows.ndim == 1:
-            return self._matrix[rows].toarray()
-        return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
+            taken = self.matrix[rows].toarray()
+        else:
+            taken = self.matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
+        return self._backend.asarray(taken, self._dtype)
 
 
 def in_parts(data: Any) -> Iterator[Data]:
@@ -141,17 +135,20 @@ class ArrayFeed(Feed):
                     yield Batch(0, None, None, n)
                 return
             order = np.arange(n, dtype=np.int64)
-        n, index = order.shape[-1], self._on_device(order)
-        for start in range(first * size, n, size):
-            stop, offset = min(start + size, n), 0
+        n, index, start = order.shape[-1], self._on_device(order), first * size
+        while start < n:
+            stop = min(start + size, n)
             if self._ranks is not None:
                 share = self._ranks.share(stop - start)
-                start, stop, offset = start + share.start, start + share.stop, share.start
-            rows = order[..., start:stop]
-            if index is order:
-                yield Batch(0, rows, rows, stop - start, offset)
+                yield Batch.of_order(order, index, start + share.start, share.stop - share.start, share.start)
+                start = stop
+            elif stop - start == size:
+                count = (n - start) // size
+                yield Batch.of_order(order, index, start, size, count=count)
+                start += count * size
             else:
-                yield Batch(0, rows, index[..., start:stop], stop - start, offset, index, start)
+                yield Batch.of_order(order, index, start, stop - start)
+                start = stop
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
         """An epoch's order on the device, in the array that the last epoch used (recorded steps read it)."""

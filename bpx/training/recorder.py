@@ -94,9 +94,14 @@ class RunRecorder:
 
     # ------------------------------------------------------------------ in training
 
-    def end_step(self) -> None:
-        """Count an update, and call the callbacks that have `on_step_end`."""
-        self.run.step += 1
+    @property
+    def watches_steps(self) -> bool:
+        """Whether somebody looks after each step."""
+        return bool(self._on_step)
+
+    def end_steps(self, count: int = 1) -> None:
+        """Count updates, and call the callbacks that have `on_step_end`, for which `count` is 1."""
+        self.run.step += count
         for callback in self._on_step:
             callback.on_step_end(self.run)
 

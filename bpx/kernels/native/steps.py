@@ -1,0 +1,186 @@
+"""Recorded steps as programs: neighbouring operations are one table, which one call runs for many batches and epochs.
+
+Any other call of a recorded step (a user's function, a sum over processes, a product for BLAS) stays a call of Python
+between two tables; then a program does one step at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from bpx.backend.base import Backend
+from bpx.kernels.native import library
+from bpx.kernels.native.operations import Call, in_phases, run
+from bpx.kernels.recording import record
+
+__all__ = ["Recorder"]
+
+# Seconds after which a call comes back, so that Ctrl-C acts, and after which the first one does, which is timed.
+SLICE, FIRST_SLICE = 0.05, 0.002
+# A team of threads is worth its meetings for steps of more than so many seconds.
+WORTH_A_TEAM = 10e-6
+# Of so many calls one is given to a team again where a team was slower.
+RETRY = 16
+
+
+class Numbers(NamedTuple):
+    """What a step reads anew each time: the learning rates, how many steps were done, and this one's number from 1."""
+
+    rate: np.ndarray[Any, Any]
+    done: np.ndarray[Any, Any]
+    number: np.ndarray[Any, Any]
+
+
+@final
+class Table:
+    """Operations that one call runs, and how long a step of them takes, alone and by a team."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = in_phases(calls)  # own the arrays
+        self.rows = (library.Operation * len(calls))(*(call.row for call in self._calls))
+        self._alone = self._team = float("inf")
+        self._calls_done = 0
+
+    def threads(self) -> int:
+        """How many threads the next call may have."""
+        most = library.threads()
+        self._calls_done += 1
+        if most == 1 or self._alone < WORTH_A_TEAM or self._alone == float("inf"):
+            return 1
+        slower = self._team > self._alone and self._team != float("inf")
+        return 1 if slower and self._calls_done % RETRY else most
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has run before."""
+        return self._alone != float("inf")
+
+    def note(self, seconds: float, steps: int, parts: int) -> None:
+        """Remember how long a call took."""
+        if steps:
+            if parts == 1:
+                self._alone = min(self._alone, seconds / steps)
+            else:
+                self._team = seconds / steps
+
+
+@final
+class Recorded:
+    """A step for batches of one size."""
+
+    def __init__(self, calls: Sequence[Any], rows: np.ndarray[Any, Any] | None, numbers: Numbers) -> None:
+        self.rows, self._numbers, self.done = rows, numbers, 0
+        self._given: Any = None
+        self._rate = np.zeros(1)
+        self._parts: list[Table | tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        group: list[Call] = []
+        for function, args in [*calls, (None, ())]:
+            if function is run:
+                group.append(args[0])
+                continue
+            if group:
+                self._parts.append(Table(group))
+                group = []
+            if function is not None:
+                self._parts.append((function, args))
+        only = self._parts[0]
+        # Its only table, where there is nothing else.
+        self.table = only if len(self._parts) == 1 and isinstance(only, Table) else None
+
+    def __call__(self, batch: Any, rate: Any, done: int, rates: np.ndarray[Any, Any] | None = None) -> None:
+        """Do up to ``batch.count`` steps after `done` others; `self.done` is how many were done.
+
+        `rate` is that of all of them, where there are no `rates` (steps, 1 or K).
+        """
+        self.done = 0
+        if rates is None:
+            if rate is not self._given:  # most rates stay for many steps
+                self._given, self._rate = rate, np.array(rate, dtype=np.float64).reshape(-1)
+            rates = self._rate
+        if self.table is None:
+            self._one(batch, rates, done)
+            self.done = 1
+            return
+        rows = self.rows
+        size = 0 if rows is None else rows.shape[-1]
+        step = library.Step(ctypes.addressof(self.table.rows), len(self.table.rows), batch.count, _address(rows), size)
+        program = library.Program(ctypes.addressof(step), 1, 1)
+        if rows is not None:
+            order = rows_in_order(batch)
+            program.order = _address(order) + batch.start * order.itemsize
+            program.networks, program.samples = rows.size // size, order.shape[-1]
+        try:
+            _run(program, self.table, self._numbers, rates, done)
+        finally:  # Ctrl-C is raised when the call comes back
+            self.done = int(program.steps_done)
+
+    def _one(self, batch: Any, rates: np.ndarray[Any, Any], done: int) -> None:
+        """A step with calls of Python between its tables."""
+        numbers = self._numbers
+        if self.rows is not None:
+            self.rows[...] = batch.rows
+        numbers.rate.reshape(-1)[...] = rates if rates.ndim == 1 else rates[0]
+        numbers.done[...], numbers.number[...] = done, done + 1
+        for part in self._parts:
+            if isinstance(part, Table):
+                step = library.Step(ctypes.addressof(part.rows), len(part.rows), 1)
+                _run(library.Program(ctypes.addressof(step), 1, 1), part, numbers, rates, done)
+            else:
+                part[0](*part[1])
+
+
+def _run(program: Any, table: Table, numbers: Numbers, rates: np.ndarray[Any, Any], done: int) -> None:
+    """Fill in what is the same for all programs, and run it."""
+    program.rate, program.done, program.number = (_address(a) for a in numbers)
+    program.rates, program.rate_count = _address(rates), rates.shape[-1]
+    program.rate_stride = rates.shape[-1] if rates.ndim == 2 else 0
+    program.first = done
+    program.seconds = program.seconds or (SLICE if table.timed else FIRST_SLICE)
+    program.threads = table.threads()
+    began = perf_counter()
+    library.load().run(ctypes.addressof(program))
+    table.note(perf_counter() - began, program.steps_done, program.parts)
+
+
+def rows_in_order(batch: Any) -> np.ndarray[Any, Any]:
+    """Numbers of all rows of several batches, in one piece."""
+    if batch.order is None:  # of a stream
+        return np.ascontiguousarray(batch.rows)
+    return np.ascontiguousarray(batch.order)
+
+
+def _address(array: np.ndarray[Any, Any] | None) -> int | None:
+    return None if array is None else array.__array_interface__["data"][0]
+
+
+@final
+class Recorder:
+    """Records steps; see `bpx.kernels.numpy_in_place.steps.Recorder`, which has the same methods.
+
+    Its recordings do many steps in one call.
+    """
+
+    does_many = True
+
+    def __init__(self, backend: Backend, drops: bool) -> None:
+        self._numbers: dict[Any, Numbers] = {}
+
+    def key(self, batch: Any) -> Any:
+        """What more than its size, source and first row a batch must share with another to be the same recording."""
+        return None
+
+    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Recorded | None:
+        """A step for batches of one size; None where something in it cannot be recorded."""
+        rows = None if batch.rows is None else np.array(batch.rows, order="C")
+        shape = np.shape(rate)
+        if shape not in self._numbers:
+            done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
+            self._numbers[shape] = Numbers(np.array(rate, dtype=np.float64), done, number)
+        numbers = self._numbers[shape]
+        replay = record(step, batch._replace(rows=rows, on_device=rows), *numbers)
+        return None if replay is None else Recorded(replay.calls, rows, numbers)
