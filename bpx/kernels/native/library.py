@@ -125,7 +125,7 @@ def load() -> Library:
     ValueError
         If ``BPX_INSTRUCTIONS`` is not one of the instruction sets that it has for this processor.
     """
-    path = build.library_path()
+    path = build.FOLDER / build.library_name()
     if not path.exists():
         raise NoLibraryError("it was not compiled when bpx was installed; python -m bpx.kernels.native.build does it")
     try:
