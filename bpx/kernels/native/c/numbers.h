@@ -153,7 +153,7 @@ static inline C log1p_of(C x) {
   const C sum = 1 + x;
   const Parts parts = parts_of(sum);
   const int near = parts.k == 0;
-  const C lost = parts.k > 0 ? 1 - (sum - x) : x - (sum - 1);
+  const C lost = parts.k > 1 ? 1 - (sum - x) : x - (sum - 1);
   const C result = log_of_parts(parts.k, near ? x : parts.f, near ? 0 : lost / sum);
   return abs_of(x) < (C)TINY ? x : log_or_special(sum, result);
 }
