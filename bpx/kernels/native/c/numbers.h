@@ -2,7 +2,7 @@
 //
 // Every function is within 2 units in the last place, subnormal numbers, infinities and NaN included. Vectors and
 // single numbers go through the same operations, so that the place of a number in an array changes nothing: fused
-// multiply-add has to be off. A conversion between integers and floating point is the addition of a large number, since
+// multiply-add must not be left to the compiler. A conversion between integers and floating point is the addition of a large number, since
 // many instruction sets have no other for vectors.
 #ifndef BPX_NUMBERS_H
 #define BPX_NUMBERS_H
@@ -16,12 +16,21 @@
 #define BPX_JOIN2(a, b) a##b
 #define BPX_IS_DOUBLE_OF(type) BPX_JOIN2(BPX_IS_DOUBLE_, type)
 
+// c + a * b, rounded once where the instruction set can do that.
+static inline C plus(C c, C a, C b) {
+#if defined(__FMA__) || defined(__aarch64__)
+  return sizeof(C) == sizeof(double) ? (C)fma(a, b, c) : (C)fmaf((float)a, (float)b, (float)c);
+#else
+  return c + a * b;
+#endif
+}
+
 #if BPX_IS_DOUBLE_OF(BPX_REAL)
 typedef uint64_t Bits;
 #define MANTISSA 52
 #define BIAS 1023
 #define LARGEST 1.7976931348623157e308
-#define TINY 1e-17                 // below it f(x) is x, for functions whose slope at 0 is 1
+#define TINY 1e-17  // below it f(x) is x, for functions whose slope at 0 is 1
 #define SUBNORMAL_POWER 54
 #define ROUNDING 6755399441055744.0  // 1.5 2^52: added, it leaves whole numbers in the lowest bits
 #define SHIFTING 4503599627370496.0  // 2^52
@@ -35,21 +44,23 @@ typedef uint64_t Bits;
 #define SQRT_HALF 0x3fe6a09e00000000u
 // Minimax: (exp(r) - 1 - r - r^2 / 2) / r^3 for |r| < log(2) / 2.
 static inline C exp_polynomial(C r) {
-  return 0.16666666666666676 + r * (0.04166666666666669 + r * (0.0083333333333217006 + r * (0.001388888888887023 +
-         r * (0.00019841269885974437 + r * (2.4801587355941203e-5 + r * (2.7557244346538821e-6 +
-         r * (2.7557245723197594e-7 + r * (2.5108992782517432e-8 + r * 2.0923715734452565e-9))))))));
+  return plus(0.16666666666666676, r, plus(0.04166666666666669, r, plus(0.0083333333333217006, r,
+              plus(0.001388888888887023, r, plus(0.00019841269885974437, r, plus(2.4801587355941203e-5, r,
+              plus(2.7557244346538821e-6, r, plus(2.7557245723197594e-7, r, plus(2.5108992782517432e-8, r,
+              2.0923715734452565e-9)))))))));
 }
 // (log(1 + f) - 2 s) / s^3 of z = s^2, with s = f / (2 + f).
 static inline C log_polynomial(C z) {
-  return 0.66666666666666697 + z * (0.39999999999897888 + z * (0.28571428626651407 + z * (0.22222211031749324 +
-         z * (0.18182896207631686 + z * (0.15331497764506818 + z * 0.14619096992012279)))));
+  return plus(0.66666666666666697, z, plus(0.39999999999897888, z, plus(0.28571428626651407, z,
+              plus(0.22222211031749324, z, plus(0.18182896207631686, z, plus(0.15331497764506818, z,
+              0.14619096992012279))))));
 }
 // tanh(x) = x + x z p(z) / q(z) of z = x^2 for |x| < 0.625: Cephes.
 static inline C tanh_numerator(C z) {
-  return -1.61468768441708447952e3 + z * (-9.92877231001918586564e1 + z * -9.64399179425052238628e-1);
+  return plus(-1.61468768441708447952e3, z, plus(-9.92877231001918586564e1, z, -9.64399179425052238628e-1));
 }
 static inline C tanh_denominator(C z) {
-  return 4.84406305325125486048e3 + z * (2.23548839060100448583e3 + z * (1.12811678491632931402e2 + z));
+  return plus(4.84406305325125486048e3, z, plus(2.23548839060100448583e3, z, plus(1.12811678491632931402e2, z, 1)));
 }
 #else
 typedef uint32_t Bits;
@@ -68,17 +79,18 @@ typedef uint32_t Bits;
 #define LOG_2_LOW -2.12194440e-4f
 #define SQRT_HALF 0x3f3504f3u
 static inline C exp_polynomial(C r) {
-  return 0.16666666772353538f + r * (0.04166648198981675f + r * (0.0083332821541636706f +
-         r * (0.0013933315549016308f + r * 0.00019909690610996326f)));
+  return plus(0.16666666772353538f, r, plus(0.04166648198981675f, r, plus(0.0083332821541636706f, r,
+              plus(0.0013933315549016308f, r, 0.00019909690610996326f))));
 }
 static inline C log_polynomial(C z) {
-  return 0.6666666655260869f + z * (0.40000123090506897f + z * (0.28550698970103349f + z * 0.23333418750836311f));
+  return plus(0.6666666655260869f, z, plus(0.40000123090506897f, z, plus(0.28550698970103349f, z,
+              0.23333418750836311f)));
 }
 static inline C tanh_numerator(C z) {
-  return -0.33333330915096803f + z * (0.13333210013644769f + z * (-0.053947230103063644f +
-         z * (0.02170308823490011f + z * (-0.0081829377577846437f + z * 0.0021477540523740154f))));
+  return plus(-0.33333330915096803f, z, plus(0.13333210013644769f, z, plus(-0.053947230103063644f, z,
+              plus(0.02170308823490011f, z, plus(-0.0081829377577846437f, z, 0.0021477540523740154f)))));
 }
-static inline C tanh_denominator(C z) { return 1 + 0 * z; }
+static inline C tanh_denominator(C z) { return (void)z, 1; }
 #endif
 
 static inline Bits bits_of(C x) {
@@ -99,7 +111,7 @@ static inline C nearest(C x) { return (x + (C)ROUNDING) - (C)ROUNDING; }
 // 2^n for a whole number n which is a normal number's exponent.
 static inline C power_of_two(C n) { return of_bits(bits_of(n + (C)(ROUNDING + BIAS)) << MANTISSA); }
 // exp(r) - 1 - r.
-static inline C exp_curve(C r) { return r * r * ((C)0.5 + r * exp_polynomial(r)); }
+static inline C exp_curve(C r) { return r * r * plus((C)0.5, r, exp_polynomial(r)); }
 static inline C held_between(C x, C lowest, C highest) {
   const C held = x < lowest ? lowest : x;
   return held > highest ? highest : held;
@@ -107,25 +119,25 @@ static inline C held_between(C x, C lowest, C highest) {
 
 static inline C exp_of(C x) {
   const C held = held_between(x, EXP_LOWEST, EXP_HIGHEST), n = nearest(held * (C)1.4426950408889634);
-  const C r = held - n * (C)LOG_2_HIGH - n * (C)LOG_2_LOW;
+  const C r = plus(plus(held, n, -(C)LOG_2_HIGH), n, -(C)LOG_2_LOW);
   const C half = nearest(n * (C)0.5);  // in two steps, since 2^n may be no number where the result is one
   return (1 + (r + exp_curve(r))) * power_of_two(half) * power_of_two(n - half);
 }
 
 static inline C expm1_of(C x) {
   const C held = held_between(x, EXPM1_LOWEST, EXP_HIGHEST), n = nearest(held * (C)1.4426950408889634);
-  const C high = held - n * (C)LOG_2_HIGH, low = n * (C)LOG_2_LOW, r = high - low, lost = (high - r) - low;
+  const C high = plus(held, n, -(C)LOG_2_HIGH), low = n * (C)LOG_2_LOW, r = high - low, lost = (high - r) - low;
   // Half of 2^n (r + ...) + (2^n - 1), with what the first sum rounds off.
   const C power = power_of_two(n - 1), whole = power - (C)0.5, part = power * r, sum = whole + part;
-  const C half = sum + ((part - (sum - whole)) + power * (exp_curve(r) + lost));
+  const C half = sum + plus(part - (sum - whole), power, exp_curve(r) + lost);
   return abs_of(x) < (C)TINY ? x : half + half;
 }
 
 // log(2^k (1 + f)) + rest for a rest that is small beside it.
 static inline C log_of_parts(C k, C f, C rest) {
   const C half_square = (C)0.5 * f * f, s = f / (2 + f), z = s * s;
-  return k * (C)LOG_2_HIGH + (f - (half_square - (s * (half_square + z * log_polynomial(z)) +
-                                                  (k * (C)LOG_2_LOW + rest))));
+  const C small = plus(plus(rest, k, (C)LOG_2_LOW), s, plus(half_square, z, log_polynomial(z)));
+  return plus(f - (half_square - small), k, (C)LOG_2_HIGH);
 }
 // x = 2^k (1 + f) with 1 + f from sqrt(1/2) to sqrt(2), of a normal number x.
 typedef struct {
@@ -161,11 +173,11 @@ static inline C log1p_of(C x) {
 // x + x z p(z) / q(z) near 0, 1 - 2 / (exp(2 x) + 1) beyond; one division serves both.
 static inline C tanh_of(C x) {
   const C size = abs_of(x), held = size > (C)TANH_HIGHEST ? (C)TANH_HIGHEST : size, twice = held + held;
-  const C n = nearest(twice * (C)1.4426950408889634), r = twice - n * (C)LOG_2_HIGH - n * (C)LOG_2_LOW;
+  const C n = nearest(twice * (C)1.4426950408889634), r = plus(plus(twice, n, -(C)LOG_2_HIGH), n, -(C)LOG_2_LOW);
   const C e = (1 + (r + exp_curve(r))) * power_of_two(n), z = held * held;
   const int near = size < (C)0.625;
   const C quotient = (near ? z * tanh_numerator(z) : 2) / (near ? tanh_denominator(z) : e + 1);
-  const C result = near ? size + size * quotient : 1 - quotient;
+  const C result = near ? plus(size, size, quotient) : 1 - quotient;
   return of_bits(bits_of(result) | (bits_of(x) & ((Bits)1 << (8 * sizeof(C) - 1))));
 }
 
