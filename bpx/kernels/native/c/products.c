@@ -210,14 +210,14 @@ static void multiply(const Columns *c) {
 
 OPERATION(product) {
   const Index networks = op->n[0], n = op->n[1], m = op->n[2], k = op->n[3], a_stride = op->n[4], b_stride = op->n[5];
-  const Share share = share_of_stack(networks, n, 1, part, parts);
+  const Share share = share_of_rows(networks, n, part, parts);
   const Index rows = share.own.stop - share.own.first;
   if (rows == 0 || k == 0) return;
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const Columns columns = {
         .a = (const C *)op->p[0] + network * a_stride + share.own.first * op->n[6],
         .b = (const C *)op->p[1] + network * b_stride,
-        .out = (C *)op->p[2] + (network * n + share.own.first) * k,
+        .out = (C *)op->p[2] + network * op->n[8] + share.own.first * k,
         .rows = rows, .m = m, .k = k, .a_row = op->n[6], .a_column = op->n[7],
     };
     multiply(&columns);
@@ -343,7 +343,7 @@ OPERATION(product_dot) {
     const Dots dots = {
         .a = (const C *)op->p[0] + network * op->n[4] + rows.first * m,
         .b = (const C *)op->p[1] + network * op->n[5] + columns.first * m,
-        .out = (C *)op->p[2] + (network * n + rows.first) * k + columns.first,
+        .out = (C *)op->p[2] + network * op->n[6] + rows.first * k + columns.first,
         .rows = rows.stop - rows.first, .columns = columns.stop - columns.first, .m = m, .width = k,
     };
     if (size < 16) dots_short(&dots);
