@@ -28,7 +28,7 @@ if TYPE_CHECKING or "hatchling" in sys.modules:
 else:
     BuildHookInterface = object
 
-__all__ = ["compile_library", "library_name", "sources_hash"]
+__all__ = ["compile_library", "library_path", "sources_hash"]
 
 FOLDER = Path(__file__).parent
 SOURCES = FOLDER / "c"
@@ -57,8 +57,13 @@ INSTRUCTIONS: dict[str, dict[str, list[str]]] = {
 ELSEWHERE: dict[str, list[str]] = {"base": []}
 
 
-def library_name(windows: bool = sys.platform == "win32", macos: bool = sys.platform == "darwin") -> str:
-    """The library's file name; for this system, if nothing is said."""
+def library_path() -> Path:
+    """Where the library for this system is, if it was compiled."""
+    return FOLDER / library_name(windows=sys.platform == "win32", macos=sys.platform == "darwin")
+
+
+def library_name(*, windows: bool, macos: bool) -> str:
+    """The library's file name on a system."""
     return "_native" + (".dll" if windows else ".dylib" if macos else ".so")
 
 
@@ -189,7 +194,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
         in_place = version == "editable"
         if in_place:
             with suppress(OSError, RuntimeError):
-                _try(FOLDER / library_name())
+                _try(library_path())
                 self.app.display_info("bpx: the compiled kernels that are there are of these sources")
                 return
         self._scratch = None if in_place else tempfile.TemporaryDirectory()
