@@ -11,7 +11,7 @@
 #endif
 
 // Words of 32 bits in lanes of 64; what stands above them means nothing.
-typedef uint64_t Words __attribute__((vector_size(VECTOR_BYTES)));
+typedef __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(uint32_t)), may_alias)) uint64_t Words;
 enum { BATCH = 512 };  // words made at once
 
 // Products of 64 bits.
@@ -38,16 +38,15 @@ static inline void philox(uint32_t *words, uint64_t call, uint64_t step, uint64_
     k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
   }
   const Words first = (c0 & UINT32_MAX) | (c1 << 32), second = (c2 & UINT32_MAX) | (c3 << 32);
+  Words *const both = (Words *)words;
 #if defined(__AVX512F__)
-  const Words low = SHUFFLE(first, second, 0, 8, 1, 9, 2, 10, 3, 11);
-  const Words high = SHUFFLE(first, second, 4, 12, 5, 13, 6, 14, 7, 15);
+  both[0] = SHUFFLE(first, second, 0, 8, 1, 9, 2, 10, 3, 11);
+  both[1] = SHUFFLE(first, second, 4, 12, 5, 13, 6, 14, 7, 15);
 #elif defined(__AVX2__)
-  const Words low = SHUFFLE(first, second, 0, 4, 1, 5), high = SHUFFLE(first, second, 2, 6, 3, 7);
+  both[0] = SHUFFLE(first, second, 0, 4, 1, 5), both[1] = SHUFFLE(first, second, 2, 6, 3, 7);
 #else
-  const Words low = SHUFFLE(first, second, 0, 2), high = SHUFFLE(first, second, 1, 3);
+  both[0] = SHUFFLE(first, second, 0, 2), both[1] = SHUFFLE(first, second, 1, 3);
 #endif
-  memcpy(words, &low, sizeof(low));
-  memcpy(words + 2 * LANES_64, &high, sizeof(high));
 }
 
 // Word e % 4 of call e / 4 belongs to element e, from `start` on for each network.

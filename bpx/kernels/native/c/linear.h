@@ -6,35 +6,32 @@
 
 enum { BLOCK = 4096, CHUNK = 256 };  // numbers that one partial sum is of; numbers whose values are summed at once
 
-// Rows of a fixed size: compilers copy them without a call.
-#define COPY_ROWS(bytes) \
-  case bytes: \
+// Rows of `bytes` or more, but less than twice that: both ends, which may overlap. No size is left to a call.
+#define COPY_ENDS(bytes) \
+  if (row_bytes == bytes) { \
     for (Index i = 0; i < count; ++i) memcpy(out + i * bytes, x + index[i] * bytes, bytes); \
-    break;
+    return; \
+  } \
+  if (row_bytes < 2 * bytes) { \
+    for (Index i = 0; i < count; ++i) { \
+      const char *const from = x + index[i] * row_bytes; \
+      memcpy(out + i * row_bytes, from, bytes); \
+      memcpy(out + (i + 1) * row_bytes - bytes, from + row_bytes - bytes, bytes); \
+    } \
+    return; \
+  }
 
 static inline void copy_rows(char *RESTRICT out, const char *RESTRICT x, const Index *RESTRICT index, Index count,
                              Index row_bytes) {
-  switch (row_bytes) {
-    COPY_ROWS(1)
-    COPY_ROWS(2)
-    COPY_ROWS(4)
-    COPY_ROWS(8)
-    COPY_ROWS(12)
-    COPY_ROWS(16)
-    COPY_ROWS(24)
-    COPY_ROWS(32)
-    default:
-      if (row_bytes < 16 || row_bytes > 256) {
-        for (Index i = 0; i < count; ++i) memcpy(out + i * row_bytes, x + index[i] * row_bytes, (size_t)row_bytes);
-        break;
-      }
-      for (Index i = 0; i < count; ++i) {  // the last sixteen bytes overlap those before
-        char *const to = out + i * row_bytes;
-        const char *const from = x + index[i] * row_bytes;
-        for (Index at = 0; at < row_bytes - 16; at += 16) memcpy(to + at, from + at, 16);
-        memcpy(to + row_bytes - 16, from + row_bytes - 16, 16);
-      }
-  }
+  if (row_bytes == 0) return;
+  COPY_ENDS(1)
+  COPY_ENDS(2)
+  COPY_ENDS(4)
+  COPY_ENDS(8)
+  COPY_ENDS(16)
+  COPY_ENDS(32)
+  COPY_ENDS(64)
+  for (Index i = 0; i < count; ++i) memcpy(out + i * row_bytes, x + index[i] * row_bytes, (size_t)row_bytes);
 }
 
 OPERATION(gather) {
@@ -72,42 +69,38 @@ OPERATION(gather_csr) {
   }
 }
 
-// `count` vectors' columns of an (n, k) array from x on, row after row.
-#define ADD_ROWS(count) \
+// Adds `rows` rows of an (n, k) array from x on, `count` vectors of each. -0 + x is x, whatever x is.
+#define ADD_ROWS(Some, count, rows) \
+  const Some zero = {0}; \
+  Some sums[count]; \
+  for (Index v = 0; v < count; ++v) sums[v] = n > 0 ? -zero : zero; \
+  for (Index i = 0; i < rows; ++i) \
+    for (Index v = 0; v < count; ++v) sums[v] += ((const Some *)(x + i * k + j))[v];
+// The last columns: what stands behind them is read with them, as long as there is something, and forgotten.
+#define ADD_LAST(Some) \
   { \
-    Vector sums[count]; \
-    for (Index v = 0; v < count; ++v) sums[v] = start; \
-    for (Index i = 0; i < n; ++i) \
-      for (Index v = 0; v < count; ++v) { \
-        Vector next; \
-        memcpy(&next, x + i * k + j + v * LANES, sizeof(next)); \
-        sums[v] += next; \
-      } \
-    memcpy(out + j, sums, sizeof(sums)); \
-    j += count * LANES; \
+    enum { lanes = sizeof(Some) / sizeof(C) }; \
+    const Index room = n * k - j - lanes, rows = n == 0 || room < 0 ? 0 : room / k + 1 < n ? room / k + 1 : n; \
+    ADD_ROWS(Some, 1, rows) \
+    for (Index column = j; column < columns.stop; ++column) { \
+      C sum = sums[0][column - j]; \
+      for (Index i = rows; i < n; ++i) sum += x[i * k + column]; \
+      out[column] = sum; \
+    } \
   }
 
 static inline void add_rows(const C *RESTRICT x, C *RESTRICT out, Index n, Index k, Range columns) {
-  Vector start = {0};
-  if (n > 0) start = -start;  // -0 + x is x, whatever x is
   Index j = columns.first;
-  while (j + 4 * LANES <= columns.stop) ADD_ROWS(4)
-  while (j + LANES <= columns.stop) ADD_ROWS(1)
-  if (j == columns.stop) return;
-  // The last columns: what stands behind them is read with them and forgotten, as long as there is something.
-  Vector sum = start;
-  Index i = 0;
-  for (; i < n && i * k + j + LANES <= n * k; ++i) {
-    Vector next;
-    memcpy(&next, x + i * k + j, sizeof(next));
-    sum += next;
+  for (; j + 4 * LANES <= columns.stop; j += 4 * LANES) {
+    ADD_ROWS(Vector, 4, n)
+    for (Index v = 0; v < 4; ++v) ((Vector *)(out + j))[v] = sums[v];
   }
-  for (; i < n; ++i) {
-    Vector next = {0};
-    for (Index column = j; column < columns.stop; ++column) next[column - j] = x[i * k + column];
-    sum += next;
+  for (; j + LANES <= columns.stop; j += LANES) {
+    ADD_ROWS(Vector, 1, n)
+    *(Vector *)(out + j) = sums[0];
   }
-  for (Index column = j; column < columns.stop; ++column) out[column] = sum[column - j];
+  if (columns.stop > j && (LANES <= 4 || columns.stop - j > 4)) ADD_LAST(Vector)
+  else if (columns.stop > j) ADD_LAST(Four)
 }
 
 OPERATION(column_sums) {
@@ -182,7 +175,6 @@ OPERATION(times) {
   }
 }
 
-static inline C sign_of(C w) { return w == w ? (C)((w > 0) - (w < 0)) : w; }
 static inline C penalty_share(const C *samples, Index at) {
   return samples == NULL ? (C)1 : (C)1 / (samples[at] > 0 ? samples[at] : (C)1);
 }
@@ -199,13 +191,13 @@ static inline double pull(const C *RESTRICT flat, const C *RESTRICT l2, const C 
     }
   } else if (l2 == NULL) {
     for (Index i = 0; i < count; ++i) {
-      const C force = l1[i] * sign_of(flat[i]);
+      const C force = l1[i] * sign(flat[i]);
       grads[i] += force * share;
       values[i] = (double)force * (double)flat[i];
     }
   } else {
     for (Index i = 0; i < count; ++i) {
-      const C square = l2[i] * flat[i], size = l1[i] * sign_of(flat[i]);
+      const C square = l2[i] * flat[i], size = l1[i] * sign(flat[i]);
       grads[i] += (square + size) * share;
       values[i] = 0.5 * ((double)square * (double)flat[i]) + (double)size * (double)flat[i];
     }
@@ -244,20 +236,35 @@ OPERATION(penalty_value) {
                                 * penalty_share(op->p[1], network * op->n[2]);
 }
 
-enum { TILE = 4 };
-typedef C TileRow __attribute__((vector_size(TILE * sizeof(C))));
-#define LOWER(a, b) SHUFFLE(a, b, 0, 4, 1, 5)
-#define UPPER(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
-
+// A square tile, by steps which most instruction sets have as one instruction each.
+#if BPX_IS_DOUBLE_OF(BPX_REAL) && !defined(__AVX2__)
+enum { TILE = 2 };
 static inline void transpose_tile(const C *RESTRICT b, C *RESTRICT out, Index b_row, Index out_row) {
-  TileRow from[TILE];
-  for (Index i = 0; i < TILE; ++i) memcpy(from + i, b + i * b_row, sizeof(from[i]));
-  const TileRow odd_low = LOWER(from[0], from[2]), even_low = LOWER(from[1], from[3]);
-  const TileRow odd_high = UPPER(from[0], from[2]), even_high = UPPER(from[1], from[3]);
-  const TileRow rows[TILE] = {LOWER(odd_low, even_low), UPPER(odd_low, even_low), LOWER(odd_high, even_high),
-                              UPPER(odd_high, even_high)};
-  for (Index i = 0; i < TILE; ++i) memcpy(out + i * out_row, rows + i, sizeof(rows[i]));
+  const Vector above = *(const Vector *)b, below = *(const Vector *)(b + b_row);
+  *(Vector *)out = SHUFFLE(above, below, 0, 2), *(Vector *)(out + out_row) = SHUFFLE(above, below, 1, 3);
 }
+#else
+enum { TILE = 4 };
+#if BPX_IS_DOUBLE_OF(BPX_REAL)
+#define PAIR_LOW(a, b) SHUFFLE(a, b, 0, 4, 2, 6)  // columns 0 and 2
+#define PAIR_HIGH(a, b) SHUFFLE(a, b, 1, 5, 3, 7)
+enum { SECOND = 2, THIRD = 1 };
+#else
+#define PAIR_LOW(a, b) SHUFFLE(a, b, 0, 4, 1, 5)  // columns 0 and 1
+#define PAIR_HIGH(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
+enum { SECOND = 1, THIRD = 2 };
+#endif
+static inline void transpose_tile(const C *RESTRICT b, C *RESTRICT out, Index b_row, Index out_row) {
+  const Four first = *(const Four *)b, second = *(const Four *)(b + b_row);
+  const Four third = *(const Four *)(b + 2 * b_row), fourth = *(const Four *)(b + 3 * b_row);
+  const Four above_low = PAIR_LOW(first, second), above_high = PAIR_HIGH(first, second);
+  const Four below_low = PAIR_LOW(third, fourth), below_high = PAIR_HIGH(third, fourth);
+  *(Four *)out = SHUFFLE(above_low, below_low, 0, 1, 4, 5);
+  *(Four *)(out + SECOND * out_row) = SHUFFLE(above_low, below_low, 2, 3, 6, 7);
+  *(Four *)(out + THIRD * out_row) = SHUFFLE(above_high, below_high, 0, 1, 4, 5);
+  *(Four *)(out + 3 * out_row) = SHUFFLE(above_high, below_high, 2, 3, 6, 7);
+}
+#endif
 
 // Sixteen rows at a time, which are whole cache lines of the columns that are written.
 static inline void transpose_rows(const C *RESTRICT b, C *RESTRICT out, Index rows, Index columns, Range own) {

@@ -3,8 +3,6 @@
 #ifndef BPX_UPDATES_H
 #define BPX_UPDATES_H
 
-#include <math.h>
-
 #include "linear.h"
 
 // What all updates begin with: each network of the share, and where its own parameters begin.
@@ -17,8 +15,6 @@
          ++network, at += p)
 // The hyperparameters of a network, each a row of one number or of one for each network.
 #define HYPER(row) ((const double *)op->p[hypers])[(row) * op->n[4] + network * op->n[3]]
-
-static inline C square_root(C x) { return sizeof(C) == sizeof(float) ? (C)sqrtf((float)x) : (C)sqrt((double)x); }
 
 // The size of the largest of some numbers, NaN if there is one: as integers sizes are in order, and NaN is above all.
 static inline double largest_size(const C *grads, Index count) {
@@ -102,7 +98,7 @@ OPERATION(clip_scale) {
 }
 
 static inline void descend(const C *RESTRICT g, C *RESTRICT p, C rate, Index count) {
-  for (Index i = 0; i < count; ++i) p[i] -= rate * g[i];
+  for (Index i = 0; i < count; ++i) gradient_descent_of(g[i], p + i, rate);
 }
 
 OPERATION(gradient_descent) {
@@ -110,36 +106,21 @@ OPERATION(gradient_descent) {
     descend((const C *)op->p[0] + at, (C *)op->p[1] + at, (C)((const double *)op->p[2])[network * op->n[2]], count);
 }
 
-static inline void move_on(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT v, C rate, C kept, Index nesterov,
-                           Index count) {
-  if (nesterov)
-    for (Index i = 0; i < count; ++i) {
-      const C push = rate * g[i], after = kept * v[i] - push;
-      v[i] = after;
-      p[i] += kept * after - push;
-    }
-  else
-    for (Index i = 0; i < count; ++i) {
-      const C after = kept * v[i] - rate * g[i];
-      v[i] = after;
-      p[i] += after;
-    }
+static inline void descend_momentum(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT velocity, C rate, C friction,
+                                    int nesterov, Index count) {
+  for (Index i = 0; i < count; ++i) momentum_of(g[i], velocity + i, p + i, rate, friction, nesterov);
 }
 
 OPERATION(momentum) {
   enum { hypers = 4 };
   FOR_EACH_NETWORK(64)
-    move_on((const C *)op->p[0] + at, (C *)op->p[1] + at, (C *)op->p[2] + at,
-            (C)((const double *)op->p[3])[network * op->n[2]], (C)HYPER(0), op->n[5], count);
+    descend_momentum((const C *)op->p[0] + at, (C *)op->p[1] + at, (C *)op->p[2] + at,
+                     (C)((const double *)op->p[3])[network * op->n[2]], (C)HYPER(0), op->n[5] != 0, count);
 }
 
-static inline void descend_scaled(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT s, C rate, C old, C fresh,
+static inline void descend_scaled(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT square, C rate, C kept, C fresh,
                                   C epsilon, Index count) {
-  for (Index i = 0; i < count; ++i) {
-    const C square = old * s[i] + fresh * (g[i] * g[i]);
-    s[i] = square;
-    p[i] -= rate * (g[i] / (square_root(square) + epsilon));
-  }
+  for (Index i = 0; i < count; ++i) scaled_of(g[i], square + i, p + i, rate, kept, fresh, epsilon);
 }
 
 OPERATION(scaled) {
@@ -149,38 +130,25 @@ OPERATION(scaled) {
                    (C)((const double *)op->p[3])[network * op->n[2]], (C)HYPER(0), (C)HYPER(1), (C)HYPER(2), count);
 }
 
-// What one network's parameters have in common.
-typedef struct {
-  C kept, pace, divisor, old_1, fresh_1, old_2, fresh_2, epsilon;
-} AdamNumbers;
-
-static inline void descend_adam(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT m, C *RESTRICT s, AdamNumbers use,
+static inline void descend_adam(const C *RESTRICT g, C *RESTRICT p, C *RESTRICT mean, C *RESTRICT square, Adam adam,
                                 Index count) {
-  for (Index i = 0; i < count; ++i) {
-    const C mean = use.old_1 * m[i] + use.fresh_1 * g[i], square = use.old_2 * s[i] + use.fresh_2 * (g[i] * g[i]);
-    m[i] = mean;
-    s[i] = square;
-    p[i] = use.kept * p[i] - use.pace * (mean / (square_root(square) / use.divisor + use.epsilon));
+  if (adam.correction == 1) {  // as a constant it costs no division
+    adam.correction = 1;
+    for (Index i = 0; i < count; ++i) adam_of(g[i], mean + i, square + i, p + i, adam);
+  } else {
+    for (Index i = 0; i < count; ++i) adam_of(g[i], mean + i, square + i, p + i, adam);
   }
 }
 
 OPERATION(adam) {
   enum { hypers = 5 };
   const double step = *(const double *)op->p[6];
-  double left_1 = 0.0, left_2 = 0.0;  // beta^step
+  double power_1 = 0.0, power_2 = 0.0;
   FOR_EACH_NETWORK(64) {
-    const double beta_1 = HYPER(0), beta_2 = HYPER(1), first = ((const double *)op->p[4])[network * op->n[2]];
-    if (network == share.networks.first || op->n[3] != 0) left_1 = pow(beta_1, step), left_2 = pow(beta_2, step);
-    const double root = sqrt(1.0 - left_2), rate = first / (1.0 - left_1);
-    const AdamNumbers use = {.kept = (C)(1.0 - first * HYPER(3)),
-                             .pace = (C)(op->n[5] ? rate * root : rate),
-                             .divisor = op->n[5] ? (C)1 : (C)root,
-                             .old_1 = (C)beta_1,
-                             .fresh_1 = (C)(1.0 - beta_1),
-                             .old_2 = (C)beta_2,
-                             .fresh_2 = (C)(1.0 - beta_2),
-                             .epsilon = (C)HYPER(2)};
-    descend_adam((const C *)op->p[0] + at, (C *)op->p[1] + at, (C *)op->p[2] + at, (C *)op->p[3] + at, use, count);
+    if (network == share.networks.first || op->n[3] != 0) power_1 = pow(HYPER(0), step), power_2 = pow(HYPER(1), step);
+    const double rate = ((const double *)op->p[4])[network * op->n[2]];
+    const Adam adam = adam_step(rate, HYPER(0), HYPER(1), HYPER(2), HYPER(3), power_1, power_2, op->n[5] != 0);
+    descend_adam((const C *)op->p[0] + at, (C *)op->p[1] + at, (C *)op->p[2] + at, (C *)op->p[3] + at, adam, count);
   }
 }
 

@@ -2,7 +2,7 @@
 #ifndef BPX_VECTORS_H
 #define BPX_VECTORS_H
 
-#include "operation.h"
+#include "numbers.h"
 
 #if defined(__AVX512F__)
 enum { VECTOR_BYTES = 64 };
@@ -12,8 +12,12 @@ enum { VECTOR_BYTES = 32 };
 enum { VECTOR_BYTES = 16 };
 #endif
 enum { LANES = VECTOR_BYTES / sizeof(C), LANES_64 = VECTOR_BYTES / 8 };
-typedef C Vector __attribute__((vector_size(VECTOR_BYTES)));
-typedef double Doubles __attribute__((vector_size(VECTOR_BYTES)));
+// Vectors may lie anywhere in arrays of their numbers, and are read and written there through pointers: memcpy of more
+// than 16 bytes is often compiled to several moves.
+#define VECTOR(Type, bytes) __attribute__((vector_size(bytes), aligned(sizeof(Type)), may_alias)) Type
+typedef VECTOR(C, VECTOR_BYTES) Vector;
+typedef VECTOR(C, 4 * sizeof(C)) Four;
+typedef VECTOR(double, VECTOR_BYTES) Doubles;
 
 // Lanes of `a` and `b`, which are numbered through, in another order.
 #if defined(__clang__) || __GNUC__ >= 12
@@ -30,11 +34,7 @@ static inline double sum_of(const double *values, Index count) {
   Index i = 0;
   if (count >= SUMS) {
     for (; i + SUMS <= count; i += SUMS)
-      for (Index j = 0; j < SUMS / LANES_64; ++j) {
-        Doubles next;
-        memcpy(&next, values + i + j * LANES_64, sizeof(next));
-        sums[j] += next;
-      }
+      for (Index j = 0; j < SUMS / LANES_64; ++j) sums[j] += *(const Doubles *)(values + i + j * LANES_64);
     double each[SUMS];
     memcpy(each, sums, sizeof(each));
     for (Index width = SUMS / 2; width > 0; width /= 2)
