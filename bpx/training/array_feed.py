@@ -12,7 +12,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.data import Batch, Data, Feed, Sharding
+from bpx.streams.data import Batch, Data, Feed, Orders, Sharding
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
@@ -44,6 +44,15 @@ class Sampler:
         if self._sampling == "replacement":
             return self._rng.integers(0, self._n, size=self._n)
         return self._rng.permutation(self._n) if self._sampling == "shuffle" and self._size < self._n else None
+
+    def many(self, epochs: int) -> Order:
+        """The orders of the next epochs, (epochs, n), the same that so many calls give."""
+        if self._sampling == "replacement":
+            return self._rng.integers(0, self._n, size=(epochs, self._n))
+        if self._size < self._n:
+            in_order = np.broadcast_to(np.arange(self._n, dtype=np.int64), (epochs, self._n))
+            return self._rng.permuted(in_order, axis=1) if self._sampling == "shuffle" else in_order.copy()
+        return None
 
     @property
     def state(self) -> Any:
@@ -149,6 +158,11 @@ class ArrayFeed(Feed):
             else:
                 yield Batch.of_order(order, index, start, stop - start)
                 start = stop
+
+    def orders(self, epochs: int) -> Orders | None:
+        if self._ranks is not None or not isinstance(self._order, Sampler):
+            return None
+        return Orders(self._order.many(epochs), self._size)
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
         """An epoch's order on the device, in the array that the last epoch used (recorded steps read it)."""

@@ -27,6 +27,8 @@ from bpx.training.step import Step
 
 # Most steps in one call; so many learning rates are at most worked out for it.
 MANY = 10_000
+# Seconds of epochs in one call, and numbers of rows that are drawn for it.
+AT_ONCE, MANY_ROWS = 0.05, 1_000_000
 
 # The fields that change while training runs.
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
@@ -93,8 +95,11 @@ class TrainingLoop:
         assert self.state is not None
         step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
+        unwatched = checkpointer is None and recorder.unwatched and isinstance(self.schedule, Constant)
         while run.epoch < run.epochs and reason is None:
             reason = self._epoch(recorder, step, checkpointer)
+            if unwatched and reason is None and run.epoch < run.epochs:
+                reason = self._epochs(recorder, step)
             if checkpointer is not None:
                 checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which has a warning of its own
@@ -152,6 +157,38 @@ class TrainingLoop:
         self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
+
+    def _epochs(self, recorder: RunRecorder, step: Step) -> StopReason | None:
+        """The next epochs, many in one call because nobody looks between them; none if that cannot be done."""
+        run, feed, size = recorder.run, self.config.feed, self.config.size
+        epochs = step.epochs(size, _on_device(run.net, self.rate)) if size else None
+        if epochs is None or epochs.seconds > AT_ONCE:
+            return None
+        n, divergence = feed.data.n, recorder.divergence
+        while run.epoch < run.epochs and not divergence.any:
+            before, most = feed.state, min(run.epochs - run.epoch, int(AT_ONCE / epochs.seconds), 1 + MANY_ROWS // n)
+            orders = feed.orders(most)
+            if orders is None:
+                return None
+            step.reset()
+            interrupt: BaseException | None = None
+            try:
+                epochs(most, orders.rows, self.rate, self.step, *divergence.kept)
+            except KeyboardInterrupt as error:  # raised again when what was done is counted
+                interrupt = error
+            done = len(epochs.losses)
+            if done < most:
+                feed.state = before
+                feed.orders(done)
+            self.step, self.samples, self.epoch = self.step + epochs.done, self.samples + done * n, self.epoch + done
+            step.state["step"], self.state, self.feed_state = self.step, step.state, feed.state
+            run.step += epochs.done
+            recorder.end_epochs(epochs.losses if epochs.finite else epochs.losses[:-1], self.rate)
+            if interrupt is not None:
+                raise interrupt
+            if not epochs.finite:
+                return recorder.end_epoch(epochs.losses[-1], self.rate)
+        return None
 
     def _up_to_next_look(
         self, batch: Batch, step: Step, recorder: RunRecorder, checkpointer: Checkpoints | None

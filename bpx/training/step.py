@@ -137,6 +137,17 @@ class Step:
                 self.state["step"] = done + self.done
         self._rows_done += self.done * (batch.n if self._ranks is None else self._ranks.rows)
 
+    def epochs(self, size: int, rate: Any) -> Any:
+        """What does whole epochs of batches of `size` rows in one call, once each size has done a step; else None."""
+        n = self._sources[0].X.shape[-2]
+        if not self.does_many or not self._records:
+            return None
+        counts = [(rows, count) for rows, count in ((size, n // size), (n % size, 1)) if rows and count]
+        keys = [(0, rows, 0, isinstance(rate, float), None) for rows, _ in counts]
+        steps = [(self._recorded.get(key), count) for key, (_, count) in zip(keys, counts, strict=True)]
+        weights = None if self._by_rows else self.weights
+        return self._recorder.epochs(steps, rate, self.total, weights, self._net.flat, n)
+
     def _compute(self, batch: Batch, rate: Any, done: Any, number: Any = None) -> None:
         """The step itself; `number` is its number from 1, in an array that a recorded step reads."""
         net, xp = self._net, self._xp

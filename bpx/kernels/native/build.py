@@ -32,6 +32,8 @@ __all__ = ["compile_library", "library_path", "sources_hash"]
 
 FOLDER = Path(__file__).parent
 SOURCES = FOLDER / "c"
+# The formulas for one number that the CUDA kernels have in common with these.
+SHARED = FOLDER.parent / "formulas.h"
 
 COMMON = ["-std=c11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
 # Neither errno nor traps are looked at; everything else is as IEEE 754 has it.
@@ -68,7 +70,7 @@ def library_name(*, windows: bool, macos: bool) -> str:
 def sources_hash() -> str:
     """What the library's own version has to be: a hash of the sources and of this file, which has the flags."""
     digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h")])]:
+    for path in [Path(__file__), *sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h"), SHARED])]:
         digest.update(f"{path.name}\0".encode() + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()[:32]
 

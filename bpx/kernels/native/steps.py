@@ -15,7 +15,7 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.kernels.native import library
-from bpx.kernels.native.operations import Call, in_phases, run
+from bpx.kernels.native.operations import ONE, Call, in_phases, run
 from bpx.kernels.recording import record
 
 __all__ = ["Recorder"]
@@ -56,9 +56,9 @@ class Table:
         return 1 if slower and self._calls_done % RETRY else most
 
     @property
-    def timed(self) -> bool:
-        """Whether it has run before."""
-        return self._alone != float("inf")
+    def seconds(self) -> float:
+        """How long a step takes; infinity where none was timed yet."""
+        return min(self._alone, self._team)
 
     def note(self, seconds: float, steps: int, parts: int) -> None:
         """Remember how long a call took."""
@@ -106,18 +106,22 @@ class Recorded:
             self._one(batch, rates, done)
             self.done = 1
             return
-        rows = self.rows
-        size = 0 if rows is None else rows.shape[-1]
-        step = library.Step(ctypes.addressof(self.table.rows), len(self.table.rows), batch.count, _address(rows), size)
+        rows, step = self.rows, self.step(batch.count)
         program = library.Program(ctypes.addressof(step), 1, 1)
         if rows is not None:
             order = rows_in_order(batch)
             program.order = _address(order) + batch.start * order.itemsize
-            program.networks, program.samples = rows.size // size, order.shape[-1]
+            program.networks, program.samples = rows.size // rows.shape[-1], order.shape[-1]
         try:
             _run(program, self.table, self._numbers, rates, done)
         finally:  # Ctrl-C is raised when the call comes back
             self.done = int(program.steps_done)
+
+    def step(self, count: int) -> library.Step:
+        """So many steps, as a program has them."""
+        rows, table = self.rows, self.table.rows
+        size = 0 if rows is None else rows.shape[-1]
+        return library.Step(ctypes.addressof(table), len(table), count, _address(rows), size)
 
     def _one(self, batch: Any, rates: np.ndarray[Any, Any], done: int) -> None:
         """A step with calls of Python between its tables."""
@@ -140,11 +144,64 @@ def _run(program: Any, table: Table, numbers: Numbers, rates: np.ndarray[Any, An
     program.rates, program.rate_count = _address(rates), rates.shape[-1]
     program.rate_stride = rates.shape[-1] if rates.ndim == 2 else 0
     program.first = done
-    program.seconds = program.seconds or (SLICE if table.timed else FIRST_SLICE)
+    program.seconds = program.seconds or (SLICE if table.seconds < float("inf") else FIRST_SLICE)
     program.threads = table.threads()
     began = perf_counter()
     library.load().run(ctypes.addressof(program))
     table.note(perf_counter() - began, program.steps_done, program.parts)
+
+
+@final
+class Epochs:
+    """Whole epochs, one after the other in one call; each ends with its loss and a copy of its parameters.
+
+    Parameters
+    ----------
+    steps : list of (Recorded, int)
+        An epoch's steps: a recording, and how many of its size follow one another.
+    total, weights : Array of shape () or (K,)
+        The sums of an epoch; `weights` is None where `rows` divides the total.
+    flat, proven, latest : Array of shape (p,) or (K, p)
+        The parameters, those after the last epoch but one, and after the last one, see `bpx.training.divergence`.
+    rows : int
+        The samples of an epoch.
+    """
+
+    def __init__(
+        self, steps: Sequence[tuple[Recorded, int]], numbers: Numbers, total: Any, weights: Any, flat: Any, rows: int
+    ) -> None:
+        self._recorded, self._numbers, self._arrays, self._rows = steps, numbers, (total, weights, flat), rows
+        self._table = max((recorded.table for recorded, _ in steps), key=lambda table: table.seconds)
+        self._steps = (library.Step * len(steps))(*(recorded.step(count) for recorded, count in steps))
+        self.losses, self.done, self.finite = np.empty(0), 0, True
+
+    @property
+    def seconds(self) -> float:
+        """About how long an epoch takes."""
+        return sum(recorded.table.seconds * count for recorded, count in self._recorded)
+
+    def __call__(
+        self, epochs: int, order: np.ndarray[Any, Any] | None, rate: Any, done: int, proven: Any, latest: Any
+    ) -> None:
+        """Do up to `epochs` epochs after `done` steps, up to the first whose loss or parameters are not `finite`.
+
+        `order` is (epochs, n) or (epochs, K, n), the rows of all of them; None where a step takes every row. Then
+        `losses`, of shape (epochs,) or (epochs, K), are of the epochs that were done, and `done` is their steps.
+        """
+        total, weights, flat = self._arrays
+        losses, counts = np.empty((epochs, *total.shape)), np.zeros(2, dtype=np.int64)  # epochs, and whether it stopped
+        arrays = total, weights, flat, proven, latest, losses, counts, counts[1:]
+        n = max(total.size, 1), flat.shape[-1]
+        end = Call("end_epoch", flat.dtype, ONE, n, (float(self._rows),), arrays, (), ()).row
+        program = library.Program(ctypes.addressof(self._steps), len(self._steps), epochs)
+        if order is not None:
+            samples = order.shape[-1]
+            program.order, program.networks, program.samples = _address(order), order[0].size // samples, samples
+        program.end, program.stop = ctypes.addressof(end), _address(counts[1:])
+        try:
+            _run(program, self._table, self._numbers, np.array(rate, dtype=np.float64).reshape(-1), done)
+        finally:
+            self.losses, self.done, self.finite = losses[: counts[0]], int(program.steps_done), not counts[1]
 
 
 def rows_in_order(batch: Any) -> np.ndarray[Any, Any]:
@@ -184,3 +241,9 @@ class Recorder:
         numbers = self._numbers[shape]
         replay = record(step, batch._replace(rows=rows, on_device=rows), *numbers)
         return None if replay is None else Recorded(replay.calls, rows, numbers)
+
+    def epochs(self, steps: Sequence[tuple[Any, int]], rate: Any, total: Any, weights: Any, flat: Any, rows: int) -> Epochs | None:
+        """Epochs of recorded steps, for the arguments of `Epochs`; None where a step is more than one table."""
+        if any(recorded is None or recorded.table is None for recorded, _ in steps):
+            return None
+        return Epochs(steps, self._numbers[np.shape(rate)], total, weights, flat, rows)
