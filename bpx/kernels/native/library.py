@@ -11,8 +11,6 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.kernels.native import build
-
 __all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "load", "thread_limit", "threads"]
 
 
@@ -125,7 +123,9 @@ def load() -> Library:
     ValueError
         If ``BPX_INSTRUCTIONS`` is not one of the instruction sets that it has for this processor.
     """
-    path = build.FOLDER / build.library_name()
+    from bpx.kernels.native import build  # here, so that python -m runs it as a module that nobody has imported
+
+    path = build.library_path()
     if not path.exists():
         raise NoLibraryError("it was not compiled when bpx was installed; python -m bpx.kernels.native.build does it")
     try:

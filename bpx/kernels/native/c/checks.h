@@ -49,6 +49,6 @@ OPERATION(end_epoch) {
   for (Index network = 0; weights != NULL && network < networks; ++network) weights[network] = 0.0;
 }
 
-#define CHECK_KERNELS {"zero_sums", zero_sums}, {"end_epoch", end_epoch},
+#define CHECK_KERNELS {"zero_sums", zero_sums}, {"end_epoch", end_epoch}
 
 #endif
