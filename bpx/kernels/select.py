@@ -18,7 +18,7 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.errors import Log
 from bpx.formulas.activations import Activation
-from bpx.kernels.recording import NotRecordableError, is_recording
+from bpx.kernels.recording import NotRecordableError, is_recording, record
 
 __all__ = ["Kernels", "describe_cpu", "for_backend", "in_place", "wanted"]
 
@@ -49,6 +49,22 @@ class Kernels:
     def recorder(self, backend: Backend, drops: bool) -> Any:
         """What records steps made of these, or None; see `bpx.kernels.numpy_in_place.steps.Recorder`."""
         return self.packages[0].steps.Recorder(backend, drops) if self.packages and wanted() != "eager" else None
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a forward pass may be recorded."""
+        return bool(self.packages) and hasattr(self.packages[0].steps, "Forward") and wanted() == "auto"
+
+    def forward(self, run: Callable[[list[Any]], None], x: Any) -> Any:
+        """A forward pass as one call for other rows in place of `x`; None where it cannot be recorded.
+
+        ``run(results)`` does it, and appends the first layer's product and the outputs.
+        """
+        results: list[Any] = []
+        replay = record(run, results)
+        if replay is None or not self.packages[0].steps.are_operations(replay.calls):
+            return None
+        return self.packages[0].steps.Forward(replay.calls, x, *results)
 
     def of(self, formula: Function) -> Function:
         """A formula's kernels in one function, or the formula itself."""

@@ -50,8 +50,8 @@ class Sampler:
         if self._sampling == "replacement":
             return self._rng.integers(0, self._n, size=(epochs, self._n))
         if self._size < self._n:
-            in_order = np.broadcast_to(np.arange(self._n, dtype=np.int64), (epochs, self._n))
-            return self._rng.permuted(in_order, axis=1) if self._sampling == "shuffle" else in_order.copy()
+            in_order = np.tile(np.arange(self._n, dtype=np.int64), (epochs, 1))
+            return self._rng.permuted(in_order, axis=1) if self._sampling == "shuffle" else in_order
         return None
 
     @property

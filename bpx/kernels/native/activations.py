@@ -60,15 +60,14 @@ class NativeActivation:
     def __init__(self, names: Names, number: float) -> None:
         self._names, self._number = names, number
 
-    def after_bias(self, xp: Namespace, z: Array, b: Array | None, learns: bool = True) -> tuple[Array, Array]:
-        """z is overwritten: by `a`, or by f'(z) where the formula's derivative wants z, if it `learns`."""
-        if not is_plain(z) or (b is not None and (type(b) is not np.ndarray or b.dtype != z.dtype or b.strides[-1] != z.itemsize)):  # noqa: E501
+    def after_bias(self, xp: Namespace, z: Array, b: Array | None) -> tuple[Array, Array]:
+        """z is overwritten: by `a`, or by f'(z) where the formula's derivative wants z."""
+        if not is_plain(z) or (b is not None and (type(b) is not np.ndarray or b.dtype != z.dtype)):
             return NotImplemented
         names = self._names
-        apart = names.apart and learns
-        a = np.empty_like(z) if apart else z
+        a = np.empty_like(z) if names.apart else z
         networks, (rows, k) = math.prod(z.shape[:-2]), z.shape[-2:]
-        n = networks, rows, k, b.strides[0] // b.itemsize if b is not None and b.ndim == 3 else 0, int(not apart)
+        n = networks, rows, k, b.strides[0] // b.itemsize if b is not None and b.ndim == 3 else 0
         operate(names.forward, z.dtype, unit_of(networks, "rows", rows), n, (z, b, a), (self._number,), written=(0, 2),
                 whole=(1,) if networks == 1 else ())  # fmt: skip
         return z, a

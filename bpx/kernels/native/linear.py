@@ -30,7 +30,7 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
     if not x.flags.c_contiguous or not index.flags.c_contiguous or not x.size:
         return NotImplemented
     own = x.ndim == 3 and axis == -2  # each network's rows of its own part
-    if x.dtype.hasobject or (index.ndim == 1 and own and x.shape[0] > 1) or axis not in (0, -2):
+    if x.dtype.hasobject or axis not in (0, -2):
         return NotImplemented
     if not own and axis % x.ndim:
         return NotImplemented

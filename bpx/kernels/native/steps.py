@@ -7,6 +7,7 @@ between two tables; then a program does one step at a time.
 from __future__ import annotations
 
 import ctypes
+import math
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple, final
@@ -15,7 +16,7 @@ import numpy as np
 
 from bpx.backend.base import Backend
 from bpx.kernels.native import library
-from bpx.kernels.native.operations import ONE, Call, in_phases, run
+from bpx.kernels.native.operations import ONE, Call, in_phases, run, unit_of
 from bpx.kernels.recording import record
 
 __all__ = ["Recorder"]
@@ -202,6 +203,49 @@ class Epochs:
             _run(program, self._table, self._numbers, np.array(rate, dtype=np.float64).reshape(-1), done)
         finally:
             self.losses, self.done, self.finite = losses[: counts[0]], int(program.steps_done), not counts[1]
+
+
+@final
+class Forward:
+    """A forward pass of so many rows as one call.
+
+    Parameters
+    ----------
+    calls : list
+        The recorded pass, operations only.
+    x, first : Array of shape (n, n_in), (..., n, n_1)
+        The array that stands for the rows, and what the first layer's product is written into.
+    out : Array of shape (..., n, n_out)
+        Where the outputs are written.
+    """
+
+    def __init__(self, calls: Sequence[Any], x: Any, first: Any, out: Any) -> None:
+        self._out = out
+        self._sums = np.empty(first.shape[:-1])
+        made = [args[0] for _, args in calls]
+        networks, (rows, k) = math.prod(first.shape[:-2]), first.shape[-2:]
+        unit, n = unit_of(networks, "rows", rows), (networks, rows, k)
+        check = Call("zero_sums", first.dtype, unit, n, (), (first, self._sums), (1,), ())
+        made.insert(1 + next(i for i, call in enumerate(made) if call.arrays[2] is first), check)
+        self._table = table = Table(made)
+        at = _address(x)
+        self._slots = [(row, place) for row in table.rows for place in range(11) if row.p[place] == at]
+        self._step = library.Step(ctypes.addressof(table.rows), len(table.rows), 1)
+        self._program = library.Program(ctypes.addressof(self._step), 1, 1)
+        self._numbers = Numbers(np.zeros(1), np.zeros((), dtype=np.int64), np.zeros(()))
+
+    def __call__(self, x: Any) -> Any | None:
+        """The outputs for a contiguous `x`; None where a sample, or what it gives, is not finite."""
+        at = _address(x)
+        for row, place in self._slots:
+            row.p[place] = at
+        _run(self._program, self._table, self._numbers, self._numbers.rate, 0)
+        return self._out.copy() if math.isfinite(np.add.reduce(self._sums, axis=None)) else None
+
+
+def are_operations(calls: Sequence[Any]) -> bool:
+    """Whether recorded calls are operations of the library alone."""
+    return all(function is run for function, _ in calls)
 
 
 def rows_in_order(batch: Any) -> np.ndarray[Any, Any]:

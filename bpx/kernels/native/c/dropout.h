@@ -30,8 +30,8 @@ static inline Words multiply_words(Words words, uint32_t factor) {
 // The words of calls number `call`, `call` + 1 ..: those of one call beside each other.
 static inline void philox(uint32_t *words, uint64_t call, uint64_t step, uint64_t layer, uint32_t k0, uint32_t k1) {
   Words c0, c1, c2, c3;
-  for (Index i = 0; i < LANES_64; ++i) c0[i] = call + (uint64_t)i;
-  for (Index i = 0; i < LANES_64; ++i) c1[i] = step, c2[i] = layer, c3[i] = step >> 32;
+  for (Index i = 0; i < VLANES_64; ++i) c0[i] = call + (uint64_t)i;
+  for (Index i = 0; i < VLANES_64; ++i) c1[i] = step, c2[i] = layer, c3[i] = step >> 32;
   for (int round = 0; round < 10; ++round) {
     const Words p0 = multiply_words(c0, 0xD2511F53u), p1 = multiply_words(c2, 0xCD9E8D57u);
     c0 = (p1 >> 32) ^ c1 ^ k0, c1 = p1, c2 = (p0 >> 32) ^ c3 ^ k1, c3 = p0;
@@ -47,7 +47,7 @@ static inline void philox(uint32_t *words, uint64_t call, uint64_t step, uint64_
   const Words low = SHUFFLE(first, second, 0, 2), high = SHUFFLE(first, second, 1, 3);
 #endif
   memcpy(words, &low, sizeof(low));
-  memcpy(words + 2 * LANES_64, &high, sizeof(high));
+  memcpy(words + 2 * VLANES_64, &high, sizeof(high));
 }
 
 // Word e % 4 of call e / 4 belongs to element e, from `start` on for each network.
@@ -65,7 +65,7 @@ OPERATION(dropout_mask) {
     for (Index i = share.own.first * k, stop = share.own.stop * k; i < stop;) {
       const Index call = (start + i) / 4, skipped = (start + i) % 4;
       const Index some = stop - i < BATCH - skipped ? stop - i : BATCH - skipped;
-      for (Index word = 0; word < skipped + some; word += 4 * LANES_64)
+      for (Index word = 0; word < skipped + some; word += 4 * VLANES_64)
         philox(words + word, (uint64_t)(call + word / 4), step, layer, seed, (uint32_t)op->n[3]);
       for (Index j = 0; j < some; ++j) out[i + j] = words[skipped + j] >= least ? kept : (C)0;
       i += some;

@@ -4,7 +4,7 @@
 
 #include "vectors.h"
 
-enum { BLOCK = 4096, CHUNK = 256 };  // numbers that one partial sum is of; numbers whose values are summed at once
+enum { SUMMED = 4096, CHUNK = 256 };  // numbers that one partial sum is of; numbers whose values are summed at once
 
 // Rows of a fixed size: compilers copy them without a call.
 #define COPY_ROWS(bytes) \
@@ -80,24 +80,24 @@ OPERATION(gather_csr) {
     for (Index i = 0; i < n; ++i) \
       for (Index v = 0; v < count; ++v) { \
         Vector next; \
-        memcpy(&next, x + i * k + j + v * LANES, sizeof(next)); \
+        memcpy(&next, x + i * k + j + v * VLANES, sizeof(next)); \
         sums[v] += next; \
       } \
     memcpy(out + j, sums, sizeof(sums)); \
-    j += count * LANES; \
+    j += count * VLANES; \
   }
 
 static inline void add_rows(const C *RESTRICT x, C *RESTRICT out, Index n, Index k, Range columns) {
   Vector start = {0};
   if (n > 0) start = -start;  // -0 + x is x, whatever x is
   Index j = columns.first;
-  while (j + 4 * LANES <= columns.stop) ADD_ROWS(4)
-  while (j + LANES <= columns.stop) ADD_ROWS(1)
+  while (j + 4 * VLANES <= columns.stop) ADD_ROWS(4)
+  while (j + VLANES <= columns.stop) ADD_ROWS(1)
   if (j == columns.stop) return;
   // The last columns: what stands behind them is read with them and forgotten, as long as there is something.
   Vector sum = start;
   Index i = 0;
-  for (; i < n && i * k + j + LANES <= n * k; ++i) {
+  for (; i < n && i * k + j + VLANES <= n * k; ++i) {
     Vector next;
     memcpy(&next, x + i * k + j, sizeof(next));
     sum += next;
@@ -218,18 +218,18 @@ OPERATION(penalty) {
   C *const grads = op->p[4];
   double *const partial = op->p[5];
   const Index p = op->n[1], blocks = op->n[5];
-  const Share share = share_of_stack(op->n[0], p, BLOCK, part, parts);
+  const Share share = share_of_stack(op->n[0], p, SUMMED, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const C own = penalty_share(op->p[3], network * op->n[4]);
     const C *const of_2 = l2 == NULL ? NULL : l2 + network * op->n[2];
     const C *const of_1 = l1 == NULL ? NULL : l1 + network * op->n[3];
-    for (Index block = share.own.first; block < share.own.stop; block += BLOCK) {
-      const Index stop = block + BLOCK < share.own.stop ? block + BLOCK : share.own.stop;
+    for (Index block = share.own.first; block < share.own.stop; block += SUMMED) {
+      const Index stop = block + SUMMED < share.own.stop ? block + SUMMED : share.own.stop;
       double sum = 0.0;
       for (Index i = block; i < stop; i += CHUNK)
         sum += pull(flat + network * p + i, of_2 == NULL ? NULL : of_2 + i, of_1 == NULL ? NULL : of_1 + i, own,
                     grads + network * p + i, stop - i < CHUNK ? stop - i : CHUNK);
-      partial[network * blocks + block / BLOCK] = sum;
+      partial[network * blocks + block / SUMMED] = sum;
     }
   }
 }

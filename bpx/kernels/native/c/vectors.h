@@ -11,7 +11,7 @@ enum { VECTOR_BYTES = 32 };
 #else
 enum { VECTOR_BYTES = 16 };
 #endif
-enum { LANES = VECTOR_BYTES / sizeof(C), LANES_64 = VECTOR_BYTES / 8 };
+enum { VLANES = VECTOR_BYTES / sizeof(C), VLANES_64 = VECTOR_BYTES / 8 };
 typedef C Vector __attribute__((vector_size(VECTOR_BYTES)));
 typedef double Doubles __attribute__((vector_size(VECTOR_BYTES)));
 
@@ -25,14 +25,14 @@ typedef double Doubles __attribute__((vector_size(VECTOR_BYTES)));
 // The sum of `count` numbers, in sixteen sums side by side.
 static inline double sum_of(const double *values, Index count) {
   enum { SUMS = 16 };
-  Doubles sums[SUMS / LANES_64] = {{0.0}};
+  Doubles sums[SUMS / VLANES_64] = {{0.0}};
   double total = 0.0;
   Index i = 0;
   if (count >= SUMS) {
     for (; i + SUMS <= count; i += SUMS)
-      for (Index j = 0; j < SUMS / LANES_64; ++j) {
+      for (Index j = 0; j < SUMS / VLANES_64; ++j) {
         Doubles next;
-        memcpy(&next, values + i + j * LANES_64, sizeof(next));
+        memcpy(&next, values + i + j * VLANES_64, sizeof(next));
         sums[j] += next;
       }
     double each[SUMS];

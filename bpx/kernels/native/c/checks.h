@@ -1,4 +1,21 @@
-// The end of an epoch: its mean loss, and whether training may go on.
+// Whether numbers are finite: at the end of an epoch, and of the rows of a prediction.
+#ifndef BPX_CHECKS_H
+#define BPX_CHECKS_H
+
+#include "operation.h"
+
+// p: x (networks, rows, k), sums (double, (networks, rows)): 0 where all of a row is finite, else NaN.
+OPERATION(zero_sums) {
+  const Index rows = op->n[1], k = op->n[2];
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
+  for (Index network = share.networks.first; network < share.networks.stop; ++network)
+    for (Index i = share.own.first; i < share.own.stop; ++i) {
+      const C *const x = (const C *)op->p[0] + (network * rows + i) * k;
+      C sum = 0;
+      for (Index j = 0; j < k; ++j) sum += (C)0 * x[j];
+      ((double *)op->p[1])[network * rows + i] = (double)sum;
+    }
+}
 
 // p: total, weights (double, or NULL), flat, proven, latest, losses (double), count, stop (int64);
 // n: networks, parameters; x: the epoch's rows, where there are no weights.
@@ -32,4 +49,6 @@ OPERATION(end_epoch) {
   for (Index network = 0; weights != NULL && network < networks; ++network) weights[network] = 0.0;
 }
 
-#define EPOCH_KERNELS {"end_epoch", end_epoch},
+#define CHECK_KERNELS {"zero_sums", zero_sums}, {"end_epoch", end_epoch}
+
+#endif
