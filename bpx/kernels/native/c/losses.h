@@ -68,15 +68,15 @@ typedef void (*EachLoss)(const C *a, const C *y, const C *levels, C *values, C *
                          C share);
 INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *levels, C *values, C *grad, Index count,
                             C parameter, C cap, C share) {
-  const Index rest = count % LANES, whole = count - rest;
+  const Index rest = count % PACK, whole = count - rest;
   if (whole > 0) each(a, y, levels, values, grad, whole, parameter, cap, share);
   if (rest > 0) {
-    C tail[5][MOST_LANES] = {{0}};
+    C tail[5][MOST_IN_A_PACK] = {{0}};
     const size_t bytes = sizeof(C) * (size_t)rest;
     memcpy(tail[0], a + whole, bytes);
     memcpy(tail[1], y + whole, bytes);
     if (levels != NULL) memcpy(tail[2], levels + whole, bytes);
-    each(tail[0], tail[1], tail[2], tail[3], tail[4], LANES, parameter, cap, share);
+    each(tail[0], tail[1], tail[2], tail[3], tail[4], PACK, parameter, cap, share);
     memcpy(values + whole, tail[3], bytes);
     memcpy(grad + whole, tail[4], bytes);
   }
@@ -84,12 +84,12 @@ INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *leve
 
 // A loss in which each output counts by itself: pieces of a block's numbers, which are whole rows or a part of one.
 INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
-  C values[BLOCK], ones[BLOCK], levels_of_rows[BLOCK], sums[BLOCK];
+  C values[ROWS_BLOCK], ones[ROWS_BLOCK], levels_of_rows[ROWS_BLOCK], sums[ROWS_BLOCK];
   const Index k = rows->k;
   const C common = rows->share == NULL ? (C)rows->every_share : 1;
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] = 0.0;
-  for (Index first = 0; first < k; first += BLOCK) {
-    const Index width = k - first < BLOCK ? k - first : BLOCK;
+  for (Index first = 0; first < k; first += ROWS_BLOCK) {
+    const Index width = k - first < ROWS_BLOCK ? k - first : ROWS_BLOCK;
     const C *const y = targets_of(rows, first, width, ones);
     if (levels != NULL) repeat_row(levels + first, levels_of_rows, width, rows->rows);
     each_in_vectors(each, rows->output + first, y, levels == NULL ? NULL : levels_of_rows, values, rows->grad + first,
@@ -158,8 +158,8 @@ INLINE C softmax_columns(const C *restrict z, const C *restrict y, C *restrict g
 
 // Of any targets, where `grad` holds the exponentials: largest, total and the total's logarithm are given of each row.
 static void softmax_of_targets(const LossRows *rows, const C *most, const C *total, const C *log_total) {
-  C ones[BLOCK], values[BLOCK], mass[BLOCK];
-  const Index k = rows->k, pieces = k > BLOCK ? BLOCK : k;
+  C ones[ROWS_BLOCK], values[ROWS_BLOCK], mass[ROWS_BLOCK];
+  const Index k = rows->k, pieces = k > ROWS_BLOCK ? ROWS_BLOCK : k;
   if (rows->label_bytes == 0) sum_rows_of((const C *)rows->target, mass, rows->rows, k);
   for (Index i = 0; i < rows->rows; ++i) {
     mass[i] = (rows->label_bytes == 0 ? mass[i] : 1) / total[i];
@@ -182,7 +182,7 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
 
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
   (void)levels;
-  C most[BLOCK], total[BLOCK], log_total[BLOCK], shifted[BLOCK];
+  C most[ROWS_BLOCK], total[ROWS_BLOCK], log_total[ROWS_BLOCK], shifted[ROWS_BLOCK];
   C *const grad = rows->grad;
   const Index count = rows->rows, k = rows->k;
   largest_of_rows(rows->output, most, count, k);
@@ -224,10 +224,10 @@ OPERATION(cross_entropy_with_softmax) { loss(op, part, parts, cross_entropy_with
 
 // row_loss, loss | networks, rows: the sum of a network's losses, in a fixed order.
 OPERATION(sum_rows) {
-  (void)parts;
-  if (part != 0) return;
   const Index rows = op->n[1];
-  for (Index network = 0; network < op->n[0]; ++network) {
+  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
+  if (share.own.first == share.own.stop) return;
+  for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const double *const row_loss = (const double *)op->p[0] + network * rows;
     double sums[8] = {0.0}, sum = 0.0;
     Index i = 0;
