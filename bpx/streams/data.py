@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -33,7 +34,8 @@ class Data(NamedTuple):
         return self.map(lambda array: array[start:stop, ...])
 
 
-class Batch(NamedTuple):
+@dataclass(slots=True)
+class Batch:
     """The rows of one step that this process computes."""
 
     # Index of their source in the feed's `sources`.
@@ -60,6 +62,16 @@ class Batch(NamedTuple):
         rows = on_host[..., start : start + n]
         here = rows if order is on_host else order[..., start : start + n]
         return cls(0, rows, here, n, first, order, start, on_host, count)
+
+    def with_rows(self, rows: Array | None) -> Batch:
+        """The batch with other row numbers, on the host and on the device."""
+        return replace(self, rows=rows, on_device=rows)
+
+    def up_to(self, count: int) -> Batch:
+        """The first `count` of several batches."""
+        if count >= self.count or self.on_host is None:
+            return self
+        return Batch.of_order(self.on_host, self.order, self.start, self.n, self.first, count)
 
     def after(self, steps: int) -> Batch | None:
         """The batches behind the first `steps` of them; None if none are left."""

@@ -199,7 +199,7 @@ class TrainingLoop:
         most = MANY if step.does_many and not recorder.watches_steps else 1
         if checkpointer is not None:
             most = min(most, checkpointer.steps_to_next)
-        return batch if batch.count <= most else batch._replace(count=most)
+        return batch.up_to(most)
 
     def _count(self, batch: Batch, step: Step, recorder: RunRecorder) -> None:
         """Count the steps that a call has done."""

@@ -60,7 +60,7 @@ class Recorder:
         def work() -> None:
             if rows is not None and batch.order is not None:
                 self._launch_rows(batch.order, rows)
-            step(batch._replace(rows=rows, on_device=rows), self._rates[shape], self._done, self._number)
+            step(batch.with_rows(rows), self._rates[shape], self._done, self._number)
             enqueue("steps.cu", "float32", "advance", (1,), self._start, self._done, self._number, batch.n)
 
         replay = record(work)

@@ -283,7 +283,7 @@ class Recorder:
             done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
             self._numbers[shape] = Numbers(np.array(rate, dtype=np.float64), done, number)
         numbers = self._numbers[shape]
-        replay = record(step, batch._replace(rows=rows, on_device=rows), *numbers)
+        replay = record(step, batch.with_rows(rows), *numbers)
         return None if replay is None else Recorded(replay.calls, rows, numbers)
 
     def epochs(self, steps: Sequence[tuple[Any, int]], rate: Any, total: Any, weights: Any, flat: Any, rows: int) -> Epochs | None:

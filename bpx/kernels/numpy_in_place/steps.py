@@ -79,7 +79,7 @@ class Recorder:
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
         done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
-        replay = record(step, batch._replace(rows=rows, on_device=rows), now, done, number)
+        replay = record(step, batch.with_rows(rows), now, done, number)
         if replay is None:
             return None
         return Recorded(replay, rows, now, done if self._drops else None, number)
