@@ -11,7 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
-__all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "load", "thread_limit", "threads"]
+__all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "limited", "load", "thread_limit", "threads"]
 
 
 class NoLibraryError(Exception):
@@ -137,19 +137,17 @@ def load() -> Library:
     return library
 
 
-_limit: list[int] = []
+_limits: list[int] = []
 
 
 def threads() -> int:
-    """How many threads a program may have: `thread_limit`, BPX_THREADS, OMP_NUM_THREADS, else the process's cores.
+    """How many threads a program may have: BPX_THREADS, OMP_NUM_THREADS, else the cores that the process may use.
 
     Raises
     ------
     ValueError
         If ``BPX_THREADS`` is not a number from 1.
     """
-    if _limit:
-        return _limit[-1]
     given = os.environ.get("BPX_THREADS")
     if given:
         if not given.isdecimal() or int(given) < 1:
@@ -161,11 +159,16 @@ def threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def limited(most: int) -> int:
+    """`most`, or less inside of `thread_limit`."""
+    return min(most, *_limits) if _limits else most
+
+
 @contextmanager
 def thread_limit(most: int) -> Iterator[None]:
-    """A block in which programs have at most so many threads, in all Python threads."""
-    _limit.append(most)
+    """A block in which a program has at most so many threads, whichever Python thread runs it."""
+    _limits.append(most)
     try:
         yield
     finally:
-        _limit.pop()
+        _limits.remove(most)

@@ -27,6 +27,7 @@ SLICE, FIRST_SLICE = 0.05, 0.002
 WORTH_A_TEAM = 10e-6
 # Of so many calls one is given to a team again where a team was slower.
 RETRY = 16
+NEVER = float("inf")
 
 
 class Numbers(NamedTuple):
@@ -39,35 +40,66 @@ class Numbers(NamedTuple):
 
 @final
 class Table:
-    """Operations that one call runs, and how long a step of them takes, alone and by a team."""
+    """Operations that one call runs, and how long a step of them takes, alone and by a team.
 
-    def __init__(self, calls: Sequence[Call]) -> None:
-        self._calls = in_phases(calls)  # own the arrays
-        self.rows = (library.Operation * len(calls))(*(call.row for call in self._calls))
-        self._alone = self._team = float("inf")
-        self._calls_done = 0
+    Parameters
+    ----------
+    calls : list of Call
+        The operations of a step.
+    numbers : Numbers
+        What they read anew each time.
+    rows : int64 Array of shape (n,) or (K, n), optional
+        Where they read the row numbers of a batch.
+    """
 
-    def threads(self) -> int:
-        """How many threads the next call may have."""
-        most = library.threads()
-        self._calls_done += 1
-        if most == 1 or self._alone < WORTH_A_TEAM or self._alone == float("inf"):
-            return 1
-        slower = self._team > self._alone and self._team != float("inf")
-        return 1 if slower and self._calls_done % RETRY else most
+    def __init__(self, calls: Sequence[Call], numbers: Numbers, rows: np.ndarray[Any, Any] | None = None) -> None:
+        self._kept = self._calls, *_ = in_phases(calls), numbers, rows  # own the arrays
+        self.operations = (library.Operation * len(calls))(*(call.row for call in self._calls))
+        self.steps = (library.Step * 1)(self.step(rows, 1))
+        self.most = library.threads()
+        self._alone = self._team = NEVER
+        self._runs = 0
+        self.program = library.Program(ctypes.addressof(self.steps), 1, 1)
+        self._address = ctypes.addressof(self.program)
+        self._run = library.load().run
+        prepare(self.program, numbers, 1 if rows is None else rows.size // rows.shape[-1])
+
+    def step(self, rows: np.ndarray[Any, Any] | None, count: int) -> library.Step:
+        """So many steps, as a program has them."""
+        size = 0 if rows is None else rows.shape[-1]
+        return library.Step(ctypes.addressof(self.operations), len(self.operations), count, address(rows), size)
 
     @property
     def seconds(self) -> float:
         """How long a step takes; infinity where none was timed yet."""
         return min(self._alone, self._team)
 
-    def note(self, seconds: float, steps: int, parts: int) -> None:
-        """Remember how long a call took."""
+    def run(self, program: library.Program, at: int | None = None) -> None:
+        """Run a program of these operations, at that address."""
+        self._runs += 1
+        alone, team = self._alone, self._team
+        slower = alone < team < NEVER and self._runs % RETRY
+        program.threads = 1 if alone < WORTH_A_TEAM or alone == NEVER or slower else library.limited(self.most)
+        program.seconds = FIRST_SLICE if alone == NEVER else SLICE
+        began = perf_counter()
+        self._run(ctypes.addressof(program) if at is None else at)
+        steps = program.steps_done
         if steps:
-            if parts == 1:
-                self._alone = min(self._alone, seconds / steps)
-            else:
-                self._team = seconds / steps
+            taken = (perf_counter() - began) / steps
+            if program.parts > 1:
+                self._team = taken
+            elif taken < alone:
+                self._alone = taken
+
+    def once(self) -> None:
+        """Do one step with the numbers as they are."""
+        self.run(self.program, self._address)
+
+
+def prepare(program: library.Program, numbers: Numbers, networks: int) -> None:
+    """Say where a program finds what a step reads."""
+    program.rate, program.done, program.number = (address(a) for a in numbers)
+    program.rate_count, program.networks = numbers.rate.size, networks
 
 
 @final
@@ -76,22 +108,23 @@ class Recorded:
 
     def __init__(self, calls: Sequence[Any], rows: np.ndarray[Any, Any] | None, numbers: Numbers) -> None:
         self.rows, self._numbers, self.done = rows, numbers, 0
-        self._given: Any = None
-        self._rate = np.zeros(1)
         self._parts: list[Table | tuple[Callable[..., Any], tuple[Any, ...]]] = []
         group: list[Call] = []
+        alone = all(function is run for function, _ in calls)
         for function, args in [*calls, (None, ())]:
             if function is run:
                 group.append(args[0])
                 continue
             if group:
-                self._parts.append(Table(group))
+                self._parts.append(Table(group, numbers, rows if alone else None))
                 group = []
             if function is not None:
                 self._parts.append((function, args))
         only = self._parts[0]
         # Its only table, where there is nothing else.
-        self.table = only if len(self._parts) == 1 and isinstance(only, Table) else None
+        self.table = only if alone and isinstance(only, Table) else None
+        self._given: Any = None
+        self._rates = numbers.rate.reshape(-1)
 
     def __call__(self, batch: Any, rate: Any, done: int, rates: np.ndarray[Any, Any] | None = None) -> None:
         """Do up to ``batch.count`` steps after `done` others; `self.done` is how many were done.
@@ -99,57 +132,44 @@ class Recorded:
         `rate` is that of all of them, where there are no `rates` (steps, 1 or K).
         """
         self.done = 0
-        if rates is None:
-            if rate is not self._given:  # most rates stay for many steps
-                self._given, self._rate = rate, np.array(rate, dtype=np.float64).reshape(-1)
-            rates = self._rate
         if self.table is None:
-            self._one(batch, rates, done)
+            self._one(batch, rate, done)
             self.done = 1
             return
-        rows, step = self.rows, self.step(batch.count)
-        program = library.Program(ctypes.addressof(step), 1, 1)
-        if rows is not None:
-            order = rows_in_order(batch)
-            program.order = _address(order) + batch.start * order.itemsize
-            program.networks, program.samples = rows.size // rows.shape[-1], order.shape[-1]
+        program, order = self.table.program, None
+        if rates is not None:
+            program.rates, program.rate_stride, self._given = address(rates), rates.shape[-1], None
+        elif rate is not self._given:  # most rates stay for many steps
+            self._given, self._rates = rate, np.array(rate, dtype=np.float64).reshape(-1)
+            program.rates, program.rate_stride = address(self._rates), 0
+        if self.rows is not None:
+            order = np.ascontiguousarray(batch.rows if batch.order is None else batch.order)
+            program.order = address(order) + batch.start * order.itemsize  # type: ignore[operator]
+            program.samples = order.shape[-1]
+        self.table.steps[0].steps = batch.count
+        program.first, program.steps_done = done, 0
         try:
-            _run(program, self.table, self._numbers, rates, done)
+            self.table.once()
         finally:  # Ctrl-C is raised when the call comes back
             self.done = int(program.steps_done)
 
-    def step(self, count: int) -> library.Step:
-        """So many steps, as a program has them."""
-        rows, table = self.rows, self.table.rows
-        size = 0 if rows is None else rows.shape[-1]
-        return library.Step(ctypes.addressof(table), len(table), count, _address(rows), size)
-
-    def _one(self, batch: Any, rates: np.ndarray[Any, Any], done: int) -> None:
+    def _one(self, batch: Any, rate: Any, done: int) -> None:
         """A step with calls of Python between its tables."""
         numbers = self._numbers
         if self.rows is not None:
             self.rows[...] = batch.rows
-        numbers.rate.reshape(-1)[...] = rates if rates.ndim == 1 else rates[0]
-        numbers.done[...], numbers.number[...] = done, done + 1
+        numbers.rate[...], numbers.done[...], numbers.number[...] = rate, done, done + 1
         for part in self._parts:
             if isinstance(part, Table):
-                step = library.Step(ctypes.addressof(part.rows), len(part.rows), 1)
-                _run(library.Program(ctypes.addressof(step), 1, 1), part, numbers, rates, done)
+                part.program.first, part.program.rates = done, part.program.rate
+                part.once()
             else:
                 part[0](*part[1])
 
 
-def _run(program: Any, table: Table, numbers: Numbers, rates: np.ndarray[Any, Any], done: int) -> None:
-    """Fill in what is the same for all programs, and run it."""
-    program.rate, program.done, program.number = (_address(a) for a in numbers)
-    program.rates, program.rate_count = _address(rates), rates.shape[-1]
-    program.rate_stride = rates.shape[-1] if rates.ndim == 2 else 0
-    program.first = done
-    program.seconds = program.seconds or (SLICE if table.seconds < float("inf") else FIRST_SLICE)
-    program.threads = table.threads()
-    began = perf_counter()
-    library.load().run(ctypes.addressof(program))
-    table.note(perf_counter() - began, program.steps_done, program.parts)
+def address(array: np.ndarray[Any, Any] | None) -> int | None:
+    """Where an array's numbers begin."""
+    return None if array is None else array.__array_interface__["data"][0]
 
 
 @final
@@ -173,7 +193,7 @@ class Epochs:
     ) -> None:
         self._recorded, self._numbers, self._arrays, self._rows = steps, numbers, (total, weights, flat), rows
         self._table = max((recorded.table for recorded, _ in steps), key=lambda table: table.seconds)
-        self._steps = (library.Step * len(steps))(*(recorded.step(count) for recorded, count in steps))
+        self._steps = (library.Step * len(steps))(*(one.table.step(one.rows, count) for one, count in steps))
         self.losses, self.done, self.finite = np.empty(0), 0, True
 
     @property
@@ -195,12 +215,14 @@ class Epochs:
         n = max(total.size, 1), flat.shape[-1]
         end = Call("end_epoch", flat.dtype, ONE, n, (float(self._rows),), arrays, (), ()).row
         program = library.Program(ctypes.addressof(self._steps), len(self._steps), epochs)
+        prepare(program, self._numbers, 1 if order is None else order[0].size // order.shape[-1])
         if order is not None:
-            samples = order.shape[-1]
-            program.order, program.networks, program.samples = _address(order), order[0].size // samples, samples
-        program.end, program.stop = ctypes.addressof(end), _address(counts[1:])
+            program.order, program.samples = address(order), order.shape[-1]
+        rates = np.array(rate, dtype=np.float64).reshape(-1)
+        program.rates, program.first = address(rates), done
+        program.end, program.stop = ctypes.addressof(end), address(counts[1:])
         try:
-            _run(program, self._table, self._numbers, np.array(rate, dtype=np.float64).reshape(-1), done)
+            self._table.run(program)
         finally:
             self.losses, self.done, self.finite = losses[: counts[0]], int(program.steps_done), not counts[1]
 
@@ -227,36 +249,25 @@ class Forward:
         unit, n = unit_of(networks, "rows", rows), (networks, rows, k)
         check = Call("zero_sums", first.dtype, unit, n, (), (first, self._sums), (1,), ())
         made.insert(1 + next(i for i, call in enumerate(made) if call.arrays[2] is first), check)
-        self._table = table = Table(made)
-        at = _address(x)
-        self._slots = [(row, place) for row in table.rows for place in range(11) if row.p[place] == at]
-        self._step = library.Step(ctypes.addressof(table.rows), len(table.rows), 1)
-        self._program = library.Program(ctypes.addressof(self._step), 1, 1)
         self._numbers = Numbers(np.zeros(1), np.zeros((), dtype=np.int64), np.zeros(()))
+        self._table = Table(made, self._numbers)
+        self._table.program.rates = self._table.program.rate
+        at = address(x)
+        rows = self._table.operations
+        self._slots = [(row, place) for row in rows for place, pointer in enumerate(row.p) if pointer == at]
 
     def __call__(self, x: Any) -> Any | None:
         """The outputs for a contiguous `x`; None where a sample, or what it gives, is not finite."""
-        at = _address(x)
+        at = address(x)
         for row, place in self._slots:
             row.p[place] = at
-        _run(self._program, self._table, self._numbers, self._numbers.rate, 0)
+        self._table.once()
         return self._out.copy() if math.isfinite(np.add.reduce(self._sums, axis=None)) else None
 
 
 def are_operations(calls: Sequence[Any]) -> bool:
     """Whether recorded calls are operations of the library alone."""
     return all(function is run for function, _ in calls)
-
-
-def rows_in_order(batch: Any) -> np.ndarray[Any, Any]:
-    """Numbers of all rows of several batches, in one piece."""
-    if batch.order is None:  # of a stream
-        return np.ascontiguousarray(batch.rows)
-    return np.ascontiguousarray(batch.order)
-
-
-def _address(array: np.ndarray[Any, Any] | None) -> int | None:
-    return None if array is None else array.__array_interface__["data"][0]
 
 
 @final
