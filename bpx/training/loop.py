@@ -154,7 +154,8 @@ class TrainingLoop:
                     batch = batch.after(step.done)
         reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
-        self.feed_state = self.config.feed.state
+        if checkpointer is not None:  # slow to read where epochs are short
+            self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
 
@@ -181,7 +182,7 @@ class TrainingLoop:
                 feed.state = before
                 feed.orders(done)
             self.step, self.samples, self.epoch = self.step + epochs.done, self.samples + done * n, self.epoch + done
-            step.state["step"], self.state, self.feed_state = self.step, step.state, feed.state
+            step.state["step"], self.state = self.step, step.state
             run.step += epochs.done
             recorder.end_epochs(epochs.losses if epochs.finite else epochs.losses[:-1], self.rate)
             if interrupt is not None:
