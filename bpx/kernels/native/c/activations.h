@@ -63,7 +63,7 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
 }
 
 #define VALUE(name) \
-  static void name##_values(C *a, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_values(C *a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) a[i] = name##_value(a[i], parameter); \
   }
@@ -72,14 +72,14 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   VALUE(name) \
   OPERATION(name##_forward) { forward(op, part, parts, name##_values, NULL); }
 #define BACKWARD(name) \
-  static void name##_back(const C *grad_a, const C *a, C *out, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_back(const C *grad_a, const C *a, C *out, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) out[i] = grad_a[i] * name##_slope(a[i], a[i], parameter); \
   } \
   OPERATION(name##_backward) { backward(op, part, parts, name##_back); }
 #define FORWARD_WITH_SLOPE(name) \
   VALUE(name) \
-  static void name##_with_slope(C *restrict t, C *restrict a, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_with_slope(C *restrict t, C *restrict a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) { \
       const C z = t[i]; \
@@ -103,7 +103,7 @@ FORWARD_WITH_SLOPE(mish)
 FORWARD_WITH_SLOPE(gelu)
 FORWARD_WITH_SLOPE(exp)
 
-static void slope_back(const C *grad_a, const C *slope, C *out, Index count, C parameter) {
+LOOP_FUNCTION void slope_back(const C *grad_a, const C *slope, C *out, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) out[i] = grad_a[i] * slope[i];

@@ -108,8 +108,9 @@ INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
 }
 
 #define EACH_LOSS(name, function, parameter_of_output) \
-  static void function##_each(const C *restrict a, const C *restrict y, const C *restrict levels, C *restrict values, \
-                              C *restrict grad, Index count, C parameter, C cap, C share) { \
+  LOOP_FUNCTION void function##_each(const C *restrict a, const C *restrict y, const C *restrict levels, \
+                                     C *restrict values, C *restrict grad, Index count, C parameter, C cap, \
+                                     C share) { \
     (void)levels, (void)parameter; \
     for (Index i = 0; i < count; ++i) { \
       const Both one = name##_at(a[i], y[i], parameter_of_output); \

@@ -10,9 +10,12 @@
 // Before a loop whose rounds do not depend on each other: an array may be another one, but none lies across another.
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave_count(1)")
+#define LOOP_FUNCTION static __attribute__((noinline))
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define LOOP_FUNCTION static __attribute__((noinline, noclone))
 #endif
+// LOOP_FUNCTION is one whose loop stays a loop over any number of rounds, even where a caller asks for a few.
 #define INLINE static inline __attribute__((always_inline))
 
 #if defined(__AVX512F__)
@@ -46,12 +49,12 @@ INLINE void in_place(InPlace function, C *a, Index count, C parameter) {
     memcpy(a + whole, tail, sizeof(C) * (size_t)rest);
   }
 }
-static void exp_each(C *a, Index count, C parameter) {
+LOOP_FUNCTION void exp_each(C *a, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) a[i] = exp_of(a[i]);
 }
-static void log_each(C *a, Index count, C parameter) {
+LOOP_FUNCTION void log_each(C *a, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) a[i] = log_of(a[i]);
