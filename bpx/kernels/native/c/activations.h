@@ -116,7 +116,7 @@ OPERATION(softmax_forward) {
   C *const a = op->p[2];
   const Index rows_of_all = op->n[1], k = op->n[2], b_stride = op->n[3];
   const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
-  C of_rows[BLOCK];
+  C of_rows[NUMBERS_AT_ONCE];
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     FOR_BLOCKS(first, rows, share.own, k) {
       C *const t = a + (network * rows_of_all + first) * k;

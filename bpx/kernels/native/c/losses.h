@@ -87,12 +87,12 @@ INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *leve
 
 // A loss in which each output counts by itself: pieces of a block's numbers, which are whole rows or a part of one.
 INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
-  C values[BLOCK], ones[BLOCK], levels_of_rows[BLOCK], sums[BLOCK];
+  C values[NUMBERS_AT_ONCE], ones[NUMBERS_AT_ONCE], levels_of_rows[NUMBERS_AT_ONCE], sums[NUMBERS_AT_ONCE];
   const Index k = rows->k;
   const C common = rows->share == NULL ? (C)rows->every_share : 1;
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] = 0.0;
-  for (Index first = 0; first < k; first += BLOCK) {
-    const Index width = k - first < BLOCK ? k - first : BLOCK;
+  for (Index first = 0; first < k; first += NUMBERS_AT_ONCE) {
+    const Index width = k - first < NUMBERS_AT_ONCE ? k - first : NUMBERS_AT_ONCE;
     const C *const y = targets_of(rows, first, width, ones);
     if (levels != NULL) repeat_row(levels + first, levels_of_rows, width, rows->rows);
     each_in_vectors(each, rows->output + first, y, levels == NULL ? NULL : levels_of_rows, values, rows->grad + first,
@@ -161,8 +161,8 @@ INLINE C softmax_columns(const C *restrict z, const C *restrict y, C *restrict g
 
 // Of any targets, where `grad` holds the exponentials: largest, total and the total's logarithm are given of each row.
 static void softmax_of_targets(const LossRows *rows, const C *most, const C *total, const C *log_total) {
-  C ones[BLOCK], values[BLOCK], mass[BLOCK];
-  const Index k = rows->k, pieces = k > BLOCK ? BLOCK : k;
+  C ones[NUMBERS_AT_ONCE], values[NUMBERS_AT_ONCE], mass[NUMBERS_AT_ONCE];
+  const Index k = rows->k, pieces = k > NUMBERS_AT_ONCE ? NUMBERS_AT_ONCE : k;
   if (rows->label_bytes == 0) sum_rows_of((const C *)rows->target, mass, rows->rows, k);
   for (Index i = 0; i < rows->rows; ++i) {
     mass[i] = (rows->label_bytes == 0 ? mass[i] : 1) / total[i];
@@ -184,7 +184,7 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
 
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
   (void)levels;
-  C most[BLOCK], total[BLOCK], log_total[BLOCK], shifted[BLOCK];
+  C most[NUMBERS_AT_ONCE], total[NUMBERS_AT_ONCE], log_total[NUMBERS_AT_ONCE], shifted[NUMBERS_AT_ONCE];
   C *const grad = rows->grad;
   const Index count = rows->rows, k = rows->k;
   largest_of_rows(rows->output, most, count, k);

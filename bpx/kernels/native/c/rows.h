@@ -5,7 +5,7 @@
 #ifndef BPX_ROWS_H
 #define BPX_ROWS_H
 
-#include "numbers.h"
+#include "vectors.h"
 
 // Before a loop whose rounds do not depend on each other: an array may be another one, but none lies across another.
 #if defined(__clang__)
@@ -18,21 +18,12 @@
 // LOOP_FUNCTION is one whose loop stays a loop over any number of rounds, even where a caller asks for a few.
 #define INLINE static inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
-#define LANES ((Index)(64 / sizeof(C)))
-#elif defined(__AVX__)
-#define LANES ((Index)(32 / sizeof(C)))
-#else
-#define LANES ((Index)(16 / sizeof(C)))
-#endif
-#define MOST_LANES 16
-
-enum { BLOCK = 1024 };
+enum { MOST_LANES = 16, NUMBERS_AT_ONCE = 1024 };
 // A loop over blocks of rows of k numbers each: `rows` from `first` on, which fit in a block, or one that is longer.
 #define FOR_BLOCKS(first, rows, range, k) \
   for (Index first = (range).first, rows; (rows = rows_of_block((range).stop - first, k)) > 0; first += rows)
 static inline Index rows_of_block(Index left, Index k) {
-  const Index most = k <= 0 ? left : k > BLOCK ? 1 : BLOCK / k;
+  const Index most = k <= 0 ? left : k > NUMBERS_AT_ONCE ? 1 : NUMBERS_AT_ONCE / k;
   return left < most ? left : most;
 }
 
