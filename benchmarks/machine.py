@@ -14,7 +14,7 @@ from typing import Any
 
 __all__ = ["describe", "device", "device_state", "name", "version_of"]
 
-PACKAGES = ("numpy", "numba", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
+PACKAGES = ("numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 ON_DEVICE = (
     "numpy", "cupy-cuda12x", "cupy-cuda13x", "nvmath-python", "torch", "triton", "jax", "jaxlib", "jax-cuda12-plugin",
     "jax-cuda13-plugin", "nvidia-cublas-cu12", "nvidia-cublas", "nvidia-cuda-nvrtc-cu12", "nvidia-cuda-nvrtc",
@@ -32,6 +32,7 @@ def describe(threads: int) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {"bpx-nn": version_of("bpx-nn")} | {package: version_of(package) for package in PACKAGES},
         "BLAS": _blas(),
+        "CPU kernels": _kernels(),
         "threads": threads,
     }
 
@@ -100,6 +101,13 @@ def version_of(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def _kernels() -> str:
+    """What computes for bpx where nothing else is asked for."""
+    from bpx.kernels.select import describe_cpu
+
+    return describe_cpu().rpartition(", ")[0] or describe_cpu()
 
 
 def _blas() -> str | None:

@@ -17,7 +17,8 @@ LINES = {
     "torch": ("#D55E00", "^", "-"),
     "torch.compile": ("#CC79A7", "v", "-"),
     "JAX": ("#009E73", "D", "-"),
-    "bpx without fast": ("#56B4E9", "o", "--"),
+    "JAX scan": ("#009E73", "d", "--"),
+    "bpx on NumPy": ("#56B4E9", "o", "--"),
     "bpx": ("#0072B2", "o", "-"),
     "floor": ("#000000", "", ":"),
 }

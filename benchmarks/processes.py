@@ -34,8 +34,9 @@ class Contending:
     """A contender's process."""
 
     def __init__(self, name: str, scratch: Path, threads: int, log: Any) -> None:
-        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+        variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BPX_THREADS")
         environment = own_environment() | dict.fromkeys(variables, str(threads)) | dict(CONTENDERS[name].environment)
+        self.threads = threads
         self.process = subprocess.Popen(
             [sys.executable, str(WORKER), name, str(scratch), str(threads)],
             env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
@@ -115,7 +116,7 @@ class Processes:
     scratch : Path
         A folder for files that they share; ``errors.txt`` in it has what they wrote to standard error.
     threads : int
-        For each.
+        For each, where a workload does not say another number.
     rounds : int
     quick : bool
         Rounds of one repeat, without warm-up.
@@ -155,9 +156,12 @@ class Processes:
     ) -> tuple[dict[str, dict[str, Any]], float]:
         """Figures by contender, and how much of a processor all other processes of the machine used meanwhile."""
         results: dict[str, dict[str, Any]] = {}
+        threads = workload.threads or self.threads
+        for name in [name for name, process in self._running.items() if process.threads != threads]:
+            self._end(name)
         if self.device == "gpu":
             for name in names:  # they import their libraries side by side
-                self._start(name)
+                self._start(name, threads)
         for name in names:
             said(f"{workload.name}: {name}")
             results[name] = {"values": []} | self._prepare(name, workload)
@@ -202,14 +206,14 @@ class Processes:
         """Start the contender where it does not run, and have it prepare; what it says of it."""
         if workload.fresh:
             self._end(name)
-        self._start(name)
+        self._start(name, workload.threads or self.threads)
         ask = self._running[name].ask
         return ask(self.limit(), "prepare", workload=workload.name, quick=self.quick, device=self.device)
 
-    def _start(self, name: str) -> None:
+    def _start(self, name: str, threads: int) -> None:
         """Start a process, if it does not run."""
         if name not in self._running:
-            self._running[name] = Contending(name, self.scratch, self.threads, self._log)
+            self._running[name] = Contending(name, self.scratch, threads, self._log)
 
     def _settle(self) -> None:
         """Wait until no contender's process works."""

@@ -16,7 +16,10 @@ SCALES = {"µs": 1e6, "ms": 1e3, "s": 1.0, "MB": 1e-6}
 
 
 def ratios(workload: Workload, results: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """For each contender its median over the best peer's and over the floor's, as far as they were measured."""
+    """For each contender its median over the best peer's and over the floor's, as far as they were measured.
+
+    With the best peer, as ``"least"``, the same of the shortest rounds: of that peer's and of the contender's own.
+    """
     medians = {name: result["median"] for name, result in results.items() if "median" in result}
     answer: dict[str, dict[str, Any]] = {}
     for name, value in medians.items():
@@ -25,7 +28,8 @@ def ratios(workload: Workload, results: Mapping[str, Any]) -> dict[str, dict[str
         answer[name] = {}
         if there:
             best = min(there, key=medians.__getitem__)
-            answer[name] |= {"best peer": value / medians[best], "peer": best}
+            least = results[name]["min"] / results[best]["min"]
+            answer[name] |= {"best peer": value / medians[best], "peer": best, "least": least}
         floors = [medians[floor] for floor in workload.floors if medians.get(floor)]
         if floors:
             answer[name]["floor"] = value / min(floors)
@@ -40,7 +44,8 @@ def table(name: str, entry: Mapping[str, Any]) -> str:
     head = f"  {'':{width}}  {'median ' + entry['unit']:>12}  {'min - max':>21}"
     columns = [("floor", "x floor")] if any("floor" in ratio for ratio in over.values()) else []
     if peers:
-        columns.insert(0, ("best peer", f"x {peers.pop()}" if len(peers) == 1 else "x separate runs"))
+        best = f"x {peers.pop()}" if len(peers) == 1 else "x separate runs"
+        columns[:0] = [("best peer", best), ("least", "of minima")]
     lines = [f"{entry['title']}  [{name}]", head + "".join(f"  {title:>15}" for _, title in columns)]
     for contender, result in results.items():
         if "median" not in result:
@@ -58,13 +63,17 @@ def table(name: str, entry: Mapping[str, Any]) -> str:
 
 
 def bounds_table(outcomes: Iterable[Outcome]) -> str:
-    """One line per bound."""
+    """One line per bound: the figure of medians, which it is about, and beside it that of minima."""
     lines = []
     for o in outcomes:
-        figure = "-" if o.figure is None else f"{o.figure:.2f}" if o.limit >= 0.1 else f"{o.figure:.4f}"
+        figure, least = (
+            "-" if value is None else f"{value:.2f}" if o.limit >= 0.1 else f"{value:.4f}"
+            for value in (o.figure, o.least)
+        )  # fmt: skip
         lacking = f" (without {', '.join(o.lacking)})" if o.lacking else ""
         lines.append(
-            f"  {o.verdict:12}  {figure:>7} <= {o.limit:<6.4g}  {o.workload:36}  {o.contender:16}  {o.over}{lacking}"
+            f"  {o.verdict:12}  {figure:>7} <= {o.limit:<6.4g}  of minima {least:>7}  {o.workload:48}"
+            f"  {o.contender:16}  {o.over}{lacking}"
         )
     return "\n".join(lines)
 

@@ -23,8 +23,8 @@ ACTIVATIONS = {"relu": "ReLU", "tanh": "tanh", "sigmoid": "sigmoid"}
 OPTIMIZERS = {"adam": "Adam", "sgd": "SGD with momentum"}
 DTYPES = ("float32", "float64")
 
-BPX = ("bpx", "bpx without fast")
-STEP_PEERS = ("torch", "torch.compile", "JAX", "scikit-learn")
+BPX = ("bpx", "bpx on NumPy")
+STEP_PEERS = ("torch", "torch.compile", "JAX", "JAX scan", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,8 @@ class Workload:
         A round lasts at least that long: it repeats the work as often as needed.
     warm : bool
         Whether unmeasured runs come before the first round, and find the number of repeats.
+    threads : int, optional
+        Of each contender, in place of the run's.
     fresh : bool
         Whether every round has a new process.
     rounds : int, optional
@@ -71,6 +73,7 @@ class Workload:
     unit: str = "ms"
     seconds: float = 0.0
     warm: bool = True
+    threads: int | None = None
     fresh: bool = False
     rounds: int | None = None
     versus: Mapping[str, str] = field(default_factory=dict)
@@ -84,16 +87,17 @@ def n_params(sizes: tuple[int, ...]) -> int:
     return sum((a + 1) * b for a, b in pairwise(sizes))
 
 
-def step(network: str, hidden: str, optimizer: str, dtype: str) -> Workload:
+def step(network: str, hidden: str, optimizer: str, dtype: str, threads: int | None = None) -> Workload:
     """Time of one training step."""
     sizes, batch, steps = NETWORKS[network]
-    bounded = (hidden, optimizer, dtype) == ("relu", "adam", "float32")
-    extra = ("products", "JAX scan") if bounded else ()
+    bounded = (hidden, optimizer) == ("relu", "adam")
+    threaded = "" if threads is None else f", {threads} thread{'s' if threads > 1 else ''}"
     return Workload(
-        name=f"step-{network}-{hidden}-{optimizer}-{dtype}",
+        name=f"step-{network}-{hidden}-{optimizer}-{dtype}{threaded.replace(', ', '-').replace(' ', '-')}",
         kind="step",
-        title=f"One step: {network}, batch {batch}, {ACTIVATIONS[hidden]}, {OPTIMIZERS[optimizer]}, {dtype}",
-        contenders=("floor", *BPX, *STEP_PEERS, *extra),
+        title=f"One step: {network}, batch {batch}, {ACTIVATIONS[hidden]}, {OPTIMIZERS[optimizer]}, {dtype}{threaded}",
+        contenders=("floor", "products", *BPX, *STEP_PEERS) if bounded else ("floor", *BPX, *STEP_PEERS),
+        threads=threads,
         peers=STEP_PEERS,
         unit="µs",
         seconds=0.1,
@@ -134,6 +138,20 @@ def predict(rows: int, dtype: str) -> Workload:
     )
 
 
+def predict_estimator(rows: int) -> Workload:
+    """Class probabilities by the estimators."""
+    return Workload(
+        name=f"predict-{rows}-estimator",
+        kind="predict_estimator",
+        title=f"MLPClassifier.predict_proba of {rows} row{'s' if rows > 1 else ''} of 784-100-10, float32",
+        contenders=(*BPX, "scikit-learn"),
+        peers=("scikit-learn",),
+        unit="µs",
+        seconds=0.1,
+        options={"rows": rows, "sizes": (784, 100, 10), "dtype": "float32"},
+    )
+
+
 def memory(network: str, dtype: str) -> Workload:
     """Peak memory of a training run."""
     sizes, batch, steps = NETWORKS[network]
@@ -166,9 +184,17 @@ OTHERS = [
         name="online-momentum-2-3-1",
         kind="online_momentum",
         title="Online, 2-3-1, XOR, tanh, SGD with momentum: 10 000 steps in order (article 003)",
-        contenders=(*BPX, "article 003", "article 003 in NumPy"),
-        peers=("article 003", "article 003 in NumPy"),
-        options={"steps": 10_000},
+        contenders=(*BPX, "article 003", "article 003 in NumPy", "JAX scan"),
+        peers=("article 003", "article 003 in NumPy", "JAX scan"),
+        options={"steps": 10_000, "watched": False},
+    ),
+    Workload(
+        name="online-momentum-2-3-1-watched",
+        kind="online_momentum",
+        title="The same with a callback at each epoch's end, after every four steps",
+        contenders=(*BPX, "article 003", "article 003 in NumPy", "JAX scan"),
+        peers=("article 003", "article 003 in NumPy", "JAX scan"),
+        options={"steps": 10_000, "watched": True},
     ),
     Workload(
         name="full-batch-2-50-2",
@@ -179,27 +205,29 @@ OTHERS = [
         options={"steps": 2_000, "sizes": (2, 50, 2), "rows": 60},
     ),
     Workload(
-        name="predict-1-estimator",
-        kind="predict_estimator",
-        title="MLPClassifier.predict_proba of 1 row of 784-100-10, float32",
-        contenders=(*BPX, "scikit-learn"),
-        peers=("scikit-learn",),
-        unit="µs",
-        seconds=0.1,
-        options={"rows": 1, "sizes": (784, 100, 10), "dtype": "float32"},
-    ),
-    Workload(
         name="stack-64",
         kind="stack",
         title="64 networks 2-8-2, batch 32, ReLU, Adam, float32: one step of all, as a stack or one after the other",
-        contenders=(*BPX, "bpx, separate runs", "bpx without fast, separate runs"),
-        versus={"bpx": "bpx, separate runs", "bpx without fast": "bpx without fast, separate runs"},
+        contenders=(*BPX, "bpx, separate runs", "bpx on NumPy, separate runs", "JAX", "JAX scan"),
+        versus={"bpx": "bpx, separate runs", "bpx on NumPy": "bpx on NumPy, separate runs"},
         unit="µs",
         seconds=0.2,
         options={
             "stack": 64, "sizes": (2, 8, 2), "batch": 32, "steps": 50, "hidden": "relu", "optimizer": "adam",
             "dtype": "float32",
         },
+    ),
+    Workload(
+        name="sweep-64",
+        kind="sweep",
+        title="64 settings of 64-100-10, batch 200, 3 epochs of 8 000 rows: bpx.sweep, or one fit after the other",
+        contenders=(*BPX, "bpx, separate runs"),
+        versus={"bpx": "bpx, separate runs"},
+        unit="s",
+        options={
+            "settings": 64, "sizes": (64, 100, 10), "batch": 200, "steps": 50, "epochs": 3, "dtype": "float32",
+        },
+        quick={"settings": 8, "steps": 5, "epochs": 1},
     ),
     Workload(
         name="cg-digits",
@@ -228,27 +256,45 @@ OTHERS = [
     Workload(
         name="first-use",
         kind="first_fit",
-        title="First fit of a new process (one epoch of 2-8-2): kernels compiled, loaded from disk, or without Numba",
-        contenders=("bpx, kernels compiled", "bpx, kernels on disk", "bpx without fast"),
+        title="First fit of a new process (one epoch of 2-8-2), without its imports",
+        contenders=BPX,
         warm=False,
-        rounds=3,
+    ),
+    Workload(
+        name="process-digits",
+        kind="whole_process",
+        title="A whole process: imports, and 20 epochs of 1 797 digits, 64-100-10, batch 200, Adam, float32",
+        contenders=(*BPX, "scikit-learn"),
+        peers=("scikit-learn",),
+        options={"epochs": 20},
+        quick={"epochs": 2},
     ),
 ]  # fmt: skip
 
+NETWORKS_OF_ONE_THREAD = ("2-8-2", *MIDDLE)
 HEADLINE = [step(network, "relu", "adam", dtype) for network, dtype in product(NETWORKS, DTYPES)]
+_ONE_THREAD = [step(name, "relu", "adam", dtype, 1) for name, dtype in product(NETWORKS_OF_ONE_THREAD, DTYPES)]
 _MIDDLE = [
     step(network, hidden, optimizer, "float32")
     for network, (hidden, optimizer) in product(MIDDLE, [("tanh", "adam"), ("sigmoid", "adam"), ("relu", "sgd")])
 ]
 _FITS = [fit("digits", 100, 20, dtype) for dtype in DTYPES] + [fit("784", 100, 5, dtype) for dtype in DTYPES]
-_PREDICT = [predict(rows, "float32") for rows in (1, 1000, 1_000_000)]
+_PREDICT = [predict(rows, "float32") for rows in (1, 100, 1000, 1_000_000)]
+_PREDICT += [predict_estimator(rows) for rows in (1, 100, 1000)]
 _REST = [
     step(*combination) for combination in product(NETWORKS, ACTIVATIONS, OPTIMIZERS, DTYPES)
-] + [predict(rows, "float64") for rows in (1, 1000, 1_000_000)]  # fmt: skip
+] + [predict(rows, "float64") for rows in (1, 100, 1000, 1_000_000)]  # fmt: skip
 
-DEFAULT = {w.name: w for w in [*HEADLINE, *_MIDDLE, *_FITS, *_PREDICT, *OTHERS, memory("784-256-128-10", "float32")]}
+DEFAULT = {
+    w.name: w
+    for w in [
+        *HEADLINE, *_ONE_THREAD, *_MIDDLE, *_FITS, *_PREDICT, *OTHERS, memory("784-256-128-10", "float32"),
+    ]
+}  # fmt: skip
 ALL = DEFAULT | {w.name: w for w in _REST if w.name not in DEFAULT}
 # The rows of the picture, by number of parameters.
 MAIN = [w for w in HEADLINE if w.options["dtype"] == "float32"]
 
-assert prod(map(len, (NETWORKS, ACTIVATIONS, OPTIMIZERS, DTYPES))) == sum(w.kind == "step" for w in ALL.values())
+assert prod(map(len, (NETWORKS, ACTIVATIONS, OPTIMIZERS, DTYPES))) == sum(
+    w.kind == "step" and w.threads is None for w in ALL.values()
+)

@@ -22,7 +22,7 @@ X_train, X_test, y_train, y_test = train_test_split(X / 16, y, random_state=0)
 warnings.simplefilter("ignore", ConvergenceWarning)  # 60 epochs on purpose
 settings = {"hidden_layer_sizes": (100,), "max_iter": 60, "random_state": 0}
 
-# %% Fit both in turn, three times each; the first bpx fit compiles its kernels where Numba is installed
+# %% Fit both in turn, three times each
 models = {"scikit-learn": ScikitMLPClassifier(**settings), "bpx": MLPClassifier(**settings, backend=backend)}
 seconds = {name: [] for name in models}
 for _ in range(3):

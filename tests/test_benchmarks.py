@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 TINIEST = "step-2-8-2-relu-adam-float32"
+MIDDLE = "step-784-100-10-relu-adam-float32"
 
 sys.path.insert(0, str(BENCHMARKS))
 try:
@@ -80,9 +81,9 @@ def test_a_run_prints_a_table_and_writes_its_figures(tmp_path):
             continue
         assert result["min"] == result["median"] == result["max"] > 0
         assert result["units_per_round"] == 50
-        assert set(entry["ratios"][name]) == {"best peer", "peer", "floor"}
+        assert set(entry["ratios"][name]) == {"best peer", "peer", "least", "floor"}
     # With and without compiled kernels it is the same training.
-    losses = [entry["contenders"][name]["notes"]["loss"] for name in ("bpx", "bpx without fast")]
+    losses = [entry["contenders"][name]["notes"]["loss"] for name in ("bpx", "bpx on NumPy")]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert ALL[TINIEST].title in done.stdout
     assert list(tmp_path.iterdir()) == [tmp_path / "figures.json"]  # one network makes no picture
@@ -103,36 +104,55 @@ def test_a_check_wants_a_full_run(arguments):
 
 
 def test_figures_within_the_bounds_pass(tmp_path):
-    figures = made_up(bpx=0.1, bpx_without_fast=0.1)
+    figures = made_up(bpx=0.005, bpx_on_NumPy=0.1)
     done = run("--check", "--load", saved(figures, tmp_path))
     assert done.returncode == 0, done.stdout + done.stderr
     listed = done.stdout.partition("Bounds")[2].splitlines()[1:]
-    assert len(listed) == sum((bound.fast is not None) + (bound.without is not None) for bound in BOUNDS)
+    assert len(listed) == sum((bound.limit is not None) + (bound.on_numpy is not None) for bound in BOUNDS)
     assert all(line.split()[0] == "pass" for line in listed)
 
 
 def test_a_figure_above_its_bound_is_a_miss(tmp_path):
-    done = run("--check", "--load", saved(made_up(bpx=0.52, bpx_without_fast=0.1), tmp_path))
+    done = run("--check", "--load", saved(made_up(bpx=0.35, bpx_on_NumPy=0.2), tmp_path))
     assert done.returncode == 1
     missed = [line.split() for line in done.stdout.partition("Bounds")[2].splitlines() if line.split()[:1] == ["miss"]]
-    assert [TINIEST, "0.52"] in [[line[4], line[1]] for line in missed]
-    assert {line[5] for line in missed} == {"bpx"}
-    assert "step-64-100-10-relu-adam-float32" not in {line[4] for line in missed}  # its bound is 0.55
+    assert [TINIEST, "0.35"] in [[line[7], line[1]] for line in missed]
+    assert {tuple(line[8:10]) for line in missed} == {("bpx", "x"), ("bpx", "ms")}
+    assert "step-64-100-10-relu-adam-float32" not in {line[7] for line in missed}  # its bound is 0.45
 
 
 def test_a_bound_is_not_kept_where_a_peer_was_not_measured():
-    figures = made_up(bpx=0.1, bpx_without_fast=0.1)["workloads"]
-    figures[TINIEST]["contenders"]["JAX"] = {"missing": "not asked for (--peers)"}
+    figures = made_up(bpx=0.1, bpx_on_NumPy=0.1)["workloads"]
+    figures[MIDDLE]["contenders"]["JAX"] = {"missing": "not asked for (--peers)"}
     outcomes = {(o.workload, o.contender, o.over): o.verdict for o in check(figures)}
-    assert outcomes[TINIEST, "bpx", "x best peer"] == "not measured"
-    assert outcomes[TINIEST, "bpx", "x products"] == "pass"
+    assert outcomes[MIDDLE, "bpx", "x best peer"] == "not measured"
+    assert outcomes[MIDDLE, "bpx", "x products"] == "pass"
 
 
 def test_the_best_peer_is_the_fastest_one():
     outcomes = check(made_up(bpx=0.3, JAX=0.5, torch=0.6)["workloads"])
     figures = {(o.workload, o.contender): (o.over, o.figure) for o in outcomes if o.over.startswith("x best peer")}
-    assert figures[TINIEST, "bpx"] == ("x best peer, JAX", pytest.approx(0.6))
-    assert figures["predict-1-float32", "bpx"] == ("x best peer, torch", pytest.approx(0.5))
+    assert figures[MIDDLE, "bpx"] == ("x best peer, JAX", pytest.approx(0.6))
+    assert figures["predict-1-float32", "bpx on NumPy"] == ("x best peer, torch", pytest.approx(1 / 0.6))
+
+
+def test_a_bound_on_a_difference_and_one_on_the_time_itself():
+    workloads = made_up(bpx=0.11, bpx_on_NumPy=0.1)["workloads"]
+    workloads["first-use"]["contenders"]["bpx"] |= {"median": 0.012, "min": 0.009}
+    outcomes = {(o.workload, o.over): o for o in check(workloads)}
+    above = outcomes["process-digits", "ms above bpx on NumPy"]
+    assert (above.verdict, above.figure) == ("pass", pytest.approx(10.0))
+    first = outcomes["first-use", "ms"]
+    assert (first.verdict, first.figure, first.least) == ("miss", pytest.approx(12.0), pytest.approx(9.0))
+
+
+def test_a_workload_that_says_how_many_threads_gets_processes_of_its_own(tmp_path):
+    name = f"{TINIEST}-1-thread"
+    with Processes(tmp_path, 2, 1, True) as processes:
+        for workload, threads in ((ALL[TINIEST], 2), (ALL[name], 1)):
+            results, _ = processes.measure(workload, ["floor"], lambda _: None)
+            assert results["floor"]["median"] > 0
+            assert [process.threads for process in processes._running.values()] == [threads]
 
 
 def test_a_failed_contender_is_shown_and_fails_the_run(tmp_path):

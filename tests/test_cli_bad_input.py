@@ -22,6 +22,8 @@ from bpx.cli.table_model import TableModel
 from bpx.errors import how_to_install
 from bpx.files import atomic
 from bpx.files.model import read_header
+from bpx.kernels import select
+from bpx.kernels.native import library
 
 
 @pytest.fixture(autouse=True)
@@ -308,9 +310,13 @@ def test_messages_speak_of_options(capsys):
     assert "--weights: expected numbers for '0.W'" in refused(capsys, "trace", "--weights", '{"0.W": "x"}')
 
 
-@pytest.mark.parametrize("variable", ["BPX_BACKEND", "BPX_KERNELS"])
+@pytest.mark.parametrize("variable", ["BPX_BACKEND", "BPX_KERNELS", "BPX_INSTRUCTIONS", "BPX_THREADS"])
 def test_a_variable_that_names_nothing_is_a_mistake_said_before_anything_else(variable, capsys, monkeypatch):
+    monkeypatch.setenv("BPX_KERNELS", "auto")
+    if variable in ("BPX_INSTRUCTIONS", "BPX_THREADS") and not select.describe_cpu().startswith("compiled"):
+        pytest.skip("no compiled kernels are here")
     with monkeypatch.context() as patch:
+        library.load.cache_clear()
         patch.setenv(variable, "nonsense")
         message = refused(capsys, "info")
     assert f"{variable}: " in message

@@ -65,11 +65,14 @@ def test_info_says_what_there_is_and_why_the_rest_is_not(capsys):
     statuses = {status["name"]: status for status in facts["backends"]}
     assert set(statuses) == {"numpy", "cupy", "torch", "torch:cuda"}
     assert all(status["available"] or status["reason"] for status in statuses.values())
-    assert facts["kernels on numpy"] == {"in use": ["numpy_in_place"], "reason": "; BPX_KERNELS=numpy"}
+    assert facts["kernels on numpy"] == {
+        "in use": ["numpy_in_place"], "description": "NumPy alone (BPX_KERNELS=numpy)",
+    }  # fmt: skip
     assert run("info") == 0
     shown = capsys.readouterr().out
     assert str(bpx.backends()) in shown
     assert "in force" in shown
+    assert "CPU kernels  NumPy alone (BPX_KERNELS=numpy)" in shown
 
 
 def test_info_says_where_the_other_project_of_that_import_name_is_installed(capsys, tmp_path, monkeypatch):
@@ -226,7 +229,7 @@ def test_trace_writes_a_page_to_watch(tmp_path, capsys, monkeypatch):
 
 
 def test_bench_measures_every_way_to_do_a_step_beside_its_products(capsys, monkeypatch):
-    monkeypatch.setattr("bpx.kernels.select._compiled", lambda: None)
+    monkeypatch.setattr("bpx.kernels.select._native", lambda: None)
     words = ["bench", "--network", "2-8-2", "--rounds", 1, "--backend", "numpy", "--quiet"]
     (network,) = as_json(capsys, *words)["networks"]
     assert [one["way"] for one in network["contenders"]] == [
@@ -286,7 +289,7 @@ def test_help_and_train_import_no_optional_library():
         "import sys, json; from bpx.cli import main; main(sys.argv[1:]);"
         "print(json.dumps(sorted({m.partition('.')[0] for m in sys.modules})))"
     )
-    optional = {"numba", "scipy", "sklearn", "pyarrow", "safetensors", "pandas", "matplotlib", "torch", "cupy", "tqdm"}
+    optional = {"scipy", "sklearn", "pyarrow", "safetensors", "pandas", "matplotlib", "torch", "cupy", "tqdm"}
     for words in (["--help"], ["train", "--help"], ["predict", "--help"], ["trace", "--json"]):
         done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
         assert not optional & set(json.loads(done.stdout.splitlines()[-1])), words

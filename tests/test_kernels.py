@@ -22,7 +22,7 @@ from bpx.formulas.activations import ACTIVATIONS, Activation
 from bpx.formulas.losses import LOSSES
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.formulas.schedules import Schedule
-from bpx.kernels import kernel_table, numpy_in_place, recording, select
+from bpx.kernels import kernel_table, native, numpy_in_place, recording, select
 
 ULPS = 8.0  # of the largest value, per element; sums of n terms are allowed n times as much
 DTYPES = ("float32", "float64")
@@ -55,66 +55,67 @@ def same(actual, expected, terms=1, least=0.0):
 
 # ---------------------------------------------------------------------- which formulas have kernels
 
-# Every formula, and the packages that have a kernel for it. selu and mish have none by Numba: NumPy's are taken then.
+# Every formula, and the packages that have a kernel for it.
 HAVE_KERNELS = {
     activations: {
-        "elu_derivative": "numba cuda",
-        "elu_value": "numba cuda",
-        "exp": "cuda",
-        "exp_derivative": "cuda",
+        "elu_derivative": "native cuda",
+        "elu_value": "native cuda",
+        "exp": "native cuda",
+        "exp_derivative": "native cuda",
         "exp_slope": "",
-        "gelu": "numba cuda",
-        "gelu_derivative": "numba cuda",
-        "identity": "numpy numba cuda",
+        "gelu": "native cuda",
+        "gelu_derivative": "native cuda",
+        "identity": "numpy native cuda",
         "identity_derivative": "",
         "identity_jacobian": "numpy cuda",
         "largest_exponent": "",
-        "leaky_relu_derivative": "numba cuda",
-        "leaky_relu_value": "numba cuda",
-        "mish": "numpy cuda",
-        "mish_derivative": "numpy cuda",
-        "relu": "numpy numba cuda",
-        "relu_derivative": "numpy numba cuda",
-        "selu": "numpy cuda",
-        "selu_derivative": "numpy cuda",
-        "sigmoid": "numpy numba cuda",
-        "sigmoid_derivative": "numpy numba cuda",
-        "silu": "numba cuda",
-        "silu_derivative": "numba cuda",
-        "softmax": "numpy cuda",
-        "softmax_jacobian": "cuda",
-        "softplus": "numba cuda",
-        "softplus_derivative": "cuda",
-        "step": "cuda",
-        "tanh": "numpy numba cuda",
-        "tanh_derivative": "numpy numba cuda",
+        "leaky_relu_derivative": "native cuda",
+        "leaky_relu_value": "native cuda",
+        "mish": "numpy native cuda",
+        "mish_derivative": "numpy native cuda",
+        "relu": "numpy native cuda",
+        "relu_derivative": "numpy native cuda",
+        "selu": "numpy native cuda",
+        "selu_derivative": "numpy native cuda",
+        "sigmoid": "numpy native cuda",
+        "sigmoid_derivative": "numpy native cuda",
+        "silu": "native cuda",
+        "silu_derivative": "native cuda",
+        "softmax": "numpy native cuda",
+        "softmax_jacobian": "native cuda",
+        "softplus": "native cuda",
+        "softplus_derivative": "native cuda",
+        "step": "native cuda",
+        "tanh": "numpy native cuda",
+        "tanh_derivative": "numpy native cuda",
     },
-    dropout: {"dropout_mask": "numpy numba cuda"},
+    dropout: {"dropout_mask": "numpy native cuda"},
     linear: {
-        "accumulate": "numpy numba cuda",
-        "add_penalty": "numpy numba cuda",
-        "column_sums": "numpy numba cuda",
-        "gather": "numpy cuda",
+        "accumulate": "numpy native cuda",
+        "add_penalty": "numpy native cuda",
+        "column_sums": "numpy native cuda",
+        "fill_rows": "numpy native",
+        "gather": "numpy native cuda",
         "penalty": "",
-        "product": "numpy numba cuda",
-        "times": "numpy cuda",
-        "weight_sum": "numpy cuda",
+        "product": "numpy native cuda",
+        "times": "numpy native cuda",
+        "weight_sum": "numpy native cuda",
     },
     losses: {
-        "absolute_error": "cuda",
-        "binary_cross_entropy": "cuda",
-        "binary_cross_entropy_with_sigmoid": "numpy numba cuda",
-        "capped": "numpy numba cuda",
-        "cross_entropy": "cuda",
-        "cross_entropy_with_softmax": "numpy numba cuda",
-        "huber_error": "cuda",
+        "absolute_error": "native cuda",
+        "binary_cross_entropy": "native cuda",
+        "binary_cross_entropy_with_sigmoid": "numpy native cuda",
+        "capped": "numpy native cuda",
+        "cross_entropy": "native cuda",
+        "cross_entropy_with_softmax": "numpy native cuda",
+        "huber_error": "native cuda",
         "largest_capped": "",
         "one_hot": "",
-        "poisson": "cuda",
-        "poisson_with_exp": "cuda",
-        "quantile_error": "cuda",
-        "squared_error": "numpy numba cuda",
-        "value_and_grad": "numpy numba cuda",
+        "poisson": "native cuda",
+        "poisson_with_exp": "native cuda",
+        "quantile_error": "native cuda",
+        "squared_error": "numpy native cuda",
+        "value_and_grad": "numpy native cuda",
     },
     precision: {
         "adjust": "cuda",
@@ -127,22 +128,20 @@ HAVE_KERNELS = {
         "value_and_grad": "cuda",
     },
     updates: {
-        "adagrad": "numpy numba cuda",
-        "adam": "numpy numba cuda",
-        "clip_by_global_norm": "numpy numba cuda",
-        "gradient_descent": "numpy numba cuda",
-        "momentum": "numpy numba cuda",
-        "rmsprop": "numpy numba cuda",
+        "adagrad": "numpy native cuda",
+        "adam": "numpy native cuda",
+        "clip_by_global_norm": "numpy native cuda",
+        "gradient_descent": "numpy native cuda",
+        "momentum": "numpy native cuda",
+        "rmsprop": "numpy native cuda",
     },
 }
-PACKAGES = {"numpy": "numpy_in_place", "numba": "numba", "cuda": "cuda"}
+PACKAGES = {"numpy": "numpy_in_place", "native": "native", "cuda": "cuda"}
 
 
 @pytest.fixture(params=PACKAGES)
 def package(request):
-    """Each package of kernels; that for CuPy can be imported without it."""
-    if request.param == "numba":
-        pytest.importorskip("numba", reason="Numba is not installed")
+    """Each package of kernels; that for CuPy can be imported without it, and that in C without a library."""
     return importlib.import_module(f"bpx.kernels.{PACKAGES[request.param]}")
 
 
@@ -205,8 +204,9 @@ def test_a_kernel_has_the_name_of_its_formula_and_begins_with_its_parameters(pac
         ("numpy_in_place/losses.py", "formulas.squared_error:", "formulas.squared_eror:", AttributeError),
         ("numpy_in_place/linear.py", "def gather(", "def gathr(", NameError),
         ("numpy_in_place/dropout.py", "dropout_mask", "dropout_msk", AttributeError),
-        ("numba/activations.py", "formulas.elu_value,", "formulas.elu_valu,", AttributeError),
-        ("numba/updates.py", "adam(", "adan(", NameError),
+        ("native/activations.py", "formulas.elu_value,", "formulas.elu_valu,", AttributeError),
+        ("native/losses.py", "formulas.poisson,", "formulas.poison,", AttributeError),
+        ("native/updates.py", "adam(", "adan(", NameError),
         ("cuda/activations.py", '_both("silu"', '_both("slu"', KeyError),
         ("cuda/losses.py", ': "huber",', ': "hubert",', KeyError),
         ("cuda/precision.py", "unscale(", "unscaled(", NameError),
@@ -214,8 +214,6 @@ def test_a_kernel_has_the_name_of_its_formula_and_begins_with_its_parameters(pac
 )
 def test_a_misspelt_key_or_kernel_is_an_error_when_its_package_is_imported(file, of_formula, misspelt, error):
     name = f"bpx.kernels.{file.removesuffix('.py').replace('/', '.')}"
-    if file.startswith("numba"):
-        pytest.importorskip("numba", reason="Numba is not installed")
     source = inspect.getsource(importlib.import_module(name))
     assert of_formula in source
     with pytest.raises(error, match=re.findall(r"\w+", of_formula if error is NameError else misspelt)[-1]):
@@ -561,9 +559,11 @@ def test_training_with_kernels_and_without_gives_the_same_losses(monkeypatch, cl
 @pytest.mark.parametrize("mode", ["auto", "numpy"])
 @pytest.mark.parametrize("options", [o for o in FITS if o.get("optimizer") != "lbfgs"], ids=range(len(FITS) - 1))
 def test_every_step_on_numpy_is_recorded(monkeypatch, options, mode):
+    monkeypatch.setenv("BPX_KERNELS", mode)
     seen = []
-    whole = numpy_in_place.steps.record
-    monkeypatch.setattr(numpy_in_place.steps, "record", lambda *work: seen.append(whole(*work)) or seen[-1])
+    steps = select.for_backend(bpx.get_backend("numpy"), "float64").packages[0].steps
+    whole = steps.record
+    monkeypatch.setattr(steps, "record", lambda *work: seen.append(whole(*work)) or seen[-1])
     losses_of_fit(monkeypatch, mode, **options)
     assert len(seen) == 2  # batches of 16, and the last one of 2
     assert None not in seen
@@ -572,7 +572,8 @@ def test_every_step_on_numpy_is_recorded(monkeypatch, options, mode):
 @pytest.mark.parametrize("options", [o for o in FITS if o.get("optimizer") != "lbfgs"], ids=range(len(FITS) - 1))
 def test_eager_kernels_record_nothing_and_compute_the_same_bits(monkeypatch, options):
     recorded = losses_of_fit(monkeypatch, "auto", **options)
-    monkeypatch.setattr(numpy_in_place.steps, "record", None)
+    for package in (numpy_in_place, native):
+        monkeypatch.setattr(package.steps, "record", None)
     assert np.array_equal(losses_of_fit(monkeypatch, "eager", **options), recorded)
 
 
@@ -690,129 +691,3 @@ def test_divergence_is_seen_with_kernels(monkeypatch, optimizer):
         )
     assert history.stop_reason == bpx.StopReason.DIVERGED
     assert np.all(np.isfinite(net.flat))
-
-
-# ---------------------------------------------------------------------- when compiling does not work
-
-
-def test_numba_that_cannot_compile_leaves_numpys_kernels(monkeypatch, caplog):
-    numba = pytest.importorskip("bpx.kernels.numba", reason="Numba is not installed")
-
-    def broken():
-        raise OSError("no space left")
-
-    monkeypatch.setenv("BPX_KERNELS", "auto")
-    monkeypatch.setattr(numba, "smoke_test", broken)
-    select._compiled.cache_clear()
-    try:
-        with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
-            kernels = select.for_backend(bpx.get_backend("numpy"), "float64")
-    finally:
-        select._compiled.cache_clear()
-    assert "NumPy alone computes: no space left" in caplog.text
-    z = np.array([[-1.0, 2.0]])
-    assert kernels.activation(ACTIVATIONS["relu"]).after_bias(np, z, np.ones((1, 2)))[1].tolist() == [[0.0, 3.0]]
-    assert kernels.records
-
-
-WITHOUT_A_CACHE = """
-import logging, sys
-import numba.core.caching as caching
-caching.CacheImpl._locator_classes = []  # as in an installation and a home that cannot be written
-import bpx
-net = bpx.MLP([3, 4, 2], backend="numpy")
-history = bpx.fit(net, [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [0, 1], epochs=2)
-print(history.epochs)
-"""
-
-NO_NUMBA = """
-import sys
-sys.modules["numba"] = None
-import bpx
-net = bpx.MLP([3, 4, 2], backend="numpy")
-print(bpx.fit(net, [[0.0, 1.0, 2.0], [1.0, 0.0, 1.0]], [0, 1], epochs=2).epochs)
-"""
-
-
-@pytest.mark.parametrize("script", [WITHOUT_A_CACHE, NO_NUMBA], ids=["no cache", "no numba"])
-@pytest.mark.slow
-def test_training_works_where_kernels_cannot_be_kept_or_numba_is_missing(script):
-    if script is WITHOUT_A_CACHE:
-        pytest.importorskip("numba", reason="Numba is not installed")
-    assert fresh_process(script).split() == ["2"]
-
-
-LAZY = """
-import sys, bpx
-net = bpx.MLP([3, 4, 2], backend="numpy")
-net([[0.0, 1.0, 2.0]]); net.loss_and_grads([[0.0, 1.0, 2.0]], [1])
-print("numba" in sys.modules)
-bpx.fit(net, [[0.0, 1.0, 2.0]], [1], epochs=1)
-print("numba" in sys.modules)
-"""
-
-
-@pytest.mark.slow
-def test_numba_is_imported_by_training_alone():
-    pytest.importorskip("numba", reason="Numba is not installed")
-    assert fresh_process(LAZY).split() == ["False", "True"]
-
-
-@pytest.fixture
-def compiling(monkeypatch):
-    """Numba's part of the kernels, which has said nothing of its cache yet."""
-    compiling = pytest.importorskip("bpx.kernels.numba.compiling", reason="Numba is not installed")
-    monkeypatch.setattr(compiling, "_said", [])
-    return compiling
-
-
-def kernel_in(folder, compiling):
-    """A compiled function of a module in that folder, as a new process would have it."""
-    path = folder / "module_of_a_kernel.py"
-    if not path.exists():
-        path.write_text("def twice(x):\n    return 2.0 * x\n")
-    spec = importlib.util.spec_from_file_location("module_of_a_kernel", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return compiling.compiled(module.twice)
-
-
-@pytest.mark.parametrize("ending", ["nbi", "nbc"])
-def test_a_damaged_cache_of_kernels_is_said_once_and_made_anew(ending, tmp_path, compiling, caplog):
-    assert kernel_in(tmp_path, compiling)(2.0) == 4.0
-    (kept,) = (tmp_path / "__pycache__").glob(f"*.{ending}")
-    kept.write_bytes(kept.read_bytes()[:-9])
-    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
-        assert kernel_in(tmp_path, compiling)(2.0) == 4.0
-        assert len(caplog.messages) == 1
-        assert "compiled anew" in caplog.text
-        assert str(tmp_path) in caplog.text
-        again = kernel_in(tmp_path, compiling)
-        assert again(2.0) == 4.0
-    assert sum(again.stats.cache_hits.values()) == 1
-    assert len(caplog.messages) == 1
-
-
-def test_a_cache_of_kernels_that_cannot_be_replaced_is_said_once(tmp_path, compiling, caplog):
-    assert kernel_in(tmp_path, compiling)(2.0) == 4.0
-    (kept,) = (tmp_path / "__pycache__").glob("*.nbi")
-    kept.unlink()
-    kept.mkdir()
-    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
-        for _ in range(3):
-            assert kernel_in(tmp_path, compiling)(2.0) == 4.0
-    assert len(caplog.messages) == 1
-    assert kept.is_dir()
-
-
-def test_kernels_are_compiled_where_the_disk_of_their_cache_is_full(tmp_path, compiling, monkeypatch, caplog):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
-    with caplog.at_level(logging.WARNING, logger="bpx.kernels"):
-        kernel = kernel_in(tmp_path, compiling)
-        assert kernel(2.0) == 4.0
-        assert kernel(2) == 4.0
-    assert len(caplog.messages) == 1
-    assert "No space left" in caplog.text

@@ -44,7 +44,7 @@ class Contender:
         return not self.needs or find_spec(self.needs) is not None
 
 
-FAST = {"BPX_KERNELS": "auto"}
+COMPILED = {"BPX_KERNELS": "auto"}
 NUMPY_ONLY = {"BPX_KERNELS": "numpy"}
 NOT_CAPTURED = {"BPX_KERNELS": "eager"}
 FORMULAS = {"BPX_KERNELS": "reference"}
@@ -54,12 +54,10 @@ SHARES = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 CONTENDERS: Mapping[str, Contender] = {
     "floor": Contender("floor"),
     "products": Contender("floor", options={"gathers": False}),
-    "bpx": Contender("with_bpx", environment=FAST),
-    "bpx without fast": Contender("with_bpx", environment=NUMPY_ONLY),
-    "bpx, separate runs": Contender("with_bpx", environment=FAST, options={"separate": True}),
-    "bpx without fast, separate runs": Contender("with_bpx", environment=NUMPY_ONLY, options={"separate": True}),
-    "bpx, kernels compiled": Contender("whole_processes", needs="numba", extra="fast", options={"cache": "empty"}),
-    "bpx, kernels on disk": Contender("whole_processes", needs="numba", extra="fast", options={"cache": "filled"}),
+    "bpx": Contender("with_bpx", environment=COMPILED),
+    "bpx on NumPy": Contender("with_bpx", environment=NUMPY_ONLY),
+    "bpx, separate runs": Contender("with_bpx", environment=COMPILED, options={"separate": True}),
+    "bpx on NumPy, separate runs": Contender("with_bpx", environment=NUMPY_ONLY, options={"separate": True}),
     "torch": Contender("with_torch", needs="torch", extra="peers"),
     "torch.compile": Contender("with_torch", needs="torch", extra="peers", options={"compiled": True}),
     "JAX": Contender("with_jax", needs="jax", extra="peers"),
@@ -75,11 +73,11 @@ CONTENDERS: Mapping[str, Contender] = {
     # On a GPU.
     "products by CuPy": Contender("gpu_products", needs="cupy", extra="cuda12"),
     "products by torch": Contender("gpu_torch", needs="torch", extra="peers", options={"products": True}),
-    "bpx on CuPy": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=FAST),
+    "bpx on CuPy": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=COMPILED),
     "bpx on CuPy without capture": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=NOT_CAPTURED),
     "bpx on CuPy, formulas alone": Contender("gpu_bpx", needs="cupy", extra="cuda12", environment=FORMULAS),
     "bpx on CuPy, separate runs": Contender(
-        "gpu_bpx", needs="cupy", extra="cuda12", environment=FAST, options={"separate": True}
+        "gpu_bpx", needs="cupy", extra="cuda12", environment=COMPILED, options={"separate": True}
     ),
     "torch eager": Contender("gpu_torch", needs="torch", extra="peers"),
     "torch max-autotune": Contender("gpu_torch", needs="torch", extra="peers", options={"compiled": True}),

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 from time import perf_counter
 from typing import Any
 
+import numpy as np
 from data import digits, many_rows, mean_loss, moons, samples, start_weights, xor
 
 import bpx
 from contenders import estimators
 from contenders.measure import Job, Measure, peak_above_output, peak_memory, timed
-from contenders.whole_processes import first_fit, import_time
+from contenders.whole_processes import first_fit, import_time, whole_process
 
 __all__ = [
     "cg", "first_fit", "fit", "full_batch", "import_time", "memory", "online", "online_momentum", "predict",
-    "predict_estimator", "stack", "step",
+    "predict_estimator", "stack", "step", "sweep", "whole_process",
 ]  # fmt: skip
 
 
@@ -89,6 +91,32 @@ def stack(job: Job) -> Measure:
     return Measure(lambda repeats: sum(train(net, X, y, o, repeats) for net in nets), o["steps"])
 
 
+def sweep(job: Job) -> Measure:
+    """All settings at once, or one fit after the other, with the same rows held out."""
+    o = job.workload.options
+    X, y = samples(o["batch"] * o["steps"], o["sizes"][0], o["sizes"][-1], o["dtype"])
+    held_out = len(X) // 5
+    rates = np.geomspace(1e-4, 1e-2, o["settings"] // 8).tolist()
+    grid = {"learning_rate": rates, "l2": [0.0, 1e-4], "seed": [0, 1, 2, 3]}
+    options = {"epochs": o["epochs"], "batch_size": o["batch"]}
+    train, test = (X[held_out:], y[held_out:]), (X[:held_out], y[:held_out])
+
+    def make(seed: int) -> bpx.MLP:
+        return bpx.MLP(o["sizes"], dtype=o["dtype"], backend="numpy", seed=seed)
+
+    def together() -> None:
+        bpx.sweep(make, grid, *train, optimizer=bpx.Adam(), validation=test, refit=False, **options)
+
+    def separately() -> None:
+        for rate, l2, seed in product(*grid.values()):
+            net = make(int(seed))
+            bpx.fit(net, *train, optimizer=bpx.Adam(rate), l2=l2, **options)
+            net(test[0])
+
+    work = separately if job.options.get("separate") else together
+    return Measure(timed(work))
+
+
 def memory(job: Job) -> Measure:
     """Peak of a fit of two epochs; a tiny one before it loads what is loaded at first use."""
     o = job.workload.options
@@ -134,13 +162,16 @@ def online(job: Job) -> Measure:
 
 
 def online_momentum(job: Job) -> Measure:
-    """Article 003's training, with classical momentum."""
+    """Article 003's training, with classical momentum; perhaps with somebody who looks at each epoch's loss."""
     X, y = xor()
     net = bpx.MLP(
         [2, 3, 1], hidden="tanh", output="tanh", init=bpx.initializers.uniform(0.2), dtype="float64", backend="numpy"
     )
     options = {"loss": "squared_error", "optimizer": bpx.SGD(0.1, momentum=0.1), "batch_size": 1}
     options["sampling"] = "sequential"
+    seen: list[float] = []
+    if job.workload.options["watched"]:
+        options["callbacks"] = [lambda run: seen.append(run.loss)]
     return Measure(from_start(net, lambda: bpx.fit(net, X, y, epochs=job.workload.options["steps"] // 4, **options)))
 
 

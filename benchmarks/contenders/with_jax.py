@@ -8,12 +8,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from data import many_rows, mean_loss, orders, samples, start_weights
+import numpy as np
+from data import many_rows, mean_loss, orders, samples, start_weights, xor
 
 from contenders.measure import Job, Measure, peak_above_output, peak_memory, timed
 from contenders.whole_processes import import_time
 
-__all__ = ["import_time", "memory", "predict", "step"]
+__all__ = ["import_time", "memory", "online_momentum", "predict", "stack", "step"]
 
 ACTIVATIONS = {"relu": jax.nn.relu, "tanh": jnp.tanh, "sigmoid": jax.nn.sigmoid}
 
@@ -58,14 +59,19 @@ def training(job: Job) -> tuple[Callable[[], Any], Callable[[], dict[str, Any]]]
     update = adam if o["optimizer"] == "adam" else sgd
     X_host, y_host = samples(batch * steps, o["sizes"][0], o["sizes"][-1], o["dtype"])
     X, y = jnp.asarray(X_host), jnp.asarray(y_host)
-    params = jax.tree.map(jnp.array, start_weights(o["sizes"], o["dtype"]))
+    layers = start_weights(o["sizes"], o["dtype"])
+    find = jax.value_and_grad(lambda params, X, y: loss(params, X, y, activation))
+    if "stack" in o:
+        layers = jax.tree.map(lambda p: np.repeat(p[None], o["stack"], axis=0), layers)
+        find = jax.vmap(find, in_axes=(0, None, None))
+    params = jax.tree.map(jnp.array, layers)
     zeros = partial(jax.tree.map, jnp.zeros_like)
     count = jnp.zeros((), jnp.int32)
     state = (count, zeros(params), zeros(params) if o["optimizer"] == "adam" else ())
     rng = orders()
 
     def one_step(params: Any, state: Any, X: jax.Array, y: jax.Array, index: jax.Array) -> Any:
-        value, grads = jax.value_and_grad(loss)(params, X[index], y[index], activation)
+        value, grads = find(params, X[index], y[index])
         return *update(params, state, grads), value
 
     @partial(jax.jit, donate_argnums=(0, 1))
@@ -102,6 +108,53 @@ def step(job: Job) -> Measure:
     epoch()
     epoch()
     return Measure(timed(epoch), job.workload.options["steps"], notes())
+
+
+def stack(job: Job) -> Measure:
+    """Steps of all networks at once, by `jax.vmap`; every network has the same rows."""
+    epoch, _ = training(job)
+    epoch()
+    return Measure(timed(epoch), job.workload.options["steps"])
+
+
+def online_momentum(job: Job) -> Measure:
+    """Article 003's steps in order, with classical momentum: a scan of an epoch where it is watched, else of all."""
+    o = job.workload.options
+    jax.config.update("jax_enable_x64", True)
+    X, y = (jnp.asarray(a) for a in xor())
+    params = jax.tree.map(jnp.array, start_weights((2, 3, 1), "float64"))
+    velocity = jax.tree.map(jnp.zeros_like, params)
+
+    def squared_error(params: Any, x: jax.Array, target: jax.Array) -> jax.Array:
+        for W, b in params:
+            x = jnp.tanh(x @ W + b)
+        return jnp.sum((x - target) ** 2) / 2
+
+    def one_step(carry: Any, row: Any) -> Any:
+        params, velocity = carry
+        value, grads = jax.value_and_grad(squared_error)(params, *row)
+        velocity = jax.tree.map(lambda m, g: 0.1 * m + g, velocity, grads)
+        return (jax.tree.map(lambda p, m: p - 0.1 * m, params, velocity), velocity), value
+
+    @partial(jax.jit, static_argnums=1)
+    def epochs(carry: Any, count: int) -> Any:
+        def epoch(carry: Any, _: None) -> Any:
+            carry, values = jax.lax.scan(one_step, carry, (X, y))
+            return carry, values.mean()
+
+        return jax.lax.scan(epoch, carry, length=count)
+
+    count = o["steps"] // len(X)
+    calls, at_once = (count, 1) if o["watched"] else (1, count)
+
+    def work() -> None:
+        carry = (params, velocity)
+        for _ in range(calls):
+            carry, losses = epochs(carry, at_once)
+            float(losses[-1])
+
+    work()
+    return Measure(timed(work))
 
 
 def memory(job: Job) -> Measure:

@@ -12,9 +12,9 @@ from sklearn.neural_network import MLPClassifier
 
 from contenders import estimators
 from contenders.measure import Job, Measure, peak_memory
-from contenders.whole_processes import import_time
+from contenders.whole_processes import import_time, whole_process
 
-__all__ = ["fit", "import_time", "memory", "predict", "predict_estimator", "step"]
+__all__ = ["fit", "import_time", "memory", "predict", "predict_estimator", "step", "whole_process"]
 
 
 class Stamped(MLPClassifier):

@@ -27,7 +27,7 @@ def ask(
     dict, float or list
         ``{"failed": ...}`` where the process ended with an error.
     """
-    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BPX_THREADS")
     own = {**environment, **dict.fromkeys(variables, str(threads))}
     command = [sys.executable, "-m", f"scaling.{module}", task, json.dumps(dict(options))]
     if ranks:

@@ -18,7 +18,7 @@ def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
     Raises
     ------
     MistakeError
-        If the name, or the value of the environment variable ``BPX_KERNELS``, is not known.
+        If the name is not known, or an environment variable that chooses the kernels has a value that means nothing.
     BackendUnavailableError
         If it cannot work here and `strict` holds.
     """
@@ -27,7 +27,7 @@ def backend(name: str | None = None, *, strict: bool | None = None) -> Backend:
     except ValueError as error:
         raise MistakeError(str(error) if name is None else f"--backend: {error}") from error
     try:
-        select.wanted()
+        select.describe_cpu()
     except ValueError as error:
         raise MistakeError(str(error)) from error
     return found

@@ -28,10 +28,11 @@ EXAMPLES = """\
 DESCRIPTION = """\
 Measure training (ReLU, softmax, cross-entropy, Adam) on every backend that
 works here: microseconds per step and steps per second, the median of rounds
-that take turns. On NumPy with compiled kernels (where Numba works), kernels of
-NumPy alone, and the plain formulas; elsewhere with kernels, where there are
-any, and the plain formulas. "products alone" is the lower bound: the matrix
-products of a step and nothing else. It takes less than a minute.
+that take turns. On NumPy with compiled kernels (where bpx info names them),
+kernels of NumPy alone, and the plain formulas; elsewhere with kernels, where
+there are any, and the plain formulas. "products alone" are the matrix products
+of a step and nothing else, by the backend's own library: compiled kernels have
+products of their own for small networks. It takes less than a minute.
 
 The whole suite, with other libraries beside bpx, memory and predictions, is
 benchmarks/run.py in bpx's source.
@@ -130,7 +131,7 @@ def _contenders(name: str, backend: Backend, dtype: DType) -> list[Contender]:
         found = kernel_choice.names(backend, dtype)
     ways = ["auto", "reference"] if found else ["reference"]
     if backend.xp is np:
-        ways = ["auto", "numpy", "reference"] if "numba" in found else ["numpy", "reference"]
+        ways = ["auto", "numpy", "reference"] if "native" in found else ["numpy", "reference"]
     words = WORDS | ({"auto": "compiled kernels"} if backend.xp is np else {})
     training = [Contender(backend.name, words[way], _training(name, backend, way, dtype)) for way in ways]
     return [Contender(backend.name, PRODUCTS, _products(name, backend, dtype)), *training]

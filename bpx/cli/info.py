@@ -17,7 +17,7 @@ from bpx._version import __version__
 from bpx.backend.select import backends, get_backend
 from bpx.cli import backend_option, kernel_choice, parser
 from bpx.cli.output import Output
-from bpx.errors import how_to_install
+from bpx.kernels.select import describe_cpu
 
 EXAMPLES = """\
   bpx info
@@ -31,12 +31,14 @@ they are installed, are loaded and tried.
 """
 # Packages that bpx can use, and the extra that brings each; "" where there is no extra for it.
 PACKAGES = {
-    "numpy": "", "array-api-compat": "", "numba": "fast", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13",
-    "nvmath-python": "cuda12", "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn",
-    "safetensors": "io", "pyarrow": "tables", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
+    "numpy": "", "array-api-compat": "", "cupy-cuda12x": "cuda12", "cupy-cuda13x": "cuda13", "nvmath-python": "cuda12",
+    "ml_dtypes": "bfloat16", "torch": "", "scikit-learn": "sklearn", "scipy": "sklearn", "safetensors": "io",
+    "pyarrow": "tables", "onnx": "onnx", "matplotlib": "plot", "tqdm": "progress", "mpi4py": "mpi",
 }  # fmt: skip
-VARIABLES = ("BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-WORDS = {"numba": "compiled by Numba", "numpy_in_place": "NumPy in place"}
+VARIABLES = (
+    "BPX_BACKEND", "BPX_BACKEND_STRICT", "BPX_KERNELS", "BPX_INSTRUCTIONS", "BPX_THREADS", "OPENBLAS_NUM_THREADS",
+    "OMP_NUM_THREADS",
+)  # fmt: skip
 
 
 def add(sub: argparse.ArgumentParser) -> None:
@@ -60,17 +62,17 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if not output.json:  # at once: what comes next may load PyTorch
         output.write(_beginning(facts) + "\n")
     table = backends()
-    found = kernel_choice.names(get_backend("numpy"))
+    kernels = describe_cpu()
     facts["backends"] = [asdict(status) for status in table]
     facts["backend in force"] = {"name": in_force.name, "device": str(in_force.device)}
     memory = in_force.memory()
     hint = "" if in_force.xp is np else "; in a program bpx.free_memory() gives back what libraries keep unused"
     facts["memory"] = None if memory is None else {"free": memory[0], "total": memory[1]}
-    facts["kernels on numpy"] = {"in use": found, "reason": _why(found)}
+    facts["kernels on numpy"] = {"in use": kernel_choice.names(get_backend("numpy")), "description": kernels}
     rest = {
         "in force": f"{in_force.name} on {in_force.device}",
         "memory": "not known" if memory is None else f"{memory[0] / 1e9:.1f} GB of {memory[1] / 1e9:.1f} GB free{hint}",
-        "kernels": f"{', then '.join(WORDS.get(name, name) for name in found) or 'none'} (numpy){_why(found)}",
+        "CPU kernels": kernels,
     }
     if in_force.package == "cupy":
         facts["kernels on cupy"] = {
@@ -116,18 +118,6 @@ def _on_gpu(found: list[str]) -> str:
         return "CUDA kernels, a step is one launch"
     reason = "; BPX_KERNELS=eager" if os.environ.get("BPX_KERNELS") == "eager" else ", for want of nvmath-python"
     return f"CUDA kernels, launched one by one{reason}"
-
-
-def _why(found: list[str]) -> str:
-    """Why compiled kernels are not used; empty where they are."""
-    if "numba" in found:
-        return ""
-    wanted = os.environ.get("BPX_KERNELS")
-    if wanted in ("numpy", "reference"):
-        return f"; BPX_KERNELS={wanted}"
-    if _version("numba") is None:
-        return f"; {how_to_install('fast', 'numba')} for compiled ones"
-    return "; Numba cannot compile here"
 
 
 def _version(package: str) -> str | None:

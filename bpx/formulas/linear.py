@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from bpx._typing import Array, Namespace
 
-__all__ = ["accumulate", "add_penalty", "column_sums", "gather", "penalty", "product", "times", "weight_sum"]
+__all__ = [
+    "accumulate", "add_penalty", "column_sums", "fill_rows", "gather", "penalty", "product", "times", "weight_sum",
+]  # fmt: skip
 
 
 def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
@@ -22,6 +26,18 @@ def gather(xp: Namespace, x: Array, index: Array, axis: int = 0) -> Array:
         first = x.shape[1] * xp.arange(x.shape[0], dtype=index.dtype, device=index.device)
         x, index = xp.reshape(x, (-1, x.shape[2])), index + first[:, None]
     return xp.reshape(xp.take(x, xp.reshape(index, (-1,)), axis=0), (*index.shape, *x.shape[1:]))
+
+
+def fill_rows(xp: Namespace, matrix: Any, rows: Array | None, out: Array) -> Array:
+    """Rows of a SciPy matrix in CSR form, dense, into the host array `out` (..., m, k).
+
+    `rows`, (m,) or (K, m), are host indices; None takes the first m in order.
+    """
+    if rows is None:
+        out[...] = matrix[: out.shape[-2]].toarray()
+    else:
+        out[...] = matrix[rows.reshape(-1)].toarray().reshape(out.shape)
+    return out
 
 
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:

@@ -36,16 +36,16 @@ class Replay:
     """The recorded work; call it to do a step."""
 
     def __init__(self, calls: list[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
-        self._calls = calls
+        self.calls = calls
 
     @property
     def runs_users_code(self) -> bool:
         """Whether it calls functions that a user has given, which may do something else each time."""
-        return any(function in _calls_users_code for function, _ in self._calls)
+        return any(function in _calls_users_code for function, _ in self.calls)
 
     def __call__(self) -> None:
         """Do the recorded work."""
-        for function, args in self._calls:
+        for function, args in self.calls:
             function(*args)
 
 

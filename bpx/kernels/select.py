@@ -18,9 +18,9 @@ import numpy as np
 from bpx.backend.base import Backend
 from bpx.errors import Log
 from bpx.formulas.activations import Activation
-from bpx.kernels.recording import NotRecordableError, is_recording
+from bpx.kernels.recording import NotRecordableError, is_recording, record
 
-__all__ = ["Kernels", "for_backend", "in_place", "wanted"]
+__all__ = ["Kernels", "describe_cpu", "for_backend", "in_place", "wanted"]
 
 logger = Log("bpx.kernels")
 
@@ -48,7 +48,23 @@ class Kernels:
 
     def recorder(self, backend: Backend, drops: bool) -> Any:
         """What records steps made of these, or None; see `bpx.kernels.numpy_in_place.steps.Recorder`."""
-        return self.packages[-1].steps.Recorder(backend, drops) if self.packages and wanted() != "eager" else None
+        return self.packages[0].steps.Recorder(backend, drops) if self.packages and wanted() != "eager" else None
+
+    @property
+    def forwards(self) -> bool:
+        """Whether a forward pass may be recorded."""
+        return bool(self.packages) and hasattr(self.packages[0].steps, "Forward") and wanted() == "auto"
+
+    def forward(self, run: Callable[[list[Any]], None], x: Any) -> Any:
+        """A forward pass as one call for other rows in place of `x`; None where it cannot be recorded.
+
+        ``run(results)`` does it, and appends the first layer's product and the outputs.
+        """
+        results: list[Any] = []
+        replay = record(run, results)
+        if replay is None or not self.packages[0].steps.are_operations(replay.calls):
+            return None
+        return self.packages[0].steps.Forward(replay.calls, x, *results)
 
     def of(self, formula: Function) -> Function:
         """A formula's kernels in one function, or the formula itself."""
@@ -118,7 +134,7 @@ def for_backend(backend: Backend, dtype: str) -> Kernels:
         package = _on_gpu()
         return Kernels() if package is None else Kernels(package)
     plain = in_place(backend, dtype)
-    fused = _compiled() if plain.records and wanted() in ("auto", "eager") else None
+    fused = _native() if plain.records and wanted() in ("auto", "eager") else None
     return plain if fused is None else Kernels(fused, *plain.packages)
 
 
@@ -137,24 +153,30 @@ def wanted() -> str:
 
 
 @cache
-def _compiled() -> ModuleType | None:
-    """The kernels compiled by Numba, where it is installed and can compile."""
-    try:
-        import numba  # noqa: F401 - tried before our package, whose own errors are not to be taken for Numba's
-    except ImportError as error:
-        logger.info("no compiled kernels: %s", error)
-        return None
-    except Exception as error:
-        logger.warning("Numba is installed but cannot be imported; NumPy alone computes: %s", error)
-        return None
-    from bpx.kernels import numba as package
+def _native() -> ModuleType | None:
+    """The compiled kernels, where there is a library that can be used."""
+    from bpx.kernels import native
 
     try:
-        package.smoke_test()
-    except Exception as error:  # whatever keeps a compiler from working here
-        logger.warning("Numba is installed but cannot compile; NumPy alone computes: %s", error)
+        native.load()
+    except native.NoLibraryError as error:
+        logger.info("NumPy alone computes, there are no compiled kernels: %s", error)
         return None
-    return package
+    return native
+
+
+def describe_cpu() -> str:
+    """What computes on CPUs, in words."""
+    from bpx.kernels import native
+
+    if wanted() not in ("auto", "eager"):
+        return f"NumPy alone (BPX_KERNELS={wanted()})"
+    try:
+        library = native.load()
+    except native.NoLibraryError as error:
+        return f"NumPy alone (no compiled library: {error})"
+    count = native.threads()
+    return f"compiled C, {library.instructions}, {count} thread{'' if count == 1 else 's'}"
 
 
 @cache

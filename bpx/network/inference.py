@@ -18,11 +18,13 @@ from bpx.network.validation import cast, check_finite, sums_to_a_number
 
 # Layer outputs of a chunk, in numbers: a few megabytes, which fit into a CPU's cache.
 CHUNK = 2**21
+# Numbers of a pass that is recorded, and how many of such passes are kept.
+RECORDED, PASSES = 2**20, 8
 
 
 @final
 class Inference:
-    """Computes a network's outputs without dropout, with the kernels that need no compiler."""
+    """Computes a network's outputs without dropout, with kernels where there are any."""
 
     def __init__(self, net: NetworkState) -> None:
         # The network holds this object, so this does not hold the network: without a cycle arrays are freed at once.
@@ -30,11 +32,17 @@ class Inference:
         self._activations = tuple(kernels.activation(activation) for activation in (*net.hidden, net.output))
         self._linear = kernels.module(linear)
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
+        self._native = select.for_backend(net.backend, net.dtype) if net.backend.xp is np else kernels
+        # Recorded passes that are not in use, by their number of rows: a thread takes one out while it runs it.
+        self._passes: dict[int, Any] = {}
 
     def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:
         """Outputs (..., n, n_out) for `x` (n, n_in), of any dtype and on any device; `columns` name its columns."""
         xp, n = net.backend.xp, x.shape[0]
         with net.backend.scope(), net.backend.matmul_precision():
+            out = self._in_one_call(net, x)
+            if out is not None:
+                return out
             size, tried = self._size, None
             if n <= size:
                 try:
@@ -56,6 +64,38 @@ class Inference:
         """Outputs of every layer, for all samples at once."""
         with net.backend.scope(), net.backend.matmul_precision():
             return [cache.a for cache in self._propagate(net, x, columns=columns)]
+
+    def _in_one_call(self, net: NetworkState, x: Any) -> Array | None:
+        """The outputs for a few rows by a recorded pass; None where there can be none, or where NaN is to be explained."""
+        n = x.shape[0]
+        if not self._native.forwards or not n or type(x) is not np.ndarray or n * sum(net.sizes) > RECORDED:
+            return None
+        if x.dtype != net.flat.dtype or not x.flags.c_contiguous:
+            if x.dtype.kind not in "biuf":
+                return None
+            x = np.ascontiguousarray(x, dtype=net.flat.dtype)
+        kept = self._passes.pop(n, None)
+        if kept is None or kept[0] is not net.flat:
+            kept = net.flat, self._record(net, n)
+        if kept[1] is None:
+            return None
+        out = kept[1](x)
+        if len(self._passes) >= PASSES:
+            self._passes.clear()
+        self._passes[n] = kept
+        return out
+
+    def _record(self, net: NetworkState, n: int) -> Any:
+        """A forward pass of n rows, recorded; None where that cannot be done."""
+        kernels, x = self._native, np.empty((n, net.sizes[0]), dtype=net.flat.dtype)
+        functions = kernels.module(linear)
+        activations = [kernels.activation(activation) for activation in (*net.hidden, net.output)]
+
+        def forward(results: list[Array]) -> None:
+            first = functions.product(np, x, net.layer_params[0].W)
+            results += first, propagate(np, x, net.layer_params, activations, linear=functions, product=first)[-1].a
+
+        return kernels.forward(forward, x)
 
     def _propagate(
         self, net: NetworkState, x: Any, first: int = 0, columns: Sequence[str] | None = None

@@ -48,6 +48,35 @@ class Batch(NamedTuple):
     # the position of this batch in it.
     order: Array | None = None
     start: int = 0
+    # The host's copy of `order`, and how many batches of n rows follow one another in it, this one included.
+    on_host: np.ndarray[Any, Any] | None = None
+    count: int = 1
+
+    @classmethod
+    def of_order(
+        cls, on_host: np.ndarray[Any, Any], order: Array, start: int, n: int, first: int = 0, count: int = 1
+    ) -> Batch:
+        """`count` batches of n rows each, one after the other in an epoch's order, on the host and on the device."""
+        rows = on_host[..., start : start + n]
+        here = rows if order is on_host else order[..., start : start + n]
+        return cls(0, rows, here, n, first, order, start, on_host, count)
+
+    def after(self, steps: int) -> Batch | None:
+        """The batches behind the first `steps` of them; None if none are left."""
+        if steps >= self.count:
+            return None
+        assert self.on_host is not None
+        start = self.start + steps * self.n
+        return Batch.of_order(self.on_host, self.order, start, self.n, self.first, self.count - steps)
+
+
+class Orders(NamedTuple):
+    """Several epochs of rows on the host."""
+
+    # (epochs, n), or (epochs, K, n) if networks differ; None where each step takes every row.
+    rows: np.ndarray[Any, Any] | None
+    # Rows of a step; the last of an epoch may have fewer.
+    size: int
 
 
 class Sharding(Protocol):
@@ -73,6 +102,10 @@ class Feed(ABC):
     fixed: dict[str, Any]
     # Plain data that determine the order of the next epochs; set it to repeat them.
     state: Any = None
+
+    def orders(self, epochs: int) -> Orders | None:
+        """The rows of the next epochs, drawn at once; None for a feed that can only give one epoch after the other."""
+        return None
 
     def fingerprint(self) -> dict[str, list[float]]:
         """A fingerprint of a stream's rows; empty for an iterable, and for arrays."""

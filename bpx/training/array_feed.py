@@ -12,7 +12,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.data import Batch, Data, Feed, Sharding
+from bpx.streams.data import Batch, Data, Feed, Orders, Sharding
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
@@ -45,6 +45,15 @@ class Sampler:
             return self._rng.integers(0, self._n, size=self._n)
         return self._rng.permutation(self._n) if self._sampling == "shuffle" and self._size < self._n else None
 
+    def many(self, epochs: int) -> Order:
+        """The orders of the next epochs, (epochs, n), the same that so many calls give."""
+        if self._sampling == "replacement":
+            return self._rng.integers(0, self._n, size=(epochs, self._n))
+        if self._size < self._n:
+            in_order = np.tile(np.arange(self._n, dtype=np.int64), (epochs, 1))
+            return self._rng.permuted(in_order, axis=1) if self._sampling == "shuffle" else in_order
+        return None
+
     @property
     def state(self) -> Any:
         """The random generator's state, plain data; setting it draws the same orders again."""
@@ -61,27 +70,21 @@ class SparseRows:
 
     def __init__(self, backend: Backend, matrix: Any, dtype: Any) -> None:
         self._backend = backend
-        self._matrix = matrix.tocsr()
+        self.matrix = matrix.tocsr()
         self._dtype = dtype
         self.shape = matrix.shape
 
     def take(self, rows: Any) -> SparseRows:
         """The rows of a slice or of host indices, still sparse."""
-        return SparseRows(self._backend, self._matrix[rows], self._dtype)
+        return SparseRows(self._backend, self.matrix[rows], self._dtype)
 
     def dense(self, rows: Any) -> Array:
         """The rows of a slice, or of host indices of any shape, as a dense array of the backend."""
-        return self._backend.asarray(self._rows(rows), self._dtype)
-
-    def fill(self, rows: Any, out: np.ndarray[Any, Any]) -> None:
-        """Write those rows into the NumPy array `out`."""
-        out[...] = self._rows(rows)
-
-    def _rows(self, rows: Any) -> Any:
-        """Those rows as a dense host array."""
         if isinstance(rows, slice) or rows.ndim == 1:
-            return self._matrix[rows].toarray()
-        return self._matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
+            taken = self.matrix[rows].toarray()
+        else:
+            taken = self.matrix[rows.reshape(-1)].toarray().reshape(*rows.shape, -1)
+        return self._backend.asarray(taken, self._dtype)
 
 
 def in_parts(data: Any) -> Iterator[Data]:
@@ -141,17 +144,25 @@ class ArrayFeed(Feed):
                     yield Batch(0, None, None, n)
                 return
             order = np.arange(n, dtype=np.int64)
-        n, index = order.shape[-1], self._on_device(order)
-        for start in range(first * size, n, size):
-            stop, offset = min(start + size, n), 0
+        n, index, start = order.shape[-1], self._on_device(order), first * size
+        while start < n:
+            stop = min(start + size, n)
             if self._ranks is not None:
                 share = self._ranks.share(stop - start)
-                start, stop, offset = start + share.start, start + share.stop, share.start
-            rows = order[..., start:stop]
-            if index is order:
-                yield Batch(0, rows, rows, stop - start, offset)
+                yield Batch.of_order(order, index, start + share.start, share.stop - share.start, share.start)
+                start = stop
+            elif stop - start == size:
+                count = (n - start) // size
+                yield Batch.of_order(order, index, start, size, count=count)
+                start += count * size
             else:
-                yield Batch(0, rows, index[..., start:stop], stop - start, offset, index, start)
+                yield Batch.of_order(order, index, start, stop - start)
+                start = stop
+
+    def orders(self, epochs: int) -> Orders | None:
+        if self._ranks is not None or not isinstance(self._order, Sampler):
+            return None
+        return Orders(self._order.many(epochs), self._size)
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
         """An epoch's order on the device, in the array that the last epoch used (recorded steps read it)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -96,6 +97,11 @@ class Checkpointer:
         # Ctrl-C and SIGTERM wait for the end of the step, so that no checkpoint is of half a step.
         with noted(self._note) as self._former:
             yield None if reason in GOES_ON else reason
+
+    @property
+    def steps_to_next(self) -> int:
+        """Steps up to the next checkpoint by `steps`; many if there is none."""
+        return sys.maxsize if self._steps is None else self._steps - self._run.step % self._steps
 
     def after_step(self) -> None:
         """Write a checkpoint if one is due after this step, or if a signal asked the process to end; then it ends."""

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx._typing import State
+from bpx._typing import Array, State
 from bpx.errors import DivergenceWarning, warn_caller
 from bpx.training.run import Run
 
@@ -16,7 +16,7 @@ class Divergence:
     """Watches for a loss that is not finite, and restores the last finite parameters at the end.
 
     `found`, a bool array of shape () or (K,), says which networks have diverged; none ever does if `tolerated`.
-    `advice` is for the warning.
+    `any` says whether one has; `advice` is for the warning.
     """
 
     def __init__(self, run: Run, advice: str, tolerated: bool) -> None:
@@ -26,12 +26,12 @@ class Divergence:
         self._proven, self._latest = net.flat * 1.0, net.flat * 1.0
         self.found = np.zeros(() if net.stack is None else (net.stack,), dtype=np.bool_)
         self._epochs = np.zeros(self.found.shape, dtype=np.int64)
-        self._any = False
+        self.any = False
 
     def after_epoch(self, finite: bool, loss: Any) -> bool:
         """Check an epoch's host loss, which may be known to be `finite`; returns whether every network has diverged."""
         run, flat = self._run, self._run.net.flat
-        if finite and not self._any:
+        if finite and not self.any:
             self._proven, self._latest = self._latest, self._proven
             self._latest[...] = flat
             return False
@@ -39,6 +39,11 @@ class Divergence:
         run.copy_rows(~self.found, self._latest, self._proven)
         run.copy_rows(~self.found, flat, self._latest)
         return bool(np.all(self.found))
+
+    @property
+    def kept(self) -> tuple[Array, Array]:
+        """The parameters whose loss is known to be finite, and those after the last epoch; also written elsewhere."""
+        return self._proven, self._latest
 
     def within_epoch(self) -> None:
         """Check the parameters in the middle of an epoch."""
@@ -54,11 +59,11 @@ class Divergence:
         lost = lost & (not self._tolerated)
         self._epochs = np.where(lost & ~self.found, max(self._run.epoch, 1), self._epochs)
         self.found = self.found | lost
-        self._any = bool(np.any(self.found))
+        self.any = bool(np.any(self.found))
 
     def restore_finite(self) -> None:
         """Restore the last finite parameters of each network that diverged, and warn."""
-        if not self._any:
+        if not self.any:
             return
         run, net = self._run, self._run.net
         # The best epoch's parameters, which a stopping rule may have restored, stay if they are finite.
@@ -87,4 +92,4 @@ class Divergence:
         """Continue from a `snapshot`."""
         self._proven, self._latest = saved["proven"], saved["latest"]
         self.found, self._epochs = saved["diverged"], saved["diverged_in"]
-        self._any = bool(np.any(self.found))
+        self.any = bool(np.any(self.found))

@@ -159,9 +159,8 @@ def fit(
     -----
     Ctrl-C ends training and keeps the network as it is after the last step; with `comm` it ends every process.
 
-    On NumPy, if Numba is installed, compiled kernels do part of the work: compiling them takes some seconds at their
-    first use on a machine, loading them about one in later processes. ``BPX_KERNELS=reference`` in the environment
-    turns them off.
+    On NumPy, kernels in C compute where they were compiled (``bpx info`` says whether); with ``BPX_KERNELS=numpy`` in
+    the environment NumPy alone does, with ``BPX_KERNELS=reference`` the formulas do.
 
     Metrics are defined as in scikit-learn (auc of several classes is the mean of each class against the rest, of
     several yes/no outputs the mean over outputs), with sample weights and without class weights. Metrics on the

@@ -25,6 +25,11 @@ from bpx.training.run import Run
 from bpx.training.run_config import RunConfig
 from bpx.training.step import Step
 
+# Most steps in one call; so many learning rates are at most worked out for it.
+MANY = 10_000
+# Seconds of epochs in one call, and numbers of rows that are drawn for it.
+AT_ONCE, MANY_ROWS = 0.05, 1_000_000
+
 # The fields that change while training runs.
 _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums", "feed_state", "rate", "scaling")
 
@@ -32,8 +37,12 @@ _KEPT = ("state", "schedule_state", "step", "epoch", "samples", "batch", "sums",
 class Checkpoints(Protocol):
     """Writes checkpoints; see `bpx.training.checkpoints.Checkpointer`, which this module need not import."""
 
+    @property
+    def steps_to_next(self) -> int:
+        """Steps up to the next checkpoint."""
+
     def after_step(self) -> None:
-        """Called after each step."""
+        """Called after each step, or after several at once, at most `steps_to_next`."""
 
     def after_epoch(self, reason: StopReason | None) -> None:
         """Called after each epoch, with the reason if training stops."""
@@ -86,8 +95,11 @@ class TrainingLoop:
         assert self.state is not None
         step = Step(self.config, objective, self.optimizer, self.state, self.scaling, self.ranks)
         reason: StopReason | None = None
+        unwatched = checkpointer is None and recorder.unwatched and isinstance(self.schedule, Constant)
         while run.epoch < run.epochs and reason is None:
             reason = self._epoch(recorder, step, checkpointer)
+            if unwatched and reason is None and run.epoch < run.epochs:
+                reason = self._epochs(recorder, step)
             if checkpointer is not None:
                 checkpointer.after_epoch(reason)
         if reason is not StopReason.DIVERGED:  # which has a warning of its own
@@ -115,33 +127,88 @@ class TrainingLoop:
         fixed = isinstance(self.schedule, Constant)
         if self.batch == 0:
             self.rate = self.schedule.rate(schedule_state, self._clock())
-        rate = _on_device(net, self.rate)
+        rate, rates = _on_device(net, self.rate), None
         step.reset(self.sums)
-        with closing(self.config.feed.epoch(self.epoch, self.batch)) as batches:
-            for batch in batches:
-                if not fixed:
-                    self.rate = self.schedule.rate(schedule_state, self._clock())
-                    rate = _on_device(net, self.rate)
-                try:
-                    step(batch, rate, self.step)
-                except BaseException as error:
-                    message = self._explain(error, run, step, batch)
-                    if message is None:
-                        raise
-                    raise memory.ExplainedMemoryError(message) from None
-                self.state = step.state
-                self.step += 1
-                self.samples += batch.n if self.ranks is None else self.ranks.rows
-                self.batch += 1
-                recorder.end_step()
-                if checkpointer is not None:
-                    self.sums = step.sums
-                    checkpointer.after_step()
+        with closing(self.config.feed.epoch(self.epoch, self.batch)) as runs_of_batches:
+            for batches in runs_of_batches:
+                batch: Batch | None = batches
+                while batch is not None:
+                    some = self._up_to_next_look(batch, step, recorder, checkpointer)
+                    if not fixed:
+                        all_rates = [self.schedule.rate(schedule_state, clock) for clock in self._clocks(some)]
+                        rate, rates = _on_device(net, all_rates[0]), _on_host(all_rates)
+                    try:
+                        step(some, rate, self.step, rates)
+                    except BaseException as error:
+                        self._count(some, step, recorder)
+                        message = self._explain(error, run, step, some)
+                        if message is None:
+                            raise
+                        raise memory.ExplainedMemoryError(message) from None
+                    self._count(some, step, recorder)
+                    if not fixed:
+                        self.rate = all_rates[step.done - 1]
+                    if checkpointer is not None:
+                        self.sums = step.sums
+                        checkpointer.after_step()
+                    batch = batch.after(step.done)
         reason = recorder.end_epoch(step.mean(), self.rate)
         self.epoch, self.batch, self.sums = self.epoch + 1, 0, None
         self.feed_state = self.config.feed.state
         self.schedule_state = self.schedule.end_epoch(schedule_state, run.loss)
         return reason
+
+    def _epochs(self, recorder: RunRecorder, step: Step) -> StopReason | None:
+        """The next epochs, many in one call because nobody looks between them; none if that cannot be done."""
+        run, feed, size = recorder.run, self.config.feed, self.config.size
+        epochs = step.epochs(size, _on_device(run.net, self.rate)) if size else None
+        if epochs is None or epochs.seconds > AT_ONCE:
+            return None
+        n, divergence = feed.data.n, recorder.divergence
+        while run.epoch < run.epochs and not divergence.any:
+            before, most = feed.state, min(run.epochs - run.epoch, int(AT_ONCE / epochs.seconds), 1 + MANY_ROWS // n)
+            orders = feed.orders(most)
+            if orders is None:
+                return None
+            step.reset()
+            interrupt: BaseException | None = None
+            try:
+                epochs(most, orders.rows, self.rate, self.step, *divergence.kept)
+            except KeyboardInterrupt as error:  # raised again when what was done is counted
+                interrupt = error
+            done = len(epochs.losses)
+            if done < most:
+                feed.state = before
+                feed.orders(done)
+            self.step, self.samples, self.epoch = self.step + epochs.done, self.samples + done * n, self.epoch + done
+            step.state["step"], self.state, self.feed_state = self.step, step.state, feed.state
+            run.step += epochs.done
+            recorder.end_epochs(epochs.losses if epochs.finite else epochs.losses[:-1], self.rate)
+            if interrupt is not None:
+                raise interrupt
+            if not epochs.finite:
+                return recorder.end_epoch(epochs.losses[-1], self.rate)
+        return None
+
+    def _up_to_next_look(
+        self, batch: Batch, step: Step, recorder: RunRecorder, checkpointer: Checkpoints | None
+    ) -> Batch:
+        """The first of several batches, up to the step after which somebody looks."""
+        if batch.count == 1:
+            return batch
+        most = MANY if step.does_many and not recorder.watches_steps else 1
+        if checkpointer is not None:
+            most = min(most, checkpointer.steps_to_next)
+        return batch if batch.count <= most else batch._replace(count=most)
+
+    def _count(self, batch: Batch, step: Step, recorder: RunRecorder) -> None:
+        """Count the steps that a call has done."""
+        self.state = step.state
+        if step.done:
+            self.step += step.done
+            self.samples += step.done * (batch.n if self.ranks is None else self.ranks.rows)
+            self.batch += step.done
+            recorder.end_steps(step.done)
 
     def _explain(self, error: BaseException, run: Run, step: Step, batch: Batch) -> str | None:
         """The message if `error` says that memory ran out; the step's arrays are freed first. None for other errors."""
@@ -169,6 +236,15 @@ class TrainingLoop:
     def _clock(self) -> Clock:
         """Steps, epochs and samples so far, for the schedule."""
         return Clock(self.step, self.epoch, self.samples)
+
+    def _clocks(self, batch: Batch) -> list[Clock]:
+        """The clock before each of some steps."""
+        return [Clock(self.step + i, self.epoch, self.samples + i * batch.n) for i in range(batch.count)]
+
+
+def _on_host(rates: list[Any]) -> np.ndarray[Any, Any]:
+    """The learning rates of several steps, (steps, 1 or K)."""
+    return np.array(rates, dtype=np.float64).reshape(len(rates), -1)
 
 
 def _on_device(net: MLP, rate: Any) -> Any:

@@ -51,7 +51,7 @@ class RunRecorder:
         self.begun = False  # whether `on_fit_begin` of the callbacks has been called
         # numpy.sum takes longer than summing a small network's parameters.
         self._sum = np.add.reduce if net.backend.xp is np else net.backend.xp.sum
-        self._divergence = Divergence(self.run, config.advice, tolerates_divergence)
+        self.divergence = Divergence(self.run, config.advice, tolerates_divergence)
         rules: Sequence[StopRule] = config.rules if ranks is None or ranks.is_first else []
         self._rules = [(rule, rule.init(self.run)) for rule in rules]
 
@@ -80,11 +80,11 @@ class RunRecorder:
         with self.closing():
             run.records = False
             if reason is StopReason.INTERRUPTED:
-                self._divergence.within_epoch()
+                self.divergence.within_epoch()
             for rule, state in self._rules:
                 rule.finish(state, run)
-            self._divergence.restore_finite()
-            found = self._divergence.found
+            self.divergence.restore_finite()
+            found = self.divergence.found
             history.stop_reason = reason
             history.epochs, history.steps, history.seconds = run.epoch, run.step, run.seconds
             history.diverged = found if found.ndim else bool(found)
@@ -94,9 +94,32 @@ class RunRecorder:
 
     # ------------------------------------------------------------------ in training
 
-    def end_step(self) -> None:
-        """Count an update, and call the callbacks that have `on_step_end`."""
-        self.run.step += 1
+    @property
+    def watches_steps(self) -> bool:
+        """Whether somebody looks after each step."""
+        return bool(self._on_step)
+
+    @property
+    def unwatched(self) -> bool:
+        """Whether nobody looks before training ends, and nothing but the loss is recorded."""
+        watchers = self._callbacks or self._rules or self._validation is not None or self._measures is not None
+        return not watchers and self._ranks is None
+
+    def end_epochs(self, losses: np.ndarray[Any, Any], learning_rate: Any) -> None:
+        """Record epochs at which nobody looks, by their finite losses (epochs,) or (epochs, K)."""
+        if not len(losses):
+            return
+        run, history = self.run, self.run.history
+        run.epoch += len(losses)
+        of_epochs = losses.tolist() if losses.ndim == 1 else [np.array(of_networks) for of_networks in losses]
+        history.loss.extend(of_epochs)
+        history.learning_rate.extend([learning_rate] * len(of_epochs))
+        run.loss = of_epochs[-1]
+        history.epochs, history.steps = run.epoch, run.step
+
+    def end_steps(self, count: int = 1) -> None:
+        """Count updates, and call the callbacks that have `on_step_end`, for which `count` is 1."""
+        self.run.step += count
         for callback in self._on_step:
             callback.on_step_end(self.run)
 
@@ -121,7 +144,7 @@ class RunRecorder:
         if learning_rate is not None:
             history.learning_rate.append(learning_rate)
         history.epochs, history.steps = run.epoch, run.step
-        if self._divergence.after_epoch(finite, host):
+        if self.divergence.after_epoch(finite, host):
             return StopReason.DIVERGED
         held_out = None if self._measures is None else Outputs(net)
         if self._validation is not None:
@@ -138,7 +161,7 @@ class RunRecorder:
         for i, (rule, state) in enumerate(self._rules):
             state, done = rule.check(state, run)
             self._rules[i] = (rule, state)
-            if np.all(done | self._divergence.found):
+            if np.all(done | self.divergence.found):
                 reasons.append(rule.reason)
         if self._callbacks and self._callback_stops():
             reasons.append(StopReason.CALLBACK)
@@ -170,7 +193,7 @@ class RunRecorder:
         # As a list of pairs, whose form does not depend on the names: a resumed run may have other metrics.
         curves["metrics"] = [[name, values] for name, values in history.metrics.items()]
         kept = {name: getattr(run, name) for name in _KEPT} | {"seconds": run.seconds, "history": curves}
-        return kept | self._divergence.snapshot() | {"rules": [state for _, state in self._rules]}
+        return kept | self.divergence.snapshot() | {"rules": [state for _, state in self._rules]}
 
     def restore(self, saved: State) -> None:
         """Continue from a `snapshot`."""
@@ -184,5 +207,5 @@ class RunRecorder:
         history.metrics = kept | {name: [] for name in run.columns if name not in kept}
         self._fill_up()
         history.epochs, history.steps = run.epoch, run.step
-        self._divergence.restore(saved)
+        self.divergence.restore(saved)
         self._rules = [(rule, state) for (rule, _), state in zip(self._rules, saved["rules"], strict=True)]

@@ -16,7 +16,7 @@ from bpx.formulas.dropout import fold
 from bpx.formulas.optimizers import Optimizer
 from bpx.formulas.precision import HALVES
 from bpx.kernels import select
-from bpx.kernels.recording import NotRecordableError, is_recording, launch
+from bpx.kernels.recording import NotRecordableError, is_recording
 from bpx.network.mixed_precision import MixedPrecision
 from bpx.network.objective import DropoutKey, Objective
 from bpx.streams.data import Batch, Data
@@ -65,7 +65,9 @@ class Step:
         # On a device, ranks exchange messages through the host in every step, which cannot be recorded.
         waits = ranks is not None and net.backend.xp is not np
         self._recorder = None if waits else kernels.recorder(net.backend, self._drops)
-        self._recorded: dict[Any, Callable[[Batch, Any, int], None] | None] = {}
+        self._recorded: dict[Any, Callable[..., int | None] | None] = {}
+        # How many steps the last call has done.
+        self.done = 0
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
 
     def _zeros(self) -> Array:
@@ -102,8 +104,18 @@ class Step:
         # With sampling="replacement" all samples of an epoch may have weight 0.
         return self.total / self._xp.where(self.weights > 0.0, self.weights, self._xp.ones_like(self.weights))
 
-    def __call__(self, batch: Batch, rate: Any, done: int) -> None:
-        """One update with learning rate `rate`, a float or Array of shape (K, 1), after `done` updates."""
+    @property
+    def does_many(self) -> bool:
+        """Whether a call may do several steps."""
+        return self._recorder is not None and self._recorder.does_many
+
+    def __call__(self, batch: Batch, rate: Any, done: int, rates: np.ndarray[Any, Any] | None = None) -> None:
+        """One or more of the ``batch.count`` updates, after `done` updates; see `done`.
+
+        The learning rate, a float or Array of shape (K, 1), is that of all of them, but for `rates`, a host array of
+        shape (batch.count, 1 or K).
+        """
+        self.done = 0
         recorder, recorded = self._recorder, None
         if recorder is not None and batch.n > 0:
             # A schedule's float may become K rates, in the middle of a run.
@@ -116,10 +128,25 @@ class Step:
             recorded = self._recorded[key]
         if recorded is None:
             self._compute(batch, rate, done)
+            self.done = 1
         else:
-            recorded(batch, rate, done)
-            self.state["step"] = done + 1
-        self._rows_done += batch.n if self._ranks is None else self._ranks.rows
+            try:
+                recorded(batch, rate, done, rates)
+            finally:  # Ctrl-C may have come while it did them
+                self.done = recorded.done
+                self.state["step"] = done + self.done
+        self._rows_done += self.done * (batch.n if self._ranks is None else self._ranks.rows)
+
+    def epochs(self, size: int, rate: Any) -> Any:
+        """What does whole epochs of batches of `size` rows in one call, once each size has done a step; else None."""
+        n = self._sources[0].X.shape[-2]
+        if not self.does_many or not self._records:
+            return None
+        counts = [(rows, count) for rows, count in ((size, n // size), (n % size, 1)) if rows and count]
+        keys = [(0, rows, 0, isinstance(rate, float), None) for rows, _ in counts]
+        steps = [(self._recorded.get(key), count) for key, (_, count) in zip(keys, counts, strict=True)]
+        weights = None if self._by_rows else self.weights
+        return self._recorder.epochs(steps, rate, self.total, weights, self._net.flat, n)
 
     def _compute(self, batch: Batch, rate: Any, done: Any, number: Any = None) -> None:
         """The step itself; `number` is its number from 1, in an array that a recorded step reads."""
@@ -149,7 +176,7 @@ class Step:
         """The batch's rows."""
         data, index, xp, gather = self._sources[batch.source], batch.on_device, self._xp, self._linear.gather
         if isinstance(data.X, SparseRows):
-            X = self._dense(data.X, slice(None) if batch.rows is None else batch.rows)
+            X = self._dense(data.X, batch.rows)
         else:
             X = data.X if index is None else gather(xp, data.X, index)
         if index is None:
@@ -158,15 +185,14 @@ class Step:
         return Data(X, gather(xp, data.y, index), weight)
 
     def _dense(self, sparse: SparseRows, rows: Any) -> Array:
-        """Rows of a sparse matrix, dense on the device."""
+        """Rows of a sparse matrix, dense on the device; None: all."""
         if self._xp is not np and is_recording():
             raise NotRecordableError("sparse rows come from the host in every step")
         if not self._records or self._xp is not np:
-            return sparse.dense(rows)
-        lead = sparse.shape[:1] if isinstance(rows, slice) else rows.shape
+            return sparse.dense(slice(None) if rows is None else rows)
+        lead = sparse.shape[:1] if rows is None else rows.shape
         X = np.empty((*lead, sparse.shape[1]), dtype=self._net.flat.dtype)
-        launch(sparse.fill, rows, X)
-        return X
+        return self._linear.fill_rows(self._xp, sparse.matrix, rows, X)
 
 
 def _contiguous(xp: Namespace, data: Data) -> Data:

@@ -34,6 +34,8 @@ class Recorder:
     All recordings of a run share what they read, so that they can take turns.
     """
 
+    does_many = False
+
     def __init__(self, backend: Backend, drops: bool) -> None:
         xp = backend.xp
         self._xp = xp
@@ -48,7 +50,7 @@ class Recorder:
         """A recording reads its rows from one array of row numbers."""
         return None if batch.order is None else (batch.order.data.ptr, batch.order.shape)
 
-    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Callable[[Any, Any, int], None] | None:
+    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Recorded | None:
         """A step for batches of one size and order."""
         rows = None if batch.rows is None else self._xp.empty(batch.rows.shape, dtype=np.int64)
         shape = np.shape(rate)
@@ -64,16 +66,7 @@ class Recorder:
         replay = record(work)
         if replay is None:
             return None
-        graph = Graph(replay)
-
-        def recorded(batch: Any, rate: Any, done: int) -> None:
-            self.write(batch, rate, done)
-            if rows is not None and batch.order is None:
-                rows[...] = batch.on_device
-            graph()
-            self.moved(batch.n)
-
-        return recorded
+        return Recorded(self, Graph(replay), rows)
 
     def _launch_rows(self, order: Array, rows: Array) -> None:
         """The coming batch's row numbers out of an epoch's."""
@@ -104,6 +97,24 @@ class Recorder:
         """A step has moved its own numbers on."""
         self._at += n
         self._count += 1
+
+
+@final
+class Recorded:
+    """A recorded step, for batches of one size and order; as `numpy_in_place.steps.Recorded`."""
+
+    def __init__(self, recorder: Recorder, graph: Graph, rows: Array | None) -> None:
+        self._recorder, self._graph, self._rows, self.done = recorder, graph, rows, 0
+
+    def __call__(self, batch: Any, rate: Any, done: int, rates: Any = None) -> None:
+        """Do the first of the batch's steps, after `done` others."""
+        self.done = 0
+        self._recorder.write(batch, rate, done)
+        if self._rows is not None and batch.order is None:
+            self._rows[...] = batch.on_device
+        self._graph()
+        self._recorder.moved(batch.n)
+        self.done = 1
 
 
 @final

@@ -31,6 +31,12 @@ def _gather_own(x: Array, index: Array, first: Array, out: Array) -> None:
     x.take(index + first, 0, out, "clip")
 
 
+def fill_rows(xp: Namespace, matrix: Any, rows: Array | None, out: Array) -> Array:
+    """SciPy gathers them."""
+    launch(formulas.fill_rows, xp, matrix, rows, out)
+    return out
+
+
 def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Array:
     """Without a copy on the way."""
     if out is None:
@@ -108,4 +114,4 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS = kernel_table.table(formulas, gather, product, times, column_sums, weight_sum, accumulate, add_penalty)
+KERNELS = kernel_table.table(formulas, gather, fill_rows, product, times, column_sums, weight_sum, accumulate, add_penalty)

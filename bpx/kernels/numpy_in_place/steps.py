@@ -8,9 +8,32 @@ from typing import Any, final
 import numpy as np
 
 from bpx.backend.base import Backend
-from bpx.kernels.recording import record
+from bpx.kernels.recording import Replay, record
 
 __all__ = ["Recorder"]
+
+
+@final
+class Recorded:
+    """A recorded step, for batches of one size."""
+
+    def __init__(self, replay: Replay, rows: Any, rate: Any, count: Any, number: Any) -> None:
+        self._replay, self._rows, self._rate, self._count, self._number = replay, rows, rate, count, number
+        self._written: Any = None
+        self.done = 0  # how many steps the last call did
+
+    def __call__(self, batch: Any, rate: Any, done: int, rates: Any = None) -> None:
+        """Do the first of the batch's steps, after `done` others."""
+        self.done = 0
+        if self._rows is not None:
+            self._rows[...] = batch.rows
+        if rate is not self._written:  # most rates stay for many steps
+            self._rate[...] = self._written = rate
+        if self._count is not None:
+            self._count[...] = done
+        self._number[...] = done + 1
+        self._replay()
+        self.done = 1
 
 
 @final
@@ -25,6 +48,9 @@ class Recorder:
         Whether a step reads how many were done before it, as dropout masks do.
     """
 
+    # Whether a recorded step may do several steps in a call.
+    does_many = False
+
     def __init__(self, backend: Backend, drops: bool) -> None:
         self._drops = drops
 
@@ -32,7 +58,7 @@ class Recorder:
         """What more than its size, source and first row a batch must share with another to be the same recording."""
         return None
 
-    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Callable[[Any, Any, int], None] | None:
+    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Recorded | None:
         """A step for batches of one size.
 
         Parameters
@@ -47,8 +73,8 @@ class Recorder:
 
         Returns
         -------
-        callable or None
-            ``recorded(batch, rate, done)``; None where something in the step cannot be recorded.
+        Recorded or None
+            None where something in the step cannot be recorded.
         """
         rows = None if batch.rows is None else np.array(batch.rows)
         now = np.array(rate, dtype=np.float64 if np.ndim(rate) == 0 else None)
@@ -56,17 +82,4 @@ class Recorder:
         replay = record(step, batch._replace(rows=rows, on_device=rows), now, done, number)
         if replay is None:
             return None
-        written, drops = None, self._drops
-
-        def recorded(batch: Any, rate: Any, count: int) -> None:
-            nonlocal written
-            if rows is not None:
-                rows[...] = batch.rows
-            if rate is not written:  # most rates stay for many steps
-                now[...] = written = rate
-            if drops:
-                done[...] = count
-            number[...] = count + 1
-            replay()
-
-        return recorded
+        return Recorded(replay, rows, now, done if self._drops else None, number)

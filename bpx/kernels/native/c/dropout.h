@@ -56,7 +56,7 @@ OPERATION(dropout_mask) {
   const double rate = op->x[0];
   const uint32_t least = (uint32_t)(rate * 4294967296.0);
   const C kept = (C)(1.0 / (1.0 - rate));
-  const Share share = share_of_stack(op->n[0], rows, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     C *const out = (C *)op->p[0] + network * rows * k;
     const uint32_t seed = (uint32_t)((const Index *)op->p[1])[network * op->n[6]];

@@ -36,7 +36,7 @@ static inline void copy_rows(char *RESTRICT out, const char *RESTRICT x, const I
 
 OPERATION(gather) {
   const Index rows = op->n[1], row_bytes = op->n[2];
-  const Share share = share_of_stack(op->n[0], rows, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
   const Index first = share.own.first, count = share.own.stop - first;
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     copy_rows((char *)op->p[2] + (network * rows + first) * row_bytes, (const char *)op->p[0] + network * op->n[3],
@@ -57,7 +57,7 @@ OPERATION(gather_csr) {
   const void *const indptr = op->p[0], *const indices = op->p[1];
   const C *const data = op->p[2];
   const Index rows = op->n[1], columns = op->n[2], index_bytes = op->n[3], first = op->n[5];
-  const Share share = share_of_stack(op->n[0], rows, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const Index *const index = op->p[3] == NULL ? NULL : (const Index *)op->p[3] + network * op->n[4];
     C *const out = (C *)op->p[4] + network * rows * columns;
@@ -107,7 +107,7 @@ OPERATION(column_sums) {
   const Index n = op->n[1], k = op->n[2];
   const Share share = share_of_stack(op->n[0], k, 16, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
-    add_rows((const C *)op->p[0] + network * n * k, (C *)op->p[1] + network * k, n, k, share.own);
+    add_rows((const C *)op->p[0] + network * n * k, (C *)op->p[1] + network * op->n[3], n, k, share.own);
 }
 
 static inline C sum_of_weights(const C *RESTRICT weight, Index count) {
@@ -143,10 +143,10 @@ OPERATION(shares) {
 OPERATION(accumulate) {
   double *const total = op->p[0];
   const C *const value = op->p[1];
-  const Index count = op->n[0], weight_kind = op->n[3];
-  (void)parts;
-  if (part != 0) return;
-  for (Index i = 0; i < count; ++i) {
+  const Index weight_kind = op->n[3];
+  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
+  if (share.own.first == share.own.stop) return;
+  for (Index i = share.networks.first; i < share.networks.stop; ++i) {
     const Index at = i * op->n[2];
     const double weight = weight_kind == 0   ? op->x[0]
                           : weight_kind == 1 ? (double)((const C *)op->p[2])[at]
@@ -164,7 +164,7 @@ static inline void multiply_in_place(C *RESTRICT out, const C *RESTRICT mask, In
 
 OPERATION(times) {
   const Index rows = op->n[1], k = op->n[2];
-  const Share share = share_of_stack(op->n[0], rows, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
   const Index first = share.own.first * k, count = share.own.stop * k - first;
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const C *const a = (const C *)op->p[0] + network * op->n[3] + first;

@@ -42,6 +42,9 @@ static inline Range share_of(Index total, Index unit, Index part, Index parts) {
   return range;
 }
 
+// In which multiples rows are shared: all operations on the same rows share them in the same way.
+static inline Index row_unit(Index rows) { return rows >= 64 ? 8 : 1; }
+
 // The share of K networks and of what each of them has `total` of: whole networks of a stack, else a part of one's own.
 typedef struct {
   Range networks, own;
@@ -51,6 +54,10 @@ static inline Share share_of_stack(Index networks, Index total, Index unit, Inde
   if (networks > 1) share.networks = share_of(networks, 1, part, parts);
   else share.own = share_of(total, unit, part, parts);
   return share;
+}
+
+static inline Share share_of_rows(Index networks, Index rows, Index part, Index parts) {
+  return share_of_stack(networks, rows, row_unit(rows), part, parts);
 }
 
 #ifdef BPX_REAL

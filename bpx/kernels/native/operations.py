@@ -1,0 +1,138 @@
+"""One operation of the compiled library: done at once, or noted as a row of a recorded step's table.
+
+An operation names the arrays that it reads and writes and what it is shared by among threads, such as
+``("rows", 200)``. From that `waits` finds the operations before which all threads have to meet.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from bpx._typing import Array
+from bpx.kernels.native import library
+from bpx.kernels.recording import launch
+
+__all__ = ["Call", "Unit", "in_phases", "is_plain", "operate", "run", "unit_of"]
+
+# By what an operation is shared: the name of a dimension, and its length.
+Unit = tuple[str, int]
+ONE: Unit = ("one", 1)
+
+
+class Access(NamedTuple):
+    """The addresses that an operation uses of an array, and whether each thread keeps to its own share of them."""
+
+    first: int
+    stop: int
+    written: bool
+    own: bool
+
+
+@final
+class Call:
+    """An operation with its arrays, which live as long as it does."""
+
+    __slots__ = ("accesses", "arrays", "row", "unit")
+
+    def __init__(
+        self, name: str, dtype: Any, unit: Unit, n: Sequence[int], x: Sequence[float], arrays: Sequence[Array | None],
+        written: Sequence[int], whole: Sequence[int],
+    ) -> None:  # fmt: skip
+        pointers = [None if a is None else a.__array_interface__["data"][0] for a in arrays]
+        function = library.load().function(name, dtype == np.float64)
+        self.row = library.Operation(function, 0, tuple(n), tuple(x), tuple(pointers))
+        self.arrays, self.unit = tuple(arrays), unit
+        self.accesses = [
+            Access(pointers[i], pointers[i] + _extent(a), i in written, i not in whole)  # type: ignore[operator]
+            for i, a in enumerate(arrays)
+            if a is not None
+        ]
+
+
+def _extent(array: Array) -> int:
+    """The bytes from an array's first element to the end of its last."""
+    if array.flags.c_contiguous:
+        return int(array.nbytes)
+    return int(array.itemsize + sum((s - 1) * t for s, t in zip(array.shape, array.strides, strict=True)))
+
+
+def run(call: Call) -> None:
+    """Do an operation at once."""
+    library.load().call(ctypes.byref(call.row))
+
+
+def operate(
+    name: str, dtype: Any, unit: Unit, n: Sequence[int], arrays: Sequence[Array | None], x: Sequence[float] = (),
+    written: Sequence[int] = (), whole: Sequence[int] = (),
+) -> None:  # fmt: skip
+    """Do an operation now, or note it for the recorded step.
+
+    Parameters
+    ----------
+    name : str
+        Of the function in the library.
+    dtype : dtype
+        float32 or float64.
+    unit : (str, int)
+        What threads share: equal units mean equal shares.
+    n, x : sequence of int, of float
+        The numbers of the row.
+    arrays : sequence of Array or None
+        The row's arrays, in its order.
+    written, whole : sequence of int
+        Places of the arrays that are written, and of those from which a thread takes more than its own share.
+    """
+    launch(run, Call(name, dtype, unit, n, x, arrays, written, whole))
+
+
+def unit_of(networks: int, name: str, size: int) -> Unit:
+    """What operations on K networks share: the networks of a stack, else what is named."""
+    return ("networks", networks) if networks > 1 else (name, size)
+
+
+def in_phases(calls: Sequence[Call]) -> list[Call]:
+    """The calls in an order with few meetings of all threads; those before which they meet have ``waits`` set.
+
+    Each goes into the first phase that comes after all on which it depends: what writes an address that it uses, or
+    uses one that it writes. Within a phase a thread may depend on its own share alone.
+    """
+    phases: list[int] = []
+    for j, call in enumerate(calls):
+        phase = 0
+        for i in range(j):
+            if phases[i] >= phase:
+                between = _between(calls[i], call)
+                if between is not None:
+                    phase = max(phase, phases[i] + between)
+        phases.append(phase)
+    order = sorted(range(len(calls)), key=lambda j: phases[j])
+    for before, after in zip([order[0], *order], order, strict=False):
+        calls[after].row.waits = phases[after] > phases[before]
+    return [calls[j] for j in order]
+
+
+def _between(first: Call, second: Call) -> int | None:
+    """0 where a call may come after another in one phase, 1 where all threads must meet, None if in any order."""
+    found, same = None, first.unit == second.unit
+    for a in first.accesses:
+        for b in second.accesses:
+            if (a.written or b.written) and a.first < b.stop and b.first < a.stop:
+                if not (same and a.own and b.own):
+                    return 1
+                found = 0
+    return found
+
+
+def is_plain(*arrays: Any) -> bool:
+    """Whether all are NumPy arrays of one dtype, float32 or float64, in one piece and not empty."""
+    dtype = arrays[0].dtype
+    if dtype.char not in "fd":
+        return False
+    for a in arrays:  # a loop, because a generator costs more than all that it asks
+        if type(a) is not np.ndarray or a.dtype != dtype or not a.flags.c_contiguous or not a.size:
+            return False
+    return True

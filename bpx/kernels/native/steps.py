@@ -1,0 +1,293 @@
+"""Recorded steps as programs: neighbouring operations are one table, which one call runs for many batches and epochs.
+
+Any other call of a recorded step (a user's function, a sum over processes, a product for BLAS) stays a call of Python
+between two tables; then a program does one step at a time.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import Any, NamedTuple, final
+
+import numpy as np
+
+from bpx.backend.base import Backend
+from bpx.kernels.native import library
+from bpx.kernels.native.operations import ONE, Call, in_phases, run, unit_of
+from bpx.kernels.recording import record
+
+__all__ = ["Recorder"]
+
+# Seconds after which a call comes back, so that Ctrl-C acts, and after which the first one does, which is timed.
+SLICE, FIRST_SLICE = 0.05, 0.002
+# A team of threads is worth its meetings for steps of more than so many seconds.
+WORTH_A_TEAM = 10e-6
+# Of so many calls one is given to a team again where a team was slower.
+RETRY = 16
+
+
+class Numbers(NamedTuple):
+    """What a step reads anew each time: the learning rates, how many steps were done, and this one's number from 1."""
+
+    rate: np.ndarray[Any, Any]
+    done: np.ndarray[Any, Any]
+    number: np.ndarray[Any, Any]
+
+
+@final
+class Table:
+    """Operations that one call runs, and how long a step of them takes, alone and by a team."""
+
+    def __init__(self, calls: Sequence[Call]) -> None:
+        self._calls = in_phases(calls)  # own the arrays
+        self.rows = (library.Operation * len(calls))(*(call.row for call in self._calls))
+        self._alone = self._team = float("inf")
+        self._calls_done = 0
+
+    def threads(self) -> int:
+        """How many threads the next call may have."""
+        most = library.threads()
+        self._calls_done += 1
+        if most == 1 or self._alone < WORTH_A_TEAM or self._alone == float("inf"):
+            return 1
+        slower = self._team > self._alone and self._team != float("inf")
+        return 1 if slower and self._calls_done % RETRY else most
+
+    @property
+    def seconds(self) -> float:
+        """How long a step takes; infinity where none was timed yet."""
+        return min(self._alone, self._team)
+
+    def note(self, seconds: float, steps: int, parts: int) -> None:
+        """Remember how long a call took."""
+        if steps:
+            if parts == 1:
+                self._alone = min(self._alone, seconds / steps)
+            else:
+                self._team = seconds / steps
+
+
+@final
+class Recorded:
+    """A step for batches of one size."""
+
+    def __init__(self, calls: Sequence[Any], rows: np.ndarray[Any, Any] | None, numbers: Numbers) -> None:
+        self.rows, self._numbers, self.done = rows, numbers, 0
+        self._given: Any = None
+        self._rate = np.zeros(1)
+        self._parts: list[Table | tuple[Callable[..., Any], tuple[Any, ...]]] = []
+        group: list[Call] = []
+        for function, args in [*calls, (None, ())]:
+            if function is run:
+                group.append(args[0])
+                continue
+            if group:
+                self._parts.append(Table(group))
+                group = []
+            if function is not None:
+                self._parts.append((function, args))
+        only = self._parts[0]
+        # Its only table, where there is nothing else.
+        self.table = only if len(self._parts) == 1 and isinstance(only, Table) else None
+
+    def __call__(self, batch: Any, rate: Any, done: int, rates: np.ndarray[Any, Any] | None = None) -> None:
+        """Do up to ``batch.count`` steps after `done` others; `self.done` is how many were done.
+
+        `rate` is that of all of them, where there are no `rates` (steps, 1 or K).
+        """
+        self.done = 0
+        if rates is None:
+            if rate is not self._given:  # most rates stay for many steps
+                self._given, self._rate = rate, np.array(rate, dtype=np.float64).reshape(-1)
+            rates = self._rate
+        if self.table is None:
+            self._one(batch, rates, done)
+            self.done = 1
+            return
+        rows, step = self.rows, self.step(batch.count)
+        program = library.Program(ctypes.addressof(step), 1, 1)
+        if rows is not None:
+            order = rows_in_order(batch)
+            program.order = _address(order) + batch.start * order.itemsize
+            program.networks, program.samples = rows.size // rows.shape[-1], order.shape[-1]
+        try:
+            _run(program, self.table, self._numbers, rates, done)
+        finally:  # Ctrl-C is raised when the call comes back
+            self.done = int(program.steps_done)
+
+    def step(self, count: int) -> library.Step:
+        """So many steps, as a program has them."""
+        rows, table = self.rows, self.table.rows
+        size = 0 if rows is None else rows.shape[-1]
+        return library.Step(ctypes.addressof(table), len(table), count, _address(rows), size)
+
+    def _one(self, batch: Any, rates: np.ndarray[Any, Any], done: int) -> None:
+        """A step with calls of Python between its tables."""
+        numbers = self._numbers
+        if self.rows is not None:
+            self.rows[...] = batch.rows
+        numbers.rate.reshape(-1)[...] = rates if rates.ndim == 1 else rates[0]
+        numbers.done[...], numbers.number[...] = done, done + 1
+        for part in self._parts:
+            if isinstance(part, Table):
+                step = library.Step(ctypes.addressof(part.rows), len(part.rows), 1)
+                _run(library.Program(ctypes.addressof(step), 1, 1), part, numbers, rates, done)
+            else:
+                part[0](*part[1])
+
+
+def _run(program: Any, table: Table, numbers: Numbers, rates: np.ndarray[Any, Any], done: int) -> None:
+    """Fill in what is the same for all programs, and run it."""
+    program.rate, program.done, program.number = (_address(a) for a in numbers)
+    program.rates, program.rate_count = _address(rates), rates.shape[-1]
+    program.rate_stride = rates.shape[-1] if rates.ndim == 2 else 0
+    program.first = done
+    program.seconds = program.seconds or (SLICE if table.seconds < float("inf") else FIRST_SLICE)
+    program.threads = table.threads()
+    began = perf_counter()
+    library.load().run(ctypes.addressof(program))
+    table.note(perf_counter() - began, program.steps_done, program.parts)
+
+
+@final
+class Epochs:
+    """Whole epochs, one after the other in one call; each ends with its loss and a copy of its parameters.
+
+    Parameters
+    ----------
+    steps : list of (Recorded, int)
+        An epoch's steps: a recording, and how many of its size follow one another.
+    total, weights : Array of shape () or (K,)
+        The sums of an epoch; `weights` is None where `rows` divides the total.
+    flat, proven, latest : Array of shape (p,) or (K, p)
+        The parameters, those after the last epoch but one, and after the last one, see `bpx.training.divergence`.
+    rows : int
+        The samples of an epoch.
+    """
+
+    def __init__(
+        self, steps: Sequence[tuple[Recorded, int]], numbers: Numbers, total: Any, weights: Any, flat: Any, rows: int
+    ) -> None:
+        self._recorded, self._numbers, self._arrays, self._rows = steps, numbers, (total, weights, flat), rows
+        self._table = max((recorded.table for recorded, _ in steps), key=lambda table: table.seconds)
+        self._steps = (library.Step * len(steps))(*(recorded.step(count) for recorded, count in steps))
+        self.losses, self.done, self.finite = np.empty(0), 0, True
+
+    @property
+    def seconds(self) -> float:
+        """About how long an epoch takes."""
+        return sum(recorded.table.seconds * count for recorded, count in self._recorded)
+
+    def __call__(
+        self, epochs: int, order: np.ndarray[Any, Any] | None, rate: Any, done: int, proven: Any, latest: Any
+    ) -> None:
+        """Do up to `epochs` epochs after `done` steps, up to the first whose loss or parameters are not `finite`.
+
+        `order` is (epochs, n) or (epochs, K, n), the rows of all of them; None where a step takes every row. Then
+        `losses`, of shape (epochs,) or (epochs, K), are of the epochs that were done, and `done` is their steps.
+        """
+        total, weights, flat = self._arrays
+        losses, counts = np.empty((epochs, *total.shape)), np.zeros(2, dtype=np.int64)  # epochs, and whether it stopped
+        arrays = total, weights, flat, proven, latest, losses, counts, counts[1:]
+        n = max(total.size, 1), flat.shape[-1]
+        end = Call("end_epoch", flat.dtype, ONE, n, (float(self._rows),), arrays, (), ()).row
+        program = library.Program(ctypes.addressof(self._steps), len(self._steps), epochs)
+        if order is not None:
+            samples = order.shape[-1]
+            program.order, program.networks, program.samples = _address(order), order[0].size // samples, samples
+        program.end, program.stop = ctypes.addressof(end), _address(counts[1:])
+        try:
+            _run(program, self._table, self._numbers, np.array(rate, dtype=np.float64).reshape(-1), done)
+        finally:
+            self.losses, self.done, self.finite = losses[: counts[0]], int(program.steps_done), not counts[1]
+
+
+@final
+class Forward:
+    """A forward pass of so many rows as one call.
+
+    Parameters
+    ----------
+    calls : list
+        The recorded pass, operations only.
+    x, first : Array of shape (n, n_in), (..., n, n_1)
+        The array that stands for the rows, and what the first layer's product is written into.
+    out : Array of shape (..., n, n_out)
+        Where the outputs are written.
+    """
+
+    def __init__(self, calls: Sequence[Any], x: Any, first: Any, out: Any) -> None:
+        self._out = out
+        self._sums = np.empty(first.shape[:-1])
+        made = [args[0] for _, args in calls]
+        networks, (rows, k) = math.prod(first.shape[:-2]), first.shape[-2:]
+        unit, n = unit_of(networks, "rows", rows), (networks, rows, k)
+        check = Call("zero_sums", first.dtype, unit, n, (), (first, self._sums), (1,), ())
+        made.insert(1 + next(i for i, call in enumerate(made) if call.arrays[2] is first), check)
+        self._table = table = Table(made)
+        at = _address(x)
+        self._slots = [(row, place) for row in table.rows for place in range(11) if row.p[place] == at]
+        self._step = library.Step(ctypes.addressof(table.rows), len(table.rows), 1)
+        self._program = library.Program(ctypes.addressof(self._step), 1, 1)
+        self._numbers = Numbers(np.zeros(1), np.zeros((), dtype=np.int64), np.zeros(()))
+
+    def __call__(self, x: Any) -> Any | None:
+        """The outputs for a contiguous `x`; None where a sample, or what it gives, is not finite."""
+        at = _address(x)
+        for row, place in self._slots:
+            row.p[place] = at
+        _run(self._program, self._table, self._numbers, self._numbers.rate, 0)
+        return self._out.copy() if math.isfinite(np.add.reduce(self._sums, axis=None)) else None
+
+
+def are_operations(calls: Sequence[Any]) -> bool:
+    """Whether recorded calls are operations of the library alone."""
+    return all(function is run for function, _ in calls)
+
+
+def rows_in_order(batch: Any) -> np.ndarray[Any, Any]:
+    """Numbers of all rows of several batches, in one piece."""
+    if batch.order is None:  # of a stream
+        return np.ascontiguousarray(batch.rows)
+    return np.ascontiguousarray(batch.order)
+
+
+def _address(array: np.ndarray[Any, Any] | None) -> int | None:
+    return None if array is None else array.__array_interface__["data"][0]
+
+
+@final
+class Recorder:
+    """Records steps; see `bpx.kernels.numpy_in_place.steps.Recorder`, which has the same methods.
+
+    Its recordings do many steps in one call.
+    """
+
+    does_many = True
+
+    def __init__(self, backend: Backend, drops: bool) -> None:
+        self._numbers: dict[Any, Numbers] = {}
+
+    def key(self, batch: Any) -> Any:
+        """What more than its size, source and first row a batch must share with another to be the same recording."""
+        return None
+
+    def record(self, step: Callable[..., Any], batch: Any, rate: Any) -> Recorded | None:
+        """A step for batches of one size; None where something in it cannot be recorded."""
+        rows = None if batch.rows is None else np.array(batch.rows, order="C")
+        shape = np.shape(rate)
+        if shape not in self._numbers:
+            done, number = np.zeros((), dtype=np.int64), np.zeros((), dtype=np.float64)
+            self._numbers[shape] = Numbers(np.array(rate, dtype=np.float64), done, number)
+        numbers = self._numbers[shape]
+        replay = record(step, batch._replace(rows=rows, on_device=rows), *numbers)
+        return None if replay is None else Recorded(replay.calls, rows, numbers)
+
+    def epochs(self, steps: Sequence[tuple[Any, int]], rate: Any, total: Any, weights: Any, flat: Any, rows: int) -> Epochs | None:
+        """Epochs of recorded steps, for the arguments of `Epochs`; None where a step is more than one table."""
+        if any(recorded is None or recorded.table is None for recorded, _ in steps):
+            return None
+        return Epochs(steps, self._numbers[np.shape(rate)], total, weights, flat, rows)
