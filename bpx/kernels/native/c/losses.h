@@ -47,6 +47,9 @@ INLINE void loss(const Operation *op, Index part, Index parts, LossOfRows of_row
 INLINE C share_of_row(const LossRows *rows, Index i) {
   return rows->share == NULL ? (C)rows->every_share : rows->share[i];
 }
+INLINE double share_of_loss(const LossRows *rows, Index i) {
+  return rows->share == NULL ? rows->every_share : (double)rows->share[i];
+}
 INLINE Index label_of_row(const LossRows *rows, Index i) {
   return rows->label_bytes == 4 ? ((const int32_t *)rows->target)[i] : ((const int64_t *)rows->target)[i];
 }
@@ -97,11 +100,10 @@ INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
     sum_rows_of(values, sums, rows->rows, width);
     for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] += (double)sums[i];
   }
-  if (rows->share == NULL) {
-    for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= rows->every_share;
-  } else {
-    for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= (double)rows->share[i];
-    scale_rows(rows->grad, rows->share, rows->rows, k);
+  for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
+  if (rows->share != NULL) {
+    for (Index i = 0; i < rows->rows; ++i) sums[i] = 1;
+    scale_rows(rows->grad, rows->share, sums, rows->rows, k);
   }
 }
 
@@ -176,8 +178,7 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
     FOR_WIDTH(columns, LOOP)
 #undef LOOP
   }
-  for (Index i = 0; i < rows->rows; ++i)
-    rows->row_loss[i] *= rows->share == NULL ? rows->every_share : (double)rows->share[i];
+  for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
 }
 
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
@@ -202,19 +203,21 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
     softmax_of_targets(rows, most, total, log_total);
     return;
   }
-  for (Index i = 0; i < count; ++i) total[i] = 1 / total[i];
-  for (Index i = 0; i < count; ++i) most[i] = total[i] * share_of_row(rows, i);
+  // As softmax_of_targets does it, to the last bit.
+  C *const share = most;  // no longer needed
+  for (Index i = 0; i < count; ++i) {
+    share[i] = share_of_row(rows, i);
+    total[i] = 1 / total[i];
+  }
   for (Index i = 0; i < count; ++i) {
     const Index label = label_of_row(rows, i);
-    const C share = share_of_row(rows, i);
-    const double loss_share = rows->share == NULL ? rows->every_share : (double)share;
     rows->row_loss[i] = 0.0;
     if (label < 0 || label >= k) continue;
     const Both one = cross_entropy_with_softmax_at(shifted[i], grad[i * k + label], log_total[i], total[i], 1);
-    rows->row_loss[i] = loss_share * (double)minimum(one.value, rows->cap);
-    shifted[i] = one.slope * share;
+    rows->row_loss[i] = (double)minimum(one.value, rows->cap) * share_of_loss(rows, i);
+    shifted[i] = one.slope * share[i];
   }
-  scale_rows(grad, most, count, k);
+  scale_rows(grad, total, share, count, k);
   for (Index i = 0; i < count; ++i) {
     const Index label = label_of_row(rows, i);
     if (label >= 0 && label < k) grad[i * k + label] = shifted[i];

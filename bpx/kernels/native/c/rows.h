@@ -170,11 +170,12 @@ static void subtract_from_rows(const C *x, const C *numbers, C *out, Index rows,
   FOR_WIDTH(k, LOOP)
 #undef LOOP
 }
-INLINE void scale_row(C *x, C number, Index k) {
-  for (Index j = 0; j < k; ++j) x[j] *= number;
+INLINE void scale_row(C *x, C number, C then, Index k) {
+  for (Index j = 0; j < k; ++j) x[j] = x[j] * number * then;
 }
-static void scale_rows(C *x, const C *numbers, Index rows, Index k) {
-#define LOOP(width) for (Index i = 0; i < rows; ++i) scale_row(x + i * (width), numbers[i], width)
+// x times two numbers of each row, one after the other.
+static void scale_rows(C *x, const C *numbers, const C *then, Index rows, Index k) {
+#define LOOP(width) for (Index i = 0; i < rows; ++i) scale_row(x + i * (width), numbers[i], then[i], width)
   FOR_WIDTH(k, LOOP)
 #undef LOOP
 }
