@@ -5,7 +5,7 @@
 #ifndef BPX_ROWS_H
 #define BPX_ROWS_H
 
-#include "numbers.h"
+#include "vectors.h"
 
 // Before a loop whose rounds do not depend on each other: an array may be another one, but none lies across another.
 #if defined(__clang__)
@@ -15,13 +15,6 @@
 #endif
 #define INLINE static inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
-#define LANES ((Index)(64 / sizeof(C)))
-#elif defined(__AVX__)
-#define LANES ((Index)(32 / sizeof(C)))
-#else
-#define LANES ((Index)(16 / sizeof(C)))
-#endif
 #define MOST_LANES 16
 
 enum { BLOCK = 1024 };
