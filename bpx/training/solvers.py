@@ -119,7 +119,7 @@ def minimize(recorder: RunRecorder, objective: Objective, config: RunConfig) -> 
 
     def evaluate(x: np.ndarray[Any, Any]) -> tuple[float, np.ndarray[Any, Any]]:
         place(x)
-        recorder.end_step()
+        recorder.end_steps()
         loss, grad = objective.value_and_grad(*data)
         last.update(x=np.array(x), loss=loss)
         return float(loss), np.array(backend.to_host(grad), dtype=np.float64)

@@ -111,7 +111,7 @@ def times(xp: Namespace, a: Array, mask: Array, out: Array | None = None) -> Arr
     elif out.shape != shape or not is_plain(a, out):
         return NotImplemented
     networks, (rows, k) = math.prod(shape[:-2]), shape[-2:]
-    n = networks, rows, k, rows * k if a.ndim == 3 else 0, rows * k if mask.ndim == 3 else 0
+    n = networks, rows, k, *(rows * k if factor.shape[:-2] not in ((), (1,)) else 0 for factor in (a, mask))
     operate("times", a.dtype, unit_of(networks, "rows", rows), n, (a, mask, out), written=(2,))
     return out
 

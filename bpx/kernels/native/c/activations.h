@@ -20,7 +20,7 @@ INLINE void forward(const Operation *op, Index part, Index parts, InPlace value,
   const C *const b = op->p[1], parameter = (C)op->x[0];
   const Index rows_of_all = op->n[1], k = op->n[2], b_stride = op->n[3];
   const int slopes = value_and_slope != NULL && !op->n[4];
-  const Share share = share_of_stack(op->n[0], rows_of_all, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     FOR_BLOCKS(first, rows, share.own, k) {
       const Index at = (network * rows_of_all + first) * k, count = rows * k;
@@ -46,7 +46,7 @@ INLINE void forward(const Operation *op, Index part, Index parts, InPlace value,
 typedef void (*Back)(const C *grad_a, const C *known, C *out, Index count, C parameter);
 INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   const Index rows = op->n[1], k = op->n[2];
-  const Share share = share_of_stack(op->n[0], rows, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows, part, parts);
   const Index networks = share.networks.stop - share.networks.first, own = share.own.stop - share.own.first;
   const Index at = (share.networks.first * rows + share.own.first) * k, count = networks * own * k;
   const Index rest = count % LANES, whole = count - rest;
@@ -115,7 +115,7 @@ OPERATION(softmax_forward) {
   const C *const z = op->p[0], *const b = op->p[1];
   C *const a = op->p[2];
   const Index rows_of_all = op->n[1], k = op->n[2], b_stride = op->n[3];
-  const Share share = share_of_stack(op->n[0], rows_of_all, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
   C of_rows[BLOCK];
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     FOR_BLOCKS(first, rows, share.own, k) {
@@ -133,7 +133,7 @@ OPERATION(softmax_forward) {
 // grad_a, a, out | networks, rows, k: out_i <- a_i (grad_a_i - sum_j grad_a_j a_j), where out may be grad_a.
 OPERATION(softmax_backward) {
   const Index rows_of_all = op->n[1], k = op->n[2];
-  const Share share = share_of_stack(op->n[0], rows_of_all, 1, part, parts);
+  const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     for (Index i = share.own.first; i < share.own.stop; ++i) {
       const Index at = (network * rows_of_all + i) * k;

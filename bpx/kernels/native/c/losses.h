@@ -22,7 +22,7 @@ typedef void (*LossOfRows)(const LossRows *rows, const C *levels);
 INLINE void loss(const Operation *op, Index part, Index parts, LossOfRows of_rows) {
   const Index rows_of_all = op->n[1], k = op->n[2], target_stride = op->n[3], share_stride = op->n[4];
   const Index label_bytes = op->n[5], target_bytes = label_bytes > 0 ? label_bytes : (Index)sizeof(C);
-  const Share shares = share_of_stack(op->n[0], rows_of_all, 1, part, parts);
+  const Share shares = share_of_rows(op->n[0], rows_of_all, part, parts);
   const C *const share = op->p[2];
   for (Index network = shares.networks.first; network < shares.networks.stop; ++network)
     FOR_BLOCKS(first, count, shares.own, k) {
