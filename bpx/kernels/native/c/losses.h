@@ -228,10 +228,9 @@ OPERATION(cross_entropy_with_softmax) { loss(op, part, parts, cross_entropy_with
 
 // row_loss, loss | networks, rows: the sum of a network's losses, in a fixed order.
 OPERATION(sum_rows) {
-  (void)parts;
-  if (part != 0) return;
   const Index rows = op->n[1];
-  for (Index network = 0; network < op->n[0]; ++network) {
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network) {
     const double *const row_loss = (const double *)op->p[0] + network * rows;
     double sums[8] = {0.0}, sum = 0.0;
     Index i = 0;
