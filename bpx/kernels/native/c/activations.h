@@ -27,12 +27,12 @@ INLINE void forward(const Operation *op, Index part, Index parts, InPlace value,
       C *const t = slopes ? z + at : a + at;
       after_bias(z + at, b == NULL ? NULL : b + network * b_stride, t, rows, k);
       if (slopes) {
-        const Index rest = count % PACK, whole = count - rest;
+        const Index rest = count % LANES, whole = count - rest;
         if (whole > 0) value_and_slope(t, a + at, whole, parameter);
         if (rest > 0) {
-          C tail[2][MOST_IN_A_PACK] = {{0}};
+          C tail[2][MOST_LANES] = {{0}};
           memcpy(tail[0], t + whole, sizeof(C) * (size_t)rest);
-          value_and_slope(tail[0], tail[1], PACK, parameter);
+          value_and_slope(tail[0], tail[1], LANES, parameter);
           memcpy(t + whole, tail[0], sizeof(C) * (size_t)rest);
           memcpy(a + at + whole, tail[1], sizeof(C) * (size_t)rest);
         }
@@ -49,21 +49,21 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   const Share share = share_of_rows(op->n[0], rows, part, parts);
   const Index networks = share.networks.stop - share.networks.first, own = share.own.stop - share.own.first;
   const Index at = (share.networks.first * rows + share.own.first) * k, count = networks * own * k;
-  const Index rest = count % PACK, whole = count - rest;
+  const Index rest = count % LANES, whole = count - rest;
   const C *const grad_a = (const C *)op->p[0] + at, *const known = (const C *)op->p[1] + at;
   C *const out = (C *)op->p[2] + at, parameter = (C)op->x[0];
   if (whole > 0) back(grad_a, known, out, whole, parameter);
   if (rest > 0) {
-    C tail[3][MOST_IN_A_PACK] = {{0}};
+    C tail[3][MOST_LANES] = {{0}};
     memcpy(tail[0], grad_a + whole, sizeof(C) * (size_t)rest);
     memcpy(tail[1], known + whole, sizeof(C) * (size_t)rest);
-    back(tail[0], tail[1], tail[2], PACK, parameter);
+    back(tail[0], tail[1], tail[2], LANES, parameter);
     memcpy(out + whole, tail[2], sizeof(C) * (size_t)rest);
   }
 }
 
 #define VALUE(name) \
-  static void name##_values(C *a, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_values(C *a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) a[i] = name##_value(a[i], parameter); \
   }
@@ -72,14 +72,14 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   VALUE(name) \
   OPERATION(name##_forward) { forward(op, part, parts, name##_values, NULL); }
 #define BACKWARD(name) \
-  static void name##_back(const C *grad_a, const C *a, C *out, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_back(const C *grad_a, const C *a, C *out, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) out[i] = grad_a[i] * name##_slope(a[i], a[i], parameter); \
   } \
   OPERATION(name##_backward) { backward(op, part, parts, name##_back); }
 #define FORWARD_WITH_SLOPE(name) \
   VALUE(name) \
-  static void name##_with_slope(C *restrict t, C *restrict a, Index count, C parameter) { \
+  LOOP_FUNCTION void name##_with_slope(C *restrict t, C *restrict a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) { \
       const C z = t[i]; \
@@ -103,7 +103,7 @@ FORWARD_WITH_SLOPE(mish)
 FORWARD_WITH_SLOPE(gelu)
 FORWARD_WITH_SLOPE(exp)
 
-static void slope_back(const C *grad_a, const C *slope, C *out, Index count, C parameter) {
+LOOP_FUNCTION void slope_back(const C *grad_a, const C *slope, C *out, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) out[i] = grad_a[i] * slope[i];
@@ -116,7 +116,7 @@ OPERATION(softmax_forward) {
   C *const a = op->p[2];
   const Index rows_of_all = op->n[1], k = op->n[2], b_stride = op->n[3];
   const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
-  C of_rows[ROWS_BLOCK];
+  C of_rows[NUMBERS_AT_ONCE];
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     FOR_BLOCKS(first, rows, share.own, k) {
       C *const t = a + (network * rows_of_all + first) * k;

@@ -1,4 +1,4 @@
-// All operations but products; compiled without fused multiply-adds, so that each equals its formula.
+// All that goes element by element or row by row; products.c has the products.
 #include "activations.h"
 #include "checks.h"
 #include "dropout.h"
@@ -7,5 +7,11 @@
 #include "updates.h"
 
 const NamedFunction NAME(kernels)[] = {
-    ACTIVATION_KERNELS, LOSS_KERNELS, LINEAR_KERNELS, UPDATE_KERNELS, DROPOUT_KERNELS, CHECK_KERNELS, {NULL, NULL},
+    ACTIVATION_KERNELS,
+    LOSS_KERNELS,
+    LINEAR_KERNELS,
+    UPDATE_KERNELS,
+    DROPOUT_KERNELS,
+    CHECK_KERNELS,
+    {NULL, NULL},
 };

@@ -4,7 +4,7 @@
 
 #include "vectors.h"
 
-enum { BLOCK = 4096, CHUNK = 256 };  // numbers that one partial sum is of; numbers whose values are summed at once
+enum { SUMMED = 4096, CHUNK = 256 };  // numbers of one partial sum, and those whose values are computed at once
 
 // Rows of `bytes` or more, but less than twice that: both ends, which may overlap. No size is left to a call.
 #define COPY_ENDS(bytes) \
@@ -121,18 +121,16 @@ static inline C sum_of_weights(const C *RESTRICT weight, Index count) {
 }
 
 OPERATION(weight_sum) {
-  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
-  if (share.own.first == share.own.stop) return;
-  for (Index network = share.networks.first; network < share.networks.stop; ++network)
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network)
     ((C *)op->p[1])[network] = sum_of_weights((const C *)op->p[0] + network * op->n[1], op->n[1]);
 }
 
 // Each row's part of its network's sum of weights; zeros stay zeros.
 OPERATION(shares) {
   const Index rows = op->n[1];
-  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
-  if (share.own.first == share.own.stop) return;
-  for (Index network = share.networks.first; network < share.networks.stop; ++network) {
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network) {
     const C *RESTRICT const weight = (const C *)op->p[0] + network * rows;
     C *RESTRICT const out = (C *)op->p[1] + network * rows;
     const C total = sum_of_weights(weight, rows), divisor = total > 0 ? total : 1;
@@ -144,14 +142,13 @@ OPERATION(accumulate) {
   double *const total = op->p[0];
   const C *const value = op->p[1];
   const Index weight_kind = op->n[3];
-  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
-  if (share.own.first == share.own.stop) return;
-  for (Index i = share.networks.first; i < share.networks.stop; ++i) {
-    const Index at = i * op->n[2];
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network) {
+    const Index at = network * op->n[2];
     const double weight = weight_kind == 0   ? op->x[0]
                           : weight_kind == 1 ? (double)((const C *)op->p[2])[at]
                                              : ((const double *)op->p[2])[at];
-    total[i] += (double)value[i * op->n[1]] * weight;
+    total[network] += (double)value[network * op->n[1]] * weight;
   }
 }
 
@@ -210,18 +207,18 @@ OPERATION(penalty) {
   C *const grads = op->p[4];
   double *const partial = op->p[5];
   const Index p = op->n[1], blocks = op->n[5];
-  const Share share = share_of_stack(op->n[0], p, BLOCK, part, parts);
+  const Share share = share_of_stack(op->n[0], p, SUMMED, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
     const C own = penalty_share(op->p[3], network * op->n[4]);
     const C *const of_2 = l2 == NULL ? NULL : l2 + network * op->n[2];
     const C *const of_1 = l1 == NULL ? NULL : l1 + network * op->n[3];
-    for (Index block = share.own.first; block < share.own.stop; block += BLOCK) {
-      const Index stop = block + BLOCK < share.own.stop ? block + BLOCK : share.own.stop;
+    for (Index block = share.own.first; block < share.own.stop; block += SUMMED) {
+      const Index stop = block + SUMMED < share.own.stop ? block + SUMMED : share.own.stop;
       double sum = 0.0;
       for (Index i = block; i < stop; i += CHUNK)
         sum += pull(flat + network * p + i, of_2 == NULL ? NULL : of_2 + i, of_1 == NULL ? NULL : of_1 + i, own,
                     grads + network * p + i, stop - i < CHUNK ? stop - i : CHUNK);
-      partial[network * blocks + block / BLOCK] = sum;
+      partial[network * blocks + block / SUMMED] = sum;
     }
   }
 }
@@ -229,9 +226,8 @@ OPERATION(penalty) {
 OPERATION(penalty_value) {
   const double *const partial = op->p[0];
   const Index blocks = op->n[1];
-  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
-  if (share.own.first == share.own.stop) return;
-  for (Index network = share.networks.first; network < share.networks.stop; ++network)
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network)
     ((C *)op->p[2])[network] += (C)sum_of(partial + network * blocks, blocks)
                                 * penalty_share(op->p[1], network * op->n[2]);
 }

@@ -47,6 +47,9 @@ INLINE void loss(const Operation *op, Index part, Index parts, LossOfRows of_row
 INLINE C share_of_row(const LossRows *rows, Index i) {
   return rows->share == NULL ? (C)rows->every_share : rows->share[i];
 }
+INLINE double share_of_loss(const LossRows *rows, Index i) {
+  return rows->share == NULL ? rows->every_share : (double)rows->share[i];
+}
 INLINE Index label_of_row(const LossRows *rows, Index i) {
   return rows->label_bytes == 4 ? ((const int32_t *)rows->target)[i] : ((const int64_t *)rows->target)[i];
 }
@@ -68,15 +71,15 @@ typedef void (*EachLoss)(const C *a, const C *y, const C *levels, C *values, C *
                          C share);
 INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *levels, C *values, C *grad, Index count,
                             C parameter, C cap, C share) {
-  const Index rest = count % PACK, whole = count - rest;
+  const Index rest = count % LANES, whole = count - rest;
   if (whole > 0) each(a, y, levels, values, grad, whole, parameter, cap, share);
   if (rest > 0) {
-    C tail[5][MOST_IN_A_PACK] = {{0}};
+    C tail[5][MOST_LANES] = {{0}};
     const size_t bytes = sizeof(C) * (size_t)rest;
     memcpy(tail[0], a + whole, bytes);
     memcpy(tail[1], y + whole, bytes);
     if (levels != NULL) memcpy(tail[2], levels + whole, bytes);
-    each(tail[0], tail[1], tail[2], tail[3], tail[4], PACK, parameter, cap, share);
+    each(tail[0], tail[1], tail[2], tail[3], tail[4], LANES, parameter, cap, share);
     memcpy(values + whole, tail[3], bytes);
     memcpy(grad + whole, tail[4], bytes);
   }
@@ -84,12 +87,12 @@ INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *leve
 
 // A loss in which each output counts by itself: pieces of a block's numbers, which are whole rows or a part of one.
 INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
-  C values[ROWS_BLOCK], ones[ROWS_BLOCK], levels_of_rows[ROWS_BLOCK], sums[ROWS_BLOCK];
+  C values[NUMBERS_AT_ONCE], ones[NUMBERS_AT_ONCE], levels_of_rows[NUMBERS_AT_ONCE], sums[NUMBERS_AT_ONCE];
   const Index k = rows->k;
   const C common = rows->share == NULL ? (C)rows->every_share : 1;
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] = 0.0;
-  for (Index first = 0; first < k; first += ROWS_BLOCK) {
-    const Index width = k - first < ROWS_BLOCK ? k - first : ROWS_BLOCK;
+  for (Index first = 0; first < k; first += NUMBERS_AT_ONCE) {
+    const Index width = k - first < NUMBERS_AT_ONCE ? k - first : NUMBERS_AT_ONCE;
     const C *const y = targets_of(rows, first, width, ones);
     if (levels != NULL) repeat_row(levels + first, levels_of_rows, width, rows->rows);
     each_in_vectors(each, rows->output + first, y, levels == NULL ? NULL : levels_of_rows, values, rows->grad + first,
@@ -97,17 +100,17 @@ INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
     sum_rows_of(values, sums, rows->rows, width);
     for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] += (double)sums[i];
   }
-  if (rows->share == NULL) {
-    for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= rows->every_share;
-  } else {
-    for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= (double)rows->share[i];
-    scale_rows(rows->grad, rows->share, rows->rows, k);
+  for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
+  if (rows->share != NULL) {
+    for (Index i = 0; i < rows->rows; ++i) sums[i] = 1;
+    scale_rows(rows->grad, rows->share, sums, rows->rows, k);
   }
 }
 
 #define EACH_LOSS(name, function, parameter_of_output) \
-  static void function##_each(const C *restrict a, const C *restrict y, const C *restrict levels, C *restrict values, \
-                              C *restrict grad, Index count, C parameter, C cap, C share) { \
+  LOOP_FUNCTION void function##_each(const C *restrict a, const C *restrict y, const C *restrict levels, \
+                                     C *restrict values, C *restrict grad, Index count, C parameter, C cap, \
+                                     C share) { \
     (void)levels, (void)parameter; \
     for (Index i = 0; i < count; ++i) { \
       const Both one = name##_at(a[i], y[i], parameter_of_output); \
@@ -158,8 +161,8 @@ INLINE C softmax_columns(const C *restrict z, const C *restrict y, C *restrict g
 
 // Of any targets, where `grad` holds the exponentials: largest, total and the total's logarithm are given of each row.
 static void softmax_of_targets(const LossRows *rows, const C *most, const C *total, const C *log_total) {
-  C ones[ROWS_BLOCK], values[ROWS_BLOCK], mass[ROWS_BLOCK];
-  const Index k = rows->k, pieces = k > ROWS_BLOCK ? ROWS_BLOCK : k;
+  C ones[NUMBERS_AT_ONCE], values[NUMBERS_AT_ONCE], mass[NUMBERS_AT_ONCE];
+  const Index k = rows->k, pieces = k > NUMBERS_AT_ONCE ? NUMBERS_AT_ONCE : k;
   if (rows->label_bytes == 0) sum_rows_of((const C *)rows->target, mass, rows->rows, k);
   for (Index i = 0; i < rows->rows; ++i) {
     mass[i] = (rows->label_bytes == 0 ? mass[i] : 1) / total[i];
@@ -176,13 +179,12 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
     FOR_WIDTH(columns, LOOP)
 #undef LOOP
   }
-  for (Index i = 0; i < rows->rows; ++i)
-    rows->row_loss[i] *= rows->share == NULL ? rows->every_share : (double)rows->share[i];
+  for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
 }
 
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
   (void)levels;
-  C most[ROWS_BLOCK], total[ROWS_BLOCK], log_total[ROWS_BLOCK], shifted[ROWS_BLOCK];
+  C most[NUMBERS_AT_ONCE], total[NUMBERS_AT_ONCE], log_total[NUMBERS_AT_ONCE], shifted[NUMBERS_AT_ONCE];
   C *const grad = rows->grad;
   const Index count = rows->rows, k = rows->k;
   largest_of_rows(rows->output, most, count, k);
@@ -202,19 +204,21 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
     softmax_of_targets(rows, most, total, log_total);
     return;
   }
-  for (Index i = 0; i < count; ++i) total[i] = 1 / total[i];
-  for (Index i = 0; i < count; ++i) most[i] = total[i] * share_of_row(rows, i);
+  // As softmax_of_targets does it, to the last bit.
+  C *const share = most;  // no longer needed
+  for (Index i = 0; i < count; ++i) {
+    share[i] = share_of_row(rows, i);
+    total[i] = 1 / total[i];
+  }
   for (Index i = 0; i < count; ++i) {
     const Index label = label_of_row(rows, i);
-    const C share = share_of_row(rows, i);
-    const double loss_share = rows->share == NULL ? rows->every_share : (double)share;
     rows->row_loss[i] = 0.0;
     if (label < 0 || label >= k) continue;
     const Both one = cross_entropy_with_softmax_at(shifted[i], grad[i * k + label], log_total[i], total[i], 1);
-    rows->row_loss[i] = loss_share * (double)minimum(one.value, rows->cap);
-    shifted[i] = one.slope * share;
+    rows->row_loss[i] = (double)minimum(one.value, rows->cap) * share_of_loss(rows, i);
+    shifted[i] = one.slope * share[i];
   }
-  scale_rows(grad, most, count, k);
+  scale_rows(grad, total, share, count, k);
   for (Index i = 0; i < count; ++i) {
     const Index label = label_of_row(rows, i);
     if (label >= 0 && label < k) grad[i * k + label] = shifted[i];
@@ -225,9 +229,8 @@ OPERATION(cross_entropy_with_softmax) { loss(op, part, parts, cross_entropy_with
 // row_loss, loss | networks, rows: the sum of a network's losses, in a fixed order.
 OPERATION(sum_rows) {
   const Index rows = op->n[1];
-  const Share share = share_of_stack(op->n[0], 1, 1, part, parts);
-  if (share.own.first == share.own.stop) return;
-  for (Index network = share.networks.first; network < share.networks.stop; ++network) {
+  const Range networks = share_of_networks(op->n[0], part, parts);
+  for (Index network = networks.first; network < networks.stop; ++network) {
     const double *const row_loss = (const double *)op->p[0] + network * rows;
     double sums[8] = {0.0}, sum = 0.0;
     Index i = 0;

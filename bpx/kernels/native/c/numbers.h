@@ -2,8 +2,8 @@
 //
 // Every function is within 2 units in the last place, subnormal numbers, infinities and NaN included. Vectors and
 // single numbers go through the same operations, so that the place of a number in an array changes nothing: fused
-// multiply-add must not be left to the compiler. A conversion between integers and floating point is the addition of a large number, since
-// many instruction sets have no other for vectors.
+// multiply-add must not be left to the compiler. A conversion between integers and floating point is the addition of a
+// large number, since many instruction sets have no other for vectors.
 #ifndef BPX_NUMBERS_H
 #define BPX_NUMBERS_H
 

@@ -60,6 +60,12 @@ static inline Share share_of_rows(Index networks, Index rows, Index part, Index 
   return share_of_stack(networks, rows, row_unit(rows), part, parts);
 }
 
+// The share of something that is done once for each network: of one network it is the first share's.
+static inline Range share_of_networks(Index networks, Index part, Index parts) {
+  Range range = {0, part == 0 ? networks : 0};
+  return networks > 1 ? share_of(networks, 1, part, parts) : range;
+}
+
 #ifdef BPX_REAL
 typedef BPX_REAL C;
 #define BPX_JOIN3(a, b, c) a##_##b##_##c

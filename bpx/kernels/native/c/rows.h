@@ -5,31 +5,25 @@
 #ifndef BPX_ROWS_H
 #define BPX_ROWS_H
 
-#include "numbers.h"
+#include "vectors.h"
 
 // Before a loop whose rounds do not depend on each other: an array may be another one, but none lies across another.
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) interleave_count(1)")
+#define LOOP_FUNCTION static __attribute__((noinline))
 #else
 #define INDEPENDENT _Pragma("GCC ivdep")
+#define LOOP_FUNCTION static __attribute__((noinline, noclone))
 #endif
+// LOOP_FUNCTION is one whose loop stays a loop over any number of rounds, even where a caller asks for a few.
 #define INLINE static inline __attribute__((always_inline))
 
-#if defined(__AVX512F__)
-#define PACK ((Index)(64 / sizeof(C)))
-#elif defined(__AVX__)
-#define PACK ((Index)(32 / sizeof(C)))
-#else
-#define PACK ((Index)(16 / sizeof(C)))
-#endif
-#define MOST_IN_A_PACK 16
-
-enum { ROWS_BLOCK = 1024 };
+enum { MOST_LANES = 16, NUMBERS_AT_ONCE = 1024 };
 // A loop over blocks of rows of k numbers each: `rows` from `first` on, which fit in a block, or one that is longer.
 #define FOR_BLOCKS(first, rows, range, k) \
   for (Index first = (range).first, rows; (rows = rows_of_block((range).stop - first, k)) > 0; first += rows)
 static inline Index rows_of_block(Index left, Index k) {
-  const Index most = k <= 0 ? left : k > ROWS_BLOCK ? 1 : ROWS_BLOCK / k;
+  const Index most = k <= 0 ? left : k > NUMBERS_AT_ONCE ? 1 : NUMBERS_AT_ONCE / k;
   return left < most ? left : most;
 }
 
@@ -37,21 +31,21 @@ static inline Index rows_of_block(Index left, Index k) {
 // no longer than a single number.
 typedef void (*InPlace)(C *a, Index count, C parameter);
 INLINE void in_place(InPlace function, C *a, Index count, C parameter) {
-  const Index rest = count % PACK, whole = count - rest;
+  const Index rest = count % LANES, whole = count - rest;
   if (whole > 0) function(a, whole, parameter);
   if (rest > 0) {
-    C tail[MOST_IN_A_PACK] = {0};
+    C tail[MOST_LANES] = {0};
     memcpy(tail, a + whole, sizeof(C) * (size_t)rest);
-    function(tail, PACK, parameter);
+    function(tail, LANES, parameter);
     memcpy(a + whole, tail, sizeof(C) * (size_t)rest);
   }
 }
-static void exp_each(C *a, Index count, C parameter) {
+LOOP_FUNCTION void exp_each(C *a, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) a[i] = exp_of(a[i]);
 }
-static void log_each(C *a, Index count, C parameter) {
+LOOP_FUNCTION void log_each(C *a, Index count, C parameter) {
   (void)parameter;
   INDEPENDENT
   for (Index i = 0; i < count; ++i) a[i] = log_of(a[i]);
@@ -106,45 +100,45 @@ static void add_to_rows(const C *x, const C *b, C *out, Index rows, Index k) {
 
 // The sum of a row, in several sums where it is long.
 INLINE C sum_of_row(const C *x, Index k) {
-  if (k <= MOST_IN_A_PACK) {
+  if (k <= MOST_LANES) {
     C sum = x[0];
     for (Index j = 1; j < k; ++j) sum += x[j];
     return sum;
   }
-  C sums[MOST_IN_A_PACK];
-  Index j = MOST_IN_A_PACK;
-  for (Index lane = 0; lane < MOST_IN_A_PACK; ++lane) sums[lane] = x[lane];
-  for (; j + MOST_IN_A_PACK <= k; j += MOST_IN_A_PACK)
-    for (Index lane = 0; lane < MOST_IN_A_PACK; ++lane) sums[lane] += x[j + lane];
+  C sums[MOST_LANES];
+  Index j = MOST_LANES;
+  for (Index lane = 0; lane < MOST_LANES; ++lane) sums[lane] = x[lane];
+  for (; j + MOST_LANES <= k; j += MOST_LANES)
+    for (Index lane = 0; lane < MOST_LANES; ++lane) sums[lane] += x[j + lane];
   for (Index lane = 0; j < k; ++j, ++lane) sums[lane] += x[j];
-  for (Index half = MOST_IN_A_PACK / 2; half > 0; half /= 2)
+  for (Index half = MOST_LANES / 2; half > 0; half /= 2)
     for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
   return sums[0];
 }
 // The sum of x y, likewise.
 INLINE C product_of_rows(const C *x, const C *y, Index k) {
-  C sums[MOST_IN_A_PACK] = {0};
+  C sums[MOST_LANES] = {0};
   Index j = 0;
-  for (; j + MOST_IN_A_PACK <= k; j += MOST_IN_A_PACK)
-    for (Index lane = 0; lane < MOST_IN_A_PACK; ++lane) sums[lane] += x[j + lane] * y[j + lane];
+  for (; j + MOST_LANES <= k; j += MOST_LANES)
+    for (Index lane = 0; lane < MOST_LANES; ++lane) sums[lane] += x[j + lane] * y[j + lane];
   for (Index lane = 0; j < k; ++j, ++lane) sums[lane] += x[j] * y[j];
-  for (Index half = MOST_IN_A_PACK / 2; half > 0; half /= 2)
+  for (Index half = MOST_LANES / 2; half > 0; half /= 2)
     for (Index lane = 0; lane < half; ++lane) sums[lane] += sums[lane + half];
   return sums[0];
 }
 INLINE C largest_of_row(const C *x, Index k) {
-  if (k <= MOST_IN_A_PACK) {
+  if (k <= MOST_LANES) {
     C largest = x[0];
     for (Index j = 1; j < k; ++j) largest = maximum(largest, x[j]);
     return largest;
   }
-  C largest[MOST_IN_A_PACK];
-  Index j = MOST_IN_A_PACK;
-  for (Index lane = 0; lane < MOST_IN_A_PACK; ++lane) largest[lane] = x[lane];
-  for (; j + MOST_IN_A_PACK <= k; j += MOST_IN_A_PACK)
-    for (Index lane = 0; lane < MOST_IN_A_PACK; ++lane) largest[lane] = maximum(largest[lane], x[j + lane]);
+  C largest[MOST_LANES];
+  Index j = MOST_LANES;
+  for (Index lane = 0; lane < MOST_LANES; ++lane) largest[lane] = x[lane];
+  for (; j + MOST_LANES <= k; j += MOST_LANES)
+    for (Index lane = 0; lane < MOST_LANES; ++lane) largest[lane] = maximum(largest[lane], x[j + lane]);
   for (Index lane = 0; j < k; ++j, ++lane) largest[lane] = maximum(largest[lane], x[j]);
-  for (Index half = MOST_IN_A_PACK / 2; half > 0; half /= 2)
+  for (Index half = MOST_LANES / 2; half > 0; half /= 2)
     for (Index lane = 0; lane < half; ++lane) largest[lane] = maximum(largest[lane], largest[lane + half]);
   return largest[0];
 }
@@ -170,11 +164,12 @@ static void subtract_from_rows(const C *x, const C *numbers, C *out, Index rows,
   FOR_WIDTH(k, LOOP)
 #undef LOOP
 }
-INLINE void scale_row(C *x, C number, Index k) {
-  for (Index j = 0; j < k; ++j) x[j] *= number;
+INLINE void scale_row(C *x, C number, C then, Index k) {
+  for (Index j = 0; j < k; ++j) x[j] = x[j] * number * then;
 }
-static void scale_rows(C *x, const C *numbers, Index rows, Index k) {
-#define LOOP(width) for (Index i = 0; i < rows; ++i) scale_row(x + i * (width), numbers[i], width)
+// x times two numbers of each row, one after the other.
+static void scale_rows(C *x, const C *numbers, const C *then, Index rows, Index k) {
+#define LOOP(width) for (Index i = 0; i < rows; ++i) scale_row(x + i * (width), numbers[i], then[i], width)
   FOR_WIDTH(k, LOOP)
 #undef LOOP
 }

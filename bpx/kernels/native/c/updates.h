@@ -45,10 +45,10 @@ static inline double largest_size(const C *grads, Index count) {
 OPERATION(clip_largest) {
   const C *const grads = op->p[0];
   double *const partial = op->p[1];
-  FOR_EACH_NETWORK(BLOCK) {
-    for (Index i = 0; i < count; i += BLOCK)
-      partial[network * op->n[2] + (share.own.first + i) / BLOCK] =
-          largest_size(grads + at + i, count - i < BLOCK ? count - i : BLOCK);
+  FOR_EACH_NETWORK(SUMMED) {
+    for (Index i = 0; i < count; i += SUMMED)
+      partial[network * op->n[2] + (share.own.first + i) / SUMMED] =
+          largest_size(grads + at + i, count - i < SUMMED ? count - i : SUMMED);
   }
 }
 
@@ -65,10 +65,10 @@ OPERATION(clip_squares) {
   const double *const partial = op->p[1];
   double *const squares = op->p[2];
   const Index blocks = op->n[2];
-  FOR_EACH_NETWORK(BLOCK) {
+  FOR_EACH_NETWORK(SUMMED) {
     const C scale = scale_of(partial + network * blocks, blocks);
-    for (Index block = 0; block < count; block += BLOCK) {
-      const Index stop = block + BLOCK < count ? block + BLOCK : count;
+    for (Index block = 0; block < count; block += SUMMED) {
+      const Index stop = block + SUMMED < count ? block + SUMMED : count;
       double sum = 0.0, values[CHUNK];
       for (Index i = block; i < stop; i += CHUNK) {
         const Index some = stop - i < CHUNK ? stop - i : CHUNK;
@@ -78,7 +78,7 @@ OPERATION(clip_squares) {
         }
         sum += sum_of(values, some);
       }
-      squares[network * blocks + (share.own.first + block) / BLOCK] = sum;
+      squares[network * blocks + (share.own.first + block) / SUMMED] = sum;
     }
   }
 }
@@ -87,7 +87,7 @@ OPERATION(clip_scale) {
   C *const grads = op->p[0];
   const double *const partial = op->p[1], *const squares = op->p[2];
   const Index blocks = op->n[2];
-  FOR_EACH_NETWORK(BLOCK) {
+  FOR_EACH_NETWORK(SUMMED) {
     const C most = (C)((const double *)op->p[3])[network * op->n[3]];
     const C scale = scale_of(partial + network * blocks, blocks);
     const C norm = scale * (C)sqrt(sum_of(squares + network * blocks, blocks));
