@@ -15,6 +15,11 @@
 #define UNROLLED _Pragma("GCC unroll 8")
 #endif
 
+#if defined(__clang__)
+#define FIRST_OF(left, U, number) (number)
+#else
+#define FIRST_OF(left, U, number) *(const Bytes##U *)&left
+#endif
 // Vectors of so many bytes, at any address that suits their numbers; where one number has as many bytes, that.
 #define VECTOR(bytes) __attribute__((vector_size(bytes), aligned(sizeof(C)), may_alias))
 typedef C Bytes64 VECTOR(64);
@@ -50,7 +55,7 @@ typedef Bits Mask16 VECTOR(16);
 #define ADD_8 ADD_NUMBER
 #endif
 
-// The widest vector. A tile has at most MOST of them side by side, in ROWS_OF_TWO or ROWS_OF_THREE rows: its sums, and
+// The widest vector. A tile has at most MOST of them side by side, in 6 or 8 rows: its sums, and
 // what is read for them, must fit into the registers.
 #if defined(__AVX512F__)
 #define WIDEST 64
@@ -65,14 +70,11 @@ typedef Bytes16 Widest;
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define MOST 3
 #define PACKS 0
-#define ROWS_OF_TWO 8
-#define ROWS_OF_THREE 8
 #define TALL 4
 #define DOT_ROWS 4
 #else
 #define MOST 2
 #define PACKS 1
-#define ROWS_OF_TWO 6
 #define TALL 2
 #define DOT_ROWS 2
 #endif
@@ -91,18 +93,18 @@ typedef void (*Tiles)(const Product *, Index last, Index b_last);
 // Defines NAME(p, last, b_last): COUNT vectors of V bytes and then one of U bytes, which is at column `last` of `out`
 // and `b_last` of `b`. It may overlap those before it, whose sums are then done twice. ROWS rows at a time, then fewer.
 #define TILES(NAME, V, COUNT, U, ROWS)                                                                          \
-  INLINE void NAME##_tile(const Product *p, Index row, Index last, Index b_last, const int rows) {              \
-    const Index lanes = V / sizeof(C), m = p->m, a_column = p->a_column, b_row = p->b_row, width = p->width;    \
-    const C *a[ROWS], *b = p->b;                                                                                \
-    C *out = p->out + row * width;                                                                              \
+  INLINE void NAME##_tile(const Product p, Index row, Index last, Index b_last, const int rows) {              \
+    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, b_row = p.b_row, width = p.width;    \
+    const C *a[ROWS], *b = p.b;                                                                                \
+    C *out = p.out + row * width;                                                                              \
     Bytes##V sum[ROWS][COUNT + 1], right[COUNT + 1];                                                            \
     Bytes##U sum_last[ROWS];                                                                                    \
     UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
-      a[i] = p->a + (row + i) * p->a_row;                                                                       \
+      a[i] = p.a + (row + i) * p.a_row;                                                                       \
       UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = (Bytes##V){0};                                       \
       sum_last[i] = (Bytes##U){0};                                                                              \
     }                                                                                                           \
-    if (PACKS && V == WIDEST && p->begun) {                                                                 \
+    if (PACKS && V == WIDEST && p.begun) {                                                                 \
       UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
         UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = *(const Bytes##V *)(out + i * width + j * lanes);  \
         sum_last[i] = *(const Bytes##U *)(out + i * width + last);                                              \
@@ -114,7 +116,7 @@ typedef void (*Tiles)(const Product *, Index last, Index b_last);
       UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
         const Bytes##V left = a[i][l * a_column] - (Bytes##V){0};                                               \
         UNROLLED for (int j = 0; j < COUNT; ++j) ADD_##V(sum[i][j], left, right[j]);                            \
-        ADD_##U(sum_last[i], *(const Bytes##U *)&left, right_last);                                             \
+        ADD_##U(sum_last[i], FIRST_OF(left, U, a[i][l * a_column]), right_last);                                \
       }                                                                                                         \
     }                                                                                                           \
     UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
@@ -122,36 +124,37 @@ typedef void (*Tiles)(const Product *, Index last, Index b_last);
       *(Bytes##U *)(out + i * width + last) = sum_last[i];                                                      \
     }                                                                                                           \
   }                                                                                                             \
-  static void NAME(const Product *p, Index last, Index b_last) {                                                \
+  static void NAME(const Product *product, Index last, Index b_last) {                                                \
+    const Product p = *product;\
     Index i = 0;                                                                                                \
-    for (; i + ROWS <= p->rows; i += ROWS) NAME##_tile(p, i, last, b_last, ROWS);                               \
-    if (ROWS > 4 && i + 4 <= p->rows) NAME##_tile(p, i, last, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
-    if (ROWS > 2 && i + 2 <= p->rows) NAME##_tile(p, i, last, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
-    if (ROWS > 1 && i < p->rows) NAME##_tile(p, i, last, b_last, 1);                                            \
+    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, last, b_last, ROWS);                               \
+    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
+    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
+    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, last, b_last, 1);                                            \
   }
 
 // What is narrower than the widest vector is one vector, or two that may overlap.
 #if SIZE_OF(BPX_REAL) == 4
 TILES(only_4, 4, 0, 4, 8)
-TILES(two_8, 8, 1, 8, ROWS_OF_TWO)
+TILES(two_8, 8, 1, 8, 6)
 #endif
 TILES(only_8, 8, 0, 8, 8)
 TILES(only_16, 16, 0, 16, 8)
-TILES(two_16, 16, 1, 16, ROWS_OF_TWO)
+TILES(two_16, 16, 1, 16, 6)
 #if WIDEST >= 32
 TILES(only_32, 32, 0, 32, 8)
-TILES(two_32, 32, 1, 32, ROWS_OF_TWO)
-TILES(one_32_and_16, 32, 1, 16, ROWS_OF_TWO)
+TILES(two_32, 32, 1, 32, 6)
+TILES(one_32_and_16, 32, 1, 16, 6)
 #endif
 // The last of the widest vectors may be a narrower one.
 #if WIDEST == 64
 TILES(only_64, 64, 0, 64, 8)
-TILES(two_64, 64, 1, 64, ROWS_OF_TWO)
-TILES(one_64_and_32, 64, 1, 32, ROWS_OF_TWO)
-TILES(one_64_and_16, 64, 1, 16, ROWS_OF_TWO)
-TILES(three_64, 64, 2, 64, ROWS_OF_THREE)
-TILES(two_64_and_32, 64, 2, 32, ROWS_OF_THREE)
-TILES(two_64_and_16, 64, 2, 16, ROWS_OF_THREE)
+TILES(two_64, 64, 1, 64, 6)
+TILES(one_64_and_32, 64, 1, 32, 6)
+TILES(one_64_and_16, 64, 1, 16, 6)
+TILES(three_64, 64, 2, 64, 8)
+TILES(two_64_and_32, 64, 2, 32, 8)
+TILES(two_64_and_16, 64, 2, 16, 8)
 static const Tiles whole[] = {only_64, two_64, three_64};
 static const Tiles with_32[] = {NULL, one_64_and_32, two_64_and_32};
 static const Tiles with_16[] = {NULL, one_64_and_16, two_64_and_16};
@@ -161,7 +164,7 @@ static const Tiles whole[] = {only_32, two_32};
 static const Tiles with_16[] = {NULL, one_32_and_16};
 #else
 #if MOST == 3
-TILES(three_16, 16, 2, 16, ROWS_OF_THREE)
+TILES(three_16, 16, 2, 16, 8)
 static const Tiles whole[] = {only_16, two_16, three_16};
 #else
 static const Tiles whole[] = {only_16, two_16};
@@ -218,12 +221,15 @@ TALL_TILES(tall_3, 3)
 TALL_TILES(tall_4, 4)
 TALL_TILES(tall_5, 5)
 
+// How many of what is left make the next panel, of at most `most`: not many, and then few.
+static Index next_panel(Index left, Index most) { return left <= most ? left : left < 2 * most ? left / 2 : most; }
+
 static void multiply_tall(const Product *p) {
   static void (*const tall[])(const Product *, Index) = {tall_1, tall_2, tall_3, tall_4, tall_5};
-  const Index k = p->width, panels = (k + 4) / 5;
-  for (Index panel = 0; panel < panels; ++panel) {
-    const Index first = k * panel / panels;
-    tall[k * (panel + 1) / panels - first - 1](p, first);
+  for (Index first = 0; first < p->width;) {
+    const Index count = next_panel(p->width - first, 5);
+    tall[count - 1](p, first);
+    first += count;
   }
 }
 
@@ -264,16 +270,15 @@ static void multiply_wide(const Product *p, C *packed) {
   const Index k = p->width, vectors = (k + LANES - 1) / LANES, rest = k * sizeof(C) % WIDEST;
   // What is left of a vector is a narrower one, if that is enough.
   const Index end = p->rows == 1 || rest == 0 || rest > WIDEST / 2 ? WIDEST : rest > 16 ? 32 : 16;
-  const Index most = p->rows == 1 ? 8 : MOST, panels = (vectors + most - 1) / most;
   const Tiles *tiles = p->rows == 1 ? row : whole, *ending = end == WIDEST ? tiles : end == 32 ? with_32 : with_16;
-  for (Index panel = 0; panel < panels; ++panel) {
-    const Index first = vectors * panel / panels, count = vectors * (panel + 1) / panels - first;
-    const int is_last = panel == panels - 1;
-    const Index last = is_last ? k - end / (Index)sizeof(C) - first * LANES : (count - 1) * LANES;
+  for (Index done = 0; done < vectors;) {
+    const Index count = next_panel(vectors - done, p->rows == 1 ? 8 : MOST), first = done * LANES;
+    const int is_last = done + count == vectors;
+    const Index last = is_last ? k - end / (Index)sizeof(C) - first : (count - 1) * LANES;
     Index b_last = last;
     Product columns = *p;
-    columns.b += first * LANES;
-    columns.out += first * LANES;
+    columns.b += first;
+    columns.out += first;
 #if PACKS
     if (packed) {
       copy_panel(packed, &columns, (count - 1) * LANES, last, is_last ? end : WIDEST);
@@ -285,19 +290,21 @@ static void multiply_wide(const Product *p, C *packed) {
     (void)packed;
 #endif
     (is_last ? ending : tiles)[count - 1](&columns, last, b_last);
+    done += count;
   }
 }
 
 #if PACKS
 // So many rows of `b` at a time, copied so that a panel of them stays in the nearest cache.
 static void multiply_blocks(const Product *p) {
-  enum { BLOCK = 256 };
+  enum { BLOCK = 128 };
   C packed[BLOCK * MOST * LANES] __attribute__((aligned(64)));
-  for (Index l = 0; l < p->m; l += BLOCK) {
+  const Index most = p->a_column == 1 ? BLOCK : BLOCK / 2;  // a transposed `a` is read from as many pages of memory
+  for (Index l = 0; l < p->m; l += most) {
     Product block = *p;
     block.a += l * p->a_column;
     block.b += l * p->b_row;
-    block.m = p->m - l < BLOCK ? p->m - l : BLOCK;
+    block.m = p->m - l < most ? p->m - l : most;
     block.begun = l > 0;
     multiply_wide(&block, packed);
   }
