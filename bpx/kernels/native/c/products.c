@@ -1,211 +1,324 @@
 // Matrix products, for sizes at which to call BLAS costs more than it gains.
 //
-// Every number of the result is a sum over l = 0, 1, ..., m - 1 in this order, with fused multiply-add where the
+// Every number of `product` is a sum over l = 0, 1, ..., m - 1 in this order, with fused multiply-add where the
 // instruction set has it. So it is the same whichever tile it falls into, and however many threads share the rows.
 #include "operation.h"
 
-// Vectors of so many bytes, at any address that suits their numbers.
-#define VECTOR(bytes) __attribute__((vector_size(bytes), aligned(sizeof(C)), may_alias))
+#define JOIN(a, b) a##b
 #define SIZE_float 4
 #define SIZE_double 8
-#define JOIN(a, b) a##b
 #define SIZE_OF(type) JOIN(SIZE_, type)
-typedef C Bytes64 VECTOR(64);
-typedef C Bytes32 VECTOR(32);
-typedef C Bytes16 VECTOR(16);
-#if SIZE_OF(BPX_REAL) == 4
-typedef C Bytes8 VECTOR(8);
-typedef C Bytes4;
-#define FMA __builtin_fmaf
-#else
-typedef C Bytes8;
-#define FMA __builtin_fma
-#endif
-
-// sum += left * right. Compilers fuse this in vectors everywhere, but not always in single numbers.
-#define ADD_Bytes64(sum, left, right) ((sum) += (left) * (right))
-#define ADD_Bytes32 ADD_Bytes64
-#define ADD_Bytes16 ADD_Bytes64
-#if defined(__FMA__) || defined(__aarch64__)
-#define ADD_C(sum, left, right) ((sum) = FMA(left, right, sum))
-#else
-#define ADD_C ADD_Bytes64
-#endif
-#if SIZE_OF(BPX_REAL) == 4
-#define ADD_Bytes8 ADD_Bytes64
-#define ADD_Bytes4 ADD_C
-#else
-#define ADD_Bytes8 ADD_C
-#endif
-
-// The widest vector, and how many of them the registers hold as sums beside what is read.
-#if defined(__AVX512F__)
-#define WIDEST 64
-#define REGISTERS 32
-#elif defined(__AVX2__)
-#define WIDEST 32
-#define REGISTERS 16
-#elif defined(__aarch64__)
-#define WIDEST 16
-#define REGISTERS 32
-#else
-#define WIDEST 16
-#define REGISTERS 16
-#endif
-
+#define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
 #else
 #define UNROLLED _Pragma("GCC unroll 8")
 #endif
-#define INLINE static inline __attribute__((always_inline))
 
-// Some columns of a product. `a` and `out` begin at its first row, `b` and `out` at the first of the columns.
+#if defined(__clang__)
+#define FIRST_OF(left, U, number) (number)
+#else
+#define FIRST_OF(left, U, number) *(const Bytes##U *)&left
+#endif
+// Vectors of so many bytes, at any address that suits their numbers; where one number has as many bytes, that.
+#define VECTOR(bytes) __attribute__((vector_size(bytes), aligned(sizeof(C)), may_alias))
+typedef C Bytes64 VECTOR(64);
+typedef C Bytes32 VECTOR(32);
+typedef C Bytes16 VECTOR(16);
+#if SIZE_OF(BPX_REAL) == 4
+typedef int32_t Bits;
+typedef C Bytes8 VECTOR(8);
+typedef C Bytes4;
+#define FUSED __builtin_fmaf
+#else
+typedef int64_t Bits;
+typedef C Bytes8;
+#define FUSED __builtin_fma
+#endif
+typedef Bits Mask64 VECTOR(64);
+typedef Bits Mask32 VECTOR(32);
+typedef Bits Mask16 VECTOR(16);
+
+// sum += a * b. Compilers fuse this in vectors everywhere, but in single numbers only where they see fit.
+#define ADD_64(sum, a, b) ((sum) += (a) * (b))
+#define ADD_32 ADD_64
+#define ADD_16 ADD_64
+#if defined(__FMA__) || defined(__aarch64__)
+#define ADD_NUMBER(sum, a, b) ((sum) = FUSED(a, b, sum))
+#else
+#define ADD_NUMBER ADD_64
+#endif
+#if SIZE_OF(BPX_REAL) == 4
+#define ADD_8 ADD_64
+#define ADD_4 ADD_NUMBER
+#else
+#define ADD_8 ADD_NUMBER
+#endif
+
+// The widest vector. A tile has at most MOST of them side by side, in 6 or 8 rows: its sums, and
+// what is read for them, must fit into the registers.
+#if defined(__AVX512F__)
+#define WIDEST 64
+typedef Bytes64 Widest;
+#elif defined(__AVX2__)
+#define WIDEST 32
+typedef Bytes32 Widest;
+#else
+#define WIDEST 16
+typedef Bytes16 Widest;
+#endif
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define MOST 3
+#define PACKS 0
+#define TALL 4
+#define DOT_ROWS 4
+#else
+#define MOST 2
+#define PACKS 1
+#define TALL 2
+#define DOT_ROWS 2
+#endif
+enum { LANES = WIDEST / sizeof(C) };
+
+// Some rows and columns of a product: a[i, l] is a[i * a_row + l * a_column], b[l, j] is b[l * b_row + j], and out[i, j]
+// is out[i * width + j]. The sums go on from what is in `out` if `begun`.
 typedef struct {
   const C *a, *b;
   C *out;
-  Index rows, m, k, a_row, a_column;
-} Columns;
+  Index rows, m, a_row, a_column, b_row, width;
+  int begun;
+} Product;
+typedef void (*Tiles)(const Product *, Index last, Index b_last);
 
-// Defines NAME(c, last): the columns [0, COUNT vectors of type V) and one vector of type U that begins at column
-// `last`; it may overlap those before it, whose sums are then done twice. ROWS rows at a time, then fewer.
-#define TILES(NAME, V, COUNT, U, ROWS)                                                                    \
-  INLINE void NAME##_tile(const Columns *c, Index first, Index last, const int rows) {                    \
-    const Index lanes = sizeof(V) / sizeof(C), k = c->k, m = c->m, a_column = c->a_column;                \
-    const C *a[ROWS], *b = c->b;                                                                          \
-    V sum[ROWS][COUNT + 1];                                                                               \
-    U sum_last[ROWS];                                                                                     \
-    UNROLLED for (int i = 0; i < rows; ++i) {                                                             \
-      a[i] = c->a + (first + i) * c->a_row;                                                               \
-      UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = (V){0};                                        \
-      sum_last[i] = (U){0};                                                                               \
-    }                                                                                                     \
-    for (Index l = 0; l < m; ++l, b += k) {                                                               \
-      V right[COUNT + 1];                                                                                 \
-      UNROLLED for (int j = 0; j < COUNT; ++j) right[j] = *(const V *)(b + j * lanes);                    \
-      const U right_last = *(const U *)(b + last);                                                        \
-      UNROLLED for (int i = 0; i < rows; ++i) {                                                           \
-        const C left = a[i][l * a_column];                                                                \
-        UNROLLED for (int j = 0; j < COUNT; ++j) ADD_##V(sum[i][j], left, right[j]);                      \
-        ADD_##U(sum_last[i], left, right_last);                                                           \
-      }                                                                                                   \
-    }                                                                                                     \
-    C *out = c->out + first * k;                                                                          \
-    UNROLLED for (int i = 0; i < rows; ++i, out += k) {                                                   \
-      UNROLLED for (int j = 0; j < COUNT; ++j) *(V *)(out + j * lanes) = sum[i][j];                       \
-      *(U *)(out + last) = sum_last[i];                                                                   \
-    }                                                                                                     \
-  }                                                                                                       \
-  static void NAME(const Columns *c, Index last) {                                                        \
-    Index i = 0;                                                                                          \
-    for (; i + ROWS <= c->rows; i += ROWS) NAME##_tile(c, i, last, ROWS);                                 \
-    if (ROWS > 4 && i + 4 <= c->rows) NAME##_tile(c, i, last, ROWS > 4 ? 4 : 1), i += 4;                  \
-    if (ROWS > 2 && i + 2 <= c->rows) NAME##_tile(c, i, last, ROWS > 2 ? 2 : 1), i += 2;                  \
-    if (ROWS > 1 && i < c->rows) NAME##_tile(c, i, last, 1);                                              \
+// Defines NAME(p, last, b_last): COUNT vectors of V bytes and then one of U bytes, which is at column `last` of `out`
+// and `b_last` of `b`. It may overlap those before it, whose sums are then done twice. ROWS rows at a time, then fewer.
+#define TILES(NAME, V, COUNT, U, ROWS)                                                                          \
+  INLINE void NAME##_tile(const Product p, Index row, Index last, Index b_last, const int rows) {              \
+    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, b_row = p.b_row, width = p.width;    \
+    const C *a[ROWS], *b = p.b;                                                                                \
+    C *out = p.out + row * width;                                                                              \
+    Bytes##V sum[ROWS][COUNT + 1], right[COUNT + 1];                                                            \
+    Bytes##U sum_last[ROWS];                                                                                    \
+    UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
+      a[i] = p.a + (row + i) * p.a_row;                                                                       \
+      UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = (Bytes##V){0};                                       \
+      sum_last[i] = (Bytes##U){0};                                                                              \
+    }                                                                                                           \
+    if (PACKS && V == WIDEST && p.begun) {                                                                 \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
+        UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = *(const Bytes##V *)(out + i * width + j * lanes);  \
+        sum_last[i] = *(const Bytes##U *)(out + i * width + last);                                              \
+      }                                                                                                         \
+    }                                                                                                           \
+    for (Index l = 0; l < m; ++l, b += b_row) {                                                                 \
+      UNROLLED for (int j = 0; j < COUNT; ++j) right[j] = *(const Bytes##V *)(b + j * lanes);                   \
+      const Bytes##U right_last = *(const Bytes##U *)(b + b_last);                                              \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
+        const Bytes##V left = a[i][l * a_column] - (Bytes##V){0};                                               \
+        UNROLLED for (int j = 0; j < COUNT; ++j) ADD_##V(sum[i][j], left, right[j]);                            \
+        ADD_##U(sum_last[i], FIRST_OF(left, U, a[i][l * a_column]), right_last);                                \
+      }                                                                                                         \
+    }                                                                                                           \
+    UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
+      UNROLLED for (int j = 0; j < COUNT; ++j) *(Bytes##V *)(out + i * width + j * lanes) = sum[i][j];          \
+      *(Bytes##U *)(out + i * width + last) = sum_last[i];                                                      \
+    }                                                                                                           \
+  }                                                                                                             \
+  static void NAME(const Product *product, Index last, Index b_last) {                                                \
+    const Product p = *product;\
+    Index i = 0;                                                                                                \
+    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, last, b_last, ROWS);                               \
+    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
+    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
+    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, last, b_last, 1);                                            \
   }
 
-// Rows of a tile with one, two or three vectors: as many sums as the registers hold, and enough to hide the latency.
-#if REGISTERS == 32
-#define ROWS2 8
-#define ROWS3 8
-#else
-#define ROWS2 4
-#define ROWS3 4
-#endif
-
 // What is narrower than the widest vector is one vector, or two that may overlap.
-typedef void (*Tiles)(const Columns *, Index);
 #if SIZE_OF(BPX_REAL) == 4
-TILES(only_4, Bytes4, 0, Bytes4, 8)
-TILES(two_8, Bytes8, 1, Bytes8, ROWS2)
+TILES(only_4, 4, 0, 4, 8)
+TILES(two_8, 8, 1, 8, 6)
 #endif
-TILES(only_8, Bytes8, 0, Bytes8, 8)
-TILES(only_16, Bytes16, 0, Bytes16, 8)
-TILES(two_16, Bytes16, 1, Bytes16, ROWS2)
+TILES(only_8, 8, 0, 8, 8)
+TILES(only_16, 16, 0, 16, 8)
+TILES(two_16, 16, 1, 16, 6)
 #if WIDEST >= 32
-TILES(only_32, Bytes32, 0, Bytes32, 8)
-TILES(two_32, Bytes32, 1, Bytes32, ROWS2)
-TILES(one_32_and_16, Bytes32, 1, Bytes16, ROWS2)
+TILES(only_32, 32, 0, 32, 8)
+TILES(two_32, 32, 1, 32, 6)
+TILES(one_32_and_16, 32, 1, 16, 6)
 #endif
+// The last of the widest vectors may be a narrower one.
 #if WIDEST == 64
-typedef Bytes64 Widest;
-#define ADD_Widest ADD_Bytes64
-TILES(only_64, Bytes64, 0, Bytes64, 8)
-TILES(two_64, Bytes64, 1, Bytes64, ROWS2)
-TILES(three_64, Bytes64, 2, Bytes64, ROWS3)
-TILES(one_64_and_32, Bytes64, 1, Bytes32, ROWS2)
-TILES(two_64_and_32, Bytes64, 2, Bytes32, ROWS3)
-TILES(one_64_and_16, Bytes64, 1, Bytes16, ROWS2)
-TILES(two_64_and_16, Bytes64, 2, Bytes16, ROWS3)
+TILES(only_64, 64, 0, 64, 8)
+TILES(two_64, 64, 1, 64, 6)
+TILES(one_64_and_32, 64, 1, 32, 6)
+TILES(one_64_and_16, 64, 1, 16, 6)
+TILES(three_64, 64, 2, 64, 8)
+TILES(two_64_and_32, 64, 2, 32, 8)
+TILES(two_64_and_16, 64, 2, 16, 8)
 static const Tiles whole[] = {only_64, two_64, three_64};
 static const Tiles with_32[] = {NULL, one_64_and_32, two_64_and_32};
 static const Tiles with_16[] = {NULL, one_64_and_16, two_64_and_16};
 #elif WIDEST == 32
-typedef Bytes32 Widest;
-#define ADD_Widest ADD_Bytes32
-TILES(three_32, Bytes32, 2, Bytes32, ROWS3)
-TILES(two_32_and_16, Bytes32, 2, Bytes16, ROWS3)
-static const Tiles whole[] = {only_32, two_32, three_32};
+static const Tiles whole[] = {only_32, two_32};
 #define with_32 whole
-static const Tiles with_16[] = {NULL, one_32_and_16, two_32_and_16};
+static const Tiles with_16[] = {NULL, one_32_and_16};
 #else
-typedef Bytes16 Widest;
-#define ADD_Widest ADD_Bytes16
-TILES(three_16, Bytes16, 2, Bytes16, ROWS3)
+#if MOST == 3
+TILES(three_16, 16, 2, 16, 8)
 static const Tiles whole[] = {only_16, two_16, three_16};
+#else
+static const Tiles whole[] = {only_16, two_16};
+#endif
 #define with_32 whole
 #define with_16 whole
 #endif
 
 // A row alone: up to eight vectors, so that their sums hide each other's latency.
-#define WIDE(NAME, COUNT) TILES(NAME, Widest, COUNT, Widest, 1)
-WIDE(row_1, 0)
-WIDE(row_2, 1)
-WIDE(row_3, 2)
-WIDE(row_4, 3)
-WIDE(row_5, 4)
-WIDE(row_6, 5)
-WIDE(row_7, 6)
-WIDE(row_8, 7)
-static const Tiles of_a_row[] = {row_1, row_2, row_3, row_4, row_5, row_6, row_7, row_8};
+#define WIDE_ROW(NAME, COUNT) TILES_OF(NAME, WIDEST, COUNT, WIDEST, 1)
+#define TILES_OF(NAME, V, COUNT, U, ROWS) TILES(NAME, V, COUNT, U, ROWS)
+WIDE_ROW(row_of_1, 0)
+WIDE_ROW(row_of_2, 1)
+WIDE_ROW(row_of_3, 2)
+WIDE_ROW(row_of_4, 3)
+WIDE_ROW(row_of_5, 4)
+WIDE_ROW(row_of_6, 5)
+WIDE_ROW(row_of_7, 6)
+WIDE_ROW(row_of_8, 7)
+static const Tiles row[] = {row_of_1, row_of_2, row_of_3, row_of_4, row_of_5, row_of_6, row_of_7, row_of_8};
 
-// Less than the widest vector.
-static void multiply_narrow(const Columns *c, Index size) {
-#define LAST(bytes) (c->k - (Index)(bytes / sizeof(C)))
+// Defines NAME(p, first): COLUMNS columns from `first` on, for a transposed `a`: its rows lie side by side, so that a
+// vector holds numbers of several rows. Few columns fill no vector.
+#define TALL_TILES(NAME, COLUMNS)                                                                               \
+  INLINE void NAME##_tile(const Product *p, Index row, Index first, const int vectors) {                        \
+    const Index m = p->m, a_column = p->a_column, b_row = p->b_row;                                             \
+    const C *a = p->a + row, *b = p->b + first;                                                                 \
+    Widest sum[COLUMNS][TALL], left[TALL];                                                                      \
+    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                                  \
+      UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] = (Widest){0};                                       \
+    for (Index l = 0; l < m; ++l, a += a_column, b += b_row) {                                                  \
+      UNROLLED for (int v = 0; v < vectors; ++v) left[v] = *(const Widest *)(a + v * LANES);                    \
+      UNROLLED for (int j = 0; j < COLUMNS; ++j) {                                                              \
+        const Widest right = b[j] - (Widest){0};                                                                \
+        UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] += left[v] * right;                                \
+      }                                                                                                         \
+    }                                                                                                           \
+    C turned[COLUMNS][TALL * LANES];                                                                            \
+    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                                  \
+      UNROLLED for (int v = 0; v < vectors; ++v) *(Widest *)(turned[j] + v * LANES) = sum[j][v];                \
+    C *out = p->out + row * p->width + first;                                                                   \
+    for (int i = 0; i < vectors * LANES; ++i, out += p->width)                                                  \
+      UNROLLED for (int j = 0; j < COLUMNS; ++j) out[j] = turned[j][i];                                         \
+  }                                                                                                             \
+  static void NAME(const Product *p, Index first) {                                                             \
+    Index i = 0;                                                                                                \
+    for (; i + TALL * LANES <= p->rows; i += TALL * LANES) NAME##_tile(p, i, first, TALL);                      \
+    for (; i + LANES <= p->rows; i += LANES) NAME##_tile(p, i, first, 1);                                       \
+    if (i < p->rows) NAME##_tile(p, p->rows - LANES, first, 1);                                                 \
+  }
+TALL_TILES(tall_1, 1)
+TALL_TILES(tall_2, 2)
+TALL_TILES(tall_3, 3)
+TALL_TILES(tall_4, 4)
+TALL_TILES(tall_5, 5)
+
+// How many of what is left make the next panel, of at most `most`: not many, and then few.
+static Index next_panel(Index left, Index most) { return left <= most ? left : left < 2 * most ? left / 2 : most; }
+
+static void multiply_tall(const Product *p) {
+  static void (*const tall[])(const Product *, Index) = {tall_1, tall_2, tall_3, tall_4, tall_5};
+  for (Index first = 0; first < p->width;) {
+    const Index count = next_panel(p->width - first, 5);
+    tall[count - 1](p, first);
+    first += count;
+  }
+}
+
+// Where `out` is narrower than the widest vector.
+static void multiply_narrow(const Product *p) {
+#define AT(bytes) (p->width - (Index)(bytes / sizeof(C)))
+#define RUN(tiles, bytes) tiles(p, AT(bytes), AT(bytes))
+  const Index size = p->width * sizeof(C);
 #if SIZE_OF(BPX_REAL) == 4
-  if (size == 4) only_4(c, 0);
-  else if (size == 12) two_8(c, LAST(8));
+  if (size == 4) RUN(only_4, 4);
+  else if (size == 12) RUN(two_8, 8);
   else
 #endif
-  if (size == 8) only_8(c, 0);
-  else if (size == 16) only_16(c, 0);
-  else if (size < 32) two_16(c, LAST(16));
+  if (size == 8) RUN(only_8, 8);
+  else if (size == 16) RUN(only_16, 16);
+  else if (size < 32) RUN(two_16, 16);
 #if WIDEST == 64
-  else if (size == 32) only_32(c, 0);
-  else if (size <= 48) one_32_and_16(c, LAST(16));
-  else two_32(c, LAST(32));
+  else if (size == 32) RUN(only_32, 32);
+  else if (size <= 48) RUN(one_32_and_16, 16);
+  else RUN(two_32, 32);
 #endif
 }
 
-static void multiply(const Columns *c) {
-  const Index size = c->k * sizeof(C), lanes = WIDEST / sizeof(C), vectors = (size + WIDEST - 1) / WIDEST;
-  if (size < WIDEST) {
-    multiply_narrow(c, size);
-    return;
+// Panels of columns one after the other, so that what they read of `b` is in a near cache for all rows.
+#if PACKS
+// Copies the vectors before `last` and the one of `end` bytes there.
+static void copy_panel(C *to, const Product *p, Index before, Index last, Index end) {
+  for (Index l = 0; l < p->m; ++l, to += before + LANES) {
+    const C *from = p->b + l * p->b_row;
+    for (Index j = 0; j < before; j += LANES) *(Widest *)(to + j) = *(const Widest *)(from + j);
+    if (end == WIDEST) *(Widest *)(to + before) = *(const Widest *)(from + last);
+    else *(Bytes16 *)(to + before) = *(const Bytes16 *)(from + last);
   }
+}
+#endif
+
+static void multiply_wide(const Product *p, C *packed) {
+  const Index k = p->width, vectors = (k + LANES - 1) / LANES, rest = k * sizeof(C) % WIDEST;
   // What is left of a vector is a narrower one, if that is enough.
-  const Index rest = size % WIDEST, end = rest == 0 || rest > WIDEST / 2 ? WIDEST : rest > 16 ? 32 : 16;
-  const Tiles *ending = end == WIDEST || c->rows == 1 ? whole : end == 32 ? with_32 : with_16;
-  const Index last = c->k - (ending == whole ? WIDEST : end) / (Index)sizeof(C);
-  const Index most = c->rows == 1 ? 8 : 3, panels = (vectors + most - 1) / most;
-  for (Index p = 0; p < panels; ++p) {
-    const Index first = vectors * p / panels, count = vectors * (p + 1) / panels - first;
-    Columns columns = *c;
-    columns.b += first * lanes;
-    columns.out += first * lanes;
-    const Tiles *tiles = c->rows == 1 ? of_a_row : p < panels - 1 ? whole : ending;
-    tiles[count - 1](&columns, p < panels - 1 ? (count - 1) * lanes : last - first * lanes);
+  const Index end = p->rows == 1 || rest == 0 || rest > WIDEST / 2 ? WIDEST : rest > 16 ? 32 : 16;
+  const Tiles *tiles = p->rows == 1 ? row : whole, *ending = end == WIDEST ? tiles : end == 32 ? with_32 : with_16;
+  for (Index done = 0; done < vectors;) {
+    const Index count = next_panel(vectors - done, p->rows == 1 ? 8 : MOST), first = done * LANES;
+    const int is_last = done + count == vectors;
+    const Index last = is_last ? k - end / (Index)sizeof(C) - first : (count - 1) * LANES;
+    Index b_last = last;
+    Product columns = *p;
+    columns.b += first;
+    columns.out += first;
+#if PACKS
+    if (packed) {
+      copy_panel(packed, &columns, (count - 1) * LANES, last, is_last ? end : WIDEST);
+      columns.b = packed;
+      columns.b_row = count * LANES;
+      b_last = (count - 1) * LANES;
+    }
+#else
+    (void)packed;
+#endif
+    (is_last ? ending : tiles)[count - 1](&columns, last, b_last);
+    done += count;
   }
+}
+
+#if PACKS
+// So many rows of `b` at a time, copied so that a panel of them stays in the nearest cache.
+static void multiply_blocks(const Product *p) {
+  enum { BLOCK = 128 };
+  C packed[BLOCK * MOST * LANES] __attribute__((aligned(64)));
+  const Index most = p->a_column == 1 ? BLOCK : BLOCK / 2;  // a transposed `a` is read from as many pages of memory
+  for (Index l = 0; l < p->m; l += most) {
+    Product block = *p;
+    block.a += l * p->a_column;
+    block.b += l * p->b_row;
+    block.m = p->m - l < most ? p->m - l : most;
+    block.begun = l > 0;
+    multiply_wide(&block, packed);
+  }
+}
+#endif
+
+static void multiply(const Product *p) {
+  const Index k = p->width;
+  if (p->a_row == 1 && p->rows >= LANES && k < 2 * LANES && k % LANES != 0) multiply_tall(p);
+  else if (k < LANES) multiply_narrow(p);
+#if PACKS
+  else if (p->rows >= 24 && p->rows * p->m * k * (Index)sizeof(C) >= 16000000) multiply_blocks(p);
+#endif
+  else multiply_wide(p, NULL);
 }
 
 OPERATION(product) {
@@ -214,13 +327,13 @@ OPERATION(product) {
   const Index rows = share.own.stop - share.own.first;
   if (rows == 0 || k == 0) return;
   for (Index network = share.networks.first; network < share.networks.stop; ++network) {
-    const Columns columns = {
+    const Product whole_share = {
         .a = (const C *)op->p[0] + network * a_stride + share.own.first * op->n[6],
         .b = (const C *)op->p[1] + network * b_stride,
         .out = (C *)op->p[2] + network * op->n[8] + share.own.first * k,
-        .rows = rows, .m = m, .k = k, .a_row = op->n[6], .a_column = op->n[7],
+        .rows = rows, .m = m, .a_row = op->n[6], .a_column = op->n[7], .b_row = k, .width = k,
     };
-    multiply(&columns);
+    multiply(&whole_share);
   }
 }
 
@@ -230,15 +343,6 @@ typedef struct {
   C *out;
   Index rows, columns, m, width;
 } Dots;
-
-#if SIZE_OF(BPX_REAL) == 4
-typedef int32_t Bits;
-#else
-typedef int64_t Bits;
-#endif
-typedef Bits Mask64 VECTOR(64);
-typedef Bits Mask32 VECTOR(32);
-typedef Bits Mask16 VECTOR(16);
 
 // A mask of n lanes that begins at number n - r of the last 2 n keeps the last r of them.
 static const Bits MASKS[32] = {[16] = -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1};
@@ -309,11 +413,6 @@ SUM(64, 32)
       for (; j < d->columns; ++j) dots_##BYTES##_tile(d, i, j, 1, 1);                                     \
     }                                                                                                     \
   }
-#if REGISTERS == 32
-#define DOT_ROWS 4
-#else
-#define DOT_ROWS 2
-#endif
 DOTS(16)
 #if WIDEST >= 32
 DOTS(32)
@@ -327,7 +426,7 @@ static void dots_short(const Dots *d) {
   for (Index i = 0; i < d->rows; ++i) {
     for (Index j = 0; j < d->columns; ++j) {
       C sum = 0;
-      for (Index l = 0; l < d->m; ++l) ADD_C(sum, d->a[i * d->m + l], d->b[j * d->m + l]);
+      for (Index l = 0; l < d->m; ++l) ADD_NUMBER(sum, d->a[i * d->m + l], d->b[j * d->m + l]);
       d->out[i * d->width + j] = sum;
     }
   }
