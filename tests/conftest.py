@@ -25,9 +25,9 @@ posix = pytest.mark.skipif(os.name != "posix", reason="signals, forks, permissio
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc, limits of memory and devices of Linux")
 # What the extra `test` brings besides pytest itself: the files that need one are skipped where it is not installed.
 OPTIONAL = {
-    "array_api_strict", "dask", "h5py", "hypothesis", "joblib", "matplotlib", "ml_dtypes", "mpi4py", "onnx", "onnxruntime",
-    "pandas", "polars", "pyarrow", "rich", "safetensors", "scipy", "selenium", "sklearn", "tensorboardX", "tqdm", "yaml",
-    "zarr",
+    "array_api_strict", "dask", "h5py", "hypothesis", "joblib", "matplotlib", "ml_dtypes", "mpi4py", "onnx",
+    "onnxruntime", "pandas", "polars", "pyarrow", "rich", "safetensors", "scipy", "selenium", "sklearn", "tensorboardX",
+    "tqdm", "yaml", "zarr",
 }  # fmt: skip
 LEFT_OUT = pytest.StashKey[dict[str, int]]()
 

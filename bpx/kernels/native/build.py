@@ -2,9 +2,9 @@
 
     python -m bpx.kernels.native.build      in place, with $CC, cc, gcc or clang
 
-As hatchling's build hook (pyproject.toml names this file) it does so for ``pip install -e .``, and puts the library into
-a wheel. One library does for every version of Python: no source includes anything of Python's. Without a compiler, or
-with one that fails, bpx is installed all the same, and NumPy alone computes; ``pip install -v`` shows why.
+As hatchling's build hook (pyproject.toml names this file) it does so for ``pip install -e .``, and it puts the library
+into a wheel. One library does for every version of Python: no source includes anything of Python's. Without a compiler,
+or with one that fails, bpx is installed all the same, and NumPy alone computes; ``pip install -v`` shows why.
 
 Environment variables: ``CC`` is the only compiler tried where it is set. ``BPX_WHEEL_PLATFORM`` is the tag of a wheel
 that ``CC`` compiles for another machine; then a failure is an error. See ``.ci/wheels.py``.
@@ -99,7 +99,8 @@ def compile_library(folder: str | os.PathLike[str], compiler: str | None = None)
 
     Parameters
     ----------
-    folder : path
+    folder : str or path
+        It has to exist.
     compiler : str, optional
         A command such as ``"clang"`` or ``"zig cc -target x86_64-windows-gnu"``; by default what the environment has.
 
@@ -203,6 +204,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
             if not other:
                 _try(library)
         except (OSError, RuntimeError) as error:
+            self.finalize(version, build_data, "")
             if other:
                 raise
             self.app.display_warning(f"bpx: no compiled kernels, NumPy alone will compute: {error}")
@@ -214,8 +216,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """After it."""
-        if getattr(self, "_scratch", None) is not None:
-            self._scratch.cleanup()
+        scratch = getattr(self, "_scratch", None)
+        if scratch is not None:
+            scratch.cleanup()
 
 
 if __name__ == "__main__":
