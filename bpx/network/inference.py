@@ -66,7 +66,7 @@ class Inference:
             return [cache.a for cache in self._propagate(net, x, columns=columns)]
 
     def _in_one_call(self, net: NetworkState, x: Any) -> Array | None:
-        """The outputs for a few rows by a recorded pass; None where there can be none, or where NaN is to be explained."""
+        """The outputs for a few rows by a recorded pass; None where there is none, or where NaN is to be explained."""
         n = x.shape[0]
         if not self._native.forwards or not n or type(x) is not np.ndarray or n * sum(net.sizes) > RECORDED:
             return None

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, final
 
-import numpy as np
-
 __all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "limited", "load", "thread_limit", "threads"]
 
 
