@@ -88,15 +88,16 @@ typedef struct {
   Index rows, m, a_row, a_column, b_row, width;
   int begun;
 } Product;
-typedef void (*Tiles)(const Product *, Index last, Index b_last);
+typedef void (*Tiles)(const Product *, C *out, Index last, const C *b, Index b_row, Index b_last);
 
-// Defines NAME(p, last, b_last): COUNT vectors of V bytes and then one of U bytes, which is at column `last` of `out`
-// and `b_last` of `b`. It may overlap those before it, whose sums are then done twice. ROWS rows at a time, then fewer.
+// Defines NAME(p, out, last, b, b_row, b_last): COUNT vectors of V bytes and then one of U bytes, which is at column `last`
+// of `out` and `b_last` of `b`. It may overlap those before it, whose sums are then done twice. ROWS rows at a time, then
+// fewer.
 #define TILES(NAME, V, COUNT, U, ROWS)                                                                          \
-  INLINE void NAME##_tile(const Product p, Index row, Index last, Index b_last, const int rows) {              \
-    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, b_row = p.b_row, width = p.width;    \
-    const C *a[ROWS], *b = p.b;                                                                                \
-    C *out = p.out + row * width;                                                                              \
+  INLINE void NAME##_tile(const Product p, Index row, C *out, Index last, const C *b, Index b_row, Index b_last, const int rows) {              \
+    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, width = p.width;    \
+    const C *a[ROWS];                                                                               \
+    out += row * width;                                                                              \
     Bytes##V sum[ROWS][COUNT + 1], right[COUNT + 1];                                                            \
     Bytes##U sum_last[ROWS];                                                                                    \
     UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
@@ -124,13 +125,13 @@ typedef void (*Tiles)(const Product *, Index last, Index b_last);
       *(Bytes##U *)(out + i * width + last) = sum_last[i];                                                      \
     }                                                                                                           \
   }                                                                                                             \
-  static void NAME(const Product *product, Index last, Index b_last) {                                                \
+  static void NAME(const Product *product, C *out, Index last, const C *b, Index b_row, Index b_last) {                                                \
     const Product p = *product;\
     Index i = 0;                                                                                                \
-    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, last, b_last, ROWS);                               \
-    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
-    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
-    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, last, b_last, 1);                                            \
+    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS);                               \
+    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
+    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
+    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, 1);                                            \
   }
 
 // What is narrower than the widest vector is one vector, or two that may overlap.
@@ -236,7 +237,7 @@ static void multiply_tall(const Product *p) {
 // Where `out` is narrower than the widest vector.
 static void multiply_narrow(const Product *p) {
 #define AT(bytes) (p->width - (Index)(bytes / sizeof(C)))
-#define RUN(tiles, bytes) tiles(p, AT(bytes), AT(bytes))
+#define RUN(tiles, bytes) tiles(p, p->out, AT(bytes), p->b, p->b_row, AT(bytes))
   const Index size = p->width * sizeof(C);
 #if SIZE_OF(BPX_REAL) == 4
   if (size == 4) RUN(only_4, 4);
@@ -256,9 +257,8 @@ static void multiply_narrow(const Product *p) {
 // Panels of columns one after the other, so that what they read of `b` is in a near cache for all rows.
 #if PACKS
 // Copies the vectors before `last` and the one of `end` bytes there.
-static void copy_panel(C *to, const Product *p, Index before, Index last, Index end) {
-  for (Index l = 0; l < p->m; ++l, to += before + LANES) {
-    const C *from = p->b + l * p->b_row;
+static void copy_panel(C *to, const C *from, Index b_row, Index m, Index before, Index last, Index end) {
+  for (Index l = 0; l < m; ++l, from += b_row, to += before + LANES) {
     for (Index j = 0; j < before; j += LANES) *(Widest *)(to + j) = *(const Widest *)(from + j);
     if (end == WIDEST) *(Widest *)(to + before) = *(const Widest *)(from + last);
     else *(Bytes16 *)(to + before) = *(const Bytes16 *)(from + last);
@@ -275,21 +275,14 @@ static void multiply_wide(const Product *p, C *packed) {
     const Index count = next_panel(vectors - done, p->rows == 1 ? 8 : MOST), first = done * LANES;
     const int is_last = done + count == vectors;
     const Index last = is_last ? k - end / (Index)sizeof(C) - first : (count - 1) * LANES;
-    Index b_last = last;
-    Product columns = *p;
-    columns.b += first;
-    columns.out += first;
+    (void)packed;
 #if PACKS
     if (packed) {
-      copy_panel(packed, &columns, (count - 1) * LANES, last, is_last ? end : WIDEST);
-      columns.b = packed;
-      columns.b_row = count * LANES;
-      b_last = (count - 1) * LANES;
-    }
-#else
-    (void)packed;
+      copy_panel(packed, p->b + first, p->b_row, p->m, (count - 1) * LANES, last, is_last ? end : WIDEST);
+      (is_last ? ending : tiles)[count - 1](p, p->out + first, last, packed, count * LANES, (count - 1) * LANES);
+    } else
 #endif
-    (is_last ? ending : tiles)[count - 1](&columns, last, b_last);
+    (is_last ? ending : tiles)[count - 1](p, p->out + first, last, p->b + first, p->b_row, last);
     done += count;
   }
 }
