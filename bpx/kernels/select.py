@@ -154,7 +154,8 @@ def _native() -> ModuleType | None:
     try:
         native.load()
     except native.NoLibraryError as error:
-        logger.info("NumPy alone computes, there are no compiled kernels: %s", error)
+        say = logger.warning if error.unexpected else logger.info
+        say("NumPy alone computes, there are no compiled kernels: %s", error)
         return None
     return native
 

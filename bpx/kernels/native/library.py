@@ -15,7 +15,14 @@ __all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "limited
 
 
 class NoLibraryError(Exception):
-    """There is no compiled library that can be used here; the message says why."""
+    """There is no compiled library that can be used here; the message says why.
+
+    It is `unexpected` where there is one.
+    """
+
+    def __init__(self, reason: str, unexpected: bool = True) -> None:
+        super().__init__(reason)
+        self.unexpected = unexpected
 
 
 class Operation(ctypes.Structure):
@@ -127,7 +134,8 @@ def load() -> Library:
 
     path = build.library_path()
     if not path.exists():
-        raise NoLibraryError("it was not compiled when bpx was installed; python -m bpx.kernels.native.build does it")
+        remedy = "python -m bpx.kernels.native.build does it"
+        raise NoLibraryError(f"it was not compiled when bpx was installed; {remedy}", unexpected=False)
     try:
         library = Library(str(path), os.environ.get("BPX_INSTRUCTIONS") or None)
     except OSError as error:

@@ -28,6 +28,8 @@ WORTH_A_TEAM = 10e-6
 # Of so many calls one is given to a team again where a team was slower.
 RETRY = 16
 NEVER = float("inf")
+# A step's shortest time counts less with each call, as the machine may be busier than it was.
+FORGET = 1.05
 
 
 class Numbers(NamedTuple):
@@ -87,9 +89,9 @@ class Table:
         if steps:
             taken = (perf_counter() - began) / steps
             if program.parts > 1:
-                self._team = taken
-            elif taken < alone:
-                self._alone = taken
+                self._team = min(taken, team * FORGET)
+            else:
+                self._alone = min(taken, alone * FORGET)
 
     def once(self) -> None:
         """Do one step with the numbers as they are."""
