@@ -346,12 +346,10 @@ INLINE C sum_16(Bytes16 x) {
   return x[0] + x[1];
 #endif
 }
-#define SUM(WHOLE, HALF)                                       \
-  INLINE C sum_##WHOLE(Bytes##WHOLE x) {                       \
-    Bytes##HALF low, high;                                     \
-    memcpy(&low, &x, sizeof low);                              \
-    memcpy(&high, (const char *)&x + sizeof low, sizeof high); \
-    return sum_##HALF(low + high);                             \
+#define SUM(WHOLE, HALF)                                 \
+  INLINE C sum_##WHOLE(Bytes##WHOLE x) {                 \
+    const Bytes##HALF *halves = (const Bytes##HALF *)&x; \
+    return sum_##HALF(halves[0] + halves[1]);            \
   }
 #if WIDEST >= 32
 SUM(32, 16)
