@@ -56,7 +56,8 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
         launch(np.matmul, a, b, out)
         return out
     read: tuple[int, ...] = () if networks > 1 else (1,) if by_a[2] == 1 else (0, 1)
-    if by_b[2] != 1 and n <= FEW and by_a[2] == 1:
+    column = k == 1 and n > 1
+    if (column or (by_b[2] != 1 and n <= FEW)) and by_a[2] == 1:
         sizes: tuple[int, ...] = networks, n, m, k, by_a[0], by_b[0], by_out[0]
         read = () if networks > 1 else (0, 1)
         operate("product_dot", a.dtype, unit_of(networks, "dots", n * k), sizes, (a, b, out), written=(2,), whole=read)

@@ -35,6 +35,7 @@ typedef struct {
 
 // Share number `part` of `total` things, in multiples of `unit`.
 static inline Range share_of(Index total, Index unit, Index part, Index parts) {
+  if (parts == 1) return (Range){0, total};
   const Index units = (total + unit - 1) / unit;
   Range range = {units * part / parts * unit, units * (part + 1) / parts * unit};
   if (range.first > total) range.first = total;
