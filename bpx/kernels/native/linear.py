@@ -56,11 +56,12 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
         launch(np.matmul, a, b, out)
         return out
     read: tuple[int, ...] = () if networks > 1 else (1,) if by_a[2] == 1 else (0, 1)
-    column = k == 1 and n > 1
-    if (column or (by_b[2] != 1 and n <= FEW)) and by_a[2] == 1:
+    if (k == 1 or (by_b[2] != 1 and n <= FEW)) and by_a[2] == 1:
         sizes: tuple[int, ...] = networks, n, m, k, by_a[0], by_b[0], by_out[0]
-        read = () if networks > 1 else (0, 1)
-        operate("product_dot", a.dtype, unit_of(networks, "dots", n * k), sizes, (a, b, out), written=(2,), whole=read)
+        unit = unit_of(networks, "rows", n)
+        if networks == 1 and k > 1:  # where there are fewer rows than threads, these share the columns
+            unit, read = ("dots", n * k), (0, 1)
+        operate("product_dot", a.dtype, unit, sizes, (a, b, out), written=(2,), whole=read)
         return out
     if by_b[2] != 1:
         b, by_b = _transposed(b, by_b[0])

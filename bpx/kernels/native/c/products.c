@@ -425,7 +425,7 @@ OPERATION(product_dot) {
   const Index networks = op->n[0], n = op->n[1], m = op->n[2], k = op->n[3], size = m * sizeof(C);
   Range of_networks = {0, networks}, rows = {0, n}, columns = {0, k};
   if (networks > 1) of_networks = share_of(networks, 1, part, parts);
-  else if (n >= parts) rows = share_of(n, 1, part, parts);
+  else if (k == 1 || n >= parts) rows = share_of(n, row_unit(n), part, parts);
   else columns = share_of(k, 1, part, parts);
   for (Index network = of_networks.first; network < of_networks.stop; ++network) {
     const Dots dots = {
