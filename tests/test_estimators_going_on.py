@@ -67,11 +67,24 @@ def test_a_regressor_looks_once_whether_it_is_fitted(monkeypatch, method):
     looked = []
     check = fitted.check_is_fitted
     monkeypatch.setattr(fitted, "check_is_fitted", lambda *given: looked.append(given) or check(*given))
-    getattr(est, method)(*(X, X[:, 0])[: 1 + (method == "score")])
+    getattr(est, method)(*(X.tolist(), X[:, 0])[: 1 + (method == "score")])
     assert len(looked) == 1
     assert not hasattr(regressor, "check_is_fitted")
     with pytest.raises(NotFittedError):
         getattr(bpx.MLPRegressor(), method)(*(X, X[:, 0])[: 1 + (method == "score")])
+
+
+def test_what_scikit_learn_refuses_is_refused_though_plain_arrays_are_not_given_to_it():
+    est = bpx.MLPClassifier(**SMALL).fit(X, Y)
+    bad = X.copy()
+    bad[3, 1] = np.nan
+    for given, message in ((bad, "NaN"), (X[:, :1], "features"), (X[:0], "0 sample"), (X[0], "2D")):
+        with pytest.raises(ValueError, match=message):
+            est.predict(given)
+    large = np.full_like(X, np.finfo(X.dtype).max)  # finite, but not its sum
+    assert est.predict(large).shape == Y.shape
+    swapped = X.astype(X.dtype.newbyteorder())
+    np.testing.assert_array_equal(est.predict(swapped), est.predict(X))
 
 
 def test_what_decides_when_to_stop_can_change():

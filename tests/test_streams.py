@@ -560,7 +560,7 @@ def test_windows_of_a_short_array_are_no_longer_than_it(
     )
     net = bpx.MLP([3, 4, 2], backend="numpy")
     X = rng.normal(size=(7, 3))
-    assert np.allclose(bpx.predict(net, X), net(X), atol=1e-6)
+    assert np.allclose(bpx.predict(net, bpx.stream(X)), net(X), atol=1e-6)
     assert made == [7]
 
 
@@ -580,7 +580,7 @@ def test_windows_are_halved_where_memory_runs_out(
     net = bpx.MLP([3, 4, 2], backend="numpy")
     X = rng.normal(size=(100, 3))
     with caplog.at_level("INFO", logger="bpx"):
-        assert np.allclose(bpx.predict(net, X), net(X), atol=1e-6)
+        assert np.allclose(bpx.predict(net, bpx.stream(X)), net(X), atol=1e-6)
     assert "memory ran out for windows of 100 rows, which are of 13 now" in caplog.text
 
 
