@@ -176,6 +176,30 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
 }
 
+// Where each row's label is among the numbers, and whether there is such an output.
+typedef struct {
+  Index at[NUMBERS_AT_ONCE];
+  C there[NUMBERS_AT_ONCE];
+} Labels;
+static void find_labels(const LossRows *rows, Labels *labels) {
+  const Index k = rows->k;
+  for (Index i = 0; i < rows->rows; ++i) {
+    const Index label = label_of_row(rows, i), is_there = (uint64_t)label < (uint64_t)k;
+    labels->at[i] = i * k + (is_there ? label : 0);
+    labels->there[i] = (C)is_there;
+  }
+}
+// The losses of rows whose labels' outputs are given, and in place of those, called `shifted`, the slopes.
+INLINE void losses_of_labels(const LossRows *rows, const Labels *labels, C *restrict shifted, const C *restrict e,
+                             const C *restrict log_total, const C *restrict one_of_total, int own_shares) {
+  for (Index i = 0; i < rows->rows; ++i) {
+    const Both one = cross_entropy_with_softmax_at(shifted[i], e[i], log_total[i], one_of_total[i], labels->there[i]);
+    const double share = own_shares ? (double)rows->share[i] : rows->every_share;
+    rows->row_loss[i] = (double)minimum(rows->cap, one.value) * share;
+    shifted[i] = one.slope * (C)share;
+  }
+}
+
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
   (void)levels;
   C most[NUMBERS_AT_ONCE], total[NUMBERS_AT_ONCE], log_total[NUMBERS_AT_ONCE], shifted[NUMBERS_AT_ONCE];
@@ -185,11 +209,11 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
   subtract_from_rows(rows->output, most, grad, count, k);
   // Of all outputs but the label's the value is 0, unless one is not finite.
   const int labels_alone = rows->label_bytes > 0 && are_finite(grad, count * k);
-  if (labels_alone)
-    for (Index i = 0; i < count; ++i) {
-      const Index label = label_of_row(rows, i);
-      shifted[i] = label >= 0 && label < k ? grad[i * k + label] : 0;
-    }
+  Labels labels;
+  if (labels_alone) {
+    find_labels(rows, &labels);
+    for (Index i = 0; i < count; ++i) shifted[i] = grad[labels.at[i]];
+  }
   in_place(exp_each, grad, count * k, 0);
   sum_rows_of(grad, total, count, k);
   memcpy(log_total, total, sizeof(C) * (size_t)count);
@@ -199,22 +223,18 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
     return;
   }
   // As softmax_of_targets does it, to the last bit.
+  C *const e = most;
+  for (Index i = 0; i < count; ++i) e[i] = grad[labels.at[i]];
   for (Index i = 0; i < count; ++i) total[i] = 1 / total[i];
-  for (Index i = 0; i < count; ++i) {
-    const Index label = label_of_row(rows, i);
-    rows->row_loss[i] = 0.0;
-    if (label < 0 || label >= k) continue;
-    const Both one = cross_entropy_with_softmax_at(shifted[i], grad[i * k + label], log_total[i], total[i], 1);
-    rows->row_loss[i] = (double)minimum(one.value, rows->cap) * share_of_loss(rows, i);
-    shifted[i] = one.slope * share_of_row(rows, i);
-  }
   scale_rows(grad, total, grad, count, k);
-  if (rows->share != NULL) scale_rows(grad, rows->share, grad, count, k);
-  else scale_row(grad, (C)rows->every_share, grad, count * k);
-  for (Index i = 0; i < count; ++i) {
-    const Index label = label_of_row(rows, i);
-    if (label >= 0 && label < k) grad[i * k + label] = shifted[i];
+  if (rows->share == NULL) {
+    losses_of_labels(rows, &labels, shifted, e, log_total, total, 0);
+    scale_row(grad, (C)rows->every_share, grad, count * k);
+  } else {
+    losses_of_labels(rows, &labels, shifted, e, log_total, total, 1);
+    scale_rows(grad, rows->share, grad, count, k);
   }
+  for (Index i = 0; i < count; ++i) grad[labels.at[i]] = shifted[i];
 }
 OPERATION(cross_entropy_with_softmax) { loss(op, part, parts, cross_entropy_with_softmax_of_rows); }
 
