@@ -30,7 +30,7 @@ INLINE void forward(const Operation *op, Index part, Index parts, InPlace value,
         const Index rest = count % LANES, whole = count - rest;
         if (whole > 0) value_and_slope(t, a + at, whole, parameter);
         if (rest > 0) {
-          C tail[2][MOST_LANES] = {{0}};
+          C tail[2][LANES] = {{0}};
           memcpy(tail[0], t + whole, sizeof(C) * (size_t)rest);
           value_and_slope(tail[0], tail[1], LANES, parameter);
           memcpy(t + whole, tail[0], sizeof(C) * (size_t)rest);
@@ -54,7 +54,7 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   C *const out = (C *)op->p[2] + at, parameter = (C)op->x[0];
   if (whole > 0) back(grad_a, known, out, whole, parameter);
   if (rest > 0) {
-    C tail[3][MOST_LANES] = {{0}};
+    C tail[3][LANES] = {{0}};
     memcpy(tail[0], grad_a + whole, sizeof(C) * (size_t)rest);
     memcpy(tail[1], known + whole, sizeof(C) * (size_t)rest);
     back(tail[0], tail[1], tail[2], LANES, parameter);
@@ -125,23 +125,32 @@ OPERATION(softmax_forward) {
       subtract_from_rows(t, of_rows, t, rows, k);
       in_place(exp_each, t, rows * k, 0);
       sum_rows_of(t, of_rows, rows, k);
-      for (Index i = 0; i < rows; ++i)
-        for (Index j = 0; j < k; ++j) t[i * k + j] /= of_rows[i];
+      divide_rows(t, of_rows, t, rows, k);
     }
 }
 
 // grad_a, a, out | networks, rows, k: out_i <- a_i (grad_a_i - sum_j grad_a_j a_j), where out may be grad_a.
+LOOP_FUNCTION void products_each(const C *x, const C *y, C *out, Index count) {
+  INDEPENDENT
+  for (Index i = 0; i < count; ++i) out[i] = x[i] * y[i];
+}
 OPERATION(softmax_backward) {
   const Index rows_of_all = op->n[1], k = op->n[2];
   const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
+  C products[NUMBERS_AT_ONCE], sums[NUMBERS_AT_ONCE], piece[NUMBERS_AT_ONCE];
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
-    for (Index i = share.own.first; i < share.own.stop; ++i) {
-      const Index at = (network * rows_of_all + i) * k;
+    FOR_BLOCKS(first, rows, share.own, k) {
+      const Index at = (network * rows_of_all + first) * k;
       const C *const grad_a = (const C *)op->p[0] + at, *const a = (const C *)op->p[1] + at;
       C *const out = (C *)op->p[2] + at;
-      const C product = product_of_rows(grad_a, a, k);
-      INDEPENDENT
-      for (Index j = 0; j < k; ++j) out[j] = a[j] * (grad_a[j] - product);
+      for (Index column = 0; column < k; column += NUMBERS_AT_ONCE) {
+        const Index columns = k - column < NUMBERS_AT_ONCE ? k - column : NUMBERS_AT_ONCE;
+        products_each(grad_a + column, a + column, products, rows * columns);
+        sum_rows_of(products, piece, rows, columns);
+        for (Index i = 0; i < rows; ++i) sums[i] = column == 0 ? piece[i] : sums[i] + piece[i];
+      }
+      subtract_from_rows(grad_a, sums, out, rows, k);
+      products_each(out, a, out, rows * k);
     }
 }
 

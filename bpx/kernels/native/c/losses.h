@@ -74,7 +74,7 @@ INLINE void each_in_vectors(EachLoss each, const C *a, const C *y, const C *leve
   const Index rest = count % LANES, whole = count - rest;
   if (whole > 0) each(a, y, levels, values, grad, whole, parameter, cap, share);
   if (rest > 0) {
-    C tail[5][MOST_LANES] = {{0}};
+    C tail[5][LANES] = {{0}};
     const size_t bytes = sizeof(C) * (size_t)rest;
     memcpy(tail[0], a + whole, bytes);
     memcpy(tail[1], y + whole, bytes);
@@ -101,10 +101,7 @@ INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
     for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] += (double)sums[i];
   }
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
-  if (rows->share != NULL) {
-    for (Index i = 0; i < rows->rows; ++i) sums[i] = 1;
-    scale_rows(rows->grad, rows->share, sums, rows->rows, k);
-  }
+  if (rows->share != NULL) scale_rows(rows->grad, rows->share, rows->grad, rows->rows, k);
 }
 
 #define EACH_LOSS(name, function, parameter_of_output) \
@@ -149,19 +146,18 @@ static int are_finite(const C *x, Index count) {
 }
 
 // Columns of a row, of which `grad` holds the exponentials.
-INLINE C softmax_columns(const C *restrict z, const C *restrict y, C *restrict grad, C *restrict values, Index width,
-                         C most, C log_total, C mass_of_total, C cap, C share) {
+INLINE void softmax_columns(const C *restrict z, const C *restrict y, C *restrict grad, C *restrict values, Index width,
+                            C most, C log_total, C mass_of_total, C cap, C share) {
   for (Index j = 0; j < width; ++j) {
     const Both one = cross_entropy_with_softmax_at(z[j] - most, grad[j], log_total, mass_of_total, y[j]);
     values[j] = minimum(cap, one.value);
     grad[j] = one.slope * share;
   }
-  return sum_of_row(values, width);
 }
 
 // Of any targets, where `grad` holds the exponentials: largest, total and the total's logarithm are given of each row.
 static void softmax_of_targets(const LossRows *rows, const C *most, const C *total, const C *log_total) {
-  C ones[NUMBERS_AT_ONCE], values[NUMBERS_AT_ONCE], mass[NUMBERS_AT_ONCE];
+  C ones[NUMBERS_AT_ONCE], values[NUMBERS_AT_ONCE], mass[NUMBERS_AT_ONCE], sums[NUMBERS_AT_ONCE];
   const Index k = rows->k, pieces = k > NUMBERS_AT_ONCE ? NUMBERS_AT_ONCE : k;
   if (rows->label_bytes == 0) sum_rows_of((const C *)rows->target, mass, rows->rows, k);
   for (Index i = 0; i < rows->rows; ++i) {
@@ -171,15 +167,37 @@ static void softmax_of_targets(const LossRows *rows, const C *most, const C *tot
   for (Index first = 0; first < k; first += pieces) {
     const Index columns = k - first < pieces ? k - first : pieces;
     const C *const y = targets_of(rows, first, columns, ones);
-#define LOOP(width) \
-  for (Index i = 0; i < rows->rows; ++i) \
-    rows->row_loss[i] += softmax_columns(rows->output + first + i * (width), y + i * (width), \
-                                         rows->grad + first + i * (width), values, width, most[i], log_total[i], \
-                                         mass[i], rows->cap, share_of_row(rows, i))
-    FOR_WIDTH(columns, LOOP)
-#undef LOOP
+    for (Index i = 0; i < rows->rows; ++i)
+      softmax_columns(rows->output + first + i * columns, y + i * columns, rows->grad + first + i * columns,
+                      values + i * columns, columns, most[i], log_total[i], mass[i], rows->cap, share_of_row(rows, i));
+    sum_rows_of(values, sums, rows->rows, columns);
+    for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] += (double)sums[i];
   }
   for (Index i = 0; i < rows->rows; ++i) rows->row_loss[i] *= share_of_loss(rows, i);
+}
+
+// Where each row's label is among the numbers, and whether there is such an output.
+typedef struct {
+  Index at[NUMBERS_AT_ONCE];
+  C there[NUMBERS_AT_ONCE];
+} Labels;
+static void find_labels(const LossRows *rows, Labels *labels) {
+  const Index k = rows->k;
+  for (Index i = 0; i < rows->rows; ++i) {
+    const Index label = label_of_row(rows, i), is_there = (uint64_t)label < (uint64_t)k;
+    labels->at[i] = i * k + (is_there ? label : 0);
+    labels->there[i] = (C)is_there;
+  }
+}
+// The losses of rows whose labels' outputs are given, and in place of those, called `shifted`, the slopes.
+INLINE void losses_of_labels(const LossRows *rows, const Labels *labels, C *restrict shifted, const C *restrict e,
+                             const C *restrict log_total, const C *restrict one_of_total, int own_shares) {
+  for (Index i = 0; i < rows->rows; ++i) {
+    const Both one = cross_entropy_with_softmax_at(shifted[i], e[i], log_total[i], one_of_total[i], labels->there[i]);
+    const double share = own_shares ? (double)rows->share[i] : rows->every_share;
+    rows->row_loss[i] = (double)minimum(rows->cap, one.value) * share;
+    shifted[i] = one.slope * (C)share;
+  }
 }
 
 static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *levels) {
@@ -191,11 +209,11 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
   subtract_from_rows(rows->output, most, grad, count, k);
   // Of all outputs but the label's the value is 0, unless one is not finite.
   const int labels_alone = rows->label_bytes > 0 && are_finite(grad, count * k);
-  if (labels_alone)
-    for (Index i = 0; i < count; ++i) {
-      const Index label = label_of_row(rows, i);
-      shifted[i] = label >= 0 && label < k ? grad[i * k + label] : 0;
-    }
+  Labels labels;
+  if (labels_alone) {
+    find_labels(rows, &labels);
+    for (Index i = 0; i < count; ++i) shifted[i] = grad[labels.at[i]];
+  }
   in_place(exp_each, grad, count * k, 0);
   sum_rows_of(grad, total, count, k);
   memcpy(log_total, total, sizeof(C) * (size_t)count);
@@ -205,24 +223,18 @@ static void cross_entropy_with_softmax_of_rows(const LossRows *rows, const C *le
     return;
   }
   // As softmax_of_targets does it, to the last bit.
-  C *const share = most;  // no longer needed
-  for (Index i = 0; i < count; ++i) {
-    share[i] = share_of_row(rows, i);
-    total[i] = 1 / total[i];
+  C *const e = most;
+  for (Index i = 0; i < count; ++i) e[i] = grad[labels.at[i]];
+  for (Index i = 0; i < count; ++i) total[i] = 1 / total[i];
+  scale_rows(grad, total, grad, count, k);
+  if (rows->share == NULL) {
+    losses_of_labels(rows, &labels, shifted, e, log_total, total, 0);
+    scale_row(grad, (C)rows->every_share, grad, count * k);
+  } else {
+    losses_of_labels(rows, &labels, shifted, e, log_total, total, 1);
+    scale_rows(grad, rows->share, grad, count, k);
   }
-  for (Index i = 0; i < count; ++i) {
-    const Index label = label_of_row(rows, i);
-    rows->row_loss[i] = 0.0;
-    if (label < 0 || label >= k) continue;
-    const Both one = cross_entropy_with_softmax_at(shifted[i], grad[i * k + label], log_total[i], total[i], 1);
-    rows->row_loss[i] = (double)minimum(one.value, rows->cap) * share_of_loss(rows, i);
-    shifted[i] = one.slope * share[i];
-  }
-  scale_rows(grad, total, share, count, k);
-  for (Index i = 0; i < count; ++i) {
-    const Index label = label_of_row(rows, i);
-    if (label >= 0 && label < k) grad[i * k + label] = shifted[i];
-  }
+  for (Index i = 0; i < count; ++i) grad[labels.at[i]] = shifted[i];
 }
 OPERATION(cross_entropy_with_softmax) { loss(op, part, parts, cross_entropy_with_softmax_of_rows); }
 
