@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from bpx.formulas.activations import Activation
     from bpx.formulas.losses import Loss
     from bpx.formulas.optimizers import SGD, Adagrad, Adam, AdamW, RMSprop
+    from bpx.kernels.native.library import thread_limit
     from bpx.network.mlp import MLP
     from bpx.search.sweep import sweep
     from bpx.search.sweep_table import SweepTable
@@ -70,6 +71,7 @@ _HOMES = {
     "bpx.formulas.activations": "Activation",
     "bpx.formulas.losses": "Loss",
     "bpx.formulas.optimizers": "SGD Adagrad Adam AdamW RMSprop",
+    "bpx.kernels.native.library": "thread_limit",
     "bpx.network.mlp": "MLP",
     "bpx.checks.gradients": "GradientReport check_gradients",
     "bpx.checks.parity": "ParityReport check_parity",
@@ -170,6 +172,7 @@ __all__ = [
     "stop",
     "stream",
     "sweep",
+    "thread_limit",
     "to_onnx",
     "to_sklearn",
     "to_torch",

@@ -9,6 +9,7 @@ import pytest
 from nvrtc import compiled, need_nvrtc
 from test_architecture import fresh_process
 
+from bpx.formulas import linear
 from bpx.kernels import cuda, numpy_in_place
 from bpx.kernels.cuda import sources
 
@@ -59,7 +60,7 @@ def _without_own_rounding(ptx: str) -> str:
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [("C(1) - a * a", "C(1) - a * "), ("math::tanh(z)", "math::tan_h(z)"), ("S *z, S *a", "S *z, T *a")],
+    [("1 - a * a", "1 - a * "), ("TANH(z)", "TAN_H(z)"), ("S *z, S *a", "S *z, T *a")],
 )
 def test_a_mistake_in_a_source_is_found(before, after):
     need_nvrtc()
@@ -102,4 +103,4 @@ def test_sources_and_kernels_are_there_without_cupy():
 
 
 def test_it_has_kernels_for_all_that_numpys_have():
-    assert set(cuda.KERNELS) >= set(numpy_in_place.KERNELS)
+    assert set(cuda.KERNELS) >= set(numpy_in_place.KERNELS) - {linear.fill_rows}  # of host arrays

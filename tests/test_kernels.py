@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import logging
 import re
 import tracemalloc
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from test_architecture import fresh_process
 
 import bpx
 from bpx.formulas import activations, dropout, linear, losses, precision, updates

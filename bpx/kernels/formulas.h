@@ -9,7 +9,7 @@
 #define EPSILON ((C)(IS_DOUBLE ? 2.220446049250313e-16 : 1.1920928955078125e-07))
 #define LARGEST_EXPONENT ((C)(IS_DOUBLE ? 709.782712893384 : 88.72283905206835))
 
-// As the array API has them: a NaN on either side is the result.
+// As the array API has them: a NaN on either side is the result. One instruction does it where x is a constant.
 FORMULA C maximum(C x, C y) { return x > y || x != x ? x : y; }
 FORMULA C minimum(C x, C y) { return x < y || x != x ? x : y; }
 // 0 and NaN as they are.
@@ -19,27 +19,27 @@ FORMULA C sign(C x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
 // elu's alpha.
 FORMULA C identity_value(C z, C parameter) { return z; }
 
-FORMULA C sigmoid_value(C z, C parameter) { return 1 / (1 + EXP(minimum(-z, LARGEST_EXPONENT - 1))); }
+FORMULA C sigmoid_value(C z, C parameter) { return 1 / (1 + EXP(minimum(LARGEST_EXPONENT - 1, -z))); }
 FORMULA C sigmoid_slope(C z, C a, C parameter) { return a * (1 - a); }
 
 FORMULA C tanh_value(C z, C parameter) { return TANH(z); }
 FORMULA C tanh_slope(C z, C a, C parameter) { return 1 - a * a; }
 
-FORMULA C relu_value(C z, C parameter) { return maximum(z, 0); }
+FORMULA C relu_value(C z, C parameter) { return maximum(0, z); }
 FORMULA C relu_slope(C z, C a, C parameter) { return a > 0 ? 1 : 0; }
 
 FORMULA C leaky_relu_value(C z, C slope) { return maximum(z, slope * z); }
 FORMULA C leaky_relu_slope(C z, C a, C slope) { return a > 0 ? 1 : slope; }
 
-FORMULA C elu_value(C z, C alpha) { return z > 0 ? z : alpha * EXPM1(minimum(z, 0)); }
+FORMULA C elu_value(C z, C alpha) { return z > 0 ? z : alpha * EXPM1(minimum(0, z)); }
 FORMULA C elu_slope(C z, C a, C alpha) { return a > 0 ? 1 : a + alpha; }
 
 #define SELU_SCALE ((C)1.0507009873554805)
 #define SELU_BELOW ((C)1.7580993408473766)  // scale * alpha
-FORMULA C selu_value(C z, C parameter) { return z > 0 ? SELU_SCALE * z : SELU_BELOW * EXPM1(minimum(z, 0)); }
-FORMULA C selu_slope(C z, C a, C parameter) { return z > 0 ? SELU_SCALE : SELU_BELOW * EXP(minimum(z, 0)); }
+FORMULA C selu_value(C z, C parameter) { return z > 0 ? SELU_SCALE * z : SELU_BELOW * EXPM1(minimum(0, z)); }
+FORMULA C selu_slope(C z, C a, C parameter) { return z > 0 ? SELU_SCALE : SELU_BELOW * EXP(minimum(0, z)); }
 
-FORMULA C softplus_value(C z, C parameter) { return maximum(z, 0) + LOG1P(EXP(-ABS(z))); }
+FORMULA C softplus_value(C z, C parameter) { return maximum(0, z) + LOG1P(EXP(-ABS(z))); }
 FORMULA C softplus_slope(C z, C a, C parameter) { return -EXPM1(-a); }
 
 FORMULA C silu_value(C z, C parameter) { return z * sigmoid_value(z, parameter); }
@@ -50,7 +50,7 @@ FORMULA C silu_slope(C z, C a, C parameter) {
 
 FORMULA C mish_value(C z, C parameter) { return z * TANH(softplus_value(z, parameter)); }
 FORMULA C mish_slope(C z, C a, C parameter) {
-  const C held = minimum(z, 30), e = EXP(held), n = e * (e + 2);
+  const C held = minimum(30, z), e = EXP(held), n = e * (e + 2);
   return n / (n + 2) + 4 * held * e * (1 + e) / (n + 2) / (n + 2);
 }
 
@@ -63,7 +63,7 @@ FORMULA C gelu_slope(C z, C a, C parameter) {
 }
 
 // exp(z), continued as its tangent beyond 0.8 of the largest exponent.
-FORMULA C held_exponent(C z) { return minimum(z, (C)0.8 * LARGEST_EXPONENT); }
+FORMULA C held_exponent(C z) { return minimum((C)0.8 * LARGEST_EXPONENT, z); }
 FORMULA C exp_value(C z, C parameter) {
   const C held = held_exponent(z);
   return EXP(held) * (1 + (z - held));
@@ -81,12 +81,12 @@ FORMULA Both both(C value, C slope) {
   const Both result = {value, slope};
   return result;
 }
-FORMULA C held_log(C a) { return LOG(maximum(a, SMALLEST_NORMAL)); }
+FORMULA C held_log(C a) { return LOG(maximum(SMALLEST_NORMAL, a)); }
 
 FORMULA Both squared_error_at(C a, C y, C parameter) { return both((C)0.5 * (a - y) * (a - y), a - y); }
 FORMULA Both absolute_error_at(C a, C y, C parameter) { return both(ABS(a - y), sign(a - y)); }
 FORMULA Both huber_error_at(C a, C y, C delta) {
-  const C residual = a - y, held = maximum(-delta, minimum(residual, delta));
+  const C residual = a - y, held = maximum(-delta, minimum(delta, residual));
   return both(held * (residual - (C)0.5 * held), held);
 }
 FORMULA Both quantile_error_at(C a, C y, C level) {
@@ -94,17 +94,17 @@ FORMULA Both quantile_error_at(C a, C y, C level) {
   return both(-slope * residual, slope);
 }
 FORMULA Both binary_cross_entropy_at(C a, C y, C parameter) {
-  const C held = maximum(SMALLEST_NORMAL, minimum(a, 1 - EPSILON));
+  const C held = maximum(SMALLEST_NORMAL, minimum(1 - EPSILON, a));
   return both(-(y * LOG(held) + (1 - y) * LOG1P(-held)), (a - y) / (held * (1 - held)));
 }
 FORMULA Both binary_cross_entropy_with_sigmoid_at(C z, C y, C parameter) {
-  return both(maximum(z, 0) - y * z + LOG1P(EXP(-ABS(z))), sigmoid_value(z, parameter) - y);
+  return both(maximum(0, z) - y * z + LOG1P(EXP(-ABS(z))), sigmoid_value(z, parameter) - y);
 }
 FORMULA Both cross_entropy_at(C a, C y, C parameter) {
-  return both(-y * held_log(a), -y / maximum(a, SMALLEST_NORMAL));
+  return both(-y * held_log(a), -y / maximum(SMALLEST_NORMAL, a));
 }
 FORMULA Both poisson_at(C a, C y, C parameter) {
-  const C held = maximum(a, SMALLEST_NORMAL * (1 + y));
+  const C held = maximum(SMALLEST_NORMAL * (1 + y), a);
   return both(a - y + y * held_log(y) - y * LOG(held), 1 - y / held);
 }
 FORMULA Both poisson_with_exp_at(C z, C y, C parameter) {

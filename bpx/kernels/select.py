@@ -20,7 +20,7 @@ from bpx.errors import Log
 from bpx.formulas.activations import Activation
 from bpx.kernels.recording import NotRecordableError, is_recording, record
 
-__all__ = ["Kernels", "describe_cpu", "for_backend", "in_place", "wanted"]
+__all__ = ["Kernels", "describe_cpu", "for_backend", "wanted"]
 
 logger = Log("bpx.kernels")
 
@@ -111,15 +111,6 @@ class Kernels:
         return call  # type: ignore[return-value]
 
 
-def in_place(backend: Backend, dtype: str) -> Kernels:
-    """The kernels that need no compiler, for a backend and dtype; arguments and errors as `for_backend`'s."""
-    if wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
-        return Kernels()
-    from bpx.kernels import numpy_in_place
-
-    return Kernels(numpy_in_place)
-
-
 def for_backend(backend: Backend, dtype: str) -> Kernels:
     """The kernels for a backend and the dtype that is stored, by its name.
 
@@ -133,9 +124,12 @@ def for_backend(backend: Backend, dtype: str) -> Kernels:
     if backend.package == "cupy" and wanted() != "reference":
         package = _on_gpu()
         return Kernels() if package is None else Kernels(package)
-    plain = in_place(backend, dtype)
-    fused = _native() if plain.records and wanted() in ("auto", "eager") else None
-    return plain if fused is None else Kernels(fused, *plain.packages)
+    if wanted() == "reference" or backend.xp is not np or dtype not in ("float32", "float64"):
+        return Kernels()
+    from bpx.kernels import numpy_in_place
+
+    native = None if wanted() == "numpy" else _native()
+    return Kernels(numpy_in_place) if native is None else Kernels(native, numpy_in_place)
 
 
 def wanted() -> str:

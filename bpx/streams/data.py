@@ -82,15 +82,6 @@ class Batch:
         return Batch.of_order(self.on_host, self.order, start, self.n, self.first, self.count - steps)
 
 
-class Orders(NamedTuple):
-    """Several epochs of rows on the host."""
-
-    # (epochs, n), or (epochs, K, n) if networks differ; None where each step takes every row.
-    rows: np.ndarray[Any, Any] | None
-    # Rows of a step; the last of an epoch may have fewer.
-    size: int
-
-
 class Sharding(Protocol):
     """What a feed needs to know of processes that train together, seen from process number `rank`."""
 
@@ -115,9 +106,12 @@ class Feed(ABC):
     # Plain data that determine the order of the next epochs; set it to repeat them.
     state: Any = None
 
-    def orders(self, epochs: int) -> Orders | None:
-        """The rows of the next epochs, drawn at once; None for a feed that can only give one epoch after the other."""
-        return None
+    # Whether `orders` gives several epochs at once.
+    draws_ahead = False
+
+    def orders(self, epochs: int) -> np.ndarray[Any, Any] | None:
+        """The rows of the next epochs, (epochs, n), drawn at once; None where each step takes every row."""
+        raise NotImplementedError
 
     def fingerprint(self) -> dict[str, list[float]]:
         """A fingerprint of a stream's rows; empty for an iterable, and for arrays."""

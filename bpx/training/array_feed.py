@@ -12,7 +12,7 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
-from bpx.streams.data import Batch, Data, Feed, Orders, Sharding
+from bpx.streams.data import Batch, Data, Feed, Sharding
 
 Sampling = Literal["shuffle", "sequential", "replacement"]
 SAMPLINGS: tuple[Sampling, ...] = get_args(Sampling)
@@ -159,10 +159,13 @@ class ArrayFeed(Feed):
                 yield Batch.of_order(order, index, start, stop - start)
                 start = stop
 
-    def orders(self, epochs: int) -> Orders | None:
-        if self._ranks is not None or not isinstance(self._order, Sampler):
-            return None
-        return Orders(self._order.many(epochs), self._size)
+    @property
+    def draws_ahead(self) -> bool:  # type: ignore[override]
+        return self._ranks is None and isinstance(self._order, Sampler)
+
+    def orders(self, epochs: int) -> Order:
+        assert isinstance(self._order, Sampler)
+        return self._order.many(epochs)
 
     def _on_device(self, order: np.ndarray[Any, Any]) -> Array:
         """An epoch's order on the device, in the array that the last epoch used (recorded steps read it)."""

@@ -162,7 +162,7 @@ class TrainingLoop:
     def _epochs(self, recorder: RunRecorder, step: Step) -> StopReason | None:
         """The next epochs, many in one call because nobody looks between them; none if that cannot be done."""
         run, feed, size = recorder.run, self.config.feed, self.config.size
-        epochs = step.epochs(size, _on_device(run.net, self.rate)) if size else None
+        epochs = step.epochs(size, _on_device(run.net, self.rate)) if feed.draws_ahead else None
         if epochs is None or epochs.seconds > AT_ONCE:
             return None
         n, divergence = feed.data.n, recorder.divergence
@@ -171,12 +171,10 @@ class TrainingLoop:
             fast = max(1, int(AT_ONCE / epochs.seconds))
             before, most = feed.state, min(run.epochs - run.epoch, fast, 1 + MANY_ROWS // n)
             orders = feed.orders(most)
-            if orders is None:
-                return None
             step.reset()
             interrupt: BaseException | None = None
             try:
-                epochs(most, orders.rows, self.rate, self.step, *divergence.kept)
+                epochs(most, orders, self.rate, self.step, *divergence.kept)
             except KeyboardInterrupt as error:  # raised again when what was done is counted
                 interrupt = error
             done = len(epochs.losses)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from copy import copy
 from functools import partial
@@ -65,7 +64,7 @@ class Step:
         # On a device, ranks exchange messages through the host in every step, which cannot be recorded.
         waits = ranks is not None and net.backend.xp is not np
         self._recorder = None if waits else kernels.recorder(net.backend, self._drops)
-        self._recorded: dict[Any, Callable[..., int | None] | None] = {}
+        self._recorded: dict[Any, Any] = {}
         # How many steps the last call has done.
         self.done = 0
         self.total, self.weights, self._rows_done = self._zeros(), self._zeros(), 0
@@ -140,7 +139,7 @@ class Step:
     def epochs(self, size: int, rate: Any) -> Any:
         """What does whole epochs of batches of `size` rows in one call, once each size has done a step; else None."""
         n = self._sources[0].X.shape[-2]
-        if not self.does_many or not self._records:
+        if self._recorder is None or not self._recorder.does_many:
             return None
         counts = [(rows, count) for rows, count in ((size, n // size), (n % size, 1)) if rows and count]
         keys = [(0, rows, 0, isinstance(rate, float), None) for rows, _ in counts]

@@ -106,7 +106,7 @@ extern "C" __global__ void add_penalty(C *grads, double *sums, const C *flat, co
         sum += 0.5 * double(pull) * double(w);
       }
       if (l1 != nullptr) {
-        const C push = l1[network * l1_stride + i] * math::sign(w);
+        const C push = l1[network * l1_stride + i] * sign(w);
         sum += double(push) * double(w);
         pull += push;
       }

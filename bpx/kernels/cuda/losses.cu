@@ -28,64 +28,11 @@ struct Labels {
   __device__ C at(Index column) const { return column == label ? C(1) : C(0); }
 };
 
-__device__ inline C held_log(C a) { return math::log(math::maximum(a, Limits::smallest_normal)); }
-
-struct Both {
-  C value, slope;
-};
-
-struct SquaredError {
-  static __device__ Both of(C a, C y, C) { return {C(0.5) * (a - y) * (a - y), a - y}; }
-};
-struct AbsoluteError {
-  static __device__ Both of(C a, C y, C) { return {math::abs(a - y), math::sign(a - y)}; }
-};
-struct Huber {
-  static __device__ Both of(C a, C y, C delta) {
-    const C residual = a - y, held = math::maximum(-delta, math::minimum(residual, delta));
-    return {held * (residual - C(0.5) * held), held};
-  }
-};
-struct Quantile {
-  static __device__ Both of(C a, C y, C level) {
-    const C residual = y - a, over = residual < C(0) ? C(1) : C(0);
-    const C slope = (over - level) * math::abs(math::sign(residual));
-    return {-slope * residual, slope};
-  }
-};
-struct BinaryCrossEntropy {
-  static __device__ Both of(C a, C y, C) {
-    const C held = math::maximum(Limits::smallest_normal, math::minimum(a, C(1) - Limits::epsilon));
-    return {-(y * math::log(held) + (C(1) - y) * math::log1p(-held)), (a - y) / (held * (C(1) - held))};
-  }
-};
-struct BinaryCrossEntropyWithSigmoid {
-  static __device__ Both of(C z, C y, C) {
-    return {math::maximum(z, C(0)) - y * z + math::log1p(math::exp(-math::abs(z))), math::sigmoid(z) - y};
-  }
-};
-struct CrossEntropy {
-  static __device__ Both of(C a, C y, C) { return {-y * held_log(a), -y / math::maximum(a, Limits::smallest_normal)}; }
-};
-struct Poisson {
-  static __device__ Both of(C a, C y, C) {
-    const C held = math::maximum(a, Limits::smallest_normal * (C(1) + y));
-    return {a - y + y * held_log(y) - y * math::log(held), C(1) - y / held};
-  }
-};
-struct PoissonWithExp {
-  static __device__ Both of(C z, C y, C) {
-    return {math::exp_with_tangent(z) - y + y * held_log(y) - y * z, math::exp(math::held_exponent(z)) - y};
-  }
-};
-
 // A loss whose slopes and values are there already, in place of outputs and targets.
-struct Given {
-  static __device__ Both of(C slope, C value, C) { return {value, slope}; }
-};
+__device__ inline Both given_at(C slope, C value, C) { return both(value, slope); }
 
 // A loss in which each output counts by itself.
-template <class Loss>
+template <Both loss(C, C, C)>
 struct Elementwise {
   C parameter;
   const C *levels;
@@ -93,7 +40,7 @@ struct Elementwise {
   template <class Target>
   __device__ void look_at(const S *, const Target &, Index, int, int) {}
   __device__ Both of(C a, C y, Index column) const {
-    return Loss::of(a, y, levels == nullptr ? parameter : levels[column]);
+    return loss(a, y, levels == nullptr ? parameter : levels[column]);
   }
 };
 
@@ -104,7 +51,7 @@ struct CrossEntropyWithSoftmax {
   template <class Target>
   __device__ void look_at(const S *row, const Target &target, Index columns, int lane, int lanes) {
     most = -math::infinity(), total = C(0), mass = C(0);
-    for (Index j = lane; j < columns; j += lanes) most = math::maximum(most, C(row[j]));
+    for (Index j = lane; j < columns; j += lanes) most = maximum(most, C(row[j]));
     most = over_group<Maximum>(most, lanes);
     for (Index j = lane; j < columns; j += lanes) {
       total += math::exp(C(row[j]) - most);
@@ -115,7 +62,7 @@ struct CrossEntropyWithSoftmax {
   }
   __device__ Both of(C z, C y, Index) const {
     const C shifted = z - most;
-    return {-y * (shifted - log_total), math::exp(shifted) * (mass / total) - y};
+    return cross_entropy_with_softmax_at(shifted, math::exp(shifted), log_total, mass / total, y);
   }
 };
 
@@ -139,7 +86,7 @@ __device__ void value_and_grad(LOSS) {
       formula.look_at(my_output, my_target, columns, lane, lanes);
       for (Index j = lane; j < columns; j += lanes) {
         const Both both = formula.of(C(my_output[j]), my_target.at(j), j);
-        sum += double(math::minimum(both.value, cap)) * double(share);
+        sum += double(minimum(both.value, cap)) * double(share);
         grad[(network * n + row) * k + j] = S(both.slope * share * scaled);
       }
     }
@@ -151,19 +98,19 @@ __device__ void value_and_grad(LOSS) {
   }
 }
 
-extern "C" __global__ void squared_error(LOSS) { value_and_grad<Elementwise<SquaredError>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void absolute_error(LOSS) { value_and_grad<Elementwise<AbsoluteError>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void huber(LOSS) { value_and_grad<Elementwise<Huber>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void quantile(LOSS) { value_and_grad<Elementwise<Quantile>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void squared_error(LOSS) { value_and_grad<Elementwise<squared_error_at>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void absolute_error(LOSS) { value_and_grad<Elementwise<absolute_error_at>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void huber(LOSS) { value_and_grad<Elementwise<huber_error_at>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void quantile(LOSS) { value_and_grad<Elementwise<quantile_error_at>, Rows>(LOSS_ARGS); }
 extern "C" __global__ void binary_cross_entropy(LOSS) {
-  value_and_grad<Elementwise<BinaryCrossEntropy>, Rows>(LOSS_ARGS);
+  value_and_grad<Elementwise<binary_cross_entropy_at>, Rows>(LOSS_ARGS);
 }
 extern "C" __global__ void binary_cross_entropy_with_sigmoid(LOSS) {
-  value_and_grad<Elementwise<BinaryCrossEntropyWithSigmoid>, Rows>(LOSS_ARGS);
+  value_and_grad<Elementwise<binary_cross_entropy_with_sigmoid_at>, Rows>(LOSS_ARGS);
 }
-extern "C" __global__ void cross_entropy(LOSS) { value_and_grad<Elementwise<CrossEntropy>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void cross_entropy(LOSS) { value_and_grad<Elementwise<cross_entropy_at>, Rows>(LOSS_ARGS); }
 extern "C" __global__ void cross_entropy_of_labels(LOSS) {
-  value_and_grad<Elementwise<CrossEntropy>, Labels>(LOSS_ARGS);
+  value_and_grad<Elementwise<cross_entropy_at>, Labels>(LOSS_ARGS);
 }
 extern "C" __global__ void cross_entropy_with_softmax(LOSS) {
   value_and_grad<CrossEntropyWithSoftmax, Rows>(LOSS_ARGS);
@@ -171,9 +118,9 @@ extern "C" __global__ void cross_entropy_with_softmax(LOSS) {
 extern "C" __global__ void cross_entropy_with_softmax_of_labels(LOSS) {
   value_and_grad<CrossEntropyWithSoftmax, Labels>(LOSS_ARGS);
 }
-extern "C" __global__ void given(LOSS) { value_and_grad<Elementwise<Given>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void poisson(LOSS) { value_and_grad<Elementwise<Poisson>, Rows>(LOSS_ARGS); }
-extern "C" __global__ void poisson_with_exp(LOSS) { value_and_grad<Elementwise<PoissonWithExp>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void given(LOSS) { value_and_grad<Elementwise<given_at>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void poisson(LOSS) { value_and_grad<Elementwise<poisson_at>, Rows>(LOSS_ARGS); }
+extern "C" __global__ void poisson_with_exp(LOSS) { value_and_grad<Elementwise<poisson_with_exp_at>, Rows>(LOSS_ARGS); }
 
 // loss <- the sum of `count` sums of each network; one block each.
 extern "C" __global__ void finish(C *loss, const double *sums, Index networks, Index count) {

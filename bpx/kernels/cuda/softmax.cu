@@ -10,7 +10,7 @@ extern "C" __global__ void softmax_forward(const S *z, S *a, const C *b, Index r
     const C *const my_b = b == nullptr || columns == 0 ? nullptr : b + quotient(row, n) * b_stride;
     C most = -math::infinity(), total = C(0);
     for (Index j = lane; j < columns; j += lanes)
-      most = math::maximum(most, C(my_z[j]) + (my_b == nullptr ? C(0) : my_b[j]));
+      most = maximum(most, C(my_z[j]) + (my_b == nullptr ? C(0) : my_b[j]));
     most = over_group<Maximum>(most, lanes);
     for (Index j = lane; j < columns; j += lanes)
       total += math::exp(C(my_z[j]) + (my_b == nullptr ? C(0) : my_b[j]) - most);

@@ -1,6 +1,6 @@
 """The CUDA C++ sources of the kernels, and how they are compiled. This module needs no CuPy.
 
-Each `.cu` file here is compiled once for each type that activations are stored in, with `numbers.cuh` put before it.
+Each `.cu` file here is compiled once for each type that activations are stored in, with `COMMON` put before it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ FILES = (
     "activations.cu", "softmax.cu", "losses.cu", "linear.cu", "rows.cu", "updates.cu", "dropout.cu", "precision.cu",
     "steps.cu",
 )  # fmt: skip
+# What comes before each, in the folder of all kernels: formulas.h is the native kernels' too.
+COMMON = ("cuda/numbers.cuh", "formulas.h", "cuda/threads.cuh")
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ STORAGES = {
 @cache
 def source(file: str) -> str:
     """The whole text of one of `FILES`."""
-    folder = resources.files(__package__)
-    return "".join((folder / name).read_text(encoding="utf-8") for name in ("numbers.cuh", file))
+    folder = resources.files("bpx.kernels")
+    return "".join((folder / name).read_text(encoding="utf-8") for name in (*COMMON, f"cuda/{file}"))
 
 
 def options(storage: str) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ extern "C" __global__ void gradient_descent(const C *grads, C *params, HYPER(rat
   FOR_EACH_NETWORK {
     const C rate = C(NOW(rate));
     FOR_EACH_ELEMENT
-      params[i] -= rate * grads[i];
+      gradient_descent_of(grads[i], params + i, rate);
   }
 }
 
@@ -30,60 +30,45 @@ extern "C" __global__ void momentum(const C *grads, C *velocity, C *params, HYPE
                                     SIZES) {
   FOR_EACH_NETWORK {
     const C rate = C(NOW(rate)), friction = C(NOW(friction));
-    FOR_EACH_ELEMENT {
-      const C push = rate * grads[i], v = friction * velocity[i] - push;
-      velocity[i] = v;
-      params[i] += nesterov ? friction * v - push : v;
-    }
+    FOR_EACH_ELEMENT
+      momentum_of(grads[i], velocity + i, params + i, rate, friction, nesterov);
   }
 }
 
-// s <- old s + new g^2; p <- p - r g / (sqrt(s) + eps): RMSprop (new = 1 - old), and Adagrad (both 1).
 extern "C" __global__ void rmsprop(const C *grads, C *square, C *params, HYPER(rate), HYPER(rho), HYPER(epsilon),
                                    SIZES) {
   FOR_EACH_NETWORK {
     const double rho = NOW(rho);
     const C rate = C(NOW(rate)), kept = C(rho), fresh = C(1.0 - rho), epsilon = C(NOW(epsilon));
-    FOR_EACH_ELEMENT {
-      const C g = grads[i], s = kept * square[i] + fresh * (g * g);
-      square[i] = s;
-      params[i] -= rate * (g / (math::sqrt(s) + epsilon));
-    }
+    FOR_EACH_ELEMENT
+      scaled_of(grads[i], square + i, params + i, rate, kept, fresh, epsilon);
   }
 }
 
 extern "C" __global__ void adagrad(const C *grads, C *square, C *params, HYPER(rate), HYPER(epsilon), SIZES) {
   FOR_EACH_NETWORK {
     const C rate = C(NOW(rate)), epsilon = C(NOW(epsilon));
-    FOR_EACH_ELEMENT {
-      const C g = grads[i], s = square[i] + g * g;
-      square[i] = s;
-      params[i] -= rate * (g / (math::sqrt(s) + epsilon));
-    }
+    FOR_EACH_ELEMENT
+      scaled_of(grads[i], square + i, params + i, rate, C(1), C(1), epsilon);
   }
 }
 
 // `decays`: whether there is a weight decay; `hat`: the form in which epsilon is added before the bias correction.
 extern "C" __global__ void adam(const C *grads, C *mean, C *square, C *params, HYPER(step), HYPER(rate), HYPER(beta_1),
                                 HYPER(beta_2), HYPER(epsilon), HYPER(decay), int decays, int hat, SIZES) {
-  __shared__ double remaining_1, remaining_2;  // beta^step, which is slow in double precision: one thread computes it
+  __shared__ double power_1, power_2;  // beta^step, which is slow in double precision: one thread computes it
   FOR_EACH_NETWORK {
     const double beta_1 = NOW(beta_1), beta_2 = NOW(beta_2), rate = NOW(rate);
     __syncthreads();
     if (threadIdx.x == 0) {
       const double step = NOW(step);
-      remaining_1 = ::pow(beta_1, step), remaining_2 = ::pow(beta_2, step);
+      power_1 = ::pow(beta_1, step), power_2 = ::pow(beta_2, step);
     }
     __syncthreads();
-    const double root = ::sqrt(1.0 - remaining_2), pace = rate / (1.0 - remaining_1) * (hat ? root : 1.0);
-    const C kept_1 = C(beta_1), fresh_1 = C(1.0 - beta_1), kept_2 = C(beta_2), fresh_2 = C(1.0 - beta_2);
-    const C epsilon = C(NOW(epsilon)), left = decays ? C(1.0 - rate * NOW(decay)) : C(1);
-    const C correction = hat ? C(1) : C(root), factor = C(pace);
-    FOR_EACH_ELEMENT {
-      const C g = grads[i], m = kept_1 * mean[i] + fresh_1 * g, s = kept_2 * square[i] + fresh_2 * (g * g);
-      mean[i] = m, square[i] = s;
-      params[i] = params[i] * left - factor * (m / (math::sqrt(s) / correction + epsilon));
-    }
+    const double decay = decays ? NOW(decay) : 0.0;
+    const Adam numbers = adam_step(rate, beta_1, beta_2, NOW(epsilon), decay, power_1, power_2, hat);
+    FOR_EACH_ELEMENT
+      adam_of(grads[i], mean + i, square + i, params + i, numbers);
   }
 }
 
@@ -99,7 +84,7 @@ extern "C" __global__ void clip_largest(const C *grads, C *largest, Index networ
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     C most = C(0);
     FOR_EACH_ELEMENT
-      most = math::maximum(most, math::abs(grads[i]));
+      most = maximum(most, math::abs(grads[i]));
     most = over_group<Maximum>(most, BLOCK);
     if (threadIdx.x == 0) largest[network * gridDim.x + blockIdx.x] = most;
   }
@@ -123,7 +108,7 @@ extern "C" __global__ void clip_scale(C *grads, const C *largest, const double *
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     const C most = largest_of(largest, network, gridDim.x), max_norm = C(NOW(max_norm));
     const double sum = block_sum(threadIdx.x < gridDim.x ? squares[network * gridDim.x + threadIdx.x] : 0.0);
-    const C norm = most * C(::sqrt(sum)), factor = max_norm / math::maximum(norm, max_norm);
+    const C norm = most * C(::sqrt(sum)), factor = max_norm / maximum(norm, max_norm);
     FOR_EACH_ELEMENT
       grads[i] *= factor;
   }

@@ -125,7 +125,8 @@ def compile_library(folder: str | os.PathLike[str], compiler: str | None = None)
     sets = next((found for macro, found in INSTRUCTIONS.items() if macro in macros), ELSEWHERE)
     name = library_name(windows="_WIN32" in macros, macos="__APPLE__" in macros)
     with tempfile.TemporaryDirectory(prefix=".native-", dir=folder) as scratch:
-        objects, tasks = [], []
+        objects: list[str] = []
+        tasks: list[list[str]] = []
 
         def add(source: str, flags: list[str]) -> None:
             objects.append(str(Path(scratch, f"{len(objects)}.o")))

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, final
 
-import numpy as np
+from bpx.errors.values import check_count
 
 __all__ = ["Library", "NoLibraryError", "Operation", "Program", "Step", "limited", "load", "thread_limit", "threads"]
 
@@ -165,8 +165,27 @@ def limited(most: int) -> int:
 
 
 @contextmanager
-def thread_limit(most: int) -> Iterator[None]:
-    """A block in which a program has at most so many threads, whichever Python thread runs it."""
+def thread_limit(threads: int) -> Iterator[None]:
+    """A block in which the compiled kernels have at most so many threads; results do not depend on how many.
+
+    Outside of it they may have those of ``BPX_THREADS`` or ``OMP_NUM_THREADS`` in the environment, else the cores that
+    the process may use; steps of less than about 10 microseconds have one. NumPy's BLAS has threads of its own.
+
+    Parameters
+    ----------
+    threads : int
+        From 1; a smaller limit around this one stays. It holds for all Python threads of the process.
+
+    Returns
+    -------
+    context manager
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not a whole number from 1.
+    """
+    most = check_count("threads", threads)
     _limits.append(most)
     try:
         yield

@@ -51,36 +51,30 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
         out = np.empty((*lead, a.shape[-2], b.shape[-1]), dtype=a.dtype)
     networks, (n, m), k = math.prod(lead), a.shape[-2:], b.shape[-1]
     by_a, by_b, by_out = _strides(a), _strides(b), _strides(out)
-    if (
-        not 0 < networks * n * m * k <= LARGE
-        or by_a is None
-        or by_b is None
-        or by_out is None
-        or by_out[2] != 1
-        or not a.dtype == b.dtype == out.dtype
-        or a.dtype.char not in "fd"
-    ):
+    plain = a.dtype == b.dtype == out.dtype and a.dtype.char in "fd" and 0 < networks * n * m * k <= LARGE
+    if not plain or by_a is None or by_b is None or by_out is None or by_out[2] != 1:
         launch(np.matmul, a, b, out)
         return out
-    unit, a_whole = unit_of(networks, "rows", n), (0, 1) if by_a[2] != 1 else (1,)
-    if networks > 1:
-        a_whole = ()
+    read: tuple[int, ...] = () if networks > 1 else (1,) if by_a[2] == 1 else (0, 1)
+    if by_b[2] != 1 and n <= FEW and by_a[2] == 1:
+        sizes: tuple[int, ...] = networks, n, m, k, by_a[0], by_b[0], by_out[0]
+        read = () if networks > 1 else (0, 1)
+        operate("product_dot", a.dtype, unit_of(networks, "dots", n * k), sizes, (a, b, out), written=(2,), whole=read)
+        return out
     if by_b[2] != 1:
-        if n <= FEW and by_a[2] == 1:
-            sizes = networks, n, m, k, by_a[0], by_b[0], by_out[0]
-            # One row is shared by its columns.
-            unit = unit if networks > 1 else ("dots", n * k)
-            whole = () if networks > 1 else (0, 1)
-            operate("product_dot", a.dtype, unit, sizes, (a, b, out), written=(2,), whole=whole)
-            return out
-        rows = np.empty((*b.shape[:-2], m, k), dtype=b.dtype)
-        of_b = math.prod(b.shape[:-2])
-        turned = of_b, k, m, by_b[0], m * k
-        operate("transpose", b.dtype, unit_of(of_b, "columns", k), turned, (b, rows), written=(1,), whole=(0,))
-        b, by_b = rows, (m * k if b.ndim == 3 else 0, k, 1)
+        b, by_b = _transposed(b, by_b[0])
     sizes = networks, n, m, k, by_a[0], by_b[0], by_a[1], by_a[2], by_out[0]
-    operate("product", a.dtype, unit, sizes, (a, b, out), written=(2,), whole=a_whole)
+    operate("product", a.dtype, unit_of(networks, "rows", n), sizes, (a, b, out), written=(2,), whole=read)
     return out
+
+
+def _transposed(b: Array, stride: int) -> tuple[Array, tuple[int, int, int]]:
+    """A matrix that is the view of a transposed one, in one piece; and its strides as of `_strides`."""
+    networks, (m, k) = math.prod(b.shape[:-2]), b.shape[-2:]
+    rows = np.empty(b.shape, dtype=b.dtype)
+    sizes = networks, k, m, stride, m * k
+    operate("transpose", b.dtype, unit_of(networks, "columns", k), sizes, (b, rows), written=(1,), whole=(0,))
+    return rows, (m * k if b.ndim == 3 else 0, k, 1)
 
 
 def _strides(array: Array) -> tuple[int, int, int] | None:
@@ -180,7 +174,14 @@ def add_penalty(
     unit = unit_of(networks, "blocks", p)
     operate("penalty", flat.dtype, unit, (networks, p, *strides, per_network, blocks),
             (flat, l2, l1, count, grads, partial), written=(4, 5), whole=(3,) if networks == 1 else ())  # fmt: skip
-    operate("penalty_value", flat.dtype, unit_of(networks, *ONE), (networks, blocks, per_network), (partial, count, loss), written=(2,))
+    operate(
+        "penalty_value",
+        flat.dtype,
+        unit_of(networks, *ONE),
+        (networks, blocks, per_network),
+        (partial, count, loss),
+        written=(2,),
+    )
     return loss, grads
 
 

@@ -47,9 +47,9 @@ class Call:
         self.row = library.Operation(function, 0, tuple(n), tuple(x), tuple(pointers))
         self.arrays, self.unit = tuple(arrays), unit
         self.accesses = [
-            Access(pointers[i], pointers[i] + _extent(a), i in written, i not in whole)  # type: ignore[operator]
-            for i, a in enumerate(arrays)
-            if a is not None
+            Access(first, first + _extent(a), i in written, i not in whole)
+            for i, (first, a) in enumerate(zip(pointers, arrays, strict=True))
+            if first is not None and a is not None
         ]
 
 
@@ -79,10 +79,12 @@ def operate(
         float32 or float64.
     unit : (str, int)
         What threads share: equal units mean equal shares.
-    n, x : sequence of int, of float
-        The numbers of the row.
+    n : sequence of int
+        The row's sizes, strides and flags.
     arrays : sequence of Array or None
         The row's arrays, in its order.
+    x : sequence of float
+        The row's other numbers.
     written, whole : sequence of int
         Places of the arrays that are written, and of those from which a thread takes more than its own share.
     """

@@ -144,7 +144,7 @@ class Recorded:
             program.rates, program.rate_stride = address(self._rates), 0
         if self.rows is not None:
             order = np.ascontiguousarray(batch.rows if batch.order is None else batch.order)
-            program.order = address(order) + batch.start * order.itemsize  # type: ignore[operator]
+            program.order = address(order) + batch.start * order.itemsize
             program.samples = order.shape[-1]
         self.table.steps[0].steps = batch.count
         program.first, program.steps_done = done, 0
@@ -167,8 +167,8 @@ class Recorded:
                 part[0](*part[1])
 
 
-def address(array: np.ndarray[Any, Any] | None) -> int | None:
-    """Where an array's numbers begin."""
+def address(array: np.ndarray[Any, Any] | None) -> Any:
+    """Where an array's numbers begin; None for None."""
     return None if array is None else array.__array_interface__["data"][0]
 
 
@@ -191,15 +191,17 @@ class Epochs:
     def __init__(
         self, steps: Sequence[tuple[Recorded, int]], numbers: Numbers, total: Any, weights: Any, flat: Any, rows: int
     ) -> None:
-        self._recorded, self._numbers, self._arrays, self._rows = steps, numbers, (total, weights, flat), rows
-        self._table = max((recorded.table for recorded, _ in steps), key=lambda table: table.seconds)
-        self._steps = (library.Step * len(steps))(*(one.table.step(one.rows, count) for one, count in steps))
+        tables = [(recorded.table, recorded.rows, count) for recorded, count in steps if recorded.table is not None]
+        self._numbers, self._arrays, self._rows = numbers, (total, weights, flat), rows
+        self._table = max((table for table, _, _ in tables), key=lambda table: table.seconds)
+        self._steps = (library.Step * len(tables))(*(table.step(of_batch, count) for table, of_batch, count in tables))
+        self._kept = tables
         self.losses, self.done, self.finite = np.empty(0), 0, True
 
     @property
     def seconds(self) -> float:
         """About how long an epoch takes."""
-        return sum(recorded.table.seconds * count for recorded, count in self._recorded)
+        return sum(table.seconds * count for table, _, count in self._kept)
 
     def __call__(
         self, epochs: int, order: np.ndarray[Any, Any] | None, rate: Any, done: int, proven: Any, latest: Any
@@ -297,7 +299,9 @@ class Recorder:
         replay = record(step, batch.with_rows(rows), *numbers)
         return None if replay is None else Recorded(replay.calls, rows, numbers)
 
-    def epochs(self, steps: Sequence[tuple[Any, int]], rate: Any, total: Any, weights: Any, flat: Any, rows: int) -> Epochs | None:
+    def epochs(
+        self, steps: Sequence[tuple[Any, int]], rate: Any, total: Any, weights: Any, flat: Any, rows: int
+    ) -> Epochs | None:
         """Epochs of recorded steps, for the arguments of `Epochs`; None where a step is more than one table."""
         if any(recorded is None or recorded.table is None for recorded, _ in steps):
             return None

@@ -8,7 +8,6 @@ there is one number, for all, or one for each network.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -104,8 +103,9 @@ def _update(
         table = np.ascontiguousarray(np.stack(columns))
         n += [int(table.shape[1] > 1), table.shape[1], int(flag)]
         numbers += (table,)
-    operate(name, first.dtype, unit_of(networks, "parameters", p), n, (*vectors, *numbers, *more),
-            written=range(1, len(vectors)), whole=range(len(vectors), len(vectors) + 3) if networks == 1 else ())  # fmt: skip
+    arrays, unit = (*vectors, *numbers, *more), unit_of(networks, "parameters", p)
+    whole = range(len(vectors), len(arrays)) if networks == 1 else ()
+    operate(name, first.dtype, unit, n, arrays, written=range(1, len(vectors)), whole=whole)
     return True
 
 

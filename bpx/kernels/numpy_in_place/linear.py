@@ -114,4 +114,6 @@ def add_penalty(
     return loss, grads
 
 
-KERNELS = kernel_table.table(formulas, gather, fill_rows, product, times, column_sums, weight_sum, accumulate, add_penalty)
+KERNELS = kernel_table.table(
+    formulas, gather, fill_rows, product, times, column_sums, weight_sum, accumulate, add_penalty
+)

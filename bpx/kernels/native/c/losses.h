@@ -114,7 +114,7 @@ INLINE void loss_of_each(const LossRows *rows, const C *levels, EachLoss each) {
     (void)levels, (void)parameter; \
     for (Index i = 0; i < count; ++i) { \
       const Both one = name##_at(a[i], y[i], parameter_of_output); \
-      values[i] = minimum(one.value, cap); \
+      values[i] = minimum(cap, one.value); \
       grad[i] = one.slope * share; \
     } \
   }
@@ -153,7 +153,7 @@ INLINE C softmax_columns(const C *restrict z, const C *restrict y, C *restrict g
                          C most, C log_total, C mass_of_total, C cap, C share) {
   for (Index j = 0; j < width; ++j) {
     const Both one = cross_entropy_with_softmax_at(z[j] - most, grad[j], log_total, mass_of_total, y[j]);
-    values[j] = minimum(one.value, cap);
+    values[j] = minimum(cap, one.value);
     grad[j] = one.slope * share;
   }
   return sum_of_row(values, width);

@@ -9,17 +9,15 @@
 #define SIZE_double 8
 #define SIZE_OF(type) JOIN(SIZE_, type)
 #define INLINE static inline __attribute__((always_inline))
+// FIRST_OF is the beginning of a vector that repeats a number: written so that each compiler reads the number once.
 #if defined(__clang__)
 #define UNROLLED _Pragma("clang loop unroll(full)")
+#define FIRST_OF(vector, U, number) (number)
 #else
 #define UNROLLED _Pragma("GCC unroll 8")
+#define FIRST_OF(vector, U, number) *(const Bytes##U *)&vector
 #endif
 
-#if defined(__clang__)
-#define FIRST_OF(left, U, number) (number)
-#else
-#define FIRST_OF(left, U, number) *(const Bytes##U *)&left
-#endif
 // Vectors of so many bytes, at any address that suits their numbers; where one number has as many bytes, that.
 #define VECTOR(bytes) __attribute__((vector_size(bytes), aligned(sizeof(C)), may_alias))
 typedef C Bytes64 VECTOR(64);
@@ -55,8 +53,9 @@ typedef Bits Mask16 VECTOR(16);
 #define ADD_8 ADD_NUMBER
 #endif
 
-// The widest vector. A tile has at most MOST of them side by side, in 6 or 8 rows: its sums, and
-// what is read for them, must fit into the registers.
+// The widest vector. A tile has at most MOST of them side by side, in 6 or 8 rows: its sums, and what is read for them,
+// must fit into the registers. Where these are few and tiles small, PACKS: the right factor is read too often to come
+// from a far cache.
 #if defined(__AVX512F__)
 #define WIDEST 64
 typedef Bytes64 Widest;
@@ -80,57 +79,59 @@ typedef Bytes16 Widest;
 #endif
 enum { LANES = WIDEST / sizeof(C) };
 
-// Some rows and columns of a product: a[i, l] is a[i * a_row + l * a_column], b[l, j] is b[l * b_row + j], and out[i, j]
-// is out[i * width + j]. The sums go on from what is in `out` if `begun`.
+// Some rows of a product: a[i, l] is a[i * a_row + l * a_column], b[l, j] is b[l * b_row + j], and out[i, j] is
+// out[i * width + j]. The sums go on from what is in `out` if `begun`.
 typedef struct {
   const C *a, *b;
   C *out;
   Index rows, m, a_row, a_column, b_row, width;
   int begun;
 } Product;
-typedef void (*Tiles)(const Product *, Index last, Index b_last);
+typedef void (*Tiles)(const Product *, C *out, Index last, const C *b, Index b_row, Index b_last);
 
-// Defines NAME(p, last, b_last): COUNT vectors of V bytes and then one of U bytes, which is at column `last` of `out`
-// and `b_last` of `b`. It may overlap those before it, whose sums are then done twice. ROWS rows at a time, then fewer.
-#define TILES(NAME, V, COUNT, U, ROWS)                                                                          \
-  INLINE void NAME##_tile(const Product p, Index row, Index last, Index b_last, const int rows) {              \
-    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, b_row = p.b_row, width = p.width;    \
-    const C *a[ROWS], *b = p.b;                                                                                \
-    C *out = p.out + row * width;                                                                              \
-    Bytes##V sum[ROWS][COUNT + 1], right[COUNT + 1];                                                            \
-    Bytes##U sum_last[ROWS];                                                                                    \
-    UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
-      a[i] = p.a + (row + i) * p.a_row;                                                                       \
-      UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = (Bytes##V){0};                                       \
-      sum_last[i] = (Bytes##U){0};                                                                              \
-    }                                                                                                           \
-    if (PACKS && V == WIDEST && p.begun) {                                                                 \
-      UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
-        UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = *(const Bytes##V *)(out + i * width + j * lanes);  \
-        sum_last[i] = *(const Bytes##U *)(out + i * width + last);                                              \
-      }                                                                                                         \
-    }                                                                                                           \
-    for (Index l = 0; l < m; ++l, b += b_row) {                                                                 \
-      UNROLLED for (int j = 0; j < COUNT; ++j) right[j] = *(const Bytes##V *)(b + j * lanes);                   \
-      const Bytes##U right_last = *(const Bytes##U *)(b + b_last);                                              \
-      UNROLLED for (int i = 0; i < rows; ++i) {                                                                 \
-        const Bytes##V left = a[i][l * a_column] - (Bytes##V){0};                                               \
-        UNROLLED for (int j = 0; j < COUNT; ++j) ADD_##V(sum[i][j], left, right[j]);                            \
-        ADD_##U(sum_last[i], FIRST_OF(left, U, a[i][l * a_column]), right_last);                                \
-      }                                                                                                         \
-    }                                                                                                           \
-    UNROLLED for (int i = 0; i < rows; ++i) {                                                                   \
-      UNROLLED for (int j = 0; j < COUNT; ++j) *(Bytes##V *)(out + i * width + j * lanes) = sum[i][j];          \
-      *(Bytes##U *)(out + i * width + last) = sum_last[i];                                                      \
-    }                                                                                                           \
-  }                                                                                                             \
-  static void NAME(const Product *product, Index last, Index b_last) {                                                \
-    const Product p = *product;\
-    Index i = 0;                                                                                                \
-    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, last, b_last, ROWS);                               \
-    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 4 ? 4 : 1), i += 4;                \
-    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, last, b_last, ROWS > 2 ? 2 : 1), i += 2;                \
-    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, last, b_last, 1);                                            \
+// Defines NAME(p, out, last, b, b_row, b_last): COUNT vectors of V bytes where the rows of `out` and `b` begin, and one
+// of U bytes at column `last` of `out` and `b_last` of `b`. It may overlap those before it, whose sums are then done
+// twice. ROWS rows at a time, then fewer.
+#define TILES(NAME, V, COUNT, U, ROWS)                                                                           \
+  INLINE void NAME##_tile(const Product p, Index row, C *out, Index last, const C *b, Index b_row, Index b_last, \
+                          const int rows) {                                                                      \
+    const Index lanes = V / sizeof(C), m = p.m, a_column = p.a_column, width = p.width;                          \
+    const C *a[ROWS];                                                                                            \
+    out += row * width;                                                                                          \
+    Bytes##V sum[ROWS][COUNT + 1], right[COUNT + 1];                                                             \
+    Bytes##U sum_last[ROWS];                                                                                     \
+    UNROLLED for (int i = 0; i < rows; ++i) {                                                                    \
+      a[i] = p.a + (row + i) * p.a_row;                                                                          \
+      UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = (Bytes##V){0};                                        \
+      sum_last[i] = (Bytes##U){0};                                                                               \
+    }                                                                                                            \
+    if (PACKS && V == WIDEST && p.begun) {                                                                       \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                  \
+        UNROLLED for (int j = 0; j < COUNT; ++j) sum[i][j] = *(const Bytes##V *)(out + i * width + j * lanes);   \
+        sum_last[i] = *(const Bytes##U *)(out + i * width + last);                                               \
+      }                                                                                                          \
+    }                                                                                                            \
+    for (Index l = 0; l < m; ++l, b += b_row) {                                                                  \
+      UNROLLED for (int j = 0; j < COUNT; ++j) right[j] = *(const Bytes##V *)(b + j * lanes);                    \
+      const Bytes##U right_last = *(const Bytes##U *)(b + b_last);                                               \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                  \
+        const Bytes##V left = a[i][l * a_column] - (Bytes##V){0};                                                \
+        UNROLLED for (int j = 0; j < COUNT; ++j) ADD_##V(sum[i][j], left, right[j]);                             \
+        ADD_##U(sum_last[i], FIRST_OF(left, U, a[i][l * a_column]), right_last);                                 \
+      }                                                                                                          \
+    }                                                                                                            \
+    UNROLLED for (int i = 0; i < rows; ++i) {                                                                    \
+      UNROLLED for (int j = 0; j < COUNT; ++j) *(Bytes##V *)(out + i * width + j * lanes) = sum[i][j];           \
+      *(Bytes##U *)(out + i * width + last) = sum_last[i];                                                       \
+    }                                                                                                            \
+  }                                                                                                              \
+  static void NAME(const Product *product, C *out, Index last, const C *b, Index b_row, Index b_last) {          \
+    const Product p = *product;                                                                                  \
+    Index i = 0;                                                                                                 \
+    for (; i + ROWS <= p.rows; i += ROWS) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS);                  \
+    if (ROWS > 4 && i + 4 <= p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS > 4 ? 4 : 1), i += 4;   \
+    if (ROWS > 2 && i + 2 <= p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, ROWS > 2 ? 2 : 1), i += 2;   \
+    if (ROWS > 1 && i < p.rows) NAME##_tile(p, i, out, last, b, b_row, b_last, 1);                               \
   }
 
 // What is narrower than the widest vector is one vector, or two that may overlap.
@@ -184,36 +185,38 @@ WIDE_ROW(row_of_5, 4)
 WIDE_ROW(row_of_6, 5)
 WIDE_ROW(row_of_7, 6)
 WIDE_ROW(row_of_8, 7)
-static const Tiles row[] = {row_of_1, row_of_2, row_of_3, row_of_4, row_of_5, row_of_6, row_of_7, row_of_8};
+static const Tiles of_a_row[] = {
+    row_of_1, row_of_2, row_of_3, row_of_4, row_of_5, row_of_6, row_of_7, row_of_8,
+};
 
 // Defines NAME(p, first): COLUMNS columns from `first` on, for a transposed `a`: its rows lie side by side, so that a
 // vector holds numbers of several rows. Few columns fill no vector.
-#define TALL_TILES(NAME, COLUMNS)                                                                               \
-  INLINE void NAME##_tile(const Product *p, Index row, Index first, const int vectors) {                        \
-    const Index m = p->m, a_column = p->a_column, b_row = p->b_row;                                             \
-    const C *a = p->a + row, *b = p->b + first;                                                                 \
-    Widest sum[COLUMNS][TALL], left[TALL];                                                                      \
-    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                                  \
-      UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] = (Widest){0};                                       \
-    for (Index l = 0; l < m; ++l, a += a_column, b += b_row) {                                                  \
-      UNROLLED for (int v = 0; v < vectors; ++v) left[v] = *(const Widest *)(a + v * LANES);                    \
-      UNROLLED for (int j = 0; j < COLUMNS; ++j) {                                                              \
-        const Widest right = b[j] - (Widest){0};                                                                \
-        UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] += left[v] * right;                                \
-      }                                                                                                         \
-    }                                                                                                           \
-    C turned[COLUMNS][TALL * LANES];                                                                            \
-    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                                  \
-      UNROLLED for (int v = 0; v < vectors; ++v) *(Widest *)(turned[j] + v * LANES) = sum[j][v];                \
-    C *out = p->out + row * p->width + first;                                                                   \
-    for (int i = 0; i < vectors * LANES; ++i, out += p->width)                                                  \
-      UNROLLED for (int j = 0; j < COLUMNS; ++j) out[j] = turned[j][i];                                         \
-  }                                                                                                             \
-  static void NAME(const Product *p, Index first) {                                                             \
-    Index i = 0;                                                                                                \
-    for (; i + TALL * LANES <= p->rows; i += TALL * LANES) NAME##_tile(p, i, first, TALL);                      \
-    for (; i + LANES <= p->rows; i += LANES) NAME##_tile(p, i, first, 1);                                       \
-    if (i < p->rows) NAME##_tile(p, p->rows - LANES, first, 1);                                                 \
+#define TALL_TILES(NAME, COLUMNS)                                                                \
+  INLINE void NAME##_tile(const Product *p, Index row, Index first, const int vectors) {         \
+    const Index m = p->m, a_column = p->a_column, b_row = p->b_row;                              \
+    const C *a = p->a + row, *b = p->b + first;                                                  \
+    Widest sum[COLUMNS][TALL], left[TALL];                                                       \
+    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                   \
+      UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] = (Widest){0};                        \
+    for (Index l = 0; l < m; ++l, a += a_column, b += b_row) {                                   \
+      UNROLLED for (int v = 0; v < vectors; ++v) left[v] = *(const Widest *)(a + v * LANES);     \
+      UNROLLED for (int j = 0; j < COLUMNS; ++j) {                                               \
+        const Widest right = b[j] - (Widest){0};                                                 \
+        UNROLLED for (int v = 0; v < vectors; ++v) sum[j][v] += left[v] * right;                 \
+      }                                                                                          \
+    }                                                                                            \
+    C turned[COLUMNS][TALL * LANES];                                                             \
+    UNROLLED for (int j = 0; j < COLUMNS; ++j)                                                   \
+      UNROLLED for (int v = 0; v < vectors; ++v) *(Widest *)(turned[j] + v * LANES) = sum[j][v]; \
+    C *out = p->out + row * p->width + first;                                                    \
+    for (int i = 0; i < vectors * LANES; ++i, out += p->width)                                   \
+      UNROLLED for (int j = 0; j < COLUMNS; ++j) out[j] = turned[j][i];                          \
+  }                                                                                              \
+  static void NAME(const Product *p, Index first) {                                              \
+    Index i = 0;                                                                                 \
+    for (; i + TALL * LANES <= p->rows; i += TALL * LANES) NAME##_tile(p, i, first, TALL);       \
+    for (; i + LANES <= p->rows; i += LANES) NAME##_tile(p, i, first, 1);                        \
+    if (i < p->rows) NAME##_tile(p, p->rows - LANES, first, 1);                                  \
   }
 TALL_TILES(tall_1, 1)
 TALL_TILES(tall_2, 2)
@@ -236,7 +239,7 @@ static void multiply_tall(const Product *p) {
 // Where `out` is narrower than the widest vector.
 static void multiply_narrow(const Product *p) {
 #define AT(bytes) (p->width - (Index)(bytes / sizeof(C)))
-#define RUN(tiles, bytes) tiles(p, AT(bytes), AT(bytes))
+#define RUN(tiles, bytes) tiles(p, p->out, AT(bytes), p->b, p->b_row, AT(bytes))
   const Index size = p->width * sizeof(C);
 #if SIZE_OF(BPX_REAL) == 4
   if (size == 4) RUN(only_4, 4);
@@ -253,48 +256,38 @@ static void multiply_narrow(const Product *p) {
 #endif
 }
 
-// Panels of columns one after the other, so that what they read of `b` is in a near cache for all rows.
-#if PACKS
 // Copies the vectors before `last` and the one of `end` bytes there.
-static void copy_panel(C *to, const Product *p, Index before, Index last, Index end) {
-  for (Index l = 0; l < p->m; ++l, to += before + LANES) {
-    const C *from = p->b + l * p->b_row;
+static void copy_panel(C *to, const C *from, Index b_row, Index m, Index before, Index last, Index end) {
+  for (Index l = 0; l < m; ++l, from += b_row, to += before + LANES) {
     for (Index j = 0; j < before; j += LANES) *(Widest *)(to + j) = *(const Widest *)(from + j);
     if (end == WIDEST) *(Widest *)(to + before) = *(const Widest *)(from + last);
+    else if (end == 32) *(Bytes32 *)(to + before) = *(const Bytes32 *)(from + last);
     else *(Bytes16 *)(to + before) = *(const Bytes16 *)(from + last);
   }
 }
-#endif
 
+// Panels of columns one after the other, so that what they read of `b` is in a near cache for all rows. Where there is
+// `packed`, it is copied there first.
 static void multiply_wide(const Product *p, C *packed) {
   const Index k = p->width, vectors = (k + LANES - 1) / LANES, rest = k * sizeof(C) % WIDEST;
   // What is left of a vector is a narrower one, if that is enough.
   const Index end = p->rows == 1 || rest == 0 || rest > WIDEST / 2 ? WIDEST : rest > 16 ? 32 : 16;
-  const Tiles *tiles = p->rows == 1 ? row : whole, *ending = end == WIDEST ? tiles : end == 32 ? with_32 : with_16;
+  const Tiles *ending = end == WIDEST ? whole : end == 32 ? with_32 : with_16;
   for (Index done = 0; done < vectors;) {
     const Index count = next_panel(vectors - done, p->rows == 1 ? 8 : MOST), first = done * LANES;
     const int is_last = done + count == vectors;
     const Index last = is_last ? k - end / (Index)sizeof(C) - first : (count - 1) * LANES;
-    Index b_last = last;
-    Product columns = *p;
-    columns.b += first;
-    columns.out += first;
-#if PACKS
+    const Tiles tiles = p->rows == 1 ? of_a_row[count - 1] : is_last ? ending[count - 1] : whole[count - 1];
     if (packed) {
-      copy_panel(packed, &columns, (count - 1) * LANES, last, is_last ? end : WIDEST);
-      columns.b = packed;
-      columns.b_row = count * LANES;
-      b_last = (count - 1) * LANES;
+      copy_panel(packed, p->b + first, p->b_row, p->m, (count - 1) * LANES, last, is_last ? end : WIDEST);
+      tiles(p, p->out + first, last, packed, count * LANES, (count - 1) * LANES);
+    } else {
+      tiles(p, p->out + first, last, p->b + first, p->b_row, last);
     }
-#else
-    (void)packed;
-#endif
-    (is_last ? ending : tiles)[count - 1](&columns, last, b_last);
     done += count;
   }
 }
 
-#if PACKS
 // So many rows of `b` at a time, copied so that a panel of them stays in the nearest cache.
 static void multiply_blocks(const Product *p) {
   enum { BLOCK = 128 };
@@ -309,15 +302,13 @@ static void multiply_blocks(const Product *p) {
     multiply_wide(&block, packed);
   }
 }
-#endif
 
+// Which way was fastest was measured; the numbers are the same in each.
 static void multiply(const Product *p) {
-  const Index k = p->width;
-  if (p->a_row == 1 && p->rows >= LANES && k < 2 * LANES && k % LANES != 0) multiply_tall(p);
+  const Index k = p->width, few = PACKS && sizeof(C) == 8 ? LANES : 2 * LANES;
+  if (p->a_row == 1 && p->rows >= LANES && k < few && k % LANES != 0) multiply_tall(p);
   else if (k < LANES) multiply_narrow(p);
-#if PACKS
-  else if (p->rows >= 24 && p->rows * p->m * k * (Index)sizeof(C) >= 16000000) multiply_blocks(p);
-#endif
+  else if (PACKS && p->rows >= 24 && p->rows * p->m * k * (Index)sizeof(C) >= 16000000) multiply_blocks(p);
   else multiply_wide(p, NULL);
 }
 
@@ -355,12 +346,12 @@ INLINE C sum_16(Bytes16 x) {
   return x[0] + x[1];
 #endif
 }
-#define SUM(WHOLE, HALF)                                                                \
-  INLINE C sum_##WHOLE(Bytes##WHOLE x) {                                                \
-    Bytes##HALF low, high;                                                              \
-    memcpy(&low, &x, sizeof low);                                                       \
-    memcpy(&high, (const char *)&x + sizeof low, sizeof high);                          \
-    return sum_##HALF(low + high);                                                      \
+#define SUM(WHOLE, HALF)                                       \
+  INLINE C sum_##WHOLE(Bytes##WHOLE x) {                       \
+    Bytes##HALF low, high;                                     \
+    memcpy(&low, &x, sizeof low);                              \
+    memcpy(&high, (const char *)&x + sizeof low, sizeof high); \
+    return sum_##HALF(low + high);                             \
   }
 #if WIDEST >= 32
 SUM(32, 16)
@@ -371,47 +362,47 @@ SUM(64, 32)
 
 // Defines dots_BYTES(d): each number of a sum's vector adds every so many products in order, the last vector of a row
 // begins before the one before it ends, and counts only what is new.
-#define DOTS(BYTES)                                                                                       \
+#define DOTS(BYTES)                                                                                            \
   INLINE void dots_##BYTES##_tile(const Dots *d, Index row, Index column, const int rows, const int columns) { \
-    const Index lanes = BYTES / sizeof(C), m = d->m;                                                      \
-    const C *a = d->a + row * m, *b = d->b + column * m;                                                  \
-    Bytes##BYTES sum[4][8], right[8];                                                                     \
-    UNROLLED for (int i = 0; i < rows; ++i)                                                               \
-      UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] = (Bytes##BYTES){0};                           \
-    Index l = 0;                                                                                          \
-    for (; l + lanes <= m; l += lanes) {                                                                  \
-      UNROLLED for (int j = 0; j < columns; ++j) right[j] = *(const Bytes##BYTES *)(b + j * m + l);       \
-      UNROLLED for (int i = 0; i < rows; ++i) {                                                           \
-        const Bytes##BYTES left = *(const Bytes##BYTES *)(a + i * m + l);                                 \
-        UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] += left * right[j];                          \
-      }                                                                                                   \
-    }                                                                                                     \
-    if (l < m) {                                                                                          \
-      const Mask##BYTES keep = *(const Mask##BYTES *)(MASKS + 16 - lanes + m - l);                        \
-      l = m - lanes;                                                                                      \
-      UNROLLED for (int j = 0; j < columns; ++j)                                                          \
-        right[j] = (Bytes##BYTES)(*(const Mask##BYTES *)(b + j * m + l) & keep);                          \
-      UNROLLED for (int i = 0; i < rows; ++i) {                                                           \
-        const Bytes##BYTES left = (Bytes##BYTES)(*(const Mask##BYTES *)(a + i * m + l) & keep);           \
-        UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] += left * right[j];                          \
-      }                                                                                                   \
-    }                                                                                                     \
-    C *out = d->out + row * d->width + column;                                                            \
-    UNROLLED for (int i = 0; i < rows; ++i, out += d->width)                                              \
-      UNROLLED for (int j = 0; j < columns; ++j) out[j] = sum_##BYTES(sum[i][j]);                         \
-  }                                                                                                       \
-  static void dots_##BYTES(const Dots *d) {                                                               \
-    Index i = 0;                                                                                          \
-    for (; i + DOT_ROWS <= d->rows; i += DOT_ROWS) {                                                      \
-      Index j = 0;                                                                                        \
-      for (; j + 4 <= d->columns; j += 4) dots_##BYTES##_tile(d, i, j, DOT_ROWS, 4);                      \
-      for (; j < d->columns; ++j) dots_##BYTES##_tile(d, i, j, DOT_ROWS, 1);                              \
-    }                                                                                                     \
-    for (; i < d->rows; ++i) {                                                                            \
-      Index j = 0;                                                                                        \
-      for (; j + 8 <= d->columns; j += 8) dots_##BYTES##_tile(d, i, j, 1, 8);                             \
-      for (; j < d->columns; ++j) dots_##BYTES##_tile(d, i, j, 1, 1);                                     \
-    }                                                                                                     \
+    const Index lanes = BYTES / sizeof(C), m = d->m;                                                           \
+    const C *a = d->a + row * m, *b = d->b + column * m;                                                       \
+    Bytes##BYTES sum[4][8], right[8];                                                                          \
+    UNROLLED for (int i = 0; i < rows; ++i)                                                                    \
+      UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] = (Bytes##BYTES){0};                                \
+    Index l = 0;                                                                                               \
+    for (; l + lanes <= m; l += lanes) {                                                                       \
+      UNROLLED for (int j = 0; j < columns; ++j) right[j] = *(const Bytes##BYTES *)(b + j * m + l);            \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                \
+        const Bytes##BYTES left = *(const Bytes##BYTES *)(a + i * m + l);                                      \
+        UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] += left * right[j];                               \
+      }                                                                                                        \
+    }                                                                                                          \
+    if (l < m) {                                                                                               \
+      const Mask##BYTES keep = *(const Mask##BYTES *)(MASKS + 16 - lanes + m - l);                             \
+      l = m - lanes;                                                                                           \
+      UNROLLED for (int j = 0; j < columns; ++j)                                                               \
+        right[j] = (Bytes##BYTES)(*(const Mask##BYTES *)(b + j * m + l) & keep);                               \
+      UNROLLED for (int i = 0; i < rows; ++i) {                                                                \
+        const Bytes##BYTES left = (Bytes##BYTES)(*(const Mask##BYTES *)(a + i * m + l) & keep);                \
+        UNROLLED for (int j = 0; j < columns; ++j) sum[i][j] += left * right[j];                               \
+      }                                                                                                        \
+    }                                                                                                          \
+    C *out = d->out + row * d->width + column;                                                                 \
+    UNROLLED for (int i = 0; i < rows; ++i, out += d->width)                                                   \
+      UNROLLED for (int j = 0; j < columns; ++j) out[j] = sum_##BYTES(sum[i][j]);                              \
+  }                                                                                                            \
+  static void dots_##BYTES(const Dots *d) {                                                                    \
+    Index i = 0;                                                                                               \
+    for (; i + DOT_ROWS <= d->rows; i += DOT_ROWS) {                                                           \
+      Index j = 0;                                                                                             \
+      for (; j + 4 <= d->columns; j += 4) dots_##BYTES##_tile(d, i, j, DOT_ROWS, 4);                           \
+      for (; j < d->columns; ++j) dots_##BYTES##_tile(d, i, j, DOT_ROWS, 1);                                   \
+    }                                                                                                          \
+    for (; i < d->rows; ++i) {                                                                                 \
+      Index j = 0;                                                                                             \
+      for (; j + 8 <= d->columns; j += 8) dots_##BYTES##_tile(d, i, j, 1, 8);                                  \
+      for (; j < d->columns; ++j) dots_##BYTES##_tile(d, i, j, 1, 1);                                          \
+    }                                                                                                          \
   }
 DOTS(16)
 #if WIDEST >= 32

@@ -16,7 +16,6 @@
 #define LOOP_FUNCTION static __attribute__((noinline, noclone))
 #endif
 // LOOP_FUNCTION is one whose loop stays a loop over any number of rounds, even where a caller asks for a few.
-#define INLINE static inline __attribute__((always_inline))
 
 enum { MOST_LANES = 16, NUMBERS_AT_ONCE = 1024 };
 // A loop over blocks of rows of k numbers each: `rows` from `first` on, which fit in a block, or one that is longer.
