@@ -131,6 +131,8 @@ SETTINGS = {
     "adam": {},
     "sgd": {"optimizer": bpx.SGD(0.05)},
     "nesterov, clipped": {"optimizer": bpx.SGD(0.05, momentum=0.9, nesterov=True, clip_norm=0.3)},
+    # Whose parameters are several blocks of those that are summed together.
+    "clipped, wide": {"sizes": (100, 90, 3), "optimizer": bpx.Adam(0.01, clip_norm=0.1), "l2": 0.01, "epochs": 1},
     "rmsprop": {"optimizer": "rmsprop"},
     "adagrad": {"optimizer": "adagrad"},
     "adamw": {"optimizer": bpx.AdamW(0.01, weight_decay=0.1)},
