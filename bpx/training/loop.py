@@ -167,7 +167,9 @@ class TrainingLoop:
             return None
         n, divergence = feed.data.n, recorder.divergence
         while run.epoch < run.epochs and not divergence.any:
-            before, most = feed.state, min(run.epochs - run.epoch, int(AT_ONCE / epochs.seconds), 1 + MANY_ROWS // n)
+            # At least one, even where steps have become slower than they were.
+            fast = max(1, int(AT_ONCE / epochs.seconds))
+            before, most = feed.state, min(run.epochs - run.epoch, fast, 1 + MANY_ROWS // n)
             orders = feed.orders(most)
             step.reset()
             interrupt: BaseException | None = None

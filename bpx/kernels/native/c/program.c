@@ -305,9 +305,9 @@ static void after_fork(void) {
   workers = running = 0;
   pthread_mutex_init(&pool, NULL);
 }
+// When the library is loaded: threads that never began a team may run programs, too, while another thread forks.
+__attribute__((constructor)) static void prepare_for_fork(void) { pthread_atfork(NULL, NULL, after_fork); }
 static int start(Worker *worker) {
-  static int registered = 0;
-  if (!registered) registered = 1, pthread_atfork(NULL, NULL, after_fork);
   pthread_attr_t attributes;
   pthread_t thread;
   pthread_attr_init(&attributes);
