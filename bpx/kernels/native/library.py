@@ -184,9 +184,10 @@ def thread_limit(threads: int) -> Iterator[None]:
     threads : int
         From 1; a smaller limit around this one stays. It holds for all Python threads of the process.
 
-    Returns
-    -------
-    context manager
+    Yields
+    ------
+    None
+        The limit ends with the block.
 
     Raises
     ------
