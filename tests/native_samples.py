@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import bpx
+from bpx.formulas.activations import ACTIVATIONS
+from bpx.formulas.losses import _ACCEPTS, LOSSES
 from bpx.kernels import native, recording
 from bpx.kernels.native import library, operations, steps
 from bpx.training.assemble import assemble
@@ -107,6 +109,16 @@ class Team:
         self.parts.add(program.parts)
 
 
+class LooksAtSteps(bpx.Callback):
+    """Sees every step, and keeps the parameters."""
+
+    def __init__(self):
+        self.flats = []
+
+    def on_step_end(self, run):
+        self.flats.append(run.net.flat.copy())
+
+
 def data(loss, n, k_in, k_out, rng, weighted=False):
     """X, targets that suit a loss, and weights, some of them 0."""
     X = rng.normal(size=(n, k_in))
@@ -135,6 +147,15 @@ def result(training):
         "order": training.config.feed.state,
     }
 
+
+# Every loss with every output that it may have, and every activation of a hidden layer.
+OUTPUTS = [
+    (loss.name, output)
+    for loss in LOSSES.values()
+    for output, activation in ACTIVATIONS.items()
+    if activation.differentiable and activation.outputs in _ACCEPTS[loss.outputs] and output != "logistic"
+]
+HIDDEN = [name for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only and name != "logistic"]
 
 SETTINGS = {
     "adam": {},

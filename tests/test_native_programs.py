@@ -16,13 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TOLERANCES, posix
-from native_samples import SETTINGS, Team, arrays_of, bits, restore, result, train
+from native_samples import HIDDEN, OUTPUTS, SETTINGS, LooksAtSteps, Team, arrays_of, bits, restore, result, train
 from test_concurrency import at_once
 from test_native import DTYPES, needs_library
 
 import bpx
-from bpx.formulas.activations import ACTIVATIONS
-from bpx.formulas.losses import _ACCEPTS, LOSSES
 from bpx.formulas.optimizers import OPTIMIZERS
 from bpx.formulas.schedules import Schedule
 from bpx.kernels.native import steps
@@ -41,16 +39,6 @@ def _compiled(monkeypatch):
 
 def looks(run):
     """A callback that sees every epoch."""
-
-
-class LooksAtSteps(bpx.Callback):
-    """Sees every step, and keeps the parameters."""
-
-    def __init__(self):
-        self.flats = []
-
-    def on_step_end(self, run):
-        self.flats.append(run.net.flat.copy())
 
 
 # ---------------------------------------------------------------------- threads
@@ -455,13 +443,6 @@ def test_orders_drawn_together_are_those_drawn_one_by_one(sampling, n, size, epo
 
 # ---------------------------------------------------------------------- as the formulas
 
-OUTPUTS = [
-    (loss.name, output)
-    for loss in LOSSES.values()
-    for output, activation in ACTIVATIONS.items()
-    if activation.differentiable and activation.outputs in _ACCEPTS[loss.outputs] and output != "logistic"
-]
-HIDDEN = [name for name, a in ACTIVATIONS.items() if a.differentiable and not a.output_only and name != "logistic"]
 EVERY = [*itertools.product(OUTPUTS, HIDDEN, OPTIMIZERS)]
 
 
