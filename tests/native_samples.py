@@ -12,6 +12,7 @@ import numpy as np
 import bpx
 from bpx.kernels import native, recording
 from bpx.kernels.native import library, operations, steps
+from bpx.training.assemble import assemble
 
 C_SOURCES = Path(native.__file__).parent / "c"
 FUNCTION = ctypes.CFUNCTYPE(None, ctypes.POINTER(library.Operation), ctypes.c_int64, ctypes.c_int64)
@@ -120,11 +121,19 @@ def data(loss, n, k_in, k_out, rng, weighted=False):
     return X, y, rng.choice([0.0, 0.5, 1.0, 2.0], n) if weighted else None
 
 
-def result(net, history):
-    """All that a training leaves, to the last bit."""
-    learned = [np.asarray(rate).tobytes() for rate in history.learning_rate]
-    losses = np.asarray(history.loss).tobytes()
-    return net.flat.tobytes(), losses, learned, history.steps, history.epochs, history.stop_reason
+def result(training):
+    """All that a training leaves, to the last bit: parameters, history, the optimizer's state, the generator's."""
+    history, loop = training.history, training.loop
+    return {
+        "flat": training.run.net.flat.tobytes(),
+        "losses": np.asarray(history.loss).tobytes(),
+        "rates": [np.asarray(rate).tobytes() for rate in history.learning_rate],
+        "state": {name: np.asarray(value).tobytes() for name, value in loop.state.items()},
+        "counts": (history.steps, history.epochs, loop.step, loop.epoch, loop.samples, loop.batch),
+        "reason": history.stop_reason,
+        "diverged": np.asarray(history.diverged).tolist(),
+        "order": training.config.feed.state,
+    }
 
 
 SETTINGS = {
@@ -151,15 +160,15 @@ SETTINGS = {
 }  # fmt: skip
 
 
-def train(dtype="float64", epochs=4, sizes=(7, 9, 5, 3), rows=50, batch_size=16, callbacks=(), net=None, **options):
-    """A network trained on made-up data, and its history."""
+def train(dtype="float64", epochs=4, sizes=(7, 9, 5, 3), rows=50, batch_size=16, optimizer="adam", **options):
+    """A training on made-up data that has ended."""
     options = {"loss": "cross_entropy"} | options
     rng = np.random.default_rng(7)
     X, y, weight = data(options["loss"], rows, sizes[0], sizes[-1], rng, options.pop("weighted", False))
     made = {name: options.pop(name) for name in ("hidden", "output", "stack", "dropout") if name in options}
-    if net is None:
-        net = bpx.MLP(list(sizes), dtype=dtype, seed=3, backend="numpy", **made)
-    history = bpx.fit(
-        net, X, y, epochs=epochs, batch_size=batch_size, sample_weight=weight, callbacks=callbacks, **options
+    net = bpx.MLP(list(sizes), dtype=dtype, seed=3, backend="numpy", **made)
+    training = assemble(
+        net, X, y, epochs=epochs, batch_size=batch_size, sample_weight=weight, optimizer=optimizer, **options
     )
-    return net, history
+    training.history = training.train()
+    return training

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, Protocol, final
 
 import numpy as np
@@ -135,8 +136,9 @@ class TrainingLoop:
                 while batch is not None:
                     some = self._up_to_next_look(batch, step, recorder, checkpointer)
                     if not fixed:
-                        all_rates = [self.schedule.rate(schedule_state, clock) for clock in self._clocks(some)]
-                        rate, rates = _on_device(net, all_rates[0]), _on_host(all_rates)
+                        all_rates = _alike([self.schedule.rate(schedule_state, clock) for clock in self._clocks(some)])
+                        some = some.up_to(len(all_rates))
+                        rate, rates = _on_device(net, all_rates[0]), _on_host(net, all_rates)
                     try:
                         step(some, rate, self.step, rates)
                     except BaseException as error:
@@ -162,7 +164,8 @@ class TrainingLoop:
     def _epochs(self, recorder: RunRecorder, step: Step) -> StopReason | None:
         """The next epochs, many in one call because nobody looks between them; none if that cannot be done."""
         run, feed, size = recorder.run, self.config.feed, self.config.size
-        epochs = step.epochs(size, _on_device(run.net, self.rate)) if feed.draws_ahead else None
+        rate = _on_device(run.net, self.rate)
+        epochs = step.epochs(size, rate) if feed.draws_ahead else None
         if epochs is None or epochs.seconds > AT_ONCE:
             return None
         n, divergence = feed.data.n, recorder.divergence
@@ -174,7 +177,7 @@ class TrainingLoop:
             step.reset()
             interrupt: BaseException | None = None
             try:
-                epochs(most, orders, self.rate, self.step, *divergence.kept)
+                epochs(most, orders, rate, self.step, *divergence.kept)
             except KeyboardInterrupt as error:  # raised again when what was done is counted
                 interrupt = error
             done = len(epochs.losses)
@@ -243,9 +246,16 @@ class TrainingLoop:
         return [Clock(self.step + i, self.epoch, self.samples + i * batch.n) for i in range(batch.count)]
 
 
-def _on_host(rates: list[Any]) -> np.ndarray[Any, Any]:
-    """The learning rates of several steps, (steps, 1 or K)."""
-    return np.array(rates, dtype=np.float64).reshape(len(rates), -1)
+def _alike(rates: list[Any]) -> list[Any]:
+    """The learning rates up to the first that is one for each network where those before are one for all, or reverse."""
+    kind = np.ndim(rates[0])
+    return [*takewhile(lambda rate: np.ndim(rate) == kind, rates)]
+
+
+def _on_host(net: MLP, rates: list[Any]) -> np.ndarray[Any, Any]:
+    """The learning rates of several steps as `_on_device` gives each, (steps, 1 or K)."""
+    array = np.array(rates, dtype=np.float64)
+    return array[:, None] if array.ndim == 1 else array.astype(net.dtype).astype(np.float64)
 
 
 def _on_device(net: MLP, rate: Any) -> Any:

@@ -213,6 +213,7 @@ class Epochs:
         `order` is (epochs, n) or (epochs, K, n), the rows of all of them; None where a step takes every row. Then
         `losses`, of shape (epochs,) or (epochs, K), are of the epochs that were done, and `done` is their steps.
         """
+        self.losses, self.done, self.finite = np.empty(0), 0, True  # for a Ctrl-C that comes before the call
         total, weights, flat = self._arrays
         losses, counts = np.empty((epochs, *total.shape)), np.zeros(2, dtype=np.int64)  # epochs, and whether it stopped
         arrays = total, weights, flat, proven, latest, losses, counts, counts[1:]
