@@ -119,7 +119,11 @@ def test_kernels_of_each_instruction_set_equal_the_formulas(monkeypatch, kernels
 def loss_cases(dtype):
     """Every loss of `bpx.formulas.losses` with a kernel: its formula, capped or not, and what it may be given."""
     plain = [loss.on_outputs for loss in LOSSES.values()] + [loss.on_logits for loss in LOSSES.values()]
-    several = [losses.huber(0.3).on_outputs, losses.quantile(0.2).on_outputs, losses.quantile((0.1, 0.5, 0.9)).on_outputs]
+    several = [
+        losses.huber(0.3).on_outputs,
+        losses.quantile(0.2).on_outputs,
+        losses.quantile((0.1, 0.5, 0.9)).on_outputs,
+    ]
     for formula in [f for f in plain if f is not None] + several:
         yield formula
         yield partial(losses.capped, formula=formula)
@@ -164,7 +168,9 @@ def test_where_a_number_lies_in_an_array_changes_no_bit(instructions, kernels, r
             else:
                 rows, k = row[None], n
             slope, together = kernel.after_bias(np, rows.copy(), None)
-            apart = [kernel.after_bias(np, part.copy(), None) for part in np.split(rows.reshape(-1, 1 if k == n else k), n)]
+            apart = [
+                kernel.after_bias(np, part.copy(), None) for part in np.split(rows.reshape(-1, 1 if k == n else k), n)
+            ]
             assert together.tobytes() == b"".join(a.tobytes() for _, a in apart)
             if ACTIVATIONS[name].differentiable:
                 grad = np.resize(numbers[::-1], rows.shape)
@@ -309,9 +315,8 @@ def test_every_number_of_a_product_is_the_same_sum(instructions, kernels, n, m, 
         each = [product(np, a[i : i + 1].copy(), b) for i in rows]
         for i, row in zip(rows, each, strict=True):
             assert row.tobytes() == whole[i].tobytes()
-        columns = sorted({0, k // 2, k - 1})
-        for j in columns:
-            assert product(np, transposed, b[:, j : j + 1].copy()).tobytes() == whole[:, j : j + 1].tobytes()
+        for j in {0, k // 2, k - 1} if k > 1 else ():  # two, because one column is a dot product
+            assert product(np, transposed, b[:, [j, j]])[:, 0].tobytes() == whole[:, j].tobytes()
 
 
 @needs_library

@@ -175,7 +175,9 @@ def test_rates_that_become_one_for_each_network_within_an_epoch_are_followed(mon
     ],
     ids=["one", "momentum", "one of three", "both"],
 )
-def test_divergence_in_the_middle_of_many_epochs_leaves_what_a_watched_run_leaves(monkeypatch, options, weighted, dtype):
+def test_divergence_in_the_middle_of_many_epochs_leaves_what_a_watched_run_leaves(
+    monkeypatch, options, weighted, dtype
+):
     options = {"loss": "squared_error", "hidden": "softplus", "output": "identity", "epochs": 60, **options}
     team = Team(monkeypatch, 1)
     alone = train(dtype, weighted=weighted, **options)
