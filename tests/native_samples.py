@@ -151,7 +151,9 @@ SETTINGS = {
     "full batch": {"batch_size": None, "hidden": "tanh"},
     "sequential": {"sampling": "sequential", "loss": "squared_error", "output": "identity"},
     "stack": {"stack": 3, "optimizer": bpx.Adam([0.01, 0.1, 0.001]), "l2": [0.0, 0.1, 0.01], "dropout": 0.2},
-    "stack, weights": {"stack": 2, "weighted": True, "optimizer": bpx.SGD([0.1, 0.2], momentum=[0.5, 0.9], clip_norm=0.1)},
+    "stack, weights": {
+        "stack": 2, "weighted": True, "optimizer": bpx.SGD([0.1, 0.2], momentum=[0.5, 0.9], clip_norm=0.1),
+    },
     "decay": {"optimizer": bpx.Adam(bpx.schedules.InverseScaling(0.1))},
     "online": {"batch_size": 1, "loss": "huber", "output": "identity", "epochs": 2},
     "quantile": {"loss": "quantile", "output": "softplus", "hidden": "mish"},

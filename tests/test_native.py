@@ -10,14 +10,26 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import test_kernels
-from native_samples import NAMES, SETTINGS, Team, arrays_of, asked_for, bits, name_of, recorded, restore, run_as_team
-from native_samples import run_share, train
+from native_samples import (
+    NAMES,
+    SETTINGS,
+    Team,
+    arrays_of,
+    asked_for,
+    bits,
+    name_of,
+    recorded,
+    restore,
+    run_as_team,
+    run_share,
+    train,
+)
 from test_architecture import fresh_process
 from test_native_build import compiles
 
 import bpx
 from bpx.formulas import activations, dropout, linear, losses, updates
-from bpx.formulas.activations import ACTIVATIONS, Activation
+from bpx.formulas.activations import ACTIVATIONS
 from bpx.formulas.losses import LOSSES
 from bpx.kernels import native, select
 from bpx.kernels.native import build, library, operations
@@ -133,7 +145,9 @@ def outputs_for(formula, rng, shape, dtype):
     """Outputs and targets on which a loss is defined."""
     name = str(getattr(formula, "keywords", {}).get("formula", formula))
     logits = "_with_" in name
-    output = rng.normal(size=shape) if logits or "entropy" not in name and "poisson" not in name else rng.random(shape)
+    output = (
+        rng.normal(size=shape) if logits or ("entropy" not in name and "poisson" not in name) else rng.random(shape)
+    )
     target = rng.random(shape[-2:]) if "entropy" in name else rng.poisson(1.0, shape[-2:])
     return output.astype(dtype), target.astype(dtype)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import posix
-from native_samples import SETTINGS, Team, arrays_of, bits, data, result, restore, train
+from native_samples import SETTINGS, Team, arrays_of, bits, restore, result, train
 from test_concurrency import at_once
 from test_native import DTYPES, needs_library
 
@@ -187,7 +187,7 @@ def test_divergence_in_the_middle_of_many_epochs_leaves_what_a_watched_run_leave
     watched = train(dtype, weighted=weighted, callbacks=[looks], **options)
     del expected["order"]  # what was drawn for epochs that were never made
     assert {name: value for name, value in result(watched).items() if name != "order"} == expected
-    assert 2 < alone.history.epochs
+    assert alone.history.epochs > 2
     assert team.parts == {1}
 
 

@@ -247,7 +247,7 @@ class TrainingLoop:
 
 
 def _alike(rates: list[Any]) -> list[Any]:
-    """The learning rates up to the first that is one for each network where those before are one for all, or reverse."""
+    """The learning rates before the first of another form: one number for all networks, or one for each."""
     kind = np.ndim(rates[0])
     return [*takewhile(lambda rate: np.ndim(rate) == kind, rates)]
 
