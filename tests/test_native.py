@@ -91,7 +91,7 @@ def test_the_environment_chooses_instructions_and_threads():
         chosen = f"os; os.environ.update(BPX_INSTRUCTIONS='{instructions}', BPX_THREADS='3')"
         assert fresh_process(show.format(chosen)).split() == [instructions, "3"]
     wrong = "os; os.environ.update(BPX_INSTRUCTIONS='mmx')"
-    with pytest.raises(AssertionError, match="BPX_INSTRUCTIONS: expected one of .*, got 'mmx'"):
+    with pytest.raises(AssertionError, match=r"BPX_INSTRUCTIONS: expected one of .*, got 'mmx'"):
         fresh_process(show.format(wrong))
 
 
