@@ -342,6 +342,7 @@ def test_steps_of_a_team_give_the_bits_of_one_thread(monkeypatch, rng, options, 
     train(dtype, **{"sizes": (16, 9, 16, 3), **options})  # as many inputs as rows in a batch, and as layer 2 has
     assert team.tables
     for table in team.tables:
+        table.prepare_for_a_team()
         calls = table._calls
         arrays = arrays_of(calls)
         before = [a.copy() for a in arrays]

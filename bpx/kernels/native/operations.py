@@ -38,7 +38,7 @@ class Access(NamedTuple):
 class Call:
     """An operation with its arrays, which live as long as it does; `work` are multiplications, where there are many."""
 
-    __slots__ = ("accesses", "arrays", "row", "unit", "work")
+    __slots__ = ("arrays", "row", "unit", "whole", "work", "written")
 
     def __init__(
         self, name: str, dtype: Any, unit: Unit, n: Sequence[int], x: Sequence[float], arrays: Sequence[Array | None],
@@ -47,11 +47,15 @@ class Call:
         pointers = [None if a is None else a.__array_interface__["data"][0] for a in arrays]
         function = library.load().function(name, dtype == np.float64)
         self.row = library.Operation(function, 0, tuple(n), tuple(x), tuple(pointers))
-        self.arrays, self.unit, self.work = tuple(arrays), unit, work
-        self.accesses = [
-            Access(_owner(a), first, first + _extent(a), i in written, i not in whole)
-            for i, (first, a) in enumerate(zip(pointers, arrays, strict=True))
-            if first is not None and a is not None
+        self.arrays, self.unit, self.work, self.written, self.whole = tuple(arrays), unit, work, written, whole
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What it uses of its arrays."""
+        return [
+            Access(_owner(a), first, first + _extent(a), i in self.written, i not in self.whole)
+            for i, (first, a) in enumerate(zip(self.row.p, self.arrays, strict=False))
+            if a is not None
         ]
 
 
@@ -117,13 +121,13 @@ def in_phases(calls: Sequence[Call]) -> list[Call]:
     reads: dict[int, list[tuple[Access, Unit, int]]] = {}
     writes: dict[int, list[tuple[Access, Unit, int]]] = {}
     for call in calls:
-        phase = 0
-        for access in call.accesses:
+        phase, accesses = 0, call.accesses
+        for access in accesses:
             before = [*writes.get(access.owner, ()), *(reads.get(access.owner, ()) if access.written else ())]
             for other, unit, at in before:
                 if at >= phase and other.first < access.stop and access.first < other.stop:
                     phase = at if access.own and other.own and unit == call.unit else at + 1
-        for access in call.accesses:
+        for access in accesses:
             (writes if access.written else reads).setdefault(access.owner, []).append((access, call.unit, phase))
         phases.append(phase)
     order = sorted(range(len(calls)), key=lambda j: phases[j])

@@ -57,8 +57,8 @@ class Table:
     """
 
     def __init__(self, calls: Sequence[Call], numbers: Numbers, rows: np.ndarray[Any, Any] | None = None) -> None:
-        self._kept = self._calls, *_ = in_phases(calls), numbers, rows  # own the arrays
-        self.operations = (library.Operation * len(calls))(*(call.row for call in self._calls))
+        self._calls, self._kept, self._in_phases = calls, (numbers, rows), False  # own the arrays
+        self.operations = (library.Operation * len(calls))(*(call.row for call in calls))
         self.steps = (library.Step * 1)(self.step(rows, 1))
         self.most = library.threads()
         self._alone = self._team = NEVER
@@ -78,12 +78,21 @@ class Table:
         """How long a step takes; infinity where none was timed yet."""
         return min(self._alone, self._team)
 
+    def prepare_for_a_team(self) -> None:
+        """Put the operations into the order in which threads meet seldom."""
+        if not self._in_phases:
+            self._calls, self._in_phases = in_phases(self._calls), True
+            for i, call in enumerate(self._calls):
+                self.operations[i] = call.row
+
     def run(self, program: library.Program, at: int | None = None) -> None:
         """Run a program of these operations, at that address."""
         self._runs += 1
         alone, team = self._alone, self._team
         slower = alone < team < NEVER and self._runs % RETRY
         program.threads = 1 if alone < WORTH_A_TEAM or alone == NEVER or slower else library.limited(self.most)
+        if program.threads > 1:
+            self.prepare_for_a_team()
         program.seconds = FIRST_SLICE if alone == NEVER else SLICE
         began = perf_counter()
         self._run(ctypes.addressof(program) if at is None else at)
@@ -205,6 +214,9 @@ class Epochs:
         self._table = max((table for table, _, _ in tables), key=lambda table: table.seconds)
         self._steps = (library.Step * len(tables))(*(table.step(of_batch, count) for table, of_batch, count in tables))
         self._kept = tables
+        for table, _, _ in tables:
+            if table.most > 1:
+                table.prepare_for_a_team()
         self.begin(0)
 
     @property
@@ -278,6 +290,8 @@ class Forward:
         self._numbers = Numbers(np.zeros(1), np.zeros((), dtype=np.int64), np.zeros(()))
         self._table = Table(made, self._numbers)
         self._table.program.rates = self._table.program.rate
+        if self._table.most > 1:  # which moves the operations
+            self._table.prepare_for_a_team()
         at = address(x)
         rows = self._table.operations
         self._slots = [(row, place) for row in rows for place, pointer in enumerate(row.p) if pointer == at]
