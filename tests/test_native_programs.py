@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import posix
+from conftest import TOLERANCES, posix
 from native_samples import SETTINGS, Team, arrays_of, bits, restore, result, train
 from test_concurrency import at_once
 from test_native import DTYPES, needs_library
@@ -332,7 +332,6 @@ FORK = """
     from bpx.kernels.native import steps
     import bpx
 
-    steps.WORTH_A_TEAM = 0.0
     seen, run = set(), steps.Table.run
 
     def seen_run(table, program, at=None):
@@ -346,8 +345,10 @@ FORK = """
         net = bpx.MLP([5, 8, 2], hidden="gelu", backend="numpy")
         return made, [net(np.ones((n, 5))).tobytes() for n in (1, 3, 1, 100, 3)]
 
-    expected = work() if {before} else None
-    assert not {before} or max(seen) == 3
+    # All is imported, and the library loaded: a fork while another thread imports hangs in Python itself.
+    steps.WORTH_A_TEAM = 0.0 if {before} else float("inf")
+    expected = work()
+    assert max(seen) == (3 if {before} else 1)
     stop, others = threading.Event(), []
 
     def busy():
@@ -362,8 +363,9 @@ FORK = """
         pid = os.fork()
         if pid == 0:
             try:
+                steps.WORTH_A_TEAM = 0.0
                 seen.clear()
-                assert work() == (expected or work())
+                assert work() == expected
                 assert seen == {{1}}, seen
                 grandchild = os.fork()
                 if grandchild == 0:
@@ -375,11 +377,12 @@ FORK = """
                 os._exit(1)
             os._exit(0)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    steps.WORTH_A_TEAM = 0.0
     stop.set()
     for other in others:
         other.join()
     seen.clear()
-    assert work() == (expected or work())
+    assert work() == expected
     assert max(seen) == 3  # the parent has its threads still
 """
 
@@ -470,8 +473,27 @@ def compare_with_formulas(monkeypatch, close, dtype, **options):
     monkeypatch.setenv("BPX_KERNELS", "reference")
     slow = train(**options).history
     assert fast.steps == slow.steps == 100
+    factor = conditioning(dtype, options)
     for actual, expected in zip(fast.loss, slow.loss, strict=True):
-        close(actual, expected, dtype)
+        close(actual, expected, dtype, factor)
+
+
+def conditioning(dtype, options):
+    """How many times the tolerance an exact computation may be off, for what is sensitive to its last digits.
+
+    Adagrad's first steps are the gradient's sign where it is not tiny: with a softmax and a loss that bears no relation
+    to it, relu leaves gradients that are. It is what the formulas' own losses differ by, where the parameters begin
+    with others in the last place.
+    """
+    if (
+        options.get("optimizer") != "adagrad"
+        or options.get("output") != "softmax"
+        or options["loss"] == "cross_entropy"
+    ):
+        return 1.0
+    losses = [np.asarray(train(**options, nudge=nudge).history.loss) for nudge in range(6)]
+    worst = max(float(np.max(np.abs(each / losses[0] - 1.0))) for each in losses[1:])
+    return max(1.0, 2.0 * worst / TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
