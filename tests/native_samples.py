@@ -97,10 +97,13 @@ class Team:
 
     def __init__(self, monkeypatch, *threads, seconds=1e9):
         self.threads, self.seconds, self.parts, self.tables, self.calls = threads, seconds, set(), {}, 0
+        monkeypatch.setattr(steps.library, "threads", lambda: max(threads))
         monkeypatch.setattr(steps.Table, "run", lambda table, program, at=None: self.run(table, program))
 
     def run(self, table, program):
         program.threads = self.threads[self.calls % len(self.threads)]
+        if program.threads > 1:
+            table.prepare_for_a_team()
         self.calls += 1
         program.seconds = self.seconds
         table._alone = 1e-9

@@ -339,6 +339,7 @@ def test_steps_of_a_team_give_the_bits_of_one_thread(monkeypatch, rng, options, 
     train(dtype, **{"sizes": (16, 9, 16, 3), **options})  # as many inputs as rows in a batch, and as layer 2 has
     assert team.tables
     for table in team.tables:
+        table.prepare_for_a_team()
         calls = table._calls
         arrays = arrays_of(calls)
         before = [a.copy() for a in arrays]
@@ -366,3 +367,29 @@ def test_operations_meet_only_where_one_needs_anothers_shares():
     assert [c.row.waits for c in operations.in_phases([call(a, b, rows), call(b, c, rows, (0, 1))])] == [0, 1]
     assert [c.row.waits for c in operations.in_phases([call(a[:8], b, rows), call(c, a, ("columns", 8))])] == [0, 1]
     assert [c.row.waits for c in operations.in_phases([call(a[:8], b, rows), call(c, a[8:], ("columns", 8))])] == [0, 0]
+
+
+@needs_library
+def test_a_library_that_is_cut_short_is_refused_before_it_is_used(tmp_path):
+    whole = build.library_path().read_bytes()
+    cut = tmp_path / "cut.so"
+    for size in (4096, len(whole) // 2, len(whole) - 100):
+        cut.write_bytes(whole[:size])
+        if whole[:4] == b"\x7fELF":
+            with pytest.raises(OSError, match="cut short"):
+                library._refuse_cut_short(cut)
+    cut.write_bytes(whole)
+    library._refuse_cut_short(cut)
+
+
+@pytest.mark.parametrize("mode", ["auto", "eager"])
+def test_rows_inside_of_packed_records_are_read_as_they_are(monkeypatch, rng, mode):
+    monkeypatch.setenv("BPX_KERNELS", mode)
+    for width in (1, 5):
+        packed = np.zeros(50, dtype=[("x", "f8", (width,)), ("id", "i4")])
+        packed["x"] = rng.normal(size=(50, width))
+        net = bpx.MLP([width, 7, 3], dtype="float64", backend="numpy")
+        expected = net.activations(packed["x"].copy())
+        for actual, layer in zip(net.activations(packed["x"]), expected, strict=True):
+            np.testing.assert_array_equal(actual, layer)
+        np.testing.assert_array_equal(net(packed["x"]), expected[-1])

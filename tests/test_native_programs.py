@@ -279,6 +279,7 @@ def test_a_recorded_prediction_and_its_network_die_in_any_order(first):
     net = bpx.MLP([5, 8, 8, 2], hidden=["selu", "mish"], backend="numpy")
     x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     expected = net(x)
+    np.testing.assert_array_equal(net(x), expected)  # recorded when a number of rows comes again
     (inference,) = (value for value in vars(net).values() if isinstance(value, Inference))
     ((_, forward),) = inference._passes.values()
     if first == "network":
@@ -504,3 +505,26 @@ def test_all_networks_have_the_losses_of_the_formulas(monkeypatch, close, output
         except AssertionError as error:
             failed.append((hidden, optimizer, str(error).partition("\n")[0]))
     assert not failed
+
+
+def test_a_schedule_by_steps_is_asked_once_for_each_step(monkeypatch):
+    asked = []
+
+    class Counting(Schedule):
+        def rate(self, state, clock):
+            asked.append(clock.step)
+            return 0.1 / (1 + clock.step)
+
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(600, 3)), rng.normal(size=(600, 2))
+    rates = []
+    for loss in ("squared_error", lambda xp, a, t: (0.5 * (a - t) ** 2, a - t)):
+        asked.clear()
+        net = bpx.MLP([3, 4, 2], output="identity", dtype="float64", backend="numpy")
+        history = bpx.fit(
+            net, X, y, loss=loss, optimizer=bpx.SGD(Counting()), epochs=2, batch_size=2, sampling="sequential"
+        )
+        assert len(asked) <= 602 + 2  # and once at the beginning of each epoch
+        rates.append((history.learning_rate, np.asarray(net.flat)))
+    assert rates[0][0] == rates[1][0]
+    np.testing.assert_allclose(rates[0][1], rates[1][1], rtol=1e-12)

@@ -249,7 +249,7 @@ OTHERS = {
     "Activation", "Backend", "Callback", "History", "Loss", "SciPy", "StopReason", "backends", "free_memory",
     "get_backend", "set_backend", "use_backend", "from_torch", "to_torch", "losses", "activations", "optimizers",
     "SGD", "Adagrad", "Adam", "AdamW", "RMSprop", "errors", "stop", "BackendStatus", "GradientReport", "LayerTrace",
-    "ParityReport", "Run", "StepTrace", "Stream", "SweepTable",
+    "ParityReport", "Run", "StepTrace", "Stream", "SweepTable", "thread_limit",
 }  # fmt: skip
 
 

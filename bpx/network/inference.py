@@ -36,6 +36,7 @@ class Inference:
         self._size = max(256, CHUNK // (sum(net.sizes) * (net.stack or 1)))
         # Recorded passes that are not in use, by their number of rows: a thread takes one out while it runs it.
         self._passes: dict[int, Any] = {}
+        self._seen: set[int] = set()  # numbers of rows that came lately
 
     def outputs(self, net: NetworkState, x: Array, columns: Sequence[str] | None = None) -> Array:
         """Outputs (..., n, n_out) for `x` (n, n_in), of any dtype and on any device; `columns` name its columns."""
@@ -71,11 +72,13 @@ class Inference:
             x = cast(net.backend, x, net.flat.dtype)
         flat, recorded = self._passes.pop(n, (None, None))
         if flat is not net.flat:
-            recorded = self._record(net, n)
+            # Once is not worth a recording, unless it is long.
+            recorded = self._record(net, n) if n in self._seen or n == self._size else None
+            self._seen = {n, *list(self._seen)[: PASSES - 1]}
         out = None if recorded is None else recorded(np.ascontiguousarray(x))
-        if n * sum(net.sizes) * (net.stack or 1) <= KEPT or n == self._size:
-            if len(self._passes) >= PASSES:
-                self._passes.clear()
+        if recorded is not None and (n * sum(net.sizes) * (net.stack or 1) <= KEPT or n == self._size):
+            while len(self._passes) >= PASSES:
+                self._passes.pop(next(iter(self._passes)), None)
             self._passes[n] = net.flat, recorded
         return self._propagate(net, x, first, columns)[-1].a if out is None else out
 

@@ -128,7 +128,7 @@ class TrainingLoop:
         fixed = isinstance(self.schedule, Constant)
         if self.batch == 0:
             self.rate = self.schedule.rate(schedule_state, self._clock())
-        rate, rates = _on_device(net, self.rate), None
+        rate, ahead = _on_device(net, self.rate), RatesAhead(net)
         step.reset(self.sums)
         with closing(self.config.feed.epoch(self.epoch, self.batch)) as runs_of_batches:
             for batches in runs_of_batches:
@@ -136,11 +136,11 @@ class TrainingLoop:
                 while batch is not None:
                     some = self._up_to_next_look(batch, step, recorder, checkpointer)
                     if not fixed:
-                        all_rates = _alike([self.schedule.rate(schedule_state, clock) for clock in self._clocks(some)])
-                        some = some.up_to(len(all_rates))
-                        rate, rates = _on_device(net, all_rates[0]), _on_host(net, all_rates)
+                        if not ahead.left:
+                            ahead.set([self.schedule.rate(schedule_state, clock) for clock in self._clocks(some)])
+                        some, rate = some.up_to(ahead.left), _on_device(net, ahead.rate())
                     try:
-                        step(some, rate, self.step, rates)
+                        step(some, rate, self.step, ahead.on_host)
                     except BaseException as error:
                         self._count(some, step, recorder)
                         message = self._explain(error, run, step, some)
@@ -149,7 +149,8 @@ class TrainingLoop:
                         raise memory.ExplainedMemoryError(message) from None
                     self._count(some, step, recorder)
                     if not fixed:
-                        self.rate = all_rates[step.done - 1]
+                        self.rate = ahead.rate(step.done - 1)
+                        ahead.used(step.done)
                     if checkpointer is not None:
                         self.sums = step.sums
                         checkpointer.after_step()
@@ -173,11 +174,12 @@ class TrainingLoop:
             # At least one, even where steps have become slower than they were.
             fast = max(1, int(AT_ONCE / epochs.seconds))
             before, most = feed.state, min(run.epochs - run.epoch, fast, 1 + MANY_ROWS // n)
-            orders = feed.orders(most)
-            step.reset()
             interrupt: BaseException | None = None
+            epochs.begin(most)
             try:
-                epochs(most, orders, rate, self.step, *divergence.kept)
+                orders = feed.orders(most)
+                step.reset()
+                epochs(orders, rate, self.step, *divergence.kept)
             except KeyboardInterrupt as error:  # raised again when what was done is counted
                 interrupt = error
             done = len(epochs.losses)
@@ -246,16 +248,40 @@ class TrainingLoop:
         return [Clock(self.step + i, self.epoch, self.samples + i * batch.n) for i in range(batch.count)]
 
 
-def _alike(rates: list[Any]) -> list[Any]:
-    """The learning rates up to the first that is one for each network where those before are one for all, or reverse."""
-    kind = np.ndim(rates[0])
-    return [*takewhile(lambda rate: np.ndim(rate) == kind, rates)]
+@final
+class RatesAhead:
+    """Learning rates of the coming steps, worked out for many of them at once."""
 
+    def __init__(self, net: MLP) -> None:
+        self._net, self._at = net, 0
+        self._rates: list[Any] = []
+        self._array: np.ndarray[Any, Any] | None = None
 
-def _on_host(net: MLP, rates: list[Any]) -> np.ndarray[Any, Any]:
-    """The learning rates of several steps as `_on_device` gives each, (steps, 1 or K)."""
-    array = np.array(rates, dtype=np.float64)
-    return array[:, None] if array.ndim == 1 else array.astype(net.dtype).astype(np.float64)
+    def set(self, rates: list[Any]) -> None:
+        """Take the rates before the first of another form: one number for all networks, or one for each."""
+        kind = np.ndim(rates[0])
+        self._rates, self._at = [*takewhile(lambda rate: np.ndim(rate) == kind, rates)], 0
+        array = np.array(self._rates, dtype=np.float64)
+        # Each as `_on_device` gives it.
+        self._array = array[:, None] if kind == 0 else array.astype(self._net.dtype).astype(np.float64)
+
+    @property
+    def left(self) -> int:
+        """How many were not used yet."""
+        return len(self._rates) - self._at
+
+    @property
+    def on_host(self) -> np.ndarray[Any, Any] | None:
+        """Those, of shape (steps, 1 or K); None if none were set."""
+        return None if self._array is None else self._array[self._at :]
+
+    def rate(self, i: int = 0) -> Any:
+        """The rate of step i from now, as the schedule gave it."""
+        return self._rates[self._at + i]
+
+    def used(self, count: int) -> None:
+        """Go on by so many steps."""
+        self._at += count
 
 
 def _on_device(net: MLP, rate: Any) -> Any:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any, final
 
 from bpx.errors.values import check_count
@@ -119,6 +121,16 @@ def iter_until_none(function: Any) -> Iterator[Any]:
         i += 1
 
 
+def _refuse_cut_short(path: Path) -> None:
+    """OSError for an ELF file without its end, whose use would kill the process."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head[:5] == b"\x7fELF\x02" and len(head) == 64:  # of 64 bits; the table of sections comes last
+        (begin,), (size, count) = struct.unpack_from("<Q", head, 40), struct.unpack_from("<HH", head, 58)
+        if begin + size * count > path.stat().st_size:
+            raise OSError("its file is cut short; python -m bpx.kernels.native.build writes it anew")
+
+
 @cache
 def load() -> Library:
     """The library.
@@ -137,10 +149,12 @@ def load() -> Library:
         remedy = "python -m bpx.kernels.native.build does it"
         raise NoLibraryError(f"it was not compiled when bpx was installed; {remedy}", unexpected=False)
     try:
+        _refuse_cut_short(path)
         library = Library(str(path), os.environ.get("BPX_INSTRUCTIONS") or None)
-    except OSError as error:
+        wanted = build.sources_hash()
+    except (OSError, AttributeError) as error:
         raise NoLibraryError(str(error)) from error
-    if library.version != build.sources_hash():
+    if library.version != wanted:
         raise NoLibraryError("it was compiled from other sources; python -m bpx.kernels.native.build compiles these")
     return library
 

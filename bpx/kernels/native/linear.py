@@ -66,7 +66,8 @@ def product(xp: Namespace, a: Array, b: Array, out: Array | None = None) -> Arra
     if by_b[2] != 1:
         b, by_b = _transposed(b, by_b[0])
     sizes = networks, n, m, k, by_a[0], by_b[0], by_a[1], by_a[2], by_out[0]
-    operate("product", a.dtype, unit_of(networks, "rows", n), sizes, (a, b, out), written=(2,), whole=read)
+    work = networks * n * m * k
+    operate("product", a.dtype, unit_of(networks, "rows", n), sizes, (a, b, out), written=(2,), whole=read, work=work)
     return out
 
 
@@ -87,6 +88,8 @@ def _strides(array: Array) -> tuple[int, int, int] | None:
     if type(array) is not np.ndarray:
         return None
     size = array.itemsize
+    if any(stride % size for stride in array.strides):  # of a packed record
+        return None
     network = array.strides[0] // size if array.ndim == 3 else 0
     rows, columns = array.shape[-2:]
     row, column = (s // size for s in array.strides[-2:])

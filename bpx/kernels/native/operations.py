@@ -26,6 +26,8 @@ ONE: Unit = ("one", 1)
 class Access(NamedTuple):
     """The addresses that an operation uses of an array, and whether each thread keeps to its own share of them."""
 
+    # The object that has the memory: accesses of different ones do not touch each other.
+    owner: int
     first: int
     stop: int
     written: bool
@@ -34,23 +36,34 @@ class Access(NamedTuple):
 
 @final
 class Call:
-    """An operation with its arrays, which live as long as it does."""
+    """An operation with its arrays, which live as long as it does; `work` are multiplications, where there are many."""
 
-    __slots__ = ("accesses", "arrays", "row", "unit")
+    __slots__ = ("arrays", "row", "unit", "whole", "work", "written")
 
     def __init__(
         self, name: str, dtype: Any, unit: Unit, n: Sequence[int], x: Sequence[float], arrays: Sequence[Array | None],
-        written: Sequence[int], whole: Sequence[int],
+        written: Sequence[int], whole: Sequence[int], work: int = 0,
     ) -> None:  # fmt: skip
         pointers = [None if a is None else a.__array_interface__["data"][0] for a in arrays]
         function = library.load().function(name, dtype == np.float64)
         self.row = library.Operation(function, 0, tuple(n), tuple(x), tuple(pointers))
-        self.arrays, self.unit = tuple(arrays), unit
-        self.accesses = [
-            Access(first, first + _extent(a), i in written, i not in whole)
-            for i, (first, a) in enumerate(zip(pointers, arrays, strict=True))
-            if first is not None and a is not None
+        self.arrays, self.unit, self.work, self.written, self.whole = tuple(arrays), unit, work, written, whole
+
+    @property
+    def accesses(self) -> list[Access]:
+        """What it uses of its arrays."""
+        return [
+            Access(_owner(a), first, first + _extent(a), i in self.written, i not in self.whole)
+            for i, (first, a) in enumerate(zip(self.row.p, self.arrays, strict=False))
+            if a is not None
         ]
+
+
+def _owner(array: Any) -> int:
+    """The identity of the object whose memory an array shows."""
+    while getattr(array, "base", None) is not None:
+        array = array.base
+    return id(array)
 
 
 def _extent(array: Array) -> int:
@@ -67,7 +80,7 @@ def run(call: Call) -> None:
 
 def operate(
     name: str, dtype: Any, unit: Unit, n: Sequence[int], arrays: Sequence[Array | None], x: Sequence[float] = (),
-    written: Sequence[int] = (), whole: Sequence[int] = (),
+    written: Sequence[int] = (), whole: Sequence[int] = (), work: int = 0,
 ) -> None:  # fmt: skip
     """Do an operation now, or note it for the recorded step.
 
@@ -87,8 +100,10 @@ def operate(
         The row's other numbers.
     written, whole : sequence of int
         Places of the arrays that are written, and of those from which a thread takes more than its own share.
+    work : int
+        Multiplications, where there may be many.
     """
-    launch(run, Call(name, dtype, unit, n, x, arrays, written, whole))
+    launch(run, Call(name, dtype, unit, n, x, arrays, written, whole, work))
 
 
 def unit_of(networks: int, name: str, size: int) -> Unit:
@@ -103,30 +118,22 @@ def in_phases(calls: Sequence[Call]) -> list[Call]:
     uses one that it writes. Within a phase a thread may depend on its own share alone.
     """
     phases: list[int] = []
-    for j, call in enumerate(calls):
-        phase = 0
-        for i in range(j):
-            if phases[i] >= phase:
-                between = _between(calls[i], call)
-                if between is not None:
-                    phase = max(phase, phases[i] + between)
+    reads: dict[int, list[tuple[Access, Unit, int]]] = {}
+    writes: dict[int, list[tuple[Access, Unit, int]]] = {}
+    for call in calls:
+        phase, accesses = 0, call.accesses
+        for access in accesses:
+            before = [*writes.get(access.owner, ()), *(reads.get(access.owner, ()) if access.written else ())]
+            for other, unit, at in before:
+                if at >= phase and other.first < access.stop and access.first < other.stop:
+                    phase = at if access.own and other.own and unit == call.unit else at + 1
+        for access in accesses:
+            (writes if access.written else reads).setdefault(access.owner, []).append((access, call.unit, phase))
         phases.append(phase)
     order = sorted(range(len(calls)), key=lambda j: phases[j])
-    for before, after in zip([order[0], *order], order, strict=False):
-        calls[after].row.waits = phases[after] > phases[before]
+    for before_it, after in zip([order[0], *order], order, strict=False):
+        calls[after].row.waits = phases[after] > phases[before_it]
     return [calls[j] for j in order]
-
-
-def _between(first: Call, second: Call) -> int | None:
-    """0 where a call may come after another in one phase, 1 where all threads must meet, None if in any order."""
-    found, same = None, first.unit == second.unit
-    for a in first.accesses:
-        for b in second.accesses:
-            if (a.written or b.written) and a.first < b.stop and b.first < a.stop:
-                if not (same and a.own and b.own):
-                    return 1
-                found = 0
-    return found
 
 
 def is_plain(*arrays: Any) -> bool:

@@ -21,6 +21,8 @@ from bpx.kernels.recording import record
 
 __all__ = ["Recorder"]
 
+# Multiplications of products that one call does at most where a step is slow: tens of milliseconds.
+WORK_AT_ONCE = 500_000_000
 # Seconds after which a call comes back, so that Ctrl-C acts, and after which the first one does, which is timed.
 SLICE, FIRST_SLICE = 0.05, 0.002
 # A team of threads is worth its meetings for steps of more than so many seconds.
@@ -55,8 +57,8 @@ class Table:
     """
 
     def __init__(self, calls: Sequence[Call], numbers: Numbers, rows: np.ndarray[Any, Any] | None = None) -> None:
-        self._kept = self._calls, *_ = in_phases(calls), numbers, rows  # own the arrays
-        self.operations = (library.Operation * len(calls))(*(call.row for call in self._calls))
+        self._calls, self._kept, self._in_phases = calls, (numbers, rows), False  # own the arrays
+        self.operations = (library.Operation * len(calls))(*(call.row for call in calls))
         self.steps = (library.Step * 1)(self.step(rows, 1))
         self.most = library.threads()
         self._alone = self._team = NEVER
@@ -76,12 +78,21 @@ class Table:
         """How long a step takes; infinity where none was timed yet."""
         return min(self._alone, self._team)
 
+    def prepare_for_a_team(self) -> None:
+        """Put the operations into the order in which threads meet seldom."""
+        if not self._in_phases:
+            self._calls, self._in_phases = in_phases(self._calls), True
+            for i, call in enumerate(self._calls):
+                self.operations[i] = call.row
+
     def run(self, program: library.Program, at: int | None = None) -> None:
         """Run a program of these operations, at that address."""
         self._runs += 1
         alone, team = self._alone, self._team
         slower = alone < team < NEVER and self._runs % RETRY
         program.threads = 1 if alone < WORTH_A_TEAM or alone == NEVER or slower else library.limited(self.most)
+        if program.threads > 1:
+            self.prepare_for_a_team()
         program.seconds = FIRST_SLICE if alone == NEVER else SLICE
         began = perf_counter()
         self._run(ctypes.addressof(program) if at is None else at)
@@ -112,15 +123,19 @@ class Recorded:
         self.rows, self._numbers, self.done = rows, numbers, 0
         self._parts: list[Table | tuple[Callable[..., Any], tuple[Any, ...]]] = []
         group: list[Call] = []
-        alone = all(function is run for function, _ in calls)
+        alone = are_operations(calls) and sum(args[0].work for _, args in calls) <= WORK_AT_ONCE
+        work = 0
         for function, args in [*calls, (None, ())]:
-            if function is run:
+            if function is run and (alone or work + args[0].work <= WORK_AT_ONCE or not group):
                 group.append(args[0])
+                work += args[0].work
                 continue
             if group:
                 self._parts.append(Table(group, numbers, rows if alone else None))
-                group = []
-            if function is not None:
+                group, work = [], 0
+            if function is run:
+                group, work = [args[0]], args[0].work
+            elif function is not None:
                 self._parts.append((function, args))
         only = self._parts[0]
         # Its only table, where there is nothing else.
@@ -139,6 +154,7 @@ class Recorded:
             self.done = 1
             return
         program, order = self.table.program, None
+        program.steps_done = 0
         if rates is not None:
             program.rates, program.rate_stride, self._given = address(rates), rates.shape[-1], None
         elif rate is not self._given:  # most rates stay for many steps
@@ -149,7 +165,7 @@ class Recorded:
             program.order = address(order) + batch.start * order.itemsize
             program.samples = order.shape[-1]
         self.table.steps[0].steps = batch.count
-        program.first, program.steps_done = done, 0
+        program.first = done
         try:
             self.table.once()
         finally:  # Ctrl-C is raised when the call comes back
@@ -198,38 +214,55 @@ class Epochs:
         self._table = max((table for table, _, _ in tables), key=lambda table: table.seconds)
         self._steps = (library.Step * len(tables))(*(table.step(of_batch, count) for table, of_batch, count in tables))
         self._kept = tables
-        self.losses, self.done, self.finite = np.empty(0), 0, True
+        for table, _, _ in tables:
+            if table.most > 1:
+                table.prepare_for_a_team()
+        self.begin(0)
 
     @property
     def seconds(self) -> float:
         """About how long an epoch takes."""
         return sum(table.seconds * count for table, _, count in self._kept)
 
-    def __call__(
-        self, epochs: int, order: np.ndarray[Any, Any] | None, rate: Any, done: int, proven: Any, latest: Any
-    ) -> None:
-        """Do up to `epochs` epochs after `done` steps, up to the first whose loss or parameters are not `finite`.
+    def begin(self, epochs: int) -> None:
+        """Prepare a call for so many epochs, of which none is done yet."""
+        total, _, _ = self._arrays
+        self._losses = np.empty((epochs, *total.shape))
+        self._counts = np.zeros(2, dtype=np.int64)  # epochs, and whether it stopped
+        self._program = library.Program(ctypes.addressof(self._steps), len(self._steps), epochs)
 
-        `order` is (epochs, n) or (epochs, K, n), the rows of all of them; None where a step takes every row. Then
-        `losses`, of shape (epochs,) or (epochs, K), are of the epochs that were done, and `done` is their steps.
+    @property
+    def losses(self) -> np.ndarray[Any, Any]:
+        """The losses of the epochs that were done, (epochs,) or (epochs, K)."""
+        return self._losses[: self._counts[0]]
+
+    @property
+    def done(self) -> int:
+        """The steps that were done."""
+        return int(self._program.steps_done)
+
+    @property
+    def finite(self) -> bool:
+        """Whether the losses and parameters of all epochs were finite."""
+        return not self._counts[1]
+
+    def __call__(self, order: np.ndarray[Any, Any] | None, rate: Any, done: int, proven: Any, latest: Any) -> None:
+        """Do the epochs after `done` steps, up to the first whose loss or parameters are not `finite`.
+
+        `order` is (epochs, n) or (epochs, K, n), the rows of all of them; None where a step takes every row.
         """
-        self.losses, self.done, self.finite = np.empty(0), 0, True  # for a Ctrl-C that comes before the call
         total, weights, flat = self._arrays
-        losses, counts = np.empty((epochs, *total.shape)), np.zeros(2, dtype=np.int64)  # epochs, and whether it stopped
-        arrays = total, weights, flat, proven, latest, losses, counts, counts[1:]
+        arrays = total, weights, flat, proven, latest, self._losses, self._counts, self._counts[1:]
         n = max(total.size, 1), flat.shape[-1]
         end = Call("end_epoch", flat.dtype, ONE, n, (float(self._rows),), arrays, (), ()).row
-        program = library.Program(ctypes.addressof(self._steps), len(self._steps), epochs)
+        program = self._program
         prepare(program, self._numbers, 1 if order is None else order[0].size // order.shape[-1])
         if order is not None:
             program.order, program.samples = address(order), order.shape[-1]
         rates = np.array(rate, dtype=np.float64).reshape(-1)
         program.rates, program.first = address(rates), done
-        program.end, program.stop = ctypes.addressof(end), address(counts[1:])
-        try:
-            self._table.run(program)
-        finally:
-            self.losses, self.done, self.finite = losses[: counts[0]], int(program.steps_done), not counts[1]
+        program.end, program.stop = ctypes.addressof(end), address(self._counts[1:])
+        self._table.run(program)
 
 
 @final
@@ -257,6 +290,8 @@ class Forward:
         self._numbers = Numbers(np.zeros(1), np.zeros((), dtype=np.int64), np.zeros(()))
         self._table = Table(made, self._numbers)
         self._table.program.rates = self._table.program.rate
+        if self._table.most > 1:  # which moves the operations
+            self._table.prepare_for_a_team()
         at = address(x)
         rows = self._table.operations
         self._slots = [(row, place) for row in rows for place, pointer in enumerate(row.p) if pointer == at]

@@ -112,6 +112,12 @@ INLINE Vector joined_vectors(Vector x, Vector y, int summed) {
   if (summed) return x + y;
   return (Vector)((first & (VectorBits)x) | (~first & (VectorBits)y));
 }
+// Of two NaN a sum is one or the other, as the compiler orders them, which need not be the same for all rows.
+INLINE Four with_one_nan(Four x) {
+  const FourBits number = (FourBits)(x == x);
+  const Four nan = {(C)NAN, (C)NAN, (C)NAN, (C)NAN};
+  return (Four)((number & (FourBits)x) | (~number & (FourBits)nan));
+}
 INLINE Four four_of_row(const C *x, Index k, FourBits kept, int summed) {
   Four four = *(const Four *)x;
   Index j = 4;
@@ -136,7 +142,7 @@ INLINE void join_rows(const C *x, C *out, Index rows, int summed, Index k) {
     for (Index i = 0; i < rows; ++i) {
       C one = x[i * k];
       for (Index j = 1; j < k; ++j) one = summed ? one + x[i * k + j] : x[i * k + j] > one ? x[i * k + j] : one;
-      out[i] = one;
+      out[i] = one == one ? one : (C)NAN;
     }
     return;
   }
@@ -147,7 +153,7 @@ INLINE void join_rows(const C *x, C *out, Index rows, int summed, Index k) {
     for (Index i = 0; i < 4; ++i) of[i] = four_of_row(x + (row + i < rows ? row + i : row) * k, k, kept, summed);
     const Four a = joined(SHUFFLE(of[0], of[1], 0, 4, 1, 5), SHUFFLE(of[0], of[1], 2, 6, 3, 7), summed);
     const Four b = joined(SHUFFLE(of[2], of[3], 0, 4, 1, 5), SHUFFLE(of[2], of[3], 2, 6, 3, 7), summed);
-    const Four four = joined(SHUFFLE(a, b, 0, 1, 4, 5), SHUFFLE(a, b, 2, 3, 6, 7), summed);
+    const Four four = with_one_nan(joined(SHUFFLE(a, b, 0, 1, 4, 5), SHUFFLE(a, b, 2, 3, 6, 7), summed));
     if (row + 4 <= rows) *(Four *)(out + row) = four;
     else for (Index i = 0; row + i < rows; ++i) out[row + i] = four[i];
   }
