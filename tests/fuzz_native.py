@@ -162,14 +162,12 @@ def spread(options: dict[str, Any], slow: Any) -> float:
 
 
 def worst(one: Any, other: Any) -> float:
-    """The largest relative difference of the losses of two trainings."""
+    """The largest relative difference of the losses of two trainings; infinite where one alone was not finite."""
     a, b = (np.asarray(each.history.loss, dtype=np.float64) for each in (one, other))
-    assert a.shape == b.shape, (a.shape, b.shape)
-    both = np.isfinite(a) & np.isfinite(b)
-    assert np.array_equal(np.isfinite(a), np.isfinite(b))
-    a, b = a[both], b[both]
-    scale = np.maximum(np.abs(b), 1e-300)
-    return float(np.max(np.abs(a - b) / scale, initial=0.0))
+    if a.shape != b.shape or not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
+    both = np.isfinite(b)
+    return float(np.max(np.abs(a - b)[both] / np.maximum(np.abs(b[both]), 1e-300), initial=0.0))
 
 
 def compare(options: dict[str, Any], rng: np.random.Generator, threads: Threads) -> str:
