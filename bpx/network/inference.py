@@ -77,8 +77,8 @@ class Inference:
             self._seen = {n, *list(self._seen)[: PASSES - 1]}
         out = None if recorded is None else recorded(np.ascontiguousarray(x))
         if recorded is not None and (n * sum(net.sizes) * (net.stack or 1) <= KEPT or n == self._size):
-            while len(self._passes) >= PASSES:
-                self._passes.pop(next(iter(self._passes)), None)
+            for oldest in list(self._passes)[: 1 - PASSES]:  # of a copy, because other threads change it too
+                self._passes.pop(oldest, None)
             self._passes[n] = net.flat, recorded
         return self._propagate(net, x, first, columns)[-1].a if out is None else out
 

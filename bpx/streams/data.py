@@ -111,7 +111,7 @@ class Feed(ABC):
 
     def orders(self, epochs: int) -> np.ndarray[Any, Any] | None:
         """The rows of the next epochs, (epochs, n), drawn at once; None where each step takes every row."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} gives one epoch after the other: draws_ahead is False")
 
     def fingerprint(self) -> dict[str, list[float]]:
         """A fingerprint of a stream's rows; empty for an iterable, and for arrays."""

@@ -13,20 +13,19 @@ static void after_bias(const C *z, const C *b, C *t, Index rows, Index k) {
 // f(t) in place, and f'(t) over t with f(t) written to a.
 typedef void (*WithSlope)(C *t, C *a, Index count, C parameter);
 
-// z, b (or null), a | networks, rows, k, b_stride, no_slope | parameter: a <- f(t) with t = z + b, where a may be z;
-// where the way back needs more than a, z <- f'(t) too, unless there is no way back (no_slope).
+// z, b (or null), a | networks, rows, k, b_stride | parameter: a <- f(t) with t = z + b. Where the way back needs more
+// than a, z <- f'(t) too; else a may be z.
 INLINE void forward(const Operation *op, Index part, Index parts, InPlace value, WithSlope value_and_slope) {
   C *const z = op->p[0], *const a = op->p[2];
   const C *const b = op->p[1], parameter = (C)op->x[0];
   const Index rows_of_all = op->n[1], k = op->n[2], b_stride = op->n[3];
-  const int slopes = value_and_slope != NULL && !op->n[4];
   const Share share = share_of_rows(op->n[0], rows_of_all, part, parts);
   for (Index network = share.networks.first; network < share.networks.stop; ++network)
     FOR_BLOCKS(first, rows, share.own, k) {
       const Index at = (network * rows_of_all + first) * k, count = rows * k;
-      C *const t = slopes ? z + at : a + at;
+      C *const t = value_and_slope != NULL ? z + at : a + at;
       after_bias(z + at, b == NULL ? NULL : b + network * b_stride, t, rows, k);
-      if (slopes) {
+      if (value_and_slope != NULL) {
         const Index rest = count % LANES, whole = count - rest;
         if (whole > 0) value_and_slope(t, a + at, whole, parameter);
         if (rest > 0) {
@@ -62,14 +61,12 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   }
 }
 
-#define VALUE(name) \
+// The way back needs a only.
+#define FORWARD(name) \
   LOOP_FUNCTION void name##_values(C *a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) a[i] = name##_value(a[i], parameter); \
-  }
-// The way back needs a only.
-#define FORWARD(name) \
-  VALUE(name) \
+  } \
   OPERATION(name##_forward) { forward(op, part, parts, name##_values, NULL); }
 #define BACKWARD(name) \
   LOOP_FUNCTION void name##_back(const C *grad_a, const C *a, C *out, Index count, C parameter) { \
@@ -78,7 +75,6 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
   } \
   OPERATION(name##_backward) { backward(op, part, parts, name##_back); }
 #define FORWARD_WITH_SLOPE(name) \
-  VALUE(name) \
   LOOP_FUNCTION void name##_with_slope(C *restrict t, C *restrict a, Index count, C parameter) { \
     INDEPENDENT \
     for (Index i = 0; i < count; ++i) { \
@@ -87,7 +83,7 @@ INLINE void backward(const Operation *op, Index part, Index parts, Back back) {
       t[i] = name##_slope(z, a[i], parameter); \
     } \
   } \
-  OPERATION(name##_forward) { forward(op, part, parts, name##_values, name##_with_slope); }
+  OPERATION(name##_forward) { forward(op, part, parts, NULL, name##_with_slope); }
 
 OPERATION(identity_forward) { forward(op, part, parts, NULL, NULL); }
 FORWARD(sigmoid) BACKWARD(sigmoid)
