@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -55,7 +56,7 @@ def test_where_there_is_a_compiler_the_tests_run_the_compiled_library():
 
 def with_instructions(monkeypatch, instructions):
     """Have an instruction set of the library in place of the best one."""
-    chosen = library.Library(str(build.library_path()), instructions)
+    chosen = library.Library(build.library_path(), instructions)
     monkeypatch.setattr(library, "load", lambda: chosen)
     return chosen
 
@@ -76,7 +77,7 @@ def kernels(monkeypatch):
 def test_every_operation_is_there_for_each_instruction_set_and_type():
     assert set(NAMES) == asked_for()
     for instructions in AVAILABLE:
-        chosen = library.Library(str(build.library_path()), instructions)
+        chosen = library.Library(build.library_path(), instructions)
         addresses = [chosen.function(name, is_double) for name in NAMES for is_double in (False, True)]
         assert all(addresses)
         with pytest.raises(KeyError, match="no operation 'reul_forward'"):
@@ -371,7 +372,7 @@ def test_operations_meet_only_where_one_needs_anothers_shares():
 
 @needs_library
 def test_a_library_that_is_cut_short_is_refused_before_it_is_used(tmp_path):
-    whole = build.library_path().read_bytes()
+    whole = Path(build.library_path()).read_bytes()
     cut = tmp_path / "cut.so"
     for size in (4096, len(whole) // 2, len(whole) - 100):
         cut.write_bytes(whole[:size])

@@ -81,7 +81,7 @@ def test_each_type_and_instruction_set_is_compiled_and_the_version_is_that_of_th
 
 @compiles
 def test_what_the_compiler_says_comes_with_the_error_and_the_library_there_stays(sources, tmp_path):
-    path = build.compile_library(tmp_path)
+    path = Path(build.compile_library(tmp_path))
     before = path.read_bytes()
     (sources / "kernels.c").write_text("int broken(\n")
     with pytest.raises(RuntimeError, match=r"kernels\.c:1"):
@@ -115,23 +115,23 @@ def test_an_editable_installation_compiles_in_place_once_and_again_for_other_sou
     data, _, _ = hooked("editable")
     assert "tag" not in data
     assert version(build.library_path()) == build.sources_hash()
-    made = build.library_path().stat().st_mtime_ns
+    made = Path(build.library_path()).stat().st_mtime_ns
     assert "are of these sources" in hooked("editable")[1]
-    assert build.library_path().stat().st_mtime_ns == made
+    assert Path(build.library_path()).stat().st_mtime_ns == made
     (sources / "numbers.h").write_text("// another\n")
     hooked("editable")
-    assert build.sources_hash().encode() in build.library_path().read_bytes()
+    assert build.sources_hash().encode() in Path(build.library_path()).read_bytes()
 
 
 @compiles
 def test_a_wheel_has_the_library_and_fits_every_python(sources, tmp_path):
     data, _, hook = hooked("standard")
     ((path, place),) = data["force_include"].items()
-    assert place == f"bpx/kernels/native/{build.library_path().name}"
+    assert place == f"bpx/kernels/native/{Path(build.library_path()).name}"
     assert version(path) == build.sources_hash()
     assert data["tag"].startswith("py3-none-")
     assert (data["tag"].endswith("any"), data["pure_python"]) == (False, False)
-    assert not build.library_path().exists()
+    assert not Path(build.library_path()).exists()
     hook.finalize("standard", data, "")
     assert not Path(path).exists()
 

@@ -140,6 +140,9 @@ class Labels:
         if self.kind == "multioutput":
             columns = zip(np.asarray(y).T, self.classes, strict=True)
             return np.concatenate([column[:, None] == classes for column, classes in columns], axis=1)
+        plain = type(y) is np.ndarray and y.ndim == 1 and y.dtype == self.classes.dtype and y.dtype.kind in "iuU"
+        if self.kind == "multiclass" and plain:  # as the binarizer, but faster
+            return np.asarray(y[:, None] == self.classes)
         encoded = self._binarizer.transform(y)
         return np.asarray(encoded.toarray() if hasattr(encoded, "tocsr") else encoded).astype(bool)
 

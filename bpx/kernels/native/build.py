@@ -18,10 +18,10 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Training asks this module whether the library is of these sources: what only a compilation needs is imported there.
+# Training asks this module whether the library is of these sources: what only a compilation needs is imported there,
+# and pathlib nowhere, whose import takes longer than all of this.
 # hatchling imports it by its path, and not as a part of bpx: nothing of bpx is imported here.
 if TYPE_CHECKING or "hatchling" in sys.modules:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
@@ -30,10 +30,10 @@ else:
 
 __all__ = ["compile_library", "library_path", "sources_hash"]
 
-FOLDER = Path(__file__).parent
-SOURCES = FOLDER / "c"
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+SOURCES = os.path.join(FOLDER, "c")
 # The formulas for one number that the CUDA kernels have in common with these.
-SHARED = FOLDER.parent / "formulas.h"
+SHARED = os.path.join(os.path.dirname(FOLDER), "formulas.h")
 
 COMMON = ["-std=c11", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra"]
 # Neither errno nor traps are looked at; everything else is as IEEE 754 has it.
@@ -57,9 +57,9 @@ INSTRUCTIONS: dict[str, dict[str, list[str]]] = {
 ELSEWHERE: dict[str, list[str]] = {"base": []}
 
 
-def library_path() -> Path:
+def library_path() -> str:
     """Where the library for this system is, if it was compiled."""
-    return FOLDER / library_name(windows=sys.platform == "win32", macos=sys.platform == "darwin")
+    return os.path.join(FOLDER, library_name(windows=sys.platform == "win32", macos=sys.platform == "darwin"))
 
 
 def library_name(*, windows: bool, macos: bool) -> str:
@@ -70,8 +70,10 @@ def library_name(*, windows: bool, macos: bool) -> str:
 def sources_hash() -> str:
     """What the library's own version has to be: a hash of the sources and of this file, which has the flags."""
     digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted([*SOURCES.glob("*.c"), *SOURCES.glob("*.h"), SHARED])]:
-        digest.update(f"{path.name}\0".encode() + path.read_bytes().replace(b"\r\n", b"\n") + b"\0")
+    sources = [os.path.join(SOURCES, name) for name in os.listdir(SOURCES) if name.endswith((".c", ".h"))]
+    for path in [__file__, *sorted([*sources, SHARED])]:
+        with open(path, "rb") as file:
+            digest.update(f"{os.path.basename(path)}\0".encode() + file.read().replace(b"\r\n", b"\n") + b"\0")
     return digest.hexdigest()[:32]
 
 
@@ -94,7 +96,7 @@ def find_compiler() -> list[str]:
     raise FileNotFoundError(f"no C compiler: {f'CC={wanted}' if wanted else 'cc, gcc or clang'} is not found")
 
 
-def compile_library(folder: str | os.PathLike[str], compiler: str | None = None) -> Path:
+def compile_library(folder: str | os.PathLike[str], compiler: str | None = None) -> str:
     """Compile the library into a folder, in place of one that may be there.
 
     Parameters
@@ -106,8 +108,8 @@ def compile_library(folder: str | os.PathLike[str], compiler: str | None = None)
 
     Returns
     -------
-    Path
-        The library's.
+    str
+        The library's path.
 
     Raises
     ------
@@ -129,8 +131,8 @@ def compile_library(folder: str | os.PathLike[str], compiler: str | None = None)
         tasks: list[list[str]] = []
 
         def add(source: str, flags: list[str]) -> None:
-            objects.append(str(Path(scratch, f"{len(objects)}.o")))
-            tasks.append([*command, *flags, "-c", str(SOURCES / source), "-o", objects[-1]])
+            objects.append(os.path.join(scratch, f"{len(objects)}.o"))
+            tasks.append([*command, *flags, "-c", os.path.join(SOURCES, source), "-o", objects[-1]])
 
         for instructions, flags in sets.items():
             for real in TYPES:
@@ -140,12 +142,13 @@ def compile_library(folder: str | os.PathLike[str], compiler: str | None = None)
             add(source, [*flags, f'-DBPX_SOURCES="{sources_hash()}"'])
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_run, tasks))
-        made = Path(scratch, name)
+        made, place = os.path.join(scratch, name), os.path.join(folder, name)
         # ELF: what is missing is noticed when the library is loaded; no names but those that it offers.
         elf = [] if "_WIN32" in macros or "__APPLE__" in macros else ["-Wl,-z,now", "-s"]
-        _run([*command, "-shared", "-pthread", *elf, *objects, "-lm", "-o", str(made)])
+        _run([*command, "-shared", "-pthread", *elf, *objects, "-lm", "-o", made])
         # In one step: a process that has loaded the old one keeps it.
-        return made.replace(Path(folder, name))
+        os.replace(made, place)
+        return place
 
 
 def _run(command: Sequence[str]) -> str:
@@ -165,14 +168,16 @@ def _macros(command: Sequence[str]) -> set[str]:
     return {words[1] for words in map(str.split, lines) if len(words) > 1}
 
 
-def _try(library: Path) -> None:
+def _try(library: str) -> None:
     """Load a library, and compare its version; OSError or RuntimeError if it is not to be used."""
-    if sources_hash().encode() not in library.read_bytes():  # looked for first: what is loaded stays in memory
-        raise RuntimeError(f"{library.name} is of other sources")
-    version = ctypes.CDLL(str(library)).bpx_version
+    with open(library, "rb") as file:
+        made = file.read()
+    if sources_hash().encode() not in made:  # looked for first: what is loaded stays in memory
+        raise RuntimeError(f"{os.path.basename(library)} is of other sources")
+    version = ctypes.CDLL(library).bpx_version
     version.restype = ctypes.c_char_p
     if version() != sources_hash().encode():
-        raise RuntimeError(f"{library.name} says that it is of other sources")
+        raise RuntimeError(f"{os.path.basename(library)} says that it is of other sources")
 
 
 def _platform_tag() -> str:
@@ -213,7 +218,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[misc]
         if not in_place:
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{other or _platform_tag()}"
-            build_data["force_include"][str(library)] = f"bpx/kernels/native/{library.name}"
+            build_data["force_include"][library] = f"bpx/kernels/native/{os.path.basename(library)}"
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """After it."""

@@ -8,7 +8,6 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any, final
 
 from bpx.errors.values import check_count
@@ -121,13 +120,13 @@ def iter_until_none(function: Any) -> Iterator[Any]:
         i += 1
 
 
-def _refuse_cut_short(path: Path) -> None:
+def _refuse_cut_short(path: str) -> None:
     """OSError for an ELF file without its end, whose use would kill the process."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         head = file.read(64)
     if head[:5] == b"\x7fELF\x02" and len(head) == 64:  # of 64 bits; the table of sections comes last
         (begin,), (size, count) = struct.unpack_from("<Q", head, 40), struct.unpack_from("<HH", head, 58)
-        if begin + size * count > path.stat().st_size:
+        if begin + size * count > os.path.getsize(path):
             raise OSError("its file is cut short; python -m bpx.kernels.native.build writes it anew")
 
 
@@ -145,12 +144,12 @@ def load() -> Library:
     from bpx.kernels.native import build  # here, so that python -m runs it as a module that nobody has imported
 
     path = build.library_path()
-    if not path.exists():
+    if not os.path.exists(path):
         remedy = "python -m bpx.kernels.native.build does it"
         raise NoLibraryError(f"it was not compiled when bpx was installed; {remedy}", unexpected=False)
     try:
         _refuse_cut_short(path)
-        library = Library(str(path), os.environ.get("BPX_INSTRUCTIONS") or None)
+        library = Library(path, os.environ.get("BPX_INSTRUCTIONS") or None)
         wanted = build.sources_hash()
     except (OSError, AttributeError) as error:
         raise NoLibraryError(str(error)) from error

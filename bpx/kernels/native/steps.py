@@ -27,7 +27,8 @@ WORK_AT_ONCE = 500_000_000
 SLICE, FIRST_SLICE = 0.05, 0.002
 # A team of threads is worth its meetings for steps of more than so many seconds.
 WORTH_A_TEAM = 10e-6
-# Of so many calls one is given to a team again where a team was slower.
+# A team that was slower is tried again after one call, then two, four, and at most so many: another program may have
+# had the other cores for a moment only.
 RETRY = 16
 NEVER = float("inf")
 # A step's shortest time counts less with each call, as the machine may be busier than it was.
@@ -62,7 +63,7 @@ class Table:
         self.steps = (library.Step * 1)(self.step(rows, 1))
         self.most = library.threads()
         self._alone = self._team = NEVER
-        self._runs = 0
+        self._pause, self._left = 1, 0  # calls between two trials of a slower team, and how many are left of them
         self.program = library.Program(ctypes.addressof(self.steps), 1, 1)
         self._address = ctypes.addressof(self.program)
         self._run = library.load().run
@@ -87,10 +88,16 @@ class Table:
 
     def run(self, program: library.Program, at: int | None = None) -> None:
         """Run a program of these operations, at that address."""
-        self._runs += 1
         alone, team = self._alone, self._team
-        slower = alone < team < NEVER and self._runs % RETRY
-        program.threads = 1 if alone < WORTH_A_TEAM or alone == NEVER or slower else library.limited(self.most)
+        slower = alone < team < NEVER
+        paused = slower and self._left > 0
+        program.threads = 1 if alone < WORTH_A_TEAM or alone == NEVER or paused else library.limited(self.most)
+        if paused:
+            self._left -= 1
+        elif slower:
+            self._left, self._pause = self._pause, min(2 * self._pause, RETRY)
+        else:
+            self._pause = 1
         if program.threads > 1:
             self.prepare_for_a_team()
         program.seconds = FIRST_SLICE if alone == NEVER else SLICE

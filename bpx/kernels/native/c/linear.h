@@ -31,7 +31,14 @@ static inline void copy_rows(char *RESTRICT out, const char *RESTRICT x, const I
   COPY_ENDS(16)
   COPY_ENDS(32)
   COPY_ENDS(64)
-  for (Index i = 0; i < count; ++i) memcpy(out + i * row_bytes, x + index[i] * row_bytes, (size_t)row_bytes);
+  // Rows lie anywhere: the beginning of the one after the next is asked for early.
+  enum { AHEAD = 2, LINE = 64, EARLY = 4096 };
+  const Index early = row_bytes < EARLY ? row_bytes : EARLY;
+  for (Index i = 0; i < count; ++i) {
+    if (i + AHEAD < count)
+      for (Index at = 0; at < early; at += LINE) __builtin_prefetch(x + index[i + AHEAD] * row_bytes + at);
+    memcpy(out + i * row_bytes, x + index[i] * row_bytes, (size_t)row_bytes);
+  }
 }
 
 OPERATION(gather) {

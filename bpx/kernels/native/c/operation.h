@@ -44,7 +44,7 @@ static inline Range share_of(Index total, Index unit, Index part, Index parts) {
 }
 
 // In which multiples rows are shared: all operations on the same rows share them in the same way.
-static inline Index row_unit(Index rows) { return rows >= 64 ? 8 : 1; }
+static inline Index row_unit(Index rows) { return rows >= 64 ? 4 : 1; }
 
 // The share of K networks and of what each of them has `total` of: whole networks of a stack, else a part of one's own.
 typedef struct {

@@ -13,6 +13,7 @@
 #define EXPORT __declspec(dllexport)
 #else
 #include <pthread.h>
+#include <sched.h>
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
@@ -104,6 +105,14 @@ static double now(void) {
 }
 #endif
 
+static void give_way(void) {
+#ifdef _WIN32
+  SwitchToThread();
+#else
+  sched_yield();
+#endif
+}
+
 static inline void rest(void) {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -112,8 +121,9 @@ static inline void rest(void) {
 #endif
 }
 
-// Turns of a waiting loop before a thread sleeps: a few microseconds.
-enum { TURNS = 400 };
+// Turns of a waiting loop that keeps the core, a few microseconds, and then of one that gives it to whoever wants it,
+// before a thread sleeps: to be woken can take longer than to wait.
+enum { TURNS = 400, YIELDS = 100 };
 
 // A step for batches of one size.
 typedef struct {
@@ -208,6 +218,10 @@ static void meet(Team *team, const Place *place) {
   for (int turn = 0; turn < TURNS; ++turn) {
     if (atomic_load_explicit(&team->generation, memory_order_acquire) != generation) return;
     rest();
+  }
+  for (int turn = 0; turn < YIELDS; ++turn) {
+    if (atomic_load_explicit(&team->generation, memory_order_acquire) != generation) return;
+    give_way();
   }
   lock(&team->lock);
   atomic_fetch_add(&team->asleep, 1);
