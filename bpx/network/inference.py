@@ -19,8 +19,8 @@ from bpx.network.validation import cast, check_finite, sums_to_a_number
 
 # Layer outputs of a chunk, in numbers: a few megabytes, which fit into a CPU's cache.
 CHUNK = 2**21
-# Numbers of a recorded pass that is kept for the next call, and most such passes.
-KEPT, PASSES = 2**18, 8
+# Numbers of the recorded passes that are kept for the next call: of one, of all; and most such passes.
+KEPT, ALL_KEPT, PASSES = 2**20, 2**21, 8
 
 
 @final
@@ -76,9 +76,11 @@ class Inference:
             recorded = self._record(net, n) if n in self._seen or n == self._size else None
             self._seen = {n, *list(self._seen)[: PASSES - 1]}
         out = None if recorded is None else recorded(np.ascontiguousarray(x))
-        if recorded is not None and (n * sum(net.sizes) * (net.stack or 1) <= KEPT or n == self._size):
-            for oldest in list(self._passes)[: 1 - PASSES]:  # of a copy, because other threads change it too
-                self._passes.pop(oldest, None)
+        of_a_row = sum(net.sizes) * (net.stack or 1)
+        if recorded is not None and (n * of_a_row <= KEPT or n == self._size):
+            kept = list(self._passes)  # a copy, because other threads change it too
+            while kept and (len(kept) >= PASSES or (n + sum(kept)) * of_a_row > ALL_KEPT):
+                self._passes.pop(kept.pop(0), None)
             self._passes[n] = net.flat, recorded
         return self._propagate(net, x, first, columns)[-1].a if out is None else out
 
