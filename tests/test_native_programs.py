@@ -297,6 +297,53 @@ def test_a_recorded_prediction_and_its_network_die_in_any_order(first):
         assert np.array_equal(net(x), expected)
 
 
+def test_recorded_predictions_of_some_sizes_are_kept_and_the_oldest_make_room():
+    net = bpx.MLP([400, 20, 2], backend="numpy")
+    net(np.zeros((1, 400), dtype=np.float32))
+    (inference,) = (value for value in vars(net).values() if isinstance(value, Inference))
+
+    def kept_after(*rows):
+        for n in rows:
+            x = np.zeros((n, 400), dtype=np.float32)
+            assert [net(x).shape for _ in range(3)] == [(n, 2)] * 3
+        return list(inference._passes)
+
+    assert kept_after(1000) == [1000]  # 422 000 numbers, as of 1 000 rows of a picture
+    assert kept_after(1000, 2000, 2100) == [2000, 2100]
+    assert kept_after(4000) == [2000, 2100]  # too large
+    assert kept_after(*range(1, 21)) == [*range(13, 21)]
+    forward = inference._passes[20][1]
+    net(np.zeros((20, 400), dtype=np.float32))
+    assert inference._passes[20][1] is forward
+
+
+def test_a_team_that_was_slower_is_tried_again_after_longer_and_longer(monkeypatch):
+    """Another program may have had the other cores for a moment."""
+    net = bpx.MLP([64, 100, 10], backend="numpy")
+    x = np.zeros((200, 64), dtype=np.float32)
+    assert [net(x) is not None for _ in range(3)] == [True] * 3
+    (inference,) = (value for value in vars(net).values() if isinstance(value, Inference))
+    table = inference._passes[200][1]._table
+    table._alone, table._team, table.most = 1.0, 2.0, 2
+    asked = []
+
+    def run(address):
+        asked.append(table.program.threads)
+        table.program.steps_done, table.program.parts = 0, 1
+
+    monkeypatch.setattr(table, "_run", run)
+    for _ in range(40):
+        table.once()
+    assert [i for i, threads in enumerate(asked) if threads == 2] == [0, 2, 5, 10, 19, 36]
+    table._team = 0.5
+    table.once()
+    table._team = 2.0
+    asked.clear()
+    for _ in range(3):
+        table.once()
+    assert 2 in asked[:3]
+
+
 def test_garbage_that_is_collected_at_every_turn_changes_nothing():
     def work():
         made = [result(train(**{**options, "epochs": 2})) for options in SETTINGS.values()]

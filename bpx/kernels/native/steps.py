@@ -97,7 +97,7 @@ class Table:
         elif slower:
             self._left, self._pause = self._pause, min(2 * self._pause, RETRY)
         else:
-            self._pause = 1
+            self._left, self._pause = 0, 1
         if program.threads > 1:
             self.prepare_for_a_team()
         program.seconds = FIRST_SLICE if alone == NEVER else SLICE
