@@ -9,7 +9,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.cli.columns import few_odd_cells, with_commas
+from bpx.cli.column_choice import few_odd_cells, with_commas
 from bpx.cli.output import MistakeError, counted
 from bpx.tables.parsing import canonical, number
 from bpx.tables.table import Column, Table, listed

@@ -13,7 +13,7 @@ import numpy as np
 
 from bpx._formatting import aligned, to_json
 from bpx.cli import backend_option, parser, scores, table_input, train_options
-from bpx.cli.columns import choose_columns
+from bpx.cli.column_choice import choose_columns
 from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY, Target, choose_target
@@ -101,6 +101,13 @@ def _check_options(args: argparse.Namespace) -> None:
         raise MistakeError("--monitor goes with --patience N, which stops by it on validation rows")
     if args.resume and not args.checkpoint:
         raise MistakeError("--resume needs --checkpoint FILE, the checkpoint to continue from")
+    if args.checkpoint and not args.resume:
+        for path in (args.checkpoint, f"{args.checkpoint}.previous"):
+            if os.path.exists(path):
+                raise MistakeError(
+                    f"--checkpoint: {path} is there, perhaps of another run; give --resume to continue it, or another"
+                    " path to start anew"
+                )
 
 
 def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, Table, list[str]]:
