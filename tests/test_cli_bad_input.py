@@ -120,7 +120,7 @@ def test_numbers_with_commas_are_no_categories(x, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("task", [[], ["--task", "regress"]])
-@pytest.mark.parametrize("spelled", ["1,{}", "{},000", "1,{:03d},000.50", "-{},5"])
+@pytest.mark.parametrize("spelled", ["1,{}", "{},000", "-{},5"])
 def test_a_target_of_numbers_with_commas_is_refused_and_not_classified(spelled, task, tmp_path, capsys):
     y = [spelled.format(i % 7) for i in range(1, 61)] + ["3"]
     data = write_csv(tmp_path / "t.csv", {"x": range(61), "y": y})
@@ -185,11 +185,11 @@ def na_classes(folder, ending):
     """Rows of the classes NA and EU, x telling which, and a category NA."""
     classes, kinds = ["NA", "EU"] * 30, ["NA", "b", "null"] * 20
     if ending == ".csv":
-        return write_csv(folder / "t.csv", {"x": range(60), "kind": kinds, "y": classes})
+        return write_csv(folder / "t.csv", {"x": [*range(59), 0], "kind": kinds, "y": classes})
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
-    pq.write_table(pa.table({"x": range(60), "kind": kinds, "y": classes}), folder / "t.parquet")
+    pq.write_table(pa.table({"x": [*range(59), 0], "kind": kinds, "y": classes}), folder / "t.parquet")
     return folder / "t.parquet"
 
 
@@ -242,8 +242,9 @@ def test_a_target_of_labels_that_training_had_not_is_said(tmp_path, capsys):
 def test_dates_that_mostly_differ_are_no_ids(tmp_path, capsys):
     dates = [f"2024-{1 + i // 28:02d}-{1 + i % 28:02d}" for i in range(60)]
     data = write_csv(tmp_path / "t.csv", {"x": [1, 2, 3] * 20, "when": dates, "y": ["a", "b"] * 30})
-    facts = as_json(capsys, "train", data, "--target", "y", "--epochs", 1, "--out", tmp_path / "m.npz")
-    (message,) = [note for note in facts["notes"] if "when" in note]
+    words = ["train", data, "--target", "y", "--epochs", 1, "--out", tmp_path / "m.npz"]
+    facts = as_json(capsys, *words, "--dates", "categories")
+    (message,) = [note for note in facts["notes"] if "left out" in note]
     assert message.startswith("left out: column 'when', looks like dates that mostly differ (give their year, month")
     assert "id" not in message.split()
 
@@ -437,7 +438,7 @@ def test_a_model_file_of_another_kind(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     "entry",
     [
-        5, {}, {"version": 2}, {"version": 1},
+        5, {}, {"version": 3}, {"version": 1},
         {"version": 1, "task": "regress", "target": "y", "labels": [], "mean": 0, "scale": 0, "markers": [],
          "encoding": [], "about": {}},
         {"version": 1, "task": "classify", "target": "y", "labels": [], "mean": 0, "scale": 1, "markers": [],
@@ -679,7 +680,7 @@ def test_a_model_that_its_disk_does_not_take_any_more_is_kept_elsewhere(tmp_path
 
 
 def test_an_error_of_bpx_itself_has_a_code_of_its_own_and_a_hint(table, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(train, "_prepare", lambda *_: 1 / 0)
+    monkeypatch.setattr(train.preparation, "prepare", lambda *_: 1 / 0)
     words = ["train", str(table), "--target", "survived", "--out", str(tmp_path / "m.npz")]
     assert main(words) == 3
     message = capsys.readouterr().err
@@ -702,6 +703,6 @@ def test_ctrl_c_outside_training_has_its_code(table, tmp_path, capsys, monkeypat
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(train, "_prepare", interrupted)
+    monkeypatch.setattr(train.preparation, "prepare", interrupted)
     assert run("train", table, "--target", "survived", "--out", tmp_path / "m.npz") == 130
     assert "interrupted; nothing was written" in capsys.readouterr().err

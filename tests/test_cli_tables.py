@@ -35,7 +35,7 @@ def test_csv_columns_are_numbers_or_text_with_gaps(tmp_path):
     assert table.names == ["a", "b", "c, d"]
     np.testing.assert_array_equal(table["a"].numbers, [1, np.nan, -2500])
     assert values(table["b"]) == ["x", None, "y\nz"]
-    assert values(table["c, d"]) == ["true", "false", "false"]
+    assert values(table["c, d"]) == ["True", "FALSE", "false"]
     assert table["b"].missing.tolist() == [False, True, False]
     assert table.where(2) == f"{tmp_path}/data.csv, line 5"
 

@@ -1,61 +1,122 @@
-"""Which of a table's columns a network is trained on, and which of them are categories."""
+"""What a table's columns are taken for: numbers, categories, dates, quantities, or nothing to learn from."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, final
 
 import numpy as np
 
 from bpx.cli.output import MistakeError
+from bpx.tables import dates, quantities
+from bpx.tables.derived_column import Form
 from bpx.tables.parsing import number
 from bpx.tables.table import Column, Table, listed
 
 Note = Callable[[str], Any]
 
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./]\d{1,2}[./]\d{2,4}( .*)?")
+NUMBERS, CATEGORIES, DROP = "numbers", "categories", "drop"
+LEFT_OUT = "left out"
+NUMBERS_ROWS = "numbers the rows"
+_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
 _COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+# What pandas, R and databases call the index of a table's rows; pandas calls a column without a name so, too.
+_INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
+_ID = re.compile(r"(?i)(.*[\W_])?(id|uuid|guid|rownames?|row_?(nr|num|number|index|id)|index)|.*[a-z]ID|.*[a-z]Id")
 # A column with no more different texts than this holds categories, even if each row has a text of its own.
 FEWEST_IDS = 20
 
 
-def choose_columns(table: Table, target: str, categorical: Collection[str], note: Note) -> tuple[Table, list[str]]:
-    """The columns that say something about the rows, and the names of those that are categories.
+@final
+@dataclass(frozen=True)
+class Wishes:
+    """What the user says of columns: names of `categorical` ones, of `inputs` whatever they look like, and dates."""
 
-    `note` gets a sentence on what is left out and why.
+    categorical: Collection[str] = ()
+    inputs: Collection[str] = ()
+    dates: str = NUMBERS
+
+
+@final
+@dataclass
+class Taken:
+    """What one column is taken for."""
+
+    name: str
+    taken_as: str
+    missing: int = 0
+    remark: str = ""
+    example: str = ""
+    inputs: int = 0
+
+
+@final
+@dataclass
+class Choice:
+    """The columns of the inputs; the names of categorical ones; how others are read as numbers; what each is."""
+
+    table: Table
+    categories: list[str] = field(default_factory=list)
+    forms: dict[str, Form] = field(default_factory=dict)
+    taken: dict[str, Taken] = field(default_factory=dict)
+
+
+def row_numbers(table: Table) -> list[str]:
+    """The names of the columns that number the rows, from 0 or 1, in whatever order; asked before rows are left out."""
+    n, found = table.n_rows, []
+    for column in table.columns.values():
+        values = column.numbers
+        if values is None or n <= FEWEST_IDS or np.any(column.missing) or values.max() - values.min() != n - 1:
+            continue
+        if values.min() in (0.0, 1.0) and np.array_equal(np.sort(values), np.arange(n) + values.min()):
+            found.append(column.name)
+    return found
+
+
+def choose_columns(
+    table: Table, away: Sequence[str], wishes: Wishes, note: Note, numbering: Collection[str] = ()
+) -> Choice:
+    """The columns that say something about the rows, and how each is read.
+
+    `away` are the target and others that are no inputs; `numbering` those that `row_numbers` found. `note` gets a
+    sentence on what is left out and why.
     """
+    choice, candidates = Choice(table), table.without(away)
     left_out: dict[str, list[str]] = {}
-    categories = []
-    for column in table.without([target]).columns.values():
+    spare: list[str] = []  # they number the rows under a name of their own
+    for column in candidates.columns.values():
+        name, forced = column.name, column.name in {*wishes.inputs, *wishes.categorical}
+        taken = Taken(name, NUMBERS, int(np.count_nonzero(column.missing)), example=_example(column))
+        choice.taken[name] = taken
         reason = _useless(column)
-        if reason is None and column.texts is not None and column.name not in categorical:
-            _refuse_odd_cells(table, column)
-            reason = _like_an_id(column)
-        # It goes up by one from row to row, as an index does.
-        counts_rows = column.numbers is not None and table.n_rows > 2 and bool(np.all(np.diff(column.numbers) == 1.0))
-        if counts_rows and column.name.startswith("Unnamed:"):
-            reason = "has no name and counts the rows"
+        if reason is None and not forced and (reason := _index(column, table, numbering)):
+            spare += [name] if reason.startswith(NUMBERS_ROWS) else []
+        elif reason is None and column.texts is not None:
+            reason = _text(table, column, wishes, choice, note)
+        elif reason is None and not forced:
+            _note_numbers(column, table.n_rows, note)
         if reason is not None:
-            left_out.setdefault(reason, []).append(column.name)
-        elif column.texts is not None:
-            categories.append(column.name)
-            if _are_dates([text for text in column.texts[:200].tolist() if text is not None]):
-                words = "holds dates, taken as categories; numbers (year, month, days since) tell more"
-                note(f"column {column.name!r} {words}")
-        elif counts_rows:
-            note(f"column {column.name!r} counts the rows; leave it out with --drop if it is an id")
+            left_out.setdefault(reason, []).append(name)
+            taken.taken_as, taken.remark = LEFT_OUT, reason
+    gone = {name for names in left_out.values() for name in names}
+    if spare and len(gone) == len(candidates.columns):  # there is no other input: the x of a curve, say
+        gone -= {*spare}
+        left_out = {reason: [name for name in names if name in gone] for reason, names in left_out.items()}
+        for name in spare:
+            choice.taken[name].taken_as, choice.taken[name].remark = NUMBERS, f"{NUMBERS_ROWS}; no other input is left"
+        note(f"column {listed(spare)} {NUMBERS_ROWS}, and is an input because no other column is left")
     for reason, names in left_out.items():
-        several = len(names) > 1
-        note(f"left out: {'columns' if several else 'column'} {listed(names)}, {'each ' if several else ''}{reason}")
-    gone = {name for names in left_out.values() for name in names} | {target}
-    kept = table.without(gone)
-    if not kept.columns:
-        raise MistakeError(
-            f"{table.source}: expected a column besides the target {target!r} that tells rows apart, got none"
-        )
-    return kept, categories
+        if names:
+            several = len(names) > 1
+            note(f"left out: {'columns' if several else 'column'} {listed(names)}, {'each ' * several}{reason}")
+    choice.table = candidates.without(gone)
+    if not choice.table.columns:
+        besides = f" besides the target {away[0]!r}" if away else ""
+        raise MistakeError(f"{table.source}: expected a column{besides} that tells rows apart, got none")
+    return choice
 
 
 def few_odd_cells(counts: Counter[str]) -> list[str]:
@@ -78,10 +139,90 @@ def with_commas(counts: Counter[str]) -> str:
     )
 
 
-def _refuse_odd_cells(table: Table, column: Column) -> None:
+def _index(column: Column, table: Table, numbering: Collection[str]) -> str | None:
+    """Why a column is the index of the rows, and says nothing about them; None where it is not."""
+    values = column.numbers if column.texts is None else column.texts[~column.missing].tolist()
+    assert values is not None
+    whole = column.numbers is not None and bool(np.all(column.numbers == np.floor(column.numbers)))
+    unique = len(set(values)) == len(values)
+    force = f"(--input {column.name!r} keeps it)"
+    if _INDEX.fullmatch(column.name) and (whole or unique):
+        counts = column.numbers is not None and bool(np.all(np.diff(column.numbers) == 1.0))
+        return f"has no name {'and counts the rows' if counts else 'and is the index of a data frame'} {force}"
+    if column.name in table.index and unique:
+        return f"is the index of a data frame {force}"
+    if column.name in numbering:
+        return f"{NUMBERS_ROWS} {force}"
+    if whole and unique and table.n_rows > FEWEST_IDS and _ID.fullmatch(column.name):
+        return f"is named as an id and has a number of its own in each row {force}"
+    return None
+
+
+def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: Note) -> str | None:
+    """Decide on a column of text; the reason where it is left out."""
+    assert column.texts is not None
+    name, taken = column.name, choice.taken[column.name]
+    counts = Counter(text for text in column.texts.tolist() if text is not None)
+    if name in wishes.categorical:
+        choice.categories.append(name)
+        taken.taken_as = CATEGORIES
+        return None
+    when = dates.find(counts)
+    if isinstance(when, dates.Dates) and wishes.dates != CATEGORIES:
+        if wishes.dates == DROP:
+            return "holds dates or times (--dates numbers keeps it)"
+        choice.forms[name] = when
+        taken.taken_as, taken.remark = "date" if when.order != "time" else "time", when.in_words()
+        note(
+            f"column {name!r} holds {'times' if when.order == 'time' else 'dates'} ({when.in_words()}), taken as"
+            " numbers; --dates categories or --dates drop for anything else"
+        )
+        return None
+    form = quantities.find(counts)
+    if form is not None:
+        choice.forms[name] = form
+        taken.taken_as, taken.remark = NUMBERS, form.in_words()
+        note(f"column {name!r} holds numbers {form.in_words()}: {min(counts)!r} is read as {form.read(min(counts)):g}")
+        return None
+    _refuse_odd_cells(table, column, counts)
+    taken.taken_as = CATEGORIES
+    if when == "ambiguous":
+        taken.remark = "dates whose day and month cannot be told apart"
+        note(
+            f"column {name!r} holds dates in which day and month cannot be told apart, such as {min(counts)!r}, taken"
+            " as text; write them as 2024-12-31"
+        )
+    elif _are_dates(list(counts)[:200]):
+        taken.remark = "dates"
+        note(f"column {name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")
+    elif seen := quantities.mostly_numbers(counts):
+        taken.remark = "numbers in several or unclear forms"
+        note(
+            f"column {name!r} looks like numbers that are written in several or unclear ways, such as"
+            f" {', '.join(map(repr, seen))}, taken as text; write them in one unit, or as plain numbers"
+        )
+    if name not in wishes.inputs and (reason := _like_an_id(name, counts)):
+        return reason
+    choice.categories.append(name)
+    return None
+
+
+def _note_numbers(column: Column, n_rows: int, note: Note) -> None:
+    """Say which columns of numbers may be ids."""
+    values = column.numbers
+    assert values is not None
+    if n_rows > 2 and bool(np.all(np.diff(values) == 1.0)):
+        note(f"column {column.name!r} counts the rows; leave it out with --id if it is an id")
+    elif _ID.fullmatch(column.name):
+        note(
+            f"column {column.name!r} is named as an id and is taken as a number; give --id {column.name!r} to leave it"
+            f" out, or --categorical {column.name!r}"
+        )
+
+
+def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> None:
     """Raise MistakeError for a few texts in a column of numbers: a mistake in the file, not categories."""
     assert column.texts is not None
-    counts = Counter(text for text in column.texts.tolist() if text is not None)
     odd, name = few_odd_cells(counts), repr(column.name)
     if commas := with_commas(counts):
         raise MistakeError(f"{table.source}: column {name} {commas}, or give --drop {name}")
@@ -104,21 +245,26 @@ def _useless(column: Column) -> str | None:
     return "has one value in all rows" if np.all(values == first) else None
 
 
-def _like_an_id(column: Column) -> str | None:
+def _like_an_id(name: str, counts: Counter[str]) -> str | None:
     """Why a column of text holds no categories: most rows have a text of their own; None where it does."""
-    assert column.texts is not None
-    texts = [text for text in column.texts.tolist() if text is not None]
-    different = len(set(texts))
-    if different > FEWEST_IDS and different > 0.5 * len(texts):
-        if _are_dates(texts):
+    if len(counts) > FEWEST_IDS and len(counts) > 0.5 * sum(counts.values()):
+        if _are_dates(list(counts)[:200]):
             return (
                 "looks like dates that mostly differ (give their year, month or days since as columns of numbers, or"
-                f" --categorical {column.name!r})"
+                f" --categorical {name!r})"
             )
-        return f"has its own text in most rows, like an id (--categorical {column.name!r} keeps it)"
+        return f"has its own text in most rows, like an id (--categorical {name!r} keeps it)"
     return None
 
 
 def _are_dates(texts: Sequence[str]) -> bool:
-    """Whether the first texts are dates."""
-    return bool(texts) and all(_DATE.fullmatch(text) for text in texts[:200])
+    """Whether the texts are dates."""
+    return bool(texts) and all(_DATE.fullmatch(text) for text in texts)
+
+
+def _example(column: Column) -> str:
+    """The first value, as text."""
+    present = np.flatnonzero(~column.missing)
+    if not len(present):
+        return ""
+    return f"{column.numbers[present[0]]:g}" if column.numbers is not None else f"{column.texts[present[0]]:.30}"  # type: ignore[index]

@@ -34,6 +34,11 @@ class Output:
         if not self.quiet:
             self._held.append(f"note: {text}")
 
+    def show(self, text: str) -> None:
+        """Keep lines for standard error that are in the JSON in another form."""
+        if not self.quiet:
+            self._held.append(text)
+
     def warn(self, text: str) -> None:
         """Keep a warning for standard error, with ``--quiet`` too."""
         self._held.append(f"warning: {' '.join(text.split())}")

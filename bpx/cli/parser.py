@@ -23,6 +23,7 @@ COMMANDS = {
     "info": "backends, devices, versions of this machine",
     "train": "train a network on a table",
     "predict": "predict a table's rows",
+    "columns": "what a table's columns are taken for",
     "check": "gradients and parity on this machine",
     "trace": "one step of back-propagation, every number",
     "bench": "training steps per second on this machine",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bpx.cli import backend_option, parser, scores, table_input
+from bpx.cli import backend_option, parser, preparation, scores, table_input
 from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
@@ -42,6 +42,7 @@ def add(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--proba", action="store_true", help="each class's probability too")
     words = "columns of DATA to write too, such as an id"
     sub.add_argument("--keep", metavar="COL", nargs="+", action="extend", default=[], help=words)
+    sub.add_argument("--weight", metavar="COL", help="the rows' weights in the score")
     sub.add_argument("--backend", metavar="NAME", help="auto, numpy, cupy, torch, torch:cuda (default: auto)")
     parser.describe(sub, "bpx predict MODEL DATA [options]", DESCRIPTION, EXAMPLES, run)
 
@@ -64,13 +65,16 @@ def run(args: argparse.Namespace, output: Output) -> None:
     _note_unseen(unseen, table, output)
 
     predicted = table_model.predict(net, X)
-    new: dict[str, Any] = {PREDICTION: table_model.labelled(predicted) if classify else predicted}
+    new: dict[str, Any] = {PREDICTION: predicted}
+    if classify:  # CSV and JSON have no times
+        new[PREDICTION] = table_model.labelled(predicted, times=args.out.endswith((".parquet", ".npz")))
     if args.proba:
         new |= {f"p({label})": predicted[:, i] for i, label in enumerate(target.labels)}
     for name in new:
         if name in columns:
             raise MistakeError(f"--keep: a column {name!r} would be written twice; rename it in the table")
-    scored = _score(table_model, table, predicted, output) if target.name in table.columns else None
+    weights = None if args.weight is None else preparation.weights_of(table, args.weight)
+    scored = _score(table_model, table, predicted, weights, output) if target.name in table.columns else None
     _write(args, output, columns | new, table.n_rows, scored)
 
 
@@ -100,7 +104,9 @@ def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
         output.note(f"column {name!r}: {having(count)} no value, which training had in all rows")
 
 
-def _score(table_model: TableModel, table: Table, predicted: Any, output: Output) -> dict[str, float] | None:
+def _score(
+    table_model: TableModel, table: Table, predicted: Any, weights: Any, output: Output
+) -> dict[str, float] | None:
     """The scores on the rows whose target is known; None if there are none."""
     name = table_model.target.name
     y = table_model.target.values(table[name])
@@ -117,7 +123,7 @@ def _score(table_model: TableModel, table: Table, predicted: Any, output: Output
         )
     if not np.any(known):
         return None
-    scored = scores.score(table_model, predicted[known], y[known])
+    scored = scores.score(table_model, predicted[known], y[known], weights=None if weights is None else weights[known])
     rows = counted(int(np.count_nonzero(known)), "row")
     output.note(f"the table has the target {name!r}: {scores.in_words(scored)} on {rows}")
     return scored

@@ -7,15 +7,16 @@ from typing import Any, Literal, final
 
 import numpy as np
 
-from bpx.cli.target import CLASSIFY, REGRESS, Target
+from bpx.cli.target import CLASSIFY, DTYPES, REGRESS, Target
 from bpx.errors import FileFormatError
 from bpx.files.header import are_texts, check_entries, is_finite, of_type, short_repr
 from bpx.files.model import TABLE
 from bpx.network.mlp import MLP
 from bpx.tables.encoding import Encoding
+from bpx.tables.quantities import Quantity
 
 # Of this entry in a model file.
-VERSION = 1
+VERSION = 2
 
 
 @final
@@ -64,14 +65,9 @@ class TableModel:
             return out[:, 0].astype(np.float64) * self.scale + self.mean
         return np.concatenate([1 - out, out], axis=1) if self.outputs == 1 else out
 
-    def labelled(self, probabilities: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """The likeliest label of each row: an integer where all labels are integers, else text."""
-        labels = np.array(self.target.labels, dtype=object)
-        if all(label.lstrip("-").isdigit() and str(int(label)) == label for label in labels):
-            integers = [int(label) for label in labels]
-            if all(-(2**63) <= value < 2**63 for value in integers):
-                labels = np.array(integers, dtype=np.int64)
-        likeliest: np.ndarray[Any, Any] = labels[np.argmax(probabilities, axis=1)]
+    def labelled(self, probabilities: np.ndarray[Any, Any], *, times: bool = True) -> np.ndarray[Any, Any]:
+        """The likeliest label of each row, as `Target.typed_labels` gives them."""
+        likeliest: np.ndarray[Any, Any] = self.target.typed_labels(times=times)[np.argmax(probabilities, axis=1)]
         return likeliest
 
     def to_metadata(self) -> dict[str, Any]:
@@ -82,6 +78,8 @@ class TableModel:
                 "task": self.target.task,
                 "target": self.target.name,
                 "labels": list(self.target.labels),
+                "dtype": self.target.dtype,
+                "form": None if self.target.form is None else self.target.form.to_json(),
                 "mean": self.mean,
                 "scale": self.scale,
                 "markers": list(self.markers),
@@ -112,13 +110,19 @@ class TableModel:
     def _parsed(cls, entry: Any, network: dict[str, Any]) -> TableModel:
         """The model of an entry of this version, which must fit the network in the same file."""
         if isinstance(entry, dict):
-            entry = {"usual": True} | entry  # the first files had no other
+            entry = {"usual": True, "dtype": "", "form": None} | entry  # the first files had no others
         check_entries(
-            entry, TABLE, version=lambda v: v == VERSION, task=lambda v: v in (CLASSIFY, REGRESS), target=of_type(str),
-            labels=are_texts, mean=is_finite, scale=lambda v: is_finite(v) and v > 0, markers=are_texts,
-            usual=of_type(bool), encoding=None, about=of_type(dict),
+            entry, TABLE, version=lambda v: type(v) is int and 1 <= v <= VERSION,
+            task=lambda v: v in (CLASSIFY, REGRESS), target=of_type(str), labels=are_texts, mean=is_finite,
+            scale=lambda v: is_finite(v) and v > 0, markers=are_texts, usual=of_type(bool),
+            dtype=lambda v: v in DTYPES, form=None, encoding=None, about=of_type(dict),
         )  # fmt: skip
-        target = Target(entry["target"], tuple(entry["labels"]))
+        form = None if entry["form"] is None else Quantity.from_json(entry["form"])
+        target = Target(entry["target"], tuple(entry["labels"]), entry["dtype"], form)
+        try:
+            target.typed_labels()
+        except ValueError as error:
+            raise FileFormatError(f"{TABLE}: labels that are no {entry['dtype']} ({short_repr(error)})") from error
         model = cls(
             target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
             entry["usual"], entry["about"],

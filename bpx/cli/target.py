@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any, final
 
 import numpy as np
 
 from bpx.cli.column_choice import few_odd_cells, with_commas
 from bpx.cli.output import MistakeError, counted
-from bpx.tables.parsing import canonical, number
+from bpx.tables import quantities
+from bpx.tables.parsing import canonical, number, same_spelling
+from bpx.tables.quantities import Quantity
 from bpx.tables.table import Column, Table, listed
 
 CLASSIFY, REGRESS = "classify", "regress"
 # Integers with at most this many different values are classes, unless --task says otherwise.
 FEW_INTEGERS = 10
 MOST_CLASSES = 1000
+INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+# What labels may have been in a file with types; "" in one without.
+DTYPES = ("", "bool", "date", "timestamp", *INTEGERS, "float16", "float32", "float64")
 
 
 @final
 @dataclass(frozen=True)
 class Target:
-    """A target column; `labels` are the classes in order, none for a number."""
+    """A target column.
+
+    Attributes
+    ----------
+    name : str
+    labels : tuple of str
+        The classes in order; none for a number.
+    dtype : str
+        What the labels were in their file, one of `DTYPES`.
+    form : Quantity, optional
+        For a number that is written with a unit or with separated thousands.
+    """
 
     name: str
     labels: tuple[str, ...] = ()
+    dtype: str = ""
+    form: Quantity | None = None
 
     @property
     def task(self) -> str:
@@ -41,11 +60,34 @@ class Target:
         assert column.texts is not None
         texts = column.texts.tolist()
         if not self.labels:
-            return np.array([None if text is None else number(text) for text in texts], dtype=np.float64)
+            read = number if self.form is None else self.form.read
+            return np.array([None if text is None else read(text) for text in texts], dtype=np.float64)
         place = {canonical(label): i for i, label in enumerate(self.labels)}
         place |= {label: i for i, label in enumerate(self.labels)}
         known = {text: place.get(text, place.get(canonical(text), -1)) if text else -1 for text in set(texts)}
         return np.array([known[text] for text in texts], dtype=np.int64)
+
+    def typed_labels(self, *, times: bool = True) -> np.ndarray[Any, Any]:
+        """The labels as they were in their file, shape (classes,); integers in a file without types are integers.
+
+        Without `times` dates and timestamps stay text.
+        """
+        if self.dtype == "bool":
+            return np.array([label == "true" for label in self.labels])
+        if self.dtype.startswith("float"):
+            return np.array([float(label) for label in self.labels], dtype=self.dtype)
+        labels = np.empty(len(self.labels), dtype=object)
+        labels[:] = self.labels
+        if self.dtype in ("date", "timestamp") and times:
+            kind = date if self.dtype == "date" else datetime
+            labels[:] = [kind.fromisoformat(label) for label in self.labels]
+        elif self.dtype in ("", *INTEGERS) and all(
+            label.lstrip("-").isdecimal() and str(int(label)) == label for label in self.labels
+        ):
+            integers, bounds = [int(label) for label in self.labels], np.iinfo(self.dtype or "int64")
+            if all(bounds.min <= value <= bounds.max for value in integers):
+                return np.array(integers, dtype=bounds.dtype)
+        return labels
 
 
 def choose_target(table: Table, name: str, task: str | None, note: Callable[[str], Any]) -> Target:
@@ -55,10 +97,11 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
     texts = column.texts.tolist()
     counts = Counter(texts)
     different = len({canonical(text) for text in counts})
-    values = {text: number(text) for text in counts}
+    form = None if task == CLASSIFY else quantities.find(counts)
+    values = {text: number(text) if form is None else form.read(text) for text in counts}
     numeric = all(value is not None for value in values.values())
     odd = [text for text, value in values.items() if value is None]
-    if task != CLASSIFY and (commas := with_commas(counts)):
+    if task != CLASSIFY and form is None and (commas := with_commas(counts)):
         raise MistakeError(f"{table.source}: target {name!r} {commas}, or give --task classify if they are classes")
     if (task == REGRESS and odd) or (task is None and few_odd_cells(counts)):
         row = next(i for i, text in enumerate(texts) if text in odd)
@@ -73,6 +116,11 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
         meaning = "classification" if task == CLASSIFY else "regression (--task classify for classes)"
         meaning += " (--task regress for a number)" if task == CLASSIFY and numeric else ""
         note(f"target {name!r} holds {kind}: {meaning}")
+        if task == CLASSIFY and form is None and (seen := quantities.mostly_numbers(counts)):
+            note(
+                f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
+                f" {', '.join(map(repr, seen))}; for regression write them in one unit, or as plain numbers"
+            )
     if different == 1:
         every = f"all {len(texts)} rows" if len(texts) > 1 else "its only row"
         raise MistakeError(
@@ -85,8 +133,11 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
                 raise MistakeError(
                     f"{table.where(row)}: target {name!r} is infinite or far too large ({text:.60}); mend it"
                 )
-        return Target(name)
-    labels = _labels(counts, numeric)
+        if form is not None:
+            first = f"{texts[0]!r} is read, and predicted, as {values[texts[0]]:g}"
+            note(f"target {name!r} holds numbers {form.in_words()}: {first}")
+        return Target(name, form=form)
+    labels = _labels(counts, values if numeric else {})
     if len(labels) > MOST_CLASSES or (len(texts) > 3 and len(labels) > 0.5 * len(texts)):
         remedy = "give --task regress to predict it as a number" if numeric else "choose another with --target"
         raise MistakeError(
@@ -96,12 +147,18 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
     single = [label for label in labels if counts[label] == 1]
     if single:
         note(f"{'classes' if len(single) > 1 else 'class'} {listed(single)} of the target in one row only")
-    return Target(name, labels)
+    return Target(name, labels, column.dtype)
 
 
-def _labels(counts: Counter[str], numeric: bool) -> tuple[str, ...]:
-    """The classes in order; where all are numbers, 1 and 1.0 are the same class."""
-    if not numeric:
-        return tuple(sorted(counts))
+def _labels(counts: Counter[str], values: Mapping[str, float | None]) -> tuple[str, ...]:
+    """The classes in order, by their `values` where they are numbers.
+
+    1 and 1.0 are the same class, as are true and TRUE; classes of one spelling each keep it.
+    """
     merged = {canonical(text) for text in counts}
-    return tuple(sorted(merged if len(merged) < len(counts) else counts, key=lambda text: (float(text), text)))
+    labels = merged if len(merged) < len(counts) and values else {*counts}
+    if not values:
+        spelled = {same_spelling(text) for text in counts}
+        labels = {*counts} if len(spelled) == len(counts) else {*spelled}
+        return tuple(sorted(labels, key=same_spelling))
+    return tuple(sorted(labels, key=lambda text: (values.get(text, number(text)), text)))

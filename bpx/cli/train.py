@@ -7,16 +7,17 @@ import json
 import os
 import tempfile
 import warnings
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from bpx._formatting import aligned, to_json
-from bpx.cli import backend_option, parser, scores, table_input, train_options
-from bpx.cli.column_choice import choose_columns
+from bpx.cli import backend_option, parser, preparation, scores, table_input, train_options
+from bpx.cli.column_choice import Taken
 from bpx.cli.output import MistakeError, Output, counted
 from bpx.cli.table_model import TableModel
-from bpx.cli.target import CLASSIFY, Target, choose_target
+from bpx.cli.target import CLASSIFY, REGRESS
 from bpx.errors import DivergenceWarning
 from bpx.files import container, header
 from bpx.losses import LossName
@@ -24,7 +25,6 @@ from bpx.network.mlp import MLP
 from bpx.optimizers import OPTIMIZERS
 from bpx.stop import Patience
 from bpx.tables import encoding
-from bpx.tables.table import Table, listed
 from bpx.training import hold_out
 from bpx.training.fit import fit
 from bpx.training.history import History, StopReason
@@ -52,7 +52,14 @@ def run(args: argparse.Namespace, output: Output) -> int:
     _check_options(args)
     backend = backend_option.backend(args.backend)
     backend_option.check_precision_option(args.precision, args.dtype, backend)
-    table, target, inputs, categories = _prepare(args, output)
+    if args.class_weight and args.task == REGRESS:
+        raise MistakeError("--class-weight goes with classes; the target is a number")
+    prepared = preparation.prepare(args, output)
+    table, target, inputs, weights = prepared.table, prepared.target, prepared.choice.table, prepared.weights
+    assert target is not None
+    if args.class_weight and target.task != CLASSIFY:
+        raise MistakeError("--class-weight goes with classes; the target is a number")
+    scores.check_metrics(target, _metrics(args))
 
     y = target.values(table[target.name])
     rng = np.random.default_rng(args.seed)
@@ -62,10 +69,13 @@ def run(args: argparse.Namespace, output: Output) -> int:
     if len(training) < 2:
         raise MistakeError(f"{table.source}: expected at least 2 rows to train on, got {len(training)}")
     encoded = encoding.learn(
-        inputs.rows(training), categories, standardise=not args.no_standardise, max_categories=args.max_categories
-    )
+        inputs.rows(training), prepared.choice.categories, standardise=not args.no_standardise,
+        max_categories=args.max_categories, forms=prepared.choice.forms,
+    )  # fmt: skip
     mean, scale = (0.0, 1.0) if target.task == CLASSIFY else encoding.mean_and_scale(y[training])
     model = TableModel(target, encoded, mean, scale, *table_input.spellings(args))
+    taken = preparation.describe(prepared, encoded)
+    output.show(preparation.in_words(taken))
     X, _ = encoded.encode(inputs, args.dtype)
     _check_size(model)
 
@@ -73,20 +83,31 @@ def run(args: argparse.Namespace, output: Output) -> int:
         [encoded.width, *args.hidden, model.outputs], hidden=args.hidden_activation, output=model.activation,
         dropout=args.dropout, dtype=args.dtype, seed=args.seed, backend=backend,
     )  # fmt: skip
-    history = _train(args, output, net, model, X, y, training, rng)
+    history = _train(args, output, net, model, X, y, weights, training, rng)
     facts = _facts(model, net, history, y, training, held_out)
     _save(args.out, output, net, model, facts, ", without its scores")  # before anything else can fail
-    parts = {"training": training, "held out": held_out}
+    parts = {name: rows for name, rows in (("training", training), ("held out", held_out)) if len(rows)}
     facts["scores"] = {
-        name: scores.of_rows(model, net, X, y, rows, _metrics(args)) for name, rows in parts.items() if len(rows)
+        name: scores.of_rows(model, net, X, y, rows, _metrics(args), weights) for name, rows in parts.items()
     }
+    facts["baseline"] = {name: scores.baseline(model, y, training, rows, weights) for name, rows in parts.items()}
+    judged = "held out" if len(held_out) else "training"
+    if poor := scores.worse(facts["scores"][judged], facts["baseline"][judged]):
+        output.note(f"on the {'rows held out' if len(held_out) else 'training rows'} the network is {poor}")
     _save(args.out, output, net, model, facts)
     curves: dict[str, Any] = {"loss": history.loss, "validation loss": history.val_loss}
     if history.metrics:
         curves["metrics"] = history.metrics
     words = _in_words(model, net, history, facts) | {"written": args.out}
-    output.result(aligned(words.items()), {"model": args.out, **facts, **curves, "notes": output.notes})
+    output.result(
+        aligned(words.items()), {"model": args.out, **facts, **curves, **_described(taken), "notes": output.notes}
+    )
     return parser.INTERRUPTED if history.stop_reason is StopReason.INTERRUPTED else parser.OK
+
+
+def _described(taken: list[Taken]) -> dict[str, Any]:
+    """What the columns were taken for, for ``--json``."""
+    return {"taken": [asdict(one) for one in taken]}
 
 
 def _check_options(args: argparse.Namespace) -> None:
@@ -110,51 +131,10 @@ def _check_options(args: argparse.Namespace) -> None:
                 )
 
 
-def _prepare(args: argparse.Namespace, output: Output) -> tuple[Table, Target, Table, list[str]]:
-    """The rows that have a target, the target, the columns of the inputs, and the names of the categorical ones."""
-    name = args.target
-    if name in args.drop:
-        raise MistakeError(f"--drop: {name!r} is the target")
-    table = table_input.read(args, {name, *args.categorical}, args.drop)
-    if name not in table.columns:
-        hint = table.nearest(name)
-        if all(one.replace(".", "").replace("-", "").isdigit() for one in table.names):
-            hint = "its first line seems to be data, and not the columns' names, which it should hold"
-        raise MistakeError(f"{table.source}: no column {name!r} for --target; {hint}")
-    for one in args.categorical:
-        table[one]  # an error names the columns that there are
-    missing = np.asarray(table[name].missing)
-    if np.all(missing):
-        raise MistakeError(f"{table.source}: target {name!r} has no value in any row; choose another --target")
-    if np.any(missing):
-        output.note(_left_out(int(np.count_nonzero(missing)), table, name))
-        table = table.rows(~missing)
-    target = choose_target(table, name, args.task, output.note)
-    if args.class_weight and target.task != CLASSIFY:
-        raise MistakeError("--class-weight goes with classes; the target is a number")
-    scores.check_metrics(target, _metrics(args))
-    inputs, categories = choose_columns(table, name, args.categorical, output.note)
-    counts = {one: int(np.count_nonzero(column.missing)) for one, column in inputs.columns.items()}
-    filled = [f"{one!r} {count}" for one, count in counts.items() if count]
-    if filled:
-        more = f" and {counted(len(filled) - 12, 'more column')}" if len(filled) > 12 else ""
-        some = ", ".join(filled[:12])
-        output.note(f"missing values, filled by the median or a category of their own: {some}{more}")
-    return table, target, inputs, categories
-
-
 def _metrics(args: argparse.Namespace) -> list[str]:
     """The metrics that are asked for, and the one that --patience watches."""
     watched = [] if args.monitor in (None, "loss") else [args.monitor]
     return list(dict.fromkeys([*args.metrics, *watched]))
-
-
-def _left_out(count: int, table: Table, name: str) -> str:
-    """The note that says how many rows have no target, and how that was spelled."""
-    spelled = sorted(spelling for spelling in table[name].spellings if spelling)
-    words = f" (spelled {listed(spelled)}; where that is a class, give --na-only)" if spelled else ""
-    have, are = ("has", "is") if count == 1 else ("have", "are")
-    return f"{count} of {counted(table.n_rows, 'row')} {have} no target {name!r}{words} and {are} left out"
 
 
 def _check_size(model: TableModel) -> None:
@@ -168,8 +148,8 @@ def _check_size(model: TableModel) -> None:
 
 
 def _train(
-    args: argparse.Namespace, output: Output, net: MLP, model: TableModel, X: Any, y: Any, training: Any,
-    rng: np.random.Generator,
+    args: argparse.Namespace, output: Output, net: MLP, model: TableModel, X: Any, y: Any, weights: Any,
+    training: Any, rng: np.random.Generator,
 ) -> History:  # fmt: skip
     """Train on the training rows, of which --patience holds some out for validation."""
     classify = model.target.task == CLASSIFY
@@ -181,7 +161,7 @@ def _train(
         if not len(judging):
             raise MistakeError("--patience needs validation rows; give a larger --validation-size, or more data")
         training, judging = training[inner], training[judging]
-        validation = X[judging], wanted[judging]
+        validation = (X[judging], wanted[judging], *(() if weights is None else (weights[judging],)))
         stop = [Patience(f"val_{args.monitor or 'loss'}", args.patience)]
     output.release()  # from here on it may take hours
     steps = -(-len(training) // args.batch_size)
@@ -193,7 +173,8 @@ def _train(
                 net, X[training], wanted[training], loss=LOSSES[model.activation],
                 optimizer=OPTIMIZERS[args.optimizer](**rate),
                 epochs=args.epochs or min(max(-(-STEPS // steps), FEWEST), MOST), batch_size=args.batch_size,
-                l2=args.l2, class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
+                l2=args.l2, sample_weight=None if weights is None else weights[training],
+                class_weight=args.class_weight, validation=validation, stop=stop, seed=args.seed,
                 progress=not output.quiet, checkpoint=args.checkpoint, resume=args.resume,
                 precision=args.precision, metrics=scores.training_metrics(model, _metrics(args)),
             )  # fmt: skip
@@ -250,6 +231,14 @@ def _facts(model: TableModel, net: MLP, history: History, y: Any, training: Any,
         common = int(np.argmax(np.bincount(y[training])))
         rows = held_out if len(held_out) else training
         facts["labels"] = list(model.target.labels)
+        counts = {
+            part: np.bincount(y[of], minlength=len(model.target.labels))
+            for part, of in (("training", training), ("held out", held_out))
+        }
+        facts["classes"] = {
+            label: {part: int(count[i]) for part, count in counts.items()}
+            for i, label in enumerate(model.target.labels)
+        }
         facts["commonest"] = {"label": model.target.labels[common], "accuracy": float(np.mean(y[rows] == common))}
     return facts
 
@@ -259,7 +248,8 @@ def _in_words(model: TableModel, net: MLP, history: History, facts: dict[str, An
     labels = model.target.labels
     of_text = len(model.encoding.as_text)
     of_numbers = counted(len(model.encoding.columns) - of_text, "column")
-    some = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
+    counts = {label: sum(of.values()) for label, of in facts.get("classes", {}).items()}
+    some = ", ".join(f"{label} ({counts[label]})" for label in labels[:8]) + (", ..." if len(labels) > 8 else "")
     best = "" if history.best_epoch is None else f"; the network of epoch {history.best_epoch}"
     words = {
         "target": f"{model.target.name}, " + (f"{len(labels)} classes: {some}" if labels else "a number"),
@@ -271,4 +261,6 @@ def _in_words(model: TableModel, net: MLP, history: History, facts: dict[str, An
         words[part] = f"{scores.in_words(scored)} on {counted(facts['rows'][part], 'row')}"
     if "held out" in words and labels:
         words["held out"] += f" (always {facts['commonest']['label']!r}: {facts['commonest']['accuracy']:.2%})"
+    elif "held out" in words:
+        words["held out"] += f" (always the mean: {scores.in_words(facts['baseline']['held out'])})"
     return words

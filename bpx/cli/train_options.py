@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bpx.activations import ACTIVATIONS
-from bpx.cli import parser, table_input, target
+from bpx.cli import column_choice, parser, table_input, target
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import OPTIMIZERS
@@ -24,9 +24,11 @@ EXAMPLES = """\
 DESCRIPTION = """\
 Train a network on a table with a header. In columns of numbers the median
 replaces missing values, and numbers get mean 0 and standard deviation 1. A
-column of text gets one input per category. All of this is learned from the
-training rows and stored in the model file. Some rows are held out for the
-score at the end. Ctrl-C ends training early and keeps the network so far.
+column of text gets one input per category, a date its parts as numbers. Row
+numbers and ids are left out. What each column is taken for is printed first;
+all of it is learned from the training rows and stored in the model file. Some
+rows are held out for the score at the end. Ctrl-C ends training early and
+keeps the network so far.
 """
 
 
@@ -35,15 +37,7 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     table_input.add_options(sub)
     sub.add_argument("--target", required=True, metavar="COL", help="the column to predict")
     sub.add_argument("--out", required=True, metavar="MODEL", help="the model file, .npz or .safetensors")
-    table = sub.add_argument_group("the table's columns")
-    table.add_argument("--task", choices=(target.CLASSIFY, target.REGRESS), help="default: chosen from the target")
-    table.add_argument("--drop", metavar="COL", nargs="+", action="extend", default=[], help="columns to leave out")
-    words = "columns of numbers that are categories"
-    table.add_argument("--categorical", metavar="COL", nargs="+", action="extend", default=[], help=words)
-    table.add_argument(
-        "--max-categories", metavar="N", type=parser.count, default=100,
-        help="the commonest N of a column get an input each (default: 100)",
-    )  # fmt: skip
+    table = add_columns(sub)
     table.add_argument("--no-standardise", action="store_true", help="leave input numbers as they are")
     table.add_argument(
         "--test-size", metavar="SHARE", type=parser.share, default=0.2, help="rows held out (default: 0.2)"
@@ -93,3 +87,29 @@ def add_options(sub: argparse.ArgumentParser, run: Callable[..., Any]) -> None:
     how.add_argument("--checkpoint", metavar="FILE", help="written after each epoch")
     how.add_argument("--resume", action="store_true", help="continue from the checkpoint, if there is one")
     parser.describe(sub, "bpx train DATA --target COL --out MODEL [options]", DESCRIPTION, EXAMPLES, run)
+
+
+def add_columns(sub: argparse.ArgumentParser) -> Any:
+    """Add the options that say what the columns are, which ``bpx columns`` has too; the group that they are in."""
+    table = sub.add_argument_group("the table's columns")
+    table.add_argument("--task", choices=(target.CLASSIFY, target.REGRESS), help="default: chosen from the target")
+
+    def several(name: str, words: str) -> None:
+        table.add_argument(name, metavar="COL", nargs="+", action="extend", default=[], help=words)
+
+    several("--drop", "columns to leave out")
+    several("--id", "columns that name the rows: left out, too")
+    several("--input", "columns that are inputs even if they look like ids or row numbers")
+    several("--categorical", "columns of numbers, dates or ids that are categories")
+    table.add_argument("--weight", metavar="COL", help="the rows' weights, >= 0; no input")
+    table.add_argument(
+        "--dates", metavar="HOW", default=column_choice.NUMBERS,
+        choices=(column_choice.NUMBERS, column_choice.CATEGORIES, column_choice.DROP),
+        help="numbers (year, month, day of the week and of the year, days since 1970, hour), categories or drop"
+        " (default: numbers)",
+    )  # fmt: skip
+    table.add_argument(
+        "--max-categories", metavar="N", type=parser.count, default=100,
+        help="the commonest N of a column get an input each (default: 100)",
+    )  # fmt: skip
+    return table

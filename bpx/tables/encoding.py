@@ -9,13 +9,15 @@ input, sets none of them to 1.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import FileFormatError
 from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite
+from bpx.tables.derived_column import DerivedColumn, Form
+from bpx.tables.parsing import same_spelling
 from bpx.tables.table import Column, Table, TableError, listed
 
 
@@ -23,7 +25,7 @@ from bpx.tables.table import Column, Table, TableError, listed
 class Encoding:
     """The inputs of a network, column by column."""
 
-    def __init__(self, columns: Sequence[NumberColumn | CategoryColumn]) -> None:
+    def __init__(self, columns: Sequence[NumberColumn | CategoryColumn | DerivedColumn]) -> None:
         self.columns = tuple(columns)
 
     @property
@@ -78,12 +80,19 @@ class Encoding:
         """The encoding that `to_json` described; FileFormatError for anything else."""
         if not isinstance(entries, list) or not entries:
             raise FileFormatError("encoding: expected a list of columns, got none")
-        return cls([column_from_json(entry) for entry in entries])
+        return cls([_from_json(entry) for entry in entries])
+
+
+def _from_json(entry: Any) -> NumberColumn | CategoryColumn | DerivedColumn:
+    """The column of an entry; FileFormatError for anything else."""
+    is_derived = isinstance(entry, dict) and entry.get("kind") == "derived"
+    return DerivedColumn.from_json(entry) if is_derived else column_from_json(entry)
 
 
 def learn(
-    table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100
-) -> Encoding:
+    table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100,
+    forms: Mapping[str, Form] | None = None,
+) -> Encoding:  # fmt: skip
     """Learn the encoding of a table's columns from its rows.
 
     Parameters
@@ -96,6 +105,8 @@ def learn(
         Whether numbers get mean 0 and standard deviation 1.
     max_categories : int
         The commonest categories of a column, this many, get an input each; the rest are "other".
+    forms : mapping of str to Quantity or Dates, optional
+        Columns of text that are read as numbers, and how they are written.
 
     Raises
     ------
@@ -106,6 +117,8 @@ def learn(
         [
             _learn_categories(column, max_categories)
             if column.name in categorical
+            else _learn_derived(table, column, forms[column.name], standardise)
+            if forms and column.name in forms
             else _learn_numbers(table, column, standardise)
             for column in table.columns.values()
         ]
@@ -115,8 +128,8 @@ def learn(
 def _learn_categories(column: Column, most: int) -> CategoryColumn:
     """The commonest categories, in alphabetical order."""
     assert column.texts is not None
-    counts = Counter(column.texts.tolist())
-    missing = counts.pop(None, 0) > 0
+    counts = Counter(same_spelling(text) for text in column.texts.tolist() if text is not None)
+    missing = bool(np.any(column.missing))
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     return CategoryColumn(column.name, tuple(sorted(ranked[:most])), missing, len(ranked) > most)
 
@@ -130,6 +143,15 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
     median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
     mean, scale = mean_and_scale(np.where(missing, median, values)) if standardise else (0.0, 1.0)
     return NumberColumn(column.name, median, mean, scale, bool(np.any(missing)))
+
+
+def _learn_derived(table: Table, column: Column, form: Form, standardise: bool) -> DerivedColumn:
+    """The parts that differ in the training rows, each as a column of numbers."""
+    parts = form.columns(table, column.name)
+    known = [part.numbers[~part.missing] for part in parts if part.numbers is not None]
+    kept = [part for part, values in zip(parts, known, strict=True) if np.any(values != values[:1])] or parts[:1]
+    derived = table.of(kept)
+    return DerivedColumn(column.name, form, tuple(_learn_numbers(derived, part, standardise) for part in kept))
 
 
 def mean_and_scale(values: np.ndarray[Any, Any]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -48,7 +49,16 @@ def read(
         else _column(pyarrow, name, table.column(name), missing, as_text, source)
         for name in table.column_names
     ]
-    return Table(source, columns, table.num_rows)
+    return Table(source, columns, table.num_rows, index=_index(table.schema))
+
+
+def _index(schema: Any) -> list[str]:
+    """The columns that were a pandas frame's index, as the file's metadata say."""
+    try:
+        entries = (schema.pandas_metadata or {}).get("index_columns", [])
+        return [name for name in entries if isinstance(name, str)]
+    except (ValueError, AttributeError, TypeError):  # metadata that make no sense say nothing
+        return []
 
 
 def _column(
@@ -65,17 +75,19 @@ def _column(
         return column_from_array(name, numbers, missing, as_text, source)
     if types.is_date(kind) or types.is_timestamp(kind) or types.is_time(kind):
         texts = (None if v is None else v.isoformat() for v in values.to_pylist())
+        dtype = "date" if types.is_date(kind) else "timestamp" if types.is_timestamp(kind) else ""
     elif (
         types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind) or types.is_string(kind)
         or types.is_large_string(kind) or getattr(types, "is_string_view", bool)(kind)
     ):  # fmt: skip
         texts = (None if v is None else text_of(v) for v in values.to_pylist())
+        dtype = np.dtype(kind.to_pandas_dtype()).name if numeric or types.is_boolean(kind) else ""
     else:
         raise TableError(
             f"{source}: column {name!r} holds {kind}, neither numbers nor text; leave it out with --drop, or turn it"
             " into numbers first"
         )
-    return column_from_array(name, text_array(texts), missing, as_text, source)
+    return replace(column_from_array(name, text_array(texts), missing, as_text, source), dtype=dtype)
 
 
 def to_bytes(columns: Mapping[str, np.ndarray[Any, Any]]) -> bytes:

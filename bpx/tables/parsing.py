@@ -15,9 +15,12 @@ _BOOLEANS = {spelling: word for word in ("true", "false") for spelling in (word,
 
 
 def number(cell: str) -> float | None:
-    """The cell as a number; None if it is not one. ``1_000`` is a number in Python, but not in a table."""
+    """The cell as a number; None if it is not one. ``1_000`` is a number in Python, but not in a table.
+
+    A true minus sign (U+2212), as typesetters write it, is a minus.
+    """
     try:
-        return None if "_" in cell else float(cell)
+        return None if "_" in cell else float(cell.replace("\N{MINUS SIGN}", "-"))
     except ValueError:
         return None
 
@@ -37,7 +40,7 @@ def text_of(value: object) -> str:
 
 
 def canonical(cell: str) -> str:
-    """One spelling for all texts that mean the same number (``1``, ``1.0``, ``01``); other text stays as it is."""
+    """One spelling for texts that mean the same number (1, 1.0, 01) or boolean; other text stays as it is."""
     value = number(cell)
     # Beyond 2^53 two different integers may be the same float.
-    return cell if value is None or not abs(value) < 2**53 else text_of(value)
+    return same_spelling(cell) if value is None or not abs(value) < 2**53 else text_of(value)

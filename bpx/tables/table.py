@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any, final
 
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.parsing import same_spelling, text_of
+from bpx.tables.parsing import text_of
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
@@ -34,12 +34,16 @@ class Column:
         A str for each row, None for a missing value. None for a column of numbers.
     spellings : frozenset of str
         The spellings of missing values that a column of text has in its file.
+    dtype : str
+        What a column of text is in a file with types: "bool", "date", "timestamp", or NumPy's name of a number's type;
+        else "".
     """
 
     name: str
     numbers: Numbers | None = None
     texts: Texts | None = None
     spellings: frozenset[str] = frozenset()
+    dtype: str = ""
 
     @property
     def missing(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -52,7 +56,8 @@ class Column:
     def rows(self, which: Any) -> Column:
         """Some of the rows, by indices or a mask."""
         numbers = None if self.numbers is None else self.numbers[which]
-        return Column(self.name, numbers, None if self.texts is None else self.texts[which], self.spellings)
+        texts = None if self.texts is None else self.texts[which]
+        return replace(self, numbers=numbers, texts=texts)
 
 
 @final
@@ -68,12 +73,15 @@ class Table:
     n_rows : int
     place : function, optional
         The place of a row (counted from 0) in the file, for messages, such as ``"line 8"``.
+    index : collection of str
+        The columns that the file says are a data frame's index.
     """
 
     def __init__(
-        self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None
-    ) -> None:
-        self.source, self.n_rows = source, n_rows
+        self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None,
+        index: Collection[str] = (),
+    ) -> None:  # fmt: skip
+        self.source, self.n_rows, self.index = source, n_rows, frozenset(index)
         self.columns = {column.name: column for column in columns}
         self._place = place or (lambda row: f"row {row + 1}")
 
@@ -101,13 +109,16 @@ class Table:
         """Some of the rows, by indices or a mask; messages still name their places in the file."""
         kept = np.arange(self.n_rows)[which]
         columns = [column.rows(which) for column in self.columns.values()]
-        return Table(self.source, columns, len(kept), lambda row: self._place(int(kept[row])))
+        return Table(self.source, columns, len(kept), lambda row: self._place(int(kept[row])), self.index)
+
+    def of(self, columns: Sequence[Column]) -> Table:
+        """A table of other columns for the same rows; messages still name their places in the file."""
+        return Table(self.source, columns, self.n_rows, self._place, self.index)
 
     def without(self, names: Iterable[str]) -> Table:
         """The table without these columns."""
         left_out = set(names)
-        columns = [column for name, column in self.columns.items() if name not in left_out]
-        return Table(self.source, columns, self.n_rows, self._place)
+        return self.of([column for name, column in self.columns.items() if name not in left_out])
 
 
 def column_from_array(
@@ -124,18 +135,20 @@ def column_from_array(
     if kind in "iuf" and name not in as_text:
         return Column(name, numbers=values.astype(np.float64))
     if kind in "iufb":
-        return Column(name, texts=text_array(None if v != v else text_of(v) for v in values.tolist()))
+        texts = text_array(None if v != v else text_of(v) for v in values.tolist())
+        return Column(name, texts=texts, dtype=values.dtype.name)
+    dtype = ""
     if kind == "M":
+        dtype = "date" if np.datetime_data(values.dtype)[0] == "D" else "timestamp"
         values = np.datetime_as_string(values)
     elif kind == "S":
         values = np.char.decode(values, "utf-8")
     elif kind not in "UOT":
         raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
-    texts = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
-    known = text_array(None if text is None or text in missing else same_spelling(text) for text in texts)
-    return Column(
-        name, texts=known, spellings=frozenset(text for text in texts if text in missing and text is not None)
-    )
+    cells = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
+    known = text_array(None if text is None or text in missing else text for text in cells)
+    spellings = frozenset(text for text in cells if text in missing and text is not None)
+    return Column(name, texts=known, spellings=spellings, dtype=dtype)
 
 
 def text_array(values: Iterable[str | None]) -> np.ndarray[Any, Any]:
