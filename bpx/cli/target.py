@@ -109,6 +109,17 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
             f"{table.where(row)}: target {name!r} is a number, got {texts[row]!r:.60}; mend it, or name it as missing"
             " with --na, or give --task classify"
         )
+    if task is None and form is None and (seen := quantities.mostly_numbers(counts)):
+        unclear = (
+            f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
+            f" {', '.join(map(repr, seen))}"
+        )
+        if different > FEW_INTEGERS:
+            raise MistakeError(
+                f"{table.source}: {unclear}; write them as plain numbers or in one unit, without separated thousands,"
+                " or give --task classify"
+            )
+        note(f"{unclear}; taken as classes")
     if task is None:
         integers = numeric and all(value == np.floor(value) for value in values.values() if value is not None)
         task = CLASSIFY if not numeric or (integers and different <= FEW_INTEGERS) else REGRESS
@@ -116,11 +127,6 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
         meaning = "classification" if task == CLASSIFY else "regression (--task classify for classes)"
         meaning += " (--task regress for a number)" if task == CLASSIFY and numeric else ""
         note(f"target {name!r} holds {kind}: {meaning}")
-        if task == CLASSIFY and form is None and (seen := quantities.mostly_numbers(counts)):
-            note(
-                f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
-                f" {', '.join(map(repr, seen))}; for regression write them in one unit, or as plain numbers"
-            )
     if different == 1:
         every = f"all {len(texts)} rows" if len(texts) > 1 else "its only row"
         raise MistakeError(
