@@ -9,9 +9,11 @@ import pytest
 from commands import as_json, network_of, refused, run, write_csv
 
 import bpx
+from bpx.cli import column_choice
 from bpx.cli.table_model import TableModel
-from bpx.tables import reading
+from bpx.tables import dates, encoding, reading
 from bpx.tables.parsing import same_spelling
+from bpx.tables.table import Column, Table, text_array
 
 
 @pytest.fixture(autouse=True)
@@ -405,3 +407,54 @@ def test_weights_that_make_no_sense(w, words, tmp_path, capsys):
     assert words in refused(capsys, *base, "w")
     assert "--weight: 'y' is the target" in refused(capsys, *base, "y")
     assert "no column 'v'" in refused(capsys, *base, "v")
+
+
+# ---------------------------------------------------------------------- model files of before
+
+
+def test_a_model_file_of_the_first_version_predicts_the_same(tmp_path, capsys):
+    data = write_csv(tmp_path / "t.csv", {"x": numbers(), "k": ["TRUE", "b"] * 30, "y": ["true", "FALSE"] * 30})
+    trained(capsys, data)
+    expected = as_json(capsys, "predict", tmp_path / "m.npz", data)["predictions"]
+    metadata = bpx.read_header(tmp_path / "m.npz")["metadata"]
+    entry = metadata["bpx table"]
+    entry |= {"version": 1, "labels": ["false", "true"]}  # as they were spelled
+    del entry["dtype"], entry["form"]
+    assert entry["encoding"][1]["categories"] == ["b", "true"]
+    network_of(tmp_path / "m.npz").save(tmp_path / "m.npz", metadata=metadata)
+    again = as_json(capsys, "predict", tmp_path / "m.npz", data)["predictions"]
+    assert again["prediction"] == [text.lower() for text in expected["prediction"]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"form": {"kind": "miles"}}, {"form": {"kind": "dates", "order": "dym"}}, {"columns": []},
+        {"form": {"kind": "quantity", "unit": "kg", "before": False, "thousands": "x", "decimal": "."}},
+        {"form": {"kind": "dates", "order": "time"}}, {"name": "other"}, {"more": 1},
+    ],
+)  # fmt: skip
+def test_an_encoding_of_dates_that_makes_no_sense_is_refused(change):
+    when = Column("when", texts=text_array(["2024-01-02", "2023-05-06", None]))
+    code = encoding.learn(Table("t.csv", [when], 3), [], forms={"when": dates.Dates("ymd")})
+    (entry,) = code.to_json()
+    assert encoding.Encoding.from_json([entry]).to_json() == [entry]
+    with pytest.raises(bpx.FileFormatError):
+        encoding.Encoding.from_json([entry | change])
+
+
+@pytest.mark.parametrize("change", [{"dtype": "date"}, {"dtype": "bool"}, {"dtype": "complex"}, {"form": {}}])
+def test_labels_that_are_not_of_their_type_are_refused(change, tmp_path, capsys):
+    data = write_csv(tmp_path / "t.csv", {"x": numbers(), "y": ["a", "b"] * 30})
+    trained(capsys, data)
+    metadata = bpx.read_header(tmp_path / "m.npz")["metadata"]
+    metadata["bpx table"] |= change
+    network_of(tmp_path / "m.npz").save(tmp_path / "m.npz", metadata=metadata)
+    assert "m.npz: " in refused(capsys, "predict", tmp_path / "m.npz", data)
+
+
+def test_words_that_end_in_id_are_no_ids():
+    for name in ("paid", "valid", "COVID", "price_index", "humidity", "grid", "width"):
+        assert not column_choice._ID.fullmatch(name), name
+    for name in ("id", "ID", "customer_id", "CustomerId", "userID", "row id", "index", "rownames", "uuid"):
+        assert column_choice._ID.fullmatch(name), name

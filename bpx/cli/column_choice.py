@@ -25,9 +25,11 @@ _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2
 _COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 # What pandas, R and databases call the index of a table's rows; pandas calls a column without a name so, too.
 _INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
-_ID = re.compile(r"(?i)(.*[\W_])?(id|uuid|guid|rownames?|row_?(nr|num|number|index|id)|index)|.*[a-z]ID|.*[a-z]Id")
+_ID = re.compile(r"(?i:(.*[\W_])?(id|uuid|guid|rownames?|row_?(nr|num|number|index|id))|index)|.*[a-z](ID|Id)")
 # A column with no more different texts than this holds categories, even if each row has a text of its own.
 FEWEST_IDS = 20
+# Different texts of a column in which numbers in unclear forms are looked for.
+MOST_LOOKED_AT = 1000
 
 
 @final
@@ -141,19 +143,21 @@ def with_commas(counts: Counter[str]) -> str:
 
 def _index(column: Column, table: Table, numbering: Collection[str]) -> str | None:
     """Why a column is the index of the rows, and says nothing about them; None where it is not."""
-    values = column.numbers if column.texts is None else column.texts[~column.missing].tolist()
-    assert values is not None
-    whole = column.numbers is not None and bool(np.all(column.numbers == np.floor(column.numbers)))
-    unique = len(set(values)) == len(values)
     force = f"(--input {column.name!r} keeps it)"
-    if _INDEX.fullmatch(column.name) and (whole or unique):
+    unnamed, is_id = _INDEX.fullmatch(column.name), table.n_rows > FEWEST_IDS and _ID.fullmatch(column.name)
+    whole = unique = False
+    if unnamed or is_id or column.name in table.index:
+        values = _present(column)
+        whole = column.numbers is not None and all(value == value // 1 for value in values)
+        unique = len(set(values)) == len(values)
+    if unnamed and (whole or unique):
         counts = column.numbers is not None and bool(np.all(np.diff(column.numbers) == 1.0))
         return f"has no name {'and counts the rows' if counts else 'and is the index of a data frame'} {force}"
     if column.name in table.index and unique:
         return f"is the index of a data frame {force}"
     if column.name in numbering:
         return f"{NUMBERS_ROWS} {force}"
-    if whole and unique and table.n_rows > FEWEST_IDS and _ID.fullmatch(column.name):
+    if is_id and whole and unique:
         return f"is named as an id and has a number of its own in each row {force}"
     return None
 
@@ -195,7 +199,7 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
     elif _are_dates(list(counts)[:200]):
         taken.remark = "dates"
         note(f"column {name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")
-    elif seen := quantities.mostly_numbers(counts):
+    elif seen := quantities.mostly_numbers(list(counts)[:MOST_LOOKED_AT]):
         taken.remark = "numbers in several or unclear forms"
         note(
             f"column {name!r} looks like numbers that are written in several or unclear ways, such as"
@@ -262,9 +266,20 @@ def _are_dates(texts: Sequence[str]) -> bool:
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts)
 
 
+def _present(column: Column) -> list[Any]:
+    """The values that are not missing."""
+    values = column.numbers if column.texts is None else column.texts
+    assert values is not None
+    present: list[Any] = values[~column.missing].tolist()
+    return present
+
+
 def _example(column: Column) -> str:
-    """The first value, as text."""
-    present = np.flatnonzero(~column.missing)
-    if not len(present):
+    """The first value that is not missing, as text."""
+    place = int(np.argmin(column.missing))
+    if column.missing[place]:
         return ""
-    return f"{column.numbers[present[0]]:g}" if column.numbers is not None else f"{column.texts[present[0]]:.30}"  # type: ignore[index]
+    if column.texts is None:
+        assert column.numbers is not None
+        return f"{column.numbers[place]:g}"
+    return " ".join(f"{column.texts[place]:.30}".split())

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.cli.column_choice import few_odd_cells, with_commas
+from bpx.cli.column_choice import MOST_LOOKED_AT, few_odd_cells, with_commas
 from bpx.cli.output import MistakeError, counted
 from bpx.tables import quantities
 from bpx.tables.parsing import canonical, number, same_spelling
@@ -73,7 +73,7 @@ class Target:
         Without `times` dates and timestamps stay text.
         """
         if self.dtype == "bool":
-            return np.array([label == "true" for label in self.labels])
+            return np.array([{"true": True, "false": False}[label] for label in self.labels])
         if self.dtype.startswith("float"):
             return np.array([float(label) for label in self.labels], dtype=self.dtype)
         labels = np.empty(len(self.labels), dtype=object)
@@ -109,7 +109,7 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
             f"{table.where(row)}: target {name!r} is a number, got {texts[row]!r:.60}; mend it, or name it as missing"
             " with --na, or give --task classify"
         )
-    if task is None and form is None and (seen := quantities.mostly_numbers(counts)):
+    if task is None and form is None and (seen := quantities.mostly_numbers(list(counts)[:MOST_LOOKED_AT])):
         unclear = (
             f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
             f" {', '.join(map(repr, seen))}"
