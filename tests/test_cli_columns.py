@@ -458,3 +458,29 @@ def test_words_that_end_in_id_are_no_ids():
         assert not column_choice._ID.fullmatch(name), name
     for name in ("id", "ID", "customer_id", "CustomerId", "userID", "row id", "index", "rownames", "uuid"):
         assert column_choice._ID.fullmatch(name), name
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ([f"{i}.5 widgets" for i in range(60)], "looks like numbers that are written in several or unclear ways"),
+        ([f"({i}.50)" for i in range(60)], "such as '(0.50)', '(1.50)'"),
+        ([f"{i}%" if i % 9 else "n/k" for i in range(60)], "such as '1%', 'n/k'"),
+        ([f"{i}%" if i % 9 else f"{i}" for i in range(60)], "such as '1%', '0', '9'"),
+        ([f"{i}.000 €" for i in range(60)], "such as '0.000 €', '1.000 €'"),
+        ([f"2024-{1 + i % 12:02d}-01" if i % 9 else "never" for i in range(60)], "holds dates, but for 'never'; taken"),
+        ([f"{1 + i % 28} Jan 2024" for i in range(60)], "holds dates, taken as categories"),
+        ([20240101 + i % 28 for i in range(60)], "looks like dates without separators, taken as numbers"),
+    ],
+)
+def test_what_is_not_understood_is_said_as_it_was_seen(cells, words, tmp_path, capsys):
+    data = write_csv(tmp_path / "t.csv", {"x": cells, "z": numbers(), "y": ["a", "b"] * 30})
+    assert any(note.startswith("column 'x' ") and words in note for note in trained(capsys, data)["notes"])
+
+
+def test_addresses_and_codes_are_not_said_to_be_numbers(tmp_path, capsys):
+    for cells in ("192.168.0.{}", "n{}", "#{}", "AB-{}", "{}h {}m"):
+        data = write_csv(tmp_path / "t.csv", {
+            "x": [cells.format(i, i) for i in range(60)], "z": numbers(), "y": ["a", "b"] * 30,
+        })  # fmt: skip
+        assert not [note for note in trained(capsys, data)["notes"] if "looks like numbers" in note], cells

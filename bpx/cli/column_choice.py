@@ -21,7 +21,10 @@ Note = Callable[[str], Any]
 NUMBERS, CATEGORIES, DROP = "numbers", "categories", "drop"
 LEFT_OUT = "left out"
 NUMBERS_ROWS = "numbers the rows"
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}(-\d{1,2}([T ].*)?)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?|\d{1,2}/\d{4}"
+    r"|\d{1,2}\.?[ -][A-Za-z]{3,9}\.?[ -]\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|[A-Za-z]{3,9}[ -]\d{4}"
+)
 _COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 # What pandas, R and databases call the index of a table's rows; pandas calls a column without a name so, too.
 _INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
@@ -189,6 +192,7 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
         note(f"column {name!r} holds numbers {form.in_words()}: {min(counts)!r} is read as {form.read(min(counts)):g}")
         return None
     _refuse_odd_cells(table, column, counts)
+    some = list(counts)[:MOST_LOOKED_AT]
     taken.taken_as = CATEGORIES
     if when == "ambiguous":
         taken.remark = "dates whose day and month cannot be told apart"
@@ -196,14 +200,21 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
             f"column {name!r} holds dates in which day and month cannot be told apart, such as {min(counts)!r}, taken"
             " as text; write them as 2024-12-31"
         )
-    elif _are_dates(list(counts)[:200]):
+    elif odd := dates.mostly_dates(some):
+        taken.remark = "dates and other texts"
+        note(
+            f"column {name!r} holds dates, but for {', '.join(map(repr, odd))}; taken as text; mend them, or name what"
+            " is a missing value with --na"
+        )
+    elif _are_dates(some[:200]):
         taken.remark = "dates"
         note(f"column {name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")
-    elif seen := quantities.mostly_numbers(list(counts)[:MOST_LOOKED_AT]):
+    elif seen := quantities.mostly_numbers(some):
         taken.remark = "numbers in several or unclear forms"
         note(
             f"column {name!r} looks like numbers that are written in several or unclear ways, such as"
-            f" {', '.join(map(repr, seen))}, taken as text; write them in one unit, or as plain numbers"
+            f" {', '.join(map(repr, seen))}, taken as text; write them in one unit or as plain numbers, or"
+            " name what is a missing value with --na"
         )
     if name not in wishes.inputs and (reason := _like_an_id(name, counts)):
         return reason
@@ -217,11 +228,21 @@ def _note_numbers(column: Column, n_rows: int, note: Note) -> None:
     assert values is not None
     if n_rows > 2 and bool(np.all(np.diff(values) == 1.0)):
         note(f"column {column.name!r} counts the rows; leave it out with --id if it is an id")
+    elif _eight_digits(values):
+        note(f"column {column.name!r} looks like dates without separators, taken as numbers; write them as 2024-12-31")
     elif _ID.fullmatch(column.name):
         note(
             f"column {column.name!r} is named as an id and is taken as a number; give --id {column.name!r} to leave it"
             f" out, or --categorical {column.name!r}"
         )
+
+
+def _eight_digits(values: np.ndarray[Any, Any]) -> bool:
+    """Whether all numbers are dates such as 20241231."""
+    known = values[~np.isnan(values)]
+    month, day = known // 100 % 100, known % 100
+    right = (known >= 1900_01_01) & (known <= 2100_12_31) & (known == known // 1)
+    return bool(np.all(right & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)))
 
 
 def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> None:

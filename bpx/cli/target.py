@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.cli.column_choice import MOST_LOOKED_AT, few_odd_cells, with_commas
+from bpx.cli.column_choice import FEWEST_IDS, MOST_LOOKED_AT, few_odd_cells, with_commas
 from bpx.cli.output import MistakeError, counted
 from bpx.tables import quantities
 from bpx.tables.parsing import canonical, number, same_spelling
@@ -114,7 +114,7 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
             f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
             f" {', '.join(map(repr, seen))}"
         )
-        if different > FEW_INTEGERS:
+        if different > FEWEST_IDS:
             raise MistakeError(
                 f"{table.source}: {unclear}; write them as plain numbers or in one unit, without separated thousands,"
                 " or give --task classify"
