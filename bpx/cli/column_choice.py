@@ -94,9 +94,10 @@ def choose_columns(
     spare: list[str] = []  # they number the rows under a name of their own
     for column in candidates.columns.values():
         name, forced = column.name, column.name in {*wishes.inputs, *wishes.categorical}
-        taken = Taken(name, NUMBERS, int(np.count_nonzero(column.missing)), example=_example(column))
+        missing = column.missing
+        taken = Taken(name, NUMBERS, int(np.count_nonzero(missing)), example=_example(column, missing))
         choice.taken[name] = taken
-        reason = _useless(column)
+        reason = _useless(column, missing)
         if reason is None and not forced and (reason := _index(column, table, numbering)):
             spare += [name] if reason.startswith(NUMBERS_ROWS) else []
         elif reason is None and column.texts is not None:
@@ -135,8 +136,10 @@ def few_odd_cells(counts: Counter[str]) -> list[str]:
 def with_commas(counts: Counter[str]) -> str:
     """The message for a column of numbers such as ``1,5`` or ``100,000``; empty for any other column."""
     found = [text for text in counts if _COMMA.fullmatch(text)]
+    if not found:
+        return ""
     others = sum(number(text) is None for text in counts) - len(found)
-    if not found or (others and len(found) <= 0.5 * len(counts)):
+    if others and len(found) <= 0.5 * len(counts):
         return ""
     return (
         f"holds numbers with commas, such as {found[0]!r}; save the table with decimal points and without thousands"
@@ -169,7 +172,8 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
     """Decide on a column of text; the reason where it is left out."""
     assert column.texts is not None
     name, taken = column.name, choice.taken[column.name]
-    counts = Counter(text for text in column.texts.tolist() if text is not None)
+    counts = Counter(column.texts.tolist())
+    counts.pop(None, None)
     if name in wishes.categorical:
         choice.categories.append(name)
         taken.taken_as = CATEGORIES
@@ -240,9 +244,10 @@ def _note_numbers(column: Column, n_rows: int, note: Note) -> None:
 def _eight_digits(values: np.ndarray[Any, Any]) -> bool:
     """Whether all numbers are dates such as 20241231."""
     known = values[~np.isnan(values)]
+    if np.min(known) < 1900_01_01 or np.max(known) > 2100_12_31:
+        return False
     month, day = known // 100 % 100, known % 100
-    right = (known >= 1900_01_01) & (known <= 2100_12_31) & (known == known // 1)
-    return bool(np.all(right & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)))
+    return bool(np.all((known == known // 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)))
 
 
 def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> None:
@@ -261,9 +266,9 @@ def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> Non
         )
 
 
-def _useless(column: Column) -> str | None:
+def _useless(column: Column, missing: np.ndarray[Any, Any]) -> str | None:
     """Why a column says nothing about the rows; None where it does."""
-    if np.all(column.missing):
+    if np.all(missing):
         return "has no value in any row"
     values = column.numbers if column.texts is None else column.texts
     first = values[0]  # type: ignore[index]
@@ -295,10 +300,10 @@ def _present(column: Column) -> list[Any]:
     return present
 
 
-def _example(column: Column) -> str:
+def _example(column: Column, missing: np.ndarray[Any, Any]) -> str:
     """The first value that is not missing, as text."""
-    place = int(np.argmin(column.missing))
-    if column.missing[place]:
+    place = int(np.argmin(missing))
+    if missing[place]:
         return ""
     if column.texts is None:
         assert column.numbers is not None
