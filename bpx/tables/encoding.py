@@ -23,6 +23,8 @@ from bpx.tables.piecewise import Encoder, Plain, with_bins
 from bpx.tables.piecewise_column import PairColumn, PiecewiseColumn
 from bpx.tables.table import Column, Table, TableError, listed
 
+# Of a column with piecewise-linear inputs, by default.
+BINS = 24
 _KINDS: dict[str, type[Encoder]] = {
     "number": NumberColumn, "category": CategoryColumn, "derived": DerivedColumn, "piecewise": PiecewiseColumn,
     "pair": PairColumn,
