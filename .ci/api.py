@@ -11,7 +11,7 @@ import pdoc
 import bpx
 
 # Public, but not in ``__all__``: they need an extra.
-WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "plotting")
+WITH_EXTRAS = ("MLPClassifier", "MLPRegressor", "TableEncoder", "plotting")
 # What public functions return, and nobody makes.
 RESULTS = ("bpx.checks.gradients", "bpx.checks.parity", "bpx.checks.step_trace", "bpx.search.sweep_table")
 

@@ -32,7 +32,7 @@ SHARED_WITH_LEAVES = {
         "backend.base backend.select files.atomic files.container files.function_json files.header"
         " files.model files.nested_decoder files.nested_encoder files.network_json formulas.blocks"
         " formulas.losses formulas.metrics formulas.precision network.architecture network.data_frames"
-        " network.memory network.objective network.validation streams.data training.array_feed"
+        " network.memory network.objective network.validation streams.data tables training.array_feed"
         " training.callbacks.callback training.progress training.run_config training.run_metrics"
         " training.solvers training.stacking training.training_data"
     ),
@@ -88,7 +88,7 @@ def leaves() -> list[str]:
     """Leaves import public names, `training.assemble` and what is listed as shared."""
     import bpx
 
-    public = {*bpx.__all__, "MLPClassifier", "MLPRegressor"}
+    public = {*bpx.__all__, "MLPClassifier", "MLPRegressor", "TableEncoder"}
     public_modules = {"plotting", *(name for name in bpx.__all__ if inspect.ismodule(getattr(bpx, name)))}
     public |= {name for module in public_modules for name in import_module(f"bpx.{module}").__all__}
     shared = {(leaf, f"bpx.{module}") for leaf, listed in SHARED_WITH_LEAVES.items() for module in listed.split()}
@@ -125,7 +125,7 @@ def docstrings() -> list[str]:
     import bpx
 
     bad = []
-    for name in [*bpx.__all__, "MLPClassifier", "MLPRegressor"]:
+    for name in [*bpx.__all__, "MLPClassifier", "MLPRegressor", "TableEncoder"]:
         thing = getattr(bpx, name)
         # An Enum's parameters are the Enum machinery's; an error's are its message.
         if (inspect.isclass(thing) and issubclass(thing, BaseException)) or inspect.ismodule(thing):

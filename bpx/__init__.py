@@ -2,8 +2,9 @@
 
 The same forward and backward code runs on NumPy, CuPy, PyTorch and any other array API library.
 
-`MLPClassifier` and `MLPRegressor` need scikit-learn (extra ``sklearn``), the pictures of `plotting` need Matplotlib
-(extra ``plot``); ``from bpx import *`` leaves these three out. Every name is imported when it is first used.
+`MLPClassifier`, `MLPRegressor` and `TableEncoder` need scikit-learn (extra ``sklearn``), the pictures of `plotting`
+need Matplotlib (extra ``plot``); ``from bpx import *`` leaves these four out. Every name is imported when it is
+first used.
 """
 
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     )
     from bpx.estimators import MLPClassifier as MLPClassifier
     from bpx.estimators import MLPRegressor as MLPRegressor
+    from bpx.estimators import TableEncoder as TableEncoder
     from bpx.files.interop_keras import from_keras_weights
     from bpx.files.interop_sklearn import from_sklearn, to_sklearn
     from bpx.files.interop_torch import from_torch, to_torch
@@ -61,7 +63,7 @@ _HOMES = {
         "BackendFallbackWarning BackendUnavailableError DeviceMismatchError DivergenceWarning FileFormatError"
         " NonFiniteError NotDifferentiableError ShapeError"
     ),
-    "bpx.estimators": "MLPClassifier MLPRegressor",
+    "bpx.estimators": "MLPClassifier MLPRegressor TableEncoder",
     "bpx.search.sweep": "sweep",
     "bpx.files.interop_keras": "from_keras_weights",
     "bpx.files.interop_sklearn": "from_sklearn to_sklearn",
@@ -87,7 +89,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 # Names that are not in ``__all__``, and the package that each needs.
-_WITH_EXTRAS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn", "plotting": "matplotlib"}
+_WITH_EXTRAS = dict.fromkeys(_HOMES["bpx.estimators"].split(), "sklearn") | {"plotting": "matplotlib"}
 
 if not TYPE_CHECKING:  # to a type checker a module with __getattr__ has every name, misspelt ones too
 

@@ -34,7 +34,7 @@ MODULES = (
     "schedules",
     "stop",
 )
-EXTRAS = {"MLPClassifier": "sklearn", "MLPRegressor": "sklearn", "plotting": "matplotlib"}
+EXTRAS = dict.fromkeys(("MLPClassifier", "MLPRegressor", "TableEncoder"), "sklearn") | {"plotting": "matplotlib"}
 PUBLIC = sorted({*bpx.__all__, *EXTRAS})
 
 

@@ -33,7 +33,10 @@ def run(args: argparse.Namespace, output: Output) -> None:
     """Read, choose, report."""
     prepared = preparation.prepare(args, output)
     choice = prepared.choice
-    encoded = encoding.learn(choice.table, choice.categories, max_categories=args.max_categories, forms=choice.forms)
+    encoded = encoding.learn(
+        choice.table, choice.categories, max_categories=args.max_categories, forms=choice.forms,
+        bins=encoding.BINS if args.numbers == "piecewise" else None,
+    )  # fmt: skip
     taken = preparation.describe(prepared, encoded)
     text = (
         f"{preparation.in_words(taken)}\n\n{counted(prepared.table.n_rows, 'row')}, {counted(encoded.width, 'input')}"

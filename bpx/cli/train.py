@@ -71,6 +71,7 @@ def run(args: argparse.Namespace, output: Output) -> int:
     encoded = encoding.learn(
         inputs.rows(training), prepared.choice.categories, standardise=not args.no_standardise,
         max_categories=args.max_categories, forms=prepared.choice.forms,
+        bins=encoding.BINS if args.numbers == "piecewise" else None,
     )  # fmt: skip
     mean, scale = (0.0, 1.0) if target.task == CLASSIFY else encoding.mean_and_scale(y[training])
     model = TableModel(target, encoded, mean, scale, *table_input.spellings(args))

@@ -11,6 +11,7 @@ from bpx.cli import column_choice, parser, table_input, target
 from bpx.formulas.metrics import METRICS
 from bpx.formulas.precision import PRECISIONS
 from bpx.optimizers import OPTIMIZERS
+from bpx.tables import encoding
 
 EXAMPLES = """\
   bpx train people.csv --target income --out income.npz
@@ -107,6 +108,11 @@ def add_columns(sub: argparse.ArgumentParser) -> Any:
         choices=(column_choice.NUMBERS, column_choice.CATEGORIES, column_choice.DROP),
         help="numbers (year, month, day of the week and of the year, days since 1970, hour), categories or drop"
         " (default: numbers)",
+    )  # fmt: skip
+    table.add_argument(
+        "--numbers", choices=("standard", "piecewise"), default="standard",
+        help=f"standard: an input for each number; piecewise: beside it up to {encoding.BINS} piecewise-linear ones"
+        " between its quantiles, one for missing values, and one input for two categories (default: standard)",
     )  # fmt: skip
     table.add_argument(
         "--max-categories", metavar="N", type=parser.count, default=100,

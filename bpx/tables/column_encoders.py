@@ -45,13 +45,23 @@ class NumberColumn:
 
     def encode(self, table: Table, out: Matrix, unseen: Unseen) -> None:
         """Fill `out` (n, 1) from the table; TableError where the column holds text or infinite numbers."""
+        values, _ = self.known(table, unseen)
+        out[:, 0] = self.standardised(values)
+
+    def standardised(self, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """``(x - mean) / scale``, infinite only where that is too large for a float."""
+        part = without_overflow(values)
+        return (values * part - self.mean * part) / (self.scale * part)
+
+    def known(self, table: Table, unseen: Unseen) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """The column's numbers with the median for a missing one, and a mask of these, both (n,)."""
         values = self._values(table)
         refuse_infinite(table, self.name, values)
         missing = np.isnan(values)
         if not self.had_missing and np.any(missing):
             unseen.missing[self.name] = int(np.count_nonzero(missing))
         values[missing] = self.median
-        out[:, 0] = (values - self.mean) / self.scale
+        return values, missing
 
     def _values(self, table: Table) -> np.ndarray[Any, Any]:
         """The column's numbers, a copy; text is read as numbers where all of it can be."""
@@ -135,10 +145,9 @@ class CategoryColumn:
         return cls(entry["name"], tuple(entry["categories"]), entry["missing"], entry["other"])
 
 
-def column_from_json(entry: Any) -> NumberColumn | CategoryColumn:
-    """The column that `to_json` of either class described; FileFormatError for anything else."""
-    is_number = isinstance(entry, dict) and entry.get("kind") == "number"
-    return NumberColumn.from_json(entry) if is_number else CategoryColumn.from_json(entry)
+def without_overflow(values: np.ndarray[Any, Any]) -> float:
+    """What to multiply numbers by so that no difference or sum of two is infinite: 1, or a power of two."""
+    return 0.25 if np.max(np.abs(values), initial=0.0) > 2.0**1000 else 1.0
 
 
 def refuse_infinite(table: Table, name: str, values: np.ndarray[Any, Any]) -> None:

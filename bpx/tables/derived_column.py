@@ -9,6 +9,7 @@ from bpx.errors import FileFormatError
 from bpx.files.header import check_entries, of_type
 from bpx.tables.column_encoders import Matrix, NumberColumn, Unseen
 from bpx.tables.dates import Dates
+from bpx.tables.piecewise_column import PiecewiseColumn
 from bpx.tables.quantities import Quantity
 from bpx.tables.table import Column, Table, text_array
 
@@ -23,7 +24,7 @@ class DerivedColumn:
 
     name: str
     form: Form
-    columns: tuple[NumberColumn, ...]
+    columns: tuple[NumberColumn | PiecewiseColumn, ...]
 
     @property
     def inputs(self) -> list[str]:
@@ -56,8 +57,14 @@ class DerivedColumn:
         if form is None or not entry["columns"]:
             raise FileFormatError("encoding: expected a column of a quantity or of dates, got another")
         read, name = form.from_json(entry["form"]), entry["name"]
-        columns = tuple(NumberColumn.from_json(one) for one in entry["columns"])
+        columns = tuple(number_from_json(one) for one in entry["columns"])
         empty = Table("", [Column(name, texts=text_array([]))], 0)
         if not {one.name for one in columns} <= {one.name for one in read.columns(empty, name)}:
             raise FileFormatError("encoding: expected the parts of a date or a quantity, got other names")
         return cls(name, read, columns)
+
+
+def number_from_json(entry: Any) -> NumberColumn | PiecewiseColumn:
+    """A column of numbers with or without bins; FileFormatError for anything else."""
+    binned = isinstance(entry, dict) and entry.get("kind") == "piecewise"
+    return PiecewiseColumn.from_json(entry) if binned else NumberColumn.from_json(entry)

@@ -3,7 +3,7 @@
 In a column of numbers the median replaces a missing value; then the mean of the training rows is subtracted, and the
 result is divided by their standard deviation. A column of text has one input for each category, and one for "missing"
 and one for "other" if training rows had such values. A category that training did not have is "other", or, without that
-input, sets none of them to 1.
+input, sets none of them to 1. `learn` with `bins` gives each number piecewise-linear inputs, too (``piecewise``).
 """
 
 from __future__ import annotations
@@ -15,17 +15,27 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, column_from_json, refuse_infinite
+from bpx.files.header import short_repr
+from bpx.tables.column_encoders import CategoryColumn, NumberColumn, Unseen, refuse_infinite, without_overflow
 from bpx.tables.derived_column import DerivedColumn, Form
 from bpx.tables.parsing import same_spelling
+from bpx.tables.piecewise import Encoder, Plain, with_bins
+from bpx.tables.piecewise_column import PairColumn, PiecewiseColumn
 from bpx.tables.table import Column, Table, TableError, listed
+
+# Of a column with piecewise-linear inputs, by default.
+BINS = 24
+_KINDS: dict[str, type[Encoder]] = {
+    "number": NumberColumn, "category": CategoryColumn, "derived": DerivedColumn, "piecewise": PiecewiseColumn,
+    "pair": PairColumn,
+}  # fmt: skip
 
 
 @final
 class Encoding:
     """The inputs of a network, column by column."""
 
-    def __init__(self, columns: Sequence[NumberColumn | CategoryColumn | DerivedColumn]) -> None:
+    def __init__(self, columns: Sequence[Encoder]) -> None:
         self.columns = tuple(columns)
 
     @property
@@ -46,7 +56,7 @@ class Encoding:
     @property
     def as_text(self) -> list[str]:
         """The names of the columns that have to be read as text."""
-        return [column.name for column in self.columns if isinstance(column, CategoryColumn)]
+        return [column.name for column in self.columns if isinstance(column, (CategoryColumn, PairColumn))]
 
     def encode(self, table: Table, dtype: str = "float64") -> tuple[np.ndarray[Any, Any], Unseen]:
         """The inputs of a table's rows, shape (n, width), and what training rows did not have.
@@ -83,15 +93,17 @@ class Encoding:
         return cls([_from_json(entry) for entry in entries])
 
 
-def _from_json(entry: Any) -> NumberColumn | CategoryColumn | DerivedColumn:
+def _from_json(entry: Any) -> Encoder:
     """The column of an entry; FileFormatError for anything else."""
-    is_derived = isinstance(entry, dict) and entry.get("kind") == "derived"
-    return DerivedColumn.from_json(entry) if is_derived else column_from_json(entry)
+    kind = entry.get("kind") if isinstance(entry, dict) else entry
+    if not isinstance(kind, str) or kind not in _KINDS:
+        raise FileFormatError(f"encoding: expected a column of a kind of {', '.join(_KINDS)}, got {short_repr(kind)}")
+    return _KINDS[kind].from_json(entry)
 
 
 def learn(
     table: Table, categorical: Collection[str], *, standardise: bool = True, max_categories: int = 100,
-    forms: Mapping[str, Form] | None = None,
+    forms: Mapping[str, Form] | None = None, bins: int | None = None, max_inputs: int = 600,
 ) -> Encoding:  # fmt: skip
     """Learn the encoding of a table's columns from its rows.
 
@@ -107,22 +119,26 @@ def learn(
         The commonest categories of a column, this many, get an input each; the rest are "other".
     forms : mapping of str to Quantity or Dates, optional
         Columns of text that are read as numbers, and how they are written.
+    bins : int, optional
+        At most how many piecewise-linear inputs stand beside each number, as `piecewise.with_bins` has them; two
+        categories are then one input. None is numbers alone, as version 0.1 had it.
+    max_inputs : int
+        With `bins`: where there would be more inputs, columns have fewer bins.
 
     Raises
     ------
     TableError
         For an infinite number; the message names its row.
     """
-    return Encoding(
-        [
-            _learn_categories(column, max_categories)
-            if column.name in categorical
-            else _learn_derived(table, column, forms[column.name], standardise)
-            if forms and column.name in forms
-            else _learn_numbers(table, column, standardise)
-            for column in table.columns.values()
-        ]
-    )
+    plain: list[Plain] = [
+        _learn_categories(column, max_categories)
+        if column.name in categorical
+        else _learn_derived(table, column, forms[column.name], standardise)
+        if forms and column.name in forms
+        else _learn_numbers(table, column, standardise)
+        for column in table.columns.values()
+    ]
+    return Encoding(plain if bins is None else with_bins(table, plain, bins, max_inputs))
 
 
 def _learn_categories(column: Column, most: int) -> CategoryColumn:
@@ -143,7 +159,9 @@ def _learn_numbers(table: Table, column: Column, standardise: bool) -> NumberCol
     values = column.numbers
     refuse_infinite(table, column.name, values)
     missing = np.isnan(values)
-    median = float(np.median(values[~missing])) if not np.all(missing) else 0.0
+    known = values[~missing]
+    part = without_overflow(known)
+    median = float(np.median(known * part)) / part if len(known) else 0.0
     mean, scale = mean_and_scale(np.where(missing, median, values)) if standardise else (0.0, 1.0)
     return NumberColumn(column.name, median, mean, scale, bool(np.any(missing)))
 
