@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.backend.cupy_backend import compute_type, uses_tf32
+from bpx.backend.cupy_backend import ALONE, compute_type, uses_tf32
 from bpx.errors import Log
-from bpx.kernels.cuda.compiling import ALONE, is_array
+from bpx.kernels.cuda.compiling import is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["can_be_captured", "product"]
