@@ -459,3 +459,33 @@ def test_a_networks_parameters_never_share_memory_with_what_they_were_set_from(l
     W[...] = 7.0
     lib.synchronize()
     assert lib.to_host(net.params["0.W"]).tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+@pytest.fixture
+def cupy_on_paper():
+    """A CuPy backend with a stand-in for its library: one GPU, that two ranks share."""
+    backend = object.__new__(cupy_backend.CupyBackend)
+    runtime = SimpleNamespace(deviceGetPCIBusId=lambda index: "0000:01:00.0")
+    backend._cupy, backend._index = SimpleNamespace(cuda=SimpleNamespace(runtime=runtime)), 0
+    return backend
+
+
+def test_ranks_that_share_a_gpu_are_summed_on_the_host_without_mpi4py(cupy_on_paper, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    ranks = SimpleNamespace(allgather=lambda mine: [mine, mine])
+    assert cupy_on_paper.summer(ranks, "here") is None
+
+
+def test_a_wait_for_the_device_keeps_another_threads_captures_out(cupy_on_paper):
+    got = []
+
+    def synchronize():
+        other = threading.Thread(target=lambda: got.append(cupy_backend.ALONE.acquire(blocking=False)))
+        other.start()
+        other.join()
+
+    cupy_on_paper.device = SimpleNamespace(synchronize=synchronize)
+    cupy_on_paper.synchronize()
+    assert got == [False]
+    assert cupy_backend.ALONE.acquire(blocking=False)
+    cupy_backend.ALONE.release()

@@ -275,3 +275,17 @@ def test_products_of_16_bits_add_up_in_float32(cupy: Any, name: str, code: int, 
     cublas.gemm_strided_batched_ex(handle, 0, 0, 2, 3, 400, one, *right, *left, zero, *result, 5, 68, -1)
     cublas.destroy(handle)
     np.testing.assert_allclose(cupy.asnumpy(out), a.astype(np.float64) @ b, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("code", [2, 14])
+def test_fast_products_of_16_bits_are_refused(cupy: Any, code: int) -> None:
+    """CUBLAS_COMPUTE_32F_FAST_16F, _FAST_16BF and _FAST_TF32 are for operands of float32."""
+    cublas = pytest.importorskip("nvmath.bindings.cublas")
+    x, out = cupy.zeros((4, 4), dtype=cupy.float16), cupy.zeros((4, 4), dtype=cupy.float32)
+    numbers = np.array([1, 0], dtype=np.float32)
+    handle, one, zero = cublas.create(), numbers.ctypes.data, numbers.ctypes.data + 4
+    operands, result = (x.data.ptr, code, 4), (out.data.ptr, 0, 4)
+    for compute in (74, 75, 77):
+        with pytest.raises(cublas.cuBLASError, match="NOT_SUPPORTED"):
+            cublas.gemm_ex(handle, 0, 0, 4, 4, 4, one, *operands, *operands, zero, *result, compute, -1)
+    cublas.destroy(handle)

@@ -53,6 +53,53 @@ def test_numbers_put_together_are_written_at_once(file, kernel, storage):
     assert f"st.global.wb.{'v2' if half else 'v4'}.u32" in body
 
 
+# Kernels that are as fast as memory is: how many vectors each reads in pieces of 16 bytes, and writes so.
+PACKED = {
+    "gradient_descent": (2, 1), "momentum": (3, 2), "rmsprop": (3, 2), "adagrad": (3, 2), "adam": (4, 3),
+    "clip_scale": (1, 1), "unscale": (1, 1), "narrow": (1, 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("storage", ["float32", "float64"])
+@pytest.mark.parametrize("kernel", PACKED)
+def test_an_update_reads_all_its_vectors_in_packs_before_it_writes_any(kernel, storage):
+    need_nvrtc()
+    file = next(file for file in sources.FILES if kernel in sources.kernels(file))
+    done, said, ptx = compiled(sources.source(file), (*sources.options(storage), "-arch=compute_90"))
+    assert done, said
+    body = re.search(rf"\.entry {kernel}\(.*?\n}}", ptx, re.DOTALL)[0]
+    wide = re.findall(r"\b(ld|st)\.global\.\S*(?:v4\.[bfu]32|v2\.[bfu]64)", body)
+    reads, writes = PACKED[kernel]
+    assert wide == ["ld"] * reads + ["st"] * writes
+
+
+@pytest.mark.parametrize("storage", ["float32", "float64"])
+def test_adam_computes_its_powers_by_products(storage):
+    need_nvrtc()
+    text = sources.source("updates.cu")
+    with_pow = text.replace("NOW(step), &power_1", "::pow(NOW(step), 2.0), &power_1")
+    assert with_pow != text
+    calls = []
+    for one in (text, with_pow):
+        done, said, ptx = compiled(one, (*sources.options(storage), "-arch=compute_90"))
+        assert done, said
+        calls.append("accurate_pow" in ptx)
+    assert calls == [False, True]
+
+
+@pytest.mark.parametrize("storage", sources.STORAGES)
+@pytest.mark.parametrize("file", sources.FILES)
+def test_a_kernel_keeps_its_numbers_in_at_most_64_registers(file, storage):
+    """So that four blocks share a multiprocessor of Hopper's, and none keeps numbers in memory."""
+    need_nvrtc()
+    done, said, _ = compiled(sources.source(file), (*sources.options(storage), "-arch=sm_90", "--ptxas-options=-v"))
+    assert done, said
+    used = dict(re.findall(r"Compiling entry function '(\w+)'.*?Used (\d+) registers", said, re.DOTALL))
+    assert set(used) == set(sources.kernels(file))
+    assert max(map(int, used.values())) <= 64, used
+    assert set(re.findall(r"(\d+) bytes (?:stack frame|spill)", said)) == {"0"}
+
+
 def _without_own_rounding(ptx: str) -> str:
     """The PTX without what NVIDIA's own exact functions are made of."""
     return re.sub(r".*\b(ex2\.approx|rcp\.approx|lg2\.approx|rsqrt\.approx).*", "", ptx)

@@ -86,6 +86,30 @@ def test_an_update_is_the_formula(name, flags, shape, dtype, order, many, rng, m
             near(mine, wanted.astype(dtype), dtype, terms=4)
 
 
+@pytest.mark.parametrize("step", [1, 2, 999, 1000, 12345, 10**7])
+def test_adam_knows_the_powers_of_any_step(step, rng):
+    start = vectors("adam", (40,), np.dtype("float64"), rng)
+    expected, got = [x.copy() for x in start], [x.copy() for x in start]
+    updates.adam(np, *expected, step, 0.01, 0.9, 0.999, 1e-8, False)
+    kernels.adam(np, *got, np.asarray(float(step)), 0.01, 0.9, 0.999, 1e-8, False)
+    for mine, wanted in zip(got, expected, strict=True):
+        near(mine, wanted, "float64", terms=4)
+
+
+@pytest.mark.parametrize("dtype", COMPUTED)
+@pytest.mark.parametrize("begins", [0, 1, 4])
+def test_an_update_is_the_same_wherever_its_vectors_begin(begins, dtype, rng):
+    """In packs of 16 bytes or one by one, and with numbers left over that make no pack."""
+    start = vectors("adam", (3003,), np.dtype(dtype), rng)
+    expected, got = [x.copy() for x in start], [np.empty(3003 + begins, dtype=dtype)[begins:] for _ in start]
+    for mine, x in zip(got, start, strict=True):
+        mine[...] = x
+    for given in (expected, got):
+        kernels.adam(np, *given, 3, 0.01, 0.9, 0.999, 1e-8, False)
+    for mine, wanted in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
 @pytest.mark.parametrize(("name", "flags"), CASES)
 def test_a_network_whose_update_is_not_taken_stays_as_it_is(name, flags, rng):
     start = vectors(name, (3, 40), np.dtype("float32"), rng)

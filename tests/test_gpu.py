@@ -9,6 +9,7 @@ import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -440,6 +441,7 @@ def test_another_device_is_used_where_it_is_asked_for(second: str) -> None:
 
 def counted(batch_size: int, epochs: int, **options: Any) -> Counter[str]:
     """What the imitation of CUDA counts of that many epochs more than of the first three."""
+    trained("cupy", epochs=1, batch_size=batch_size, **options)  # what a process does once is not counted
     short, long = (
         counted_fit(lambda n=n: trained("cupy", epochs=n, batch_size=batch_size, **options)) for n in (3, 3 + epochs)
     )
@@ -629,3 +631,23 @@ def test_float32_is_true_whatever_the_process_has_set(what: str) -> None:
         assert linalg.get_compute_type(np.float32) == linalg.COMPUTE_TYPE_TF32
     finally:
         linalg.set_compute_type(np.float32, before)
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+@pytest.mark.parametrize("precision", ["float32", "tf32"])
+def test_the_benchmarks_floor_launches_products_alone(monkeypatch, lead: tuple[int, ...], precision: str) -> None:
+    if not counting.imitated():
+        pytest.skip("launches are counted by the imitation of CUDA: a GPU does not apply")
+    monkeypatch.syspath_prepend(str(Path(bpx.__file__).parents[1] / "benchmarks"))
+    from contenders.gpu_products import product_of
+
+    multiply = product_of(cupy, precision)
+    rng = np.random.default_rng(0)
+    a, g = (cupy.asarray(rng.normal(size=(*lead, 8, n)).astype(np.float32)) for n in (5, 6))
+    out = cupy.empty((*lead, 5, 6), dtype=np.float32)
+    multiply(a.swapaxes(-1, -2), g, out)
+    with counting.counted() as seen:
+        multiply(a.swapaxes(-1, -2), g, out)
+    assert (seen["product.launched"], seen["kernel.launched"], seen["copy_on_device.launched"]) == (1, 0, 0)
+    expected = np.matmul(cupy.asnumpy(a).swapaxes(-1, -2), cupy.asnumpy(g))
+    np.testing.assert_allclose(cupy.asnumpy(out), expected, rtol=0, atol=1e-2 if precision == "tf32" else 1e-5)

@@ -1,4 +1,4 @@
-"""The floor: the matrix products of a step alone, by CuPy's cuBLAS, into arrays that are there already.
+"""The floor: the matrix products of a step alone, by cuBLAS, into arrays that are there already.
 
 With the device "cpu" NumPy takes CuPy's place.
 """
@@ -69,6 +69,26 @@ def set_precision(xp: Any, precision: str) -> Any:
     return np.dtype("float16" if precision == "float16" else "float32")
 
 
+def product_of(xp: Any, precision: str) -> Callable[[Any, Any, Any], Any]:
+    """A product into an array that is there. Transposed factors are read as they lie: CuPy copies those of a stack."""
+    if xp is np:
+        return lambda a, b, out: np.matmul(a, b, out=out)
+    import bpx
+    from bpx.kernels.cuda.products import product
+
+    backend = bpx.get_backend("cupy", strict=True)
+
+    def multiply(a: Any, b: Any, out: Any) -> None:
+        if product(xp, a, b, out) is NotImplemented:
+            raise TypeError(f"no product of {a.dtype} and {b.dtype} into {out.dtype}")
+
+    def rounded(a: Any, b: Any, out: Any) -> None:
+        with backend.matmul_precision(tf32=True, process=False):
+            multiply(a, b, out)
+
+    return rounded if precision == "tf32" else multiply
+
+
 def arrays(task: Task, put: Callable[[Any], Any], empty: Callable[[Any], Any]) -> list[tuple[Any, Any, Any]]:
     """Factors and result of each product: forward a W; backward aᵀ g and, but for the first layer, g Wᵀ."""
     lead = () if task.stack is None else (task.stack,)
@@ -95,12 +115,13 @@ def step(job: Job) -> Measure:
     if task.precision not in HALVES:
         a, b = map(xp.asarray, probe())
         notes |= multiplies_in(task.precision, lambda: (a @ b).tolist())
+    multiply = product_of(xp, task.precision)
     products = arrays(task, lambda x: xp.asarray(x).astype(dtype), xp.empty_like)
 
     def several(steps: int) -> None:
         for _ in range(steps):
             for a, b, out in products:
-                xp.matmul(a, b, out=out)
+                multiply(a, b, out)
 
     def run(repeats: int) -> float:
         clock(lambda: several(task.units))

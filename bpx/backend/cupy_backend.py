@@ -24,6 +24,9 @@ logger = Log("bpx.backend")
 _NO_MEMORY = re.compile(r"ALLOC_FAILED|MemoryAllocation|out[ _]of[ _]memory", re.IGNORECASE)
 _PACKAGES = {"cupy", "cupy_backends", "cupyx", "nvmath", "cuda"}
 
+# Held while a graph is captured, and by other threads for what may wait for the whole device, which CUDA then refuses.
+ALONE = threading.RLock()
+
 # Whether this thread has asked for TF32.
 _asked = threading.local()
 # All threads share CuPy's setting. These are its values before each change that has not been undone yet; the first one
@@ -74,7 +77,8 @@ class CupyBackend(Backend):
         return np.asarray(self._cupy.asnumpy(x))
 
     def synchronize(self) -> None:
-        self.device.synchronize()
+        with ALONE:
+            self.device.synchronize()
 
     def pinned(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         import cupyx
@@ -95,12 +99,13 @@ class CupyBackend(Backend):
             return self._cupy.cuda.get_current_stream().record()
 
     def summer(self, comm: Any, host: str) -> Callable[[Array], Array] | None:
-        from mpi4py import MPI
-
         bus = self._cupy.cuda.runtime.deviceGetPCIBusId(self._index)
         places = comm.allgather((host, bus))
-        # NCCL refuses two ranks on one GPU, and CuPy's group always contains all ranks.
-        if len(set(places)) < len(places) or MPI.Comm.Compare(comm, MPI.COMM_WORLD) == MPI.UNEQUAL:
+        if len(set(places)) < len(places):  # NCCL refuses two ranks on one GPU
+            return None
+        from mpi4py import MPI  # takes a second
+
+        if MPI.Comm.Compare(comm, MPI.COMM_WORLD) == MPI.UNEQUAL:  # CuPy's group always contains all ranks
             return None
         failure: str | None = None
         with self.scope():

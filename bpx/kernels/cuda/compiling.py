@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from bpx._typing import Array
+from bpx.backend.cupy_backend import ALONE
 from bpx.kernels.cuda import sources
 from bpx.kernels.recording import launch
 
 __all__ = [
-    "ALONE", "BLOCK", "NULL", "address", "blocks", "computed", "constant", "cover", "enqueue", "is_array", "is_plain",
+    "BLOCK", "NULL", "address", "blocks", "computed", "constant", "cover", "enqueue", "is_array", "is_plain",
     "lanes", "network_stride", "number", "smoke_test", "storage",
 ]  # fmt: skip
 
@@ -21,8 +21,6 @@ __all__ = [
 BLOCK, WARP = 256, 32
 # So many blocks keep any GPU busy; each then does several pieces.
 MANY = 4096
-# Held while a graph is captured, and by other threads for what may wait for the whole device, which CUDA then refuses.
-ALONE = threading.RLock()
 # In place of an array that is not there.
 NULL = np.uintp(0)
 

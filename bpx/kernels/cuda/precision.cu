@@ -1,8 +1,22 @@
 // Numbers of 16 bits beside the parameters in 32, and the loss's scale: see bpx/formulas/precision.py.
 
+template <int count>
+__device__ inline void narrow_packs(S *out, const C *x, Index begin, Index end) {
+  const Index first = (Index(blockIdx.x) * BLOCK + threadIdx.x) * count, stride = Index(gridDim.x) * BLOCK * count;
+  for (Index i = begin + first; i < end; i += stride) {
+    const Pack<C, count> from = *reinterpret_cast<const Pack<C, count> *>(x + i);
+    Pack<S, count> to;
+    for (int j = 0; j < count; ++j) to.of[j] = S(from.of[j]);
+    put(reinterpret_cast<Pack<S, count> *>(out + i), to);
+  }
+}
+
 // out = x, rounded to what is stored.
 extern "C" __global__ void narrow(S *out, const C *x, Index size) {
-  for (Index i = Index(blockIdx.x) * BLOCK + threadIdx.x; i < size; i += Index(gridDim.x) * BLOCK) out[i] = S(x[i]);
+  constexpr int count = 16 / sizeof(C);
+  const Index packed = is_aligned(out) && is_aligned(x) ? size - size % count : 0;
+  narrow_packs<count>(out, x, 0, packed);
+  narrow_packs<1>(out, x, packed, size);
 }
 
 // grads /= scale; finite[network, x] <- whether all numbers of this block then are, 1 or 0.
@@ -10,11 +24,11 @@ extern "C" __global__ void unscale(C *grads, const C *scale, unsigned char *fini
   for (Index network = blockIdx.y; network < networks; network += gridDim.y) {
     const C back = C(1) / scale[network];
     int lost = 0;
-    for (Index i = Index(blockIdx.x) * BLOCK + threadIdx.x; i < size; i += Index(gridDim.x) * BLOCK) {
-      const C g = grads[network * size + i] * back;
-      lost += !math::finite(g);
-      grads[network * size + i] = g;
-    }
+    C *const all[] = {grads + network * size};
+    change_all<0>(all, size, [&](C *x) {
+      x[0] *= back;
+      lost += !math::finite(x[0]);
+    });
     lost = block_sum(lost);
     if (threadIdx.x == 0) finite[network * gridDim.x + blockIdx.x] = lost == 0;
   }

@@ -30,7 +30,7 @@ def narrow(xp: Namespace, x: Array, dtype: Any) -> Array:
     kind = storage(out)
     if kind is None or computed(kind) != "float32":
         return NotImplemented
-    enqueue("precision.cu", kind, "narrow", cover(x.size), out, x, x.size)
+    enqueue("precision.cu", kind, "narrow", cover(x.size, 4 * BLOCK), out, x, x.size)
     return out
 
 

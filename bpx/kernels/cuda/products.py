@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bpx._typing import Array, Namespace
-from bpx.backend.cupy_backend import compute_type, uses_tf32
+from bpx.backend.cupy_backend import ALONE, compute_type, uses_tf32
 from bpx.errors import Log
-from bpx.kernels.cuda.compiling import ALONE, is_array
+from bpx.kernels.cuda.compiling import is_array
 from bpx.kernels.recording import launch
 
 __all__ = ["can_be_captured", "product"]
@@ -155,7 +155,8 @@ def _multiply(a: Array, b: Array, out: Array, tf32: bool) -> None:
     double = a.dtype == np.float64
     number = np.float64 if double else np.float32
     one, zero = np.ones((), dtype=number), np.zeros((), dtype=number)
-    compute = _FLOAT64 if double else _TF32 if tf32 else _FLOAT32
+    # cuBLAS takes TF32 for operands of float32 only; those of 16 bits fit into it as they are.
+    compute = _FLOAT64 if double else _TF32 if tf32 and a.itemsize == 4 else _FLOAT32
     n, k, m = out.shape[-2], out.shape[-1], a.shape[-1]
     # cuBLAS counts by columns, where our rows are: out^T = b^T a^T.
     shape = (

@@ -16,8 +16,9 @@ import numpy as np
 
 from bpx._typing import Array
 from bpx.backend.base import Backend
+from bpx.backend.cupy_backend import ALONE
 from bpx.errors import Log
-from bpx.kernels.cuda.compiling import ALONE, cover, enqueue
+from bpx.kernels.cuda.compiling import cover, enqueue
 from bpx.kernels.recording import Replay, record
 
 __all__ = ["Graph", "Recorder"]

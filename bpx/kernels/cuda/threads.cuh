@@ -31,6 +31,36 @@ __device__ inline bool is_aligned(const T *p) {
   return reinterpret_cast<unsigned long long>(p) % 16 == 0;
 }
 
+// `change` is given the numbers that lie at one place of all vectors, from begin to end; those of the first `kept`
+// vectors are only read. A thread has `count` places at once, and reads all of them before it writes any.
+template <int count, int kept, int vectors, class Change>
+__device__ inline void change_packs(C *const (&of)[vectors], Index begin, Index end, Change change) {
+  typedef Pack<C, count> Numbers;
+  const Index first = (Index(blockIdx.x) * BLOCK + threadIdx.x) * count, stride = Index(gridDim.x) * BLOCK * count;
+  for (Index i = begin + first; i < end; i += stride) {
+    Numbers packs[vectors];
+    for (int v = 0; v < vectors; ++v) packs[v] = *reinterpret_cast<const Numbers *>(of[v] + i);
+    for (int j = 0; j < count; ++j) {
+      C x[vectors];
+      for (int v = 0; v < vectors; ++v) x[v] = packs[v].of[j];
+      change(x);
+      for (int v = kept; v < vectors; ++v) packs[v].of[j] = x[v];
+    }
+    for (int v = kept; v < vectors; ++v) put(reinterpret_cast<Numbers *>(of[v] + i), packs[v]);
+  }
+}
+
+// The same for all of `size` places: 16 bytes at once where all vectors begin at a multiple of that, and then the rest.
+template <int kept, int vectors, class Change>
+__device__ inline void change_all(C *const (&of)[vectors], Index size, Change change) {
+  constexpr int count = 16 / sizeof(C);
+  bool aligned = true;
+  for (int v = 0; v < vectors; ++v) aligned = aligned && is_aligned(of[v]);
+  const Index packed = aligned ? size - size % count : 0;
+  change_packs<count, kept>(of, 0, packed, change);
+  change_packs<1, kept>(of, packed, size, change);
+}
+
 struct Sum {
   template <class T>
   static __device__ inline T of(T x, T y) {

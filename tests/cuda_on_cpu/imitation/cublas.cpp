@@ -174,6 +174,10 @@ constexpr int type_of() {
 }
 
 int multiply_ex(const Handle* handle, Product p, int compute) {
+  // The fast types round float32 operands; cuBLAS takes no others with them.
+  const bool fast = compute == fast_tf32 || compute == fast_16f || compute == fast_16bf;
+  const bool single = p.type_a == r32f || p.type_a == c32f;
+  if (fast && !(single && p.type_b == p.type_a && p.type_c == p.type_a)) return not_supported;
   p.tf32 = p.type_a == r32f && (compute == fast_tf32 || (compute == c32f_ && handle->math == math_tf32));
   if (p.type_a == c32f) return submit_product<std::complex<float>>(handle, p);
   if (p.type_a == c64f) return submit_product<std::complex<double>>(handle, p);
