@@ -21,13 +21,18 @@ Note = Callable[[str], Any]
 NUMBERS, CATEGORIES, DROP = "numbers", "categories", "drop"
 LEFT_OUT = "left out"
 NUMBERS_ROWS = "numbers the rows"
-_DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}([T ].*)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?")
+_DATE = re.compile(
+    r"\d{4}-\d{1,2}(-\d{1,2}([T ].*)?)?|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}( .*)?|\d{1,2}/\d{4}"
+    r"|\d{1,2}\.?[ -][A-Za-z]{3,9}\.?[ -]\d{2,4}|[A-Za-z]{3,9}\.? \d{1,2},? \d{4}|[A-Za-z]{3,9}[ -]\d{4}"
+)
 _COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+|[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
 # What pandas, R and databases call the index of a table's rows; pandas calls a column without a name so, too.
 _INDEX = re.compile(r"Unnamed: 0(\.\d+)?|__index_level_\d+__")
-_ID = re.compile(r"(?i)(.*[\W_])?(id|uuid|guid|rownames?|row_?(nr|num|number|index|id)|index)|.*[a-z]ID|.*[a-z]Id")
+_ID = re.compile(r"(?i:(.*[\W_])?(id|uuid|guid|rownames?|row_?(nr|num|number|index|id))|index)|.*[a-z](ID|Id)")
 # A column with no more different texts than this holds categories, even if each row has a text of its own.
 FEWEST_IDS = 20
+# Different texts of a column in which numbers in unclear forms are looked for.
+MOST_LOOKED_AT = 1000
 
 
 @final
@@ -89,9 +94,10 @@ def choose_columns(
     spare: list[str] = []  # they number the rows under a name of their own
     for column in candidates.columns.values():
         name, forced = column.name, column.name in {*wishes.inputs, *wishes.categorical}
-        taken = Taken(name, NUMBERS, int(np.count_nonzero(column.missing)), example=_example(column))
+        missing = column.missing
+        taken = Taken(name, NUMBERS, int(np.count_nonzero(missing)), example=_example(column, missing))
         choice.taken[name] = taken
-        reason = _useless(column)
+        reason = _useless(column, missing)
         if reason is None and not forced and (reason := _index(column, table, numbering)):
             spare += [name] if reason.startswith(NUMBERS_ROWS) else []
         elif reason is None and column.texts is not None:
@@ -130,8 +136,10 @@ def few_odd_cells(counts: Counter[str]) -> list[str]:
 def with_commas(counts: Counter[str]) -> str:
     """The message for a column of numbers such as ``1,5`` or ``100,000``; empty for any other column."""
     found = [text for text in counts if _COMMA.fullmatch(text)]
+    if not found:
+        return ""
     others = sum(number(text) is None for text in counts) - len(found)
-    if not found or (others and len(found) <= 0.5 * len(counts)):
+    if others and len(found) <= 0.5 * len(counts):
         return ""
     return (
         f"holds numbers with commas, such as {found[0]!r}; save the table with decimal points and without thousands"
@@ -141,19 +149,21 @@ def with_commas(counts: Counter[str]) -> str:
 
 def _index(column: Column, table: Table, numbering: Collection[str]) -> str | None:
     """Why a column is the index of the rows, and says nothing about them; None where it is not."""
-    values = column.numbers if column.texts is None else column.texts[~column.missing].tolist()
-    assert values is not None
-    whole = column.numbers is not None and bool(np.all(column.numbers == np.floor(column.numbers)))
-    unique = len(set(values)) == len(values)
     force = f"(--input {column.name!r} keeps it)"
-    if _INDEX.fullmatch(column.name) and (whole or unique):
+    unnamed, is_id = _INDEX.fullmatch(column.name), table.n_rows > FEWEST_IDS and _ID.fullmatch(column.name)
+    whole = unique = False
+    if unnamed or is_id or column.name in table.index:
+        values = _present(column)
+        whole = column.numbers is not None and all(value == value // 1 for value in values)
+        unique = len(set(values)) == len(values)
+    if unnamed and (whole or unique):
         counts = column.numbers is not None and bool(np.all(np.diff(column.numbers) == 1.0))
         return f"has no name {'and counts the rows' if counts else 'and is the index of a data frame'} {force}"
     if column.name in table.index and unique:
         return f"is the index of a data frame {force}"
     if column.name in numbering:
         return f"{NUMBERS_ROWS} {force}"
-    if whole and unique and table.n_rows > FEWEST_IDS and _ID.fullmatch(column.name):
+    if is_id and whole and unique:
         return f"is named as an id and has a number of its own in each row {force}"
     return None
 
@@ -162,7 +172,8 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
     """Decide on a column of text; the reason where it is left out."""
     assert column.texts is not None
     name, taken = column.name, choice.taken[column.name]
-    counts = Counter(text for text in column.texts.tolist() if text is not None)
+    counts = Counter(column.texts.tolist())
+    counts.pop(None, None)
     if name in wishes.categorical:
         choice.categories.append(name)
         taken.taken_as = CATEGORIES
@@ -185,6 +196,7 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
         note(f"column {name!r} holds numbers {form.in_words()}: {min(counts)!r} is read as {form.read(min(counts)):g}")
         return None
     _refuse_odd_cells(table, column, counts)
+    some = list(counts)[:MOST_LOOKED_AT]
     taken.taken_as = CATEGORIES
     if when == "ambiguous":
         taken.remark = "dates whose day and month cannot be told apart"
@@ -192,14 +204,21 @@ def _text(table: Table, column: Column, wishes: Wishes, choice: Choice, note: No
             f"column {name!r} holds dates in which day and month cannot be told apart, such as {min(counts)!r}, taken"
             " as text; write them as 2024-12-31"
         )
-    elif _are_dates(list(counts)[:200]):
+    elif odd := dates.mostly_dates(some):
+        taken.remark = "dates and other texts"
+        note(
+            f"column {name!r} holds dates, but for {', '.join(map(repr, odd))}; taken as text; mend them, or name what"
+            " is a missing value with --na"
+        )
+    elif _are_dates(some[:200]):
         taken.remark = "dates"
         note(f"column {name!r} holds dates, taken as categories; numbers (year, month, days since) tell more")
-    elif seen := quantities.mostly_numbers(counts):
+    elif seen := quantities.mostly_numbers(some):
         taken.remark = "numbers in several or unclear forms"
         note(
             f"column {name!r} looks like numbers that are written in several or unclear ways, such as"
-            f" {', '.join(map(repr, seen))}, taken as text; write them in one unit, or as plain numbers"
+            f" {', '.join(map(repr, seen))}, taken as text; write them in one unit or as plain numbers, or"
+            " name what is a missing value with --na"
         )
     if name not in wishes.inputs and (reason := _like_an_id(name, counts)):
         return reason
@@ -213,11 +232,22 @@ def _note_numbers(column: Column, n_rows: int, note: Note) -> None:
     assert values is not None
     if n_rows > 2 and bool(np.all(np.diff(values) == 1.0)):
         note(f"column {column.name!r} counts the rows; leave it out with --id if it is an id")
+    elif _eight_digits(values):
+        note(f"column {column.name!r} looks like dates without separators, taken as numbers; write them as 2024-12-31")
     elif _ID.fullmatch(column.name):
         note(
             f"column {column.name!r} is named as an id and is taken as a number; give --id {column.name!r} to leave it"
             f" out, or --categorical {column.name!r}"
         )
+
+
+def _eight_digits(values: np.ndarray[Any, Any]) -> bool:
+    """Whether all numbers are dates such as 20241231."""
+    known = values[~np.isnan(values)]
+    if np.min(known) < 1900_01_01 or np.max(known) > 2100_12_31:
+        return False
+    month, day = known // 100 % 100, known % 100
+    return bool(np.all((known == known // 1) & (month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)))
 
 
 def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> None:
@@ -236,9 +266,9 @@ def _refuse_odd_cells(table: Table, column: Column, counts: Counter[str]) -> Non
         )
 
 
-def _useless(column: Column) -> str | None:
+def _useless(column: Column, missing: np.ndarray[Any, Any]) -> str | None:
     """Why a column says nothing about the rows; None where it does."""
-    if np.all(column.missing):
+    if np.all(missing):
         return "has no value in any row"
     values = column.numbers if column.texts is None else column.texts
     first = values[0]  # type: ignore[index]
@@ -262,9 +292,20 @@ def _are_dates(texts: Sequence[str]) -> bool:
     return bool(texts) and all(_DATE.fullmatch(text) for text in texts)
 
 
-def _example(column: Column) -> str:
-    """The first value, as text."""
-    present = np.flatnonzero(~column.missing)
-    if not len(present):
+def _present(column: Column) -> list[Any]:
+    """The values that are not missing."""
+    values = column.numbers if column.texts is None else column.texts
+    assert values is not None
+    present: list[Any] = values[~column.missing].tolist()
+    return present
+
+
+def _example(column: Column, missing: np.ndarray[Any, Any]) -> str:
+    """The first value that is not missing, as text."""
+    place = int(np.argmin(missing))
+    if missing[place]:
         return ""
-    return f"{column.numbers[present[0]]:g}" if column.numbers is not None else f"{column.texts[present[0]]:.30}"  # type: ignore[index]
+    if column.texts is None:
+        assert column.numbers is not None
+        return f"{column.numbers[place]:g}"
+    return " ".join(f"{column.texts[place]:.30}".split())

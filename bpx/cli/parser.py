@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "train a network on a table",
     "predict": "predict a table's rows",
     "columns": "what a table's columns are taken for",
+    "explain": "how much each column tells a model",
     "check": "gradients and parity on this machine",
     "trace": "one step of back-propagation, every number",
     "bench": "training steps per second on this machine",

@@ -54,7 +54,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         ending = table_input.check_out(args.out, writing.ENDINGS, args.data, args.model, otherwise=", or - for stdout")
         if ending == ".parquet":
             library("parquet")
-    table_model = TableModel.of(_header(args.model), args.model)
+    table_model = TableModel.of(header_of(args.model), args.model)
     target, classify = table_model.target, table_model.target.task == CLASSIFY
     if args.proba and not classify:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
         output.note(note)
     columns: dict[str, Any] = {table[name].name: table[name].cells for name in args.keep}
     X, unseen = table_model.encoding.encode(table, net.dtype)
-    _note_unseen(unseen, table, output)
+    note_unseen(unseen, table, output)
 
     predicted = table_model.predict(net, X)
     new: dict[str, Any] = {PREDICTION: predicted}
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     _write(args, output, columns | new, table.n_rows, scored)
 
 
-def _header(path: str) -> dict[str, Any]:
+def header_of(path: str) -> dict[str, Any]:
     """The model file's header; the message for a file of another kind names no Python functions."""
     try:
         return model.read_header(path)
@@ -95,7 +95,7 @@ def _header(path: str) -> dict[str, Any]:
         raise FileFormatError(message) from error
 
 
-def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
+def note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
     """Note categories and missing values that the training rows did not have."""
 
     def having(count: int) -> str:
@@ -110,10 +110,8 @@ def _note_unseen(unseen: Unseen, table: Table, output: Output) -> None:
         output.note(f"column {name!r}: {having(count)} no value, which training had in all rows")
 
 
-def _score(
-    table_model: TableModel, table: Table, predicted: Any, weights: Any, output: Output
-) -> dict[str, float] | None:
-    """The scores on the rows whose target is known; None if there are none."""
+def known_targets(table_model: TableModel, table: Table, output: Output) -> tuple[Any, Any]:
+    """The targets (n,) of a table that has them, and a mask of the rows whose target is known; notes strange ones."""
     name = table_model.target.name
     y = table_model.target.values(table[name])
     classify = table_model.target.task == CLASSIFY
@@ -127,11 +125,19 @@ def _score(
             f"target {name!r}: {len(strange)} of {counted(table.n_rows, 'row')} with {kind}, such as {example!r:.60};"
             f" {'they do not count for the score' if np.any(known) else 'so there is no score'}"
         )
+    return y, known
+
+
+def _score(
+    table_model: TableModel, table: Table, predicted: Any, weights: Any, output: Output
+) -> dict[str, float] | None:
+    """The scores on the rows whose target is known; None if there are none."""
+    y, known = known_targets(table_model, table, output)
     if not np.any(known):
         return None
     scored = scores.score(table_model, predicted[known], y[known], weights=None if weights is None else weights[known])
     rows = counted(int(np.count_nonzero(known)), "row")
-    output.note(f"the table has the target {name!r}: {scores.in_words(scored)} on {rows}")
+    output.note(f"the table has the target {table_model.target.name!r}: {scores.in_words(scored)} on {rows}")
     return scored
 
 

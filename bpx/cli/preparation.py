@@ -64,8 +64,7 @@ def prepare(args: argparse.Namespace, output: Output) -> Prepared:
     choice.taken |= {one: Taken(one, LEFT_OUT, remark="--drop" if one in args.drop else "--id") for one in left_out}
     if args.weight is not None:
         choice.taken[args.weight] = Taken(args.weight, "weight", remark="--weight")
-    counts = {one: int(np.count_nonzero(column.missing)) for one, column in choice.table.columns.items()}
-    filled = [f"{one!r} {count}" for one, count in counts.items() if count]
+    filled = [f"{one!r} {count}" for one in choice.table.names if (count := choice.taken[one].missing)]
     if filled:
         more = f" and {counted(len(filled) - 12, 'more column')}" if len(filled) > 12 else ""
         some = ", ".join(filled[:12])
@@ -96,7 +95,14 @@ def in_words(taken: Sequence[Taken]) -> str:
         ]
         return aligned([("taken as", "columns", "inputs", "missing"), *rows], "<>", rule=True)
     rows_of_all = [
-        (one.name, one.taken_as, str(one.inputs or ""), str(one.missing or ""), one.example, one.remark)
+        (
+            " ".join(f"{one.name:.40}".split()),
+            one.taken_as,
+            str(one.inputs or ""),
+            str(one.missing or ""),
+            one.example,
+            one.remark,
+        )
         for one in taken
     ]
     return aligned([HEADER, *rows_of_all], "<<>><<", rule=True)

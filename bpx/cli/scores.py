@@ -28,13 +28,13 @@ WORDS = {
 FORMS = {"accuracy": ".2%", "balanced_accuracy": ".2%", "rmse": ".4g", "mae": ".4g", "log_loss": ".4g"}
 
 
-def check_metrics(target: Target, names: Sequence[str]) -> None:
+def check_metrics(target: Target, names: Sequence[str], option: str = "--metrics") -> None:
     """Refuse metrics that do not go with this target."""
     kind = "numbers" if target.task != CLASSIFY else "classes"
     wrong = [name for name in names if kind not in METRICS[name].tasks]
     if wrong:
         fit = ", ".join(name for name, metric in METRICS.items() if kind in metric.tasks)
-        raise MistakeError(f"--metrics: {wrong[0]!r} is not for a target of {kind}; choose from {fit}")
+        raise MistakeError(f"{option}: {wrong[0]!r} is not for a target of {kind}; choose from {fit}")
 
 
 def training_metrics(table_model: TableModel, names: Sequence[str]) -> list[Metric]:

@@ -127,7 +127,7 @@ class TableModel:
         target = Target(entry["target"], tuple(entry["labels"]), entry["dtype"], form)
         try:
             target.typed_labels()
-        except ValueError as error:
+        except (ValueError, KeyError) as error:
             raise FileFormatError(f"{TABLE}: labels that are no {entry['dtype']} ({short_repr(error)})") from error
         model = cls(
             target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from bpx.cli.column_choice import few_odd_cells, with_commas
+from bpx.cli.column_choice import FEWEST_IDS, MOST_LOOKED_AT, few_odd_cells, with_commas
 from bpx.cli.output import MistakeError, counted
 from bpx.tables import quantities
 from bpx.tables.parsing import canonical, number, same_spelling
@@ -73,7 +73,7 @@ class Target:
         Without `times` dates and timestamps stay text.
         """
         if self.dtype == "bool":
-            return np.array([label == "true" for label in self.labels])
+            return np.array([{"true": True, "false": False}[label] for label in self.labels])
         if self.dtype.startswith("float"):
             return np.array([float(label) for label in self.labels], dtype=self.dtype)
         labels = np.empty(len(self.labels), dtype=object)
@@ -109,6 +109,17 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
             f"{table.where(row)}: target {name!r} is a number, got {texts[row]!r:.60}; mend it, or name it as missing"
             " with --na, or give --task classify"
         )
+    if task is None and form is None and (seen := quantities.mostly_numbers(list(counts)[:MOST_LOOKED_AT])):
+        unclear = (
+            f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
+            f" {', '.join(map(repr, seen))}"
+        )
+        if different > FEWEST_IDS:
+            raise MistakeError(
+                f"{table.source}: {unclear}; write them as plain numbers or in one unit, without separated thousands,"
+                " or give --task classify"
+            )
+        note(f"{unclear}; taken as classes")
     if task is None:
         integers = numeric and all(value == np.floor(value) for value in values.values() if value is not None)
         task = CLASSIFY if not numeric or (integers and different <= FEW_INTEGERS) else REGRESS
@@ -116,11 +127,6 @@ def choose_target(table: Table, name: str, task: str | None, note: Callable[[str
         meaning = "classification" if task == CLASSIFY else "regression (--task classify for classes)"
         meaning += " (--task regress for a number)" if task == CLASSIFY and numeric else ""
         note(f"target {name!r} holds {kind}: {meaning}")
-        if task == CLASSIFY and form is None and (seen := quantities.mostly_numbers(counts)):
-            note(
-                f"target {name!r} looks like numbers that are written in several or unclear ways, such as"
-                f" {', '.join(map(repr, seen))}; for regression write them in one unit, or as plain numbers"
-            )
     if different == 1:
         every = f"all {len(texts)} rows" if len(texts) > 1 else "its only row"
         raise MistakeError(

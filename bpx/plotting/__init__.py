@@ -17,6 +17,7 @@ from bpx.plotting.curves import LossCurveDisplay
 from bpx.plotting.diagram import NetworkDisplay
 from bpx.plotting.gradient_check import GradientCheckDisplay
 from bpx.plotting.images import HiddenWeightsDisplay, ImageGridDisplay
+from bpx.plotting.importance import ImportanceDisplay
 from bpx.plotting.style import COLOURS, STYLE, style
 from bpx.plotting.sweep_scores import SweepDisplay
 
@@ -27,6 +28,7 @@ __all__ = [
     "GradientCheckDisplay",
     "HiddenWeightsDisplay",
     "ImageGridDisplay",
+    "ImportanceDisplay",
     "LossCurveDisplay",
     "NetworkDisplay",
     "SweepDisplay",

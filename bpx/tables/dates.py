@@ -14,6 +14,7 @@ from bpx.files.header import check_entries
 from bpx.tables.table import Column, Table, TableError
 
 Order = Literal["ymd", "dmy", "mdy", "time"]
+_ORDERS: tuple[Order, ...] = ("ymd", "dmy", "mdy", "time")
 PARTS = ("year", "month", "day of week", "day of year", "days since 1970", "hour")
 _TIME = (
     r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?\s*(?P<half>[AaPp][Mm])?"
@@ -102,11 +103,19 @@ def find(texts: Collection[str]) -> Dates | Literal["ambiguous"] | None:
     """How the dates in different cells are written; "ambiguous" where 1/2/2024 may be in January or in February."""
     if not texts:
         return None
-    orders: tuple[Order, ...] = ("ymd", "dmy", "mdy", "time")
-    fit = [Dates(order) for order in orders if all(Dates(order).read(text) is not None for text in texts)]
+    fit = [Dates(order) for order in _ORDERS if all(Dates(order).read(text) is not None for text in texts)]
     if len(fit) == 2:  # day and month can be exchanged; with points between them the day is first
         return fit[0] if all("." in text[:3] for text in texts) else "ambiguous"
     return fit[0] if fit else None
+
+
+def mostly_dates(texts: Collection[str]) -> list[str]:
+    """The texts that are no dates, up to three, where most are, in one way; empty for anything else."""
+    for order in _ORDERS[:3]:
+        odd = [text for text in texts if Dates(order).read(text) is None]
+        if odd and 2 * len(odd) < len(texts):
+            return odd[:3]
+    return []
 
 
 def _clock(match: re.Match[str]) -> timedelta | None:

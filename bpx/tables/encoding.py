@@ -128,8 +128,11 @@ def learn(
 def _learn_categories(column: Column, most: int) -> CategoryColumn:
     """The commonest categories, in alphabetical order."""
     assert column.texts is not None
-    counts = Counter(same_spelling(text) for text in column.texts.tolist() if text is not None)
-    missing = bool(np.any(column.missing))
+    spelled = Counter(column.texts.tolist())
+    missing = spelled.pop(None, 0) > 0
+    counts: Counter[str] = Counter()
+    for text, count in spelled.items():
+        counts[same_spelling(text)] += count
     ranked = sorted(counts, key=lambda text: (-counts[text], text))
     return CategoryColumn(column.name, tuple(sorted(ranked[:most])), missing, len(ranked) > most)
 

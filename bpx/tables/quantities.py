@@ -44,6 +44,11 @@ _CELL = re.compile(
     rf"(?P<sign>[-+]?)(?P<prefix>[^\d\s.,'+-][^\d\s,'+-]*)?[{SPACES}]?(?P<inner>[-+]?)"
     rf"(?P<body>\d(?:[\d.,'{SPACES}{_APOSTROPHE}]*\d)?\.?|\.\d+)(?P<power>[eE][-+]?\d+)?(?P<gap>[{SPACES}]*)(?P<suffix>\D.*)?"
 )
+_SEPARATORS = ((",", "."), (".", ","), ("'", "."), ("'", ","), (" ", "."), (" ", ","))
+# A number with anything around it that is not a code's letters.
+_LOOSE = re.compile(r"(?P<before>[^\w\s#]{0,3})\s?[-+]?\d+(?:[.,]\d+)?(?P<after>\s?[^\W\d]{0,15}[^\w\s]{0,3})")
+# With more different ways to write them, texts are no numbers.
+MOST_AROUND = 6
 _ALIKE = str.maketrans({"\N{MINUS SIGN}": "-", "\N{RIGHT SINGLE QUOTATION MARK}": "'"} | dict.fromkeys(SPACES, " "))
 
 
@@ -145,19 +150,31 @@ def find(texts: Collection[str]) -> Quantity | None:
 
 
 def mostly_numbers(texts: Collection[str]) -> list[str]:
-    """A few of the texts, where most are numbers with units or separated thousands, though not in one clear way."""
-    seen = [text for text in texts if _parts(text) is not None and number(text) is None]
-    if len(seen) < 2 or 2 * sum(_parts(text) is not None for text in texts) <= len(texts):
+    """A few of the texts, where most are numbers with something around them, though not in one clear way.
+
+    Letters before a number make a code, and not a quantity.
+    """
+    parts = {text: _parts(text) for text in texts}
+    loose = {text: _LOOSE.fullmatch(text.strip()) for text in texts}
+    seen = [text for text in texts if (parts[text] or loose[text]) and number(text) is None]
+    if len(seen) < 2 or 2 * sum(bool(parts[text] or loose[text]) for text in texts) <= len(texts):
         return []
-    by_unit = {(_parts(text) or ())[:2]: text for text in seen}
-    odd = [text for text in texts if _parts(text) is None or number(text) is not None]
-    return [*by_unit.values(), *odd][:3] if len(by_unit) + bool(odd) > 1 else seen[:2]
+    around: dict[Any, str] = {}
+    for text in seen:
+        known, match = parts[text], loose[text]
+        around.setdefault(known[:2] if known else match and match.group("before", "after"), text)
+    if len(around) > MOST_AROUND:
+        return []
+    odd = [text for text in texts if not (parts[text] or loose[text]) or number(text) is not None]
+    return [*around.values(), *odd][:3] if len(around) + bool(odd) > 1 else seen[:2]
 
 
 def _parts(text: str) -> tuple[str, bool, str, str, str] | None:
     """Unit, whether it stands before, sign, digits and power of ten of a cell; None if it is not a number."""
     match = _CELL.fullmatch(text.strip().translate(_ALIKE))
     if match is None or (match["sign"] and match["inner"]):
+        return None
+    if not any(re.fullmatch(_pattern(*pair), match["body"]) for pair in _SEPARATORS):
         return None
     prefix, suffix = match["prefix"] or "", (match["suffix"] or "").strip()
     if (prefix and suffix) or (prefix and prefix not in CURRENCIES):
