@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,8 @@ from bpx.tables.table import Column, Table, TableError, column_from_array, compo
 
 # How much of a file shows which columns hold numbers.
 _HEAD = 1 << 18
+# Bytes that are parsed at once.
+_PIECE = 1 << 25
 _NOT_CLOSED = "a quotation mark is not closed; close it, or leave it out"
 
 
@@ -64,6 +66,7 @@ def read(
         columns = {i: cells.take(kept) for i, cells in columns.items()}
         count = "1 line that repeats" if len(repeated) == 1 else f"{len(repeated)} lines that repeat"
         notes.append(f"left out: {count} the column names ({place(int(repeated[0]))})")
+    del text, loaded  # their memory is that of the file
     made = []
     for i in which:
         cells, name = columns.pop(i), names[i]
@@ -148,36 +151,43 @@ def _load(
     text: Text, source: str, header: list[str], which: Sequence[int], as_text: Collection[int],
     missing: Collection[str], style: Style,
 ) -> dict[int, Any] | Text:  # fmt: skip
-    """The cells of columns, of numbers where all are numbers, else as text; or the mended text, to be read anew."""
+    """The cells of columns, as numbers where all are numbers, else as text; or the mended text, to be read anew."""
     pyarrow, width, quoted = library("csv"), len(header), b'"' in text.content
     last = _last(text.separator, width)
-    data: Any = text.body
-    if quoted:
-        data = _ended(data, last)
-    texts = pyarrow.large_string()
+    data: Any = _ended(text.body, last) if quoted else text.body
     options: dict[str, Any] = {"missing": missing, "decimal": style.decimal}
-    try:
-        types = {i: texts for i in which if i in as_text}
-        # pyarrow reads 0x1F as an integer.
-        numeric = (
-            set() if b"0x" in text.content or b"0X" in text.content else _numeric(pyarrow, data, text, width, options)
-        )
-        types |= {i: texts for i in which if i not in numeric}
+    numeric = _numeric(pyarrow, data, text, width, options) - set(as_text)
+    # Where text comes after the first rows, everything is read anew as text.
+    for numbers in (numeric, set[int]()) if numeric else (numeric,):
+        types = {i: pyarrow.float64() if i in numbers else pyarrow.large_string() for i in which}
         ragged: list[Any] = []
-        table = _parse(
-            pyarrow, data, text.separator, width, ragged, which=which, types=types, threads=True, quoted=quoted,
-            **options,
-        )  # fmt: skip
-        if [row.text for row in ragged] == [last] * quoted:
-            columns = {i: table.column(str(i)) for i in which}
-            late = [i for i in which if i not in types and not _is_numeric(pyarrow, columns[i].type)]
-            if late:  # text that comes after the first rows
-                table = _parse(pyarrow, data, text.separator, width, [], which=late, threads=True, quoted=quoted)
-                columns |= {i: table.column(str(i)) for i in late}
-            return columns
-    except pyarrow.ArrowInvalid:  # a cell that is longer than a block, or no rows
-        pass
+        try:
+            # By pieces, because pyarrow takes several times the memory of what it is reading.
+            tables = [
+                _parse(
+                    pyarrow, piece, text.separator, width, ragged, which=which, types=types, threads=True,
+                    quoted=quoted, **options,
+                )
+                for piece in _pieces(data, quoted)
+            ]  # fmt: skip
+        except pyarrow.ArrowInvalid:  # text among numbers, a cell that is longer than a block, or no rows
+            continue
+        if tables and [row.text for row in ragged] == [last] * quoted:
+            table = pyarrow.concat_tables(tables)
+            return {i: table.column(str(i)) for i in which}
+        break
     return _load_carefully(text, source, header, which)
+
+
+def _pieces(data: Any, quoted: bool) -> Iterator[Any]:
+    """Parts that end with a line, where no line break can be within a cell."""
+    start = 0
+    while start < len(data):
+        stop = len(data) if quoted else min(start + _PIECE, len(data))
+        while stop < len(data) and data[stop - 1] != 10:  # "\\n"
+            stop += 1
+        yield data[start:stop]
+        start = stop
 
 
 def _numeric(pyarrow: Any, data: Any, text: Text, width: int, options: dict[str, Any]) -> set[int]:
