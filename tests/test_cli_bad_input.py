@@ -176,7 +176,7 @@ def test_only_useless_columns(tmp_path, capsys):
 
 
 def test_too_many_categories_for_a_file(tmp_path, capsys):
-    columns = {f"c{j}": [f"{'long' * 250} {i % 40}" for i in range(100)] for j in range(15)}
+    columns = {f"c{j}": [f"{'long' * 250} {i % 40}" for i in range(100)] for j in range(120)}
     data = write_csv(tmp_path / "t.csv", columns | {"y": range(100)})
     assert "give a smaller --max-categories" in refused_training(capsys, data, "y")
 

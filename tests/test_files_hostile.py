@@ -223,7 +223,7 @@ HEADERS = {
     "nan": ('{"format":NaN}', "finite numbers in the header, got NaN"),
     "infinity": ('{"format":1,"x":-Infinity}', "finite numbers in the header, got -Infinity"),
     "integer without end": ('{"format":' + "9" * 5000 + "}", "damaged"),
-    "large": ('{"format":1,"x":"' + "x" * 2**19 + '"}', "at most 524288 bytes"),
+    "large": ('{"format":1,"x":"' + "x" * 2**22 + '"}', "at most 4194304 bytes"),
     "no digest": ('{"format":1}', "digest"),
     "another digest": ('{"sha256":"' + "0" * 64 + '","format":1}', "digest"),
     "brackets in a text": (sign({"format": 1, "x": "[{" * 5000}), "table of arrays, got None"),
@@ -243,12 +243,12 @@ def test_a_header_in_another_encoding_is_refused(tmp_path):
     refused(tmp_path / "m.npz", "damaged")
 
 
-@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 2**19 + 1, 1, 0])
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1, 2**40, 2**22 + 1, 1, 0])
 def test_a_safetensors_header_longer_than_the_file_or_the_limit_is_refused(tmp_path, length):
     bpx.MLP([3, 2], backend="numpy").save(tmp_path / "m.safetensors")
     data = (tmp_path / "m.safetensors").read_bytes()
     (tmp_path / "m.safetensors").write_bytes(
-        length.to_bytes(8, "little") + data[8:] + bytes(2**20 if length < 2**40 else 0)
+        length.to_bytes(8, "little") + data[8:] + bytes(2**23 if length < 2**40 else 0)
     )
     refused(tmp_path / "m.safetensors", "expected a file that bpx wrote")
 

@@ -59,8 +59,14 @@ def run(args: argparse.Namespace, output: Output) -> None:
     scores.check_metrics(target, [metric], "--metric")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
     table = table_input.read(
-        args, {*table_model.encoding.as_text, target.name}, markers=table_model.markers, usual=table_model.usual
-    )
+        args,
+        {*table_model.encoding.as_text, target.name},
+        markers=table_model.markers,
+        usual=table_model.usual,
+        remembered=table_model.reading,
+    )  # fmt: skip
+    for note in table.notes:
+        output.note(note)
     if target.name not in table.columns:
         raise MistakeError(f"{table.source}: no column {target.name!r}, the target, by which predictions are judged")
     weights = None if args.weight is None else preparation.weights_of(table, args.weight)

@@ -13,7 +13,8 @@ from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.errors import FileFormatError
 from bpx.files import model
-from bpx.tables import csv_table, parquet_table, writing
+from bpx.tables import csv_table, writing
+from bpx.tables.arrow import library, values_of
 from bpx.tables.column_encoders import Unseen
 from bpx.tables.table import Table
 
@@ -52,15 +53,20 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if args.out != STDOUT:
         ending = table_input.check_out(args.out, writing.ENDINGS, args.data, args.model, otherwise=", or - for stdout")
         if ending == ".parquet":
-            parquet_table.library("parquet")
+            library("parquet")
     table_model = TableModel.of(header_of(args.model), args.model)
     target, classify = table_model.target, table_model.target.task == CLASSIFY
     if args.proba and not classify:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
-    as_text = {*table_model.encoding.as_text, *args.keep, target.name}
-    table = table_input.read(args, as_text, markers=table_model.markers, usual=table_model.usual)
-    columns: dict[str, Any] = {name: table[name].texts for name in args.keep}
+    as_text = {*table_model.encoding.as_text, target.name}
+    table = table_input.read(
+        args, as_text, markers=table_model.markers, usual=table_model.usual, keep=args.keep,
+        remembered=table_model.reading,
+    )  # fmt: skip
+    for note in table.notes:
+        output.note(note)
+    columns: dict[str, Any] = {table[name].name: table[name].cells for name in args.keep}
     X, unseen = table_model.encoding.encode(table, net.dtype)
     note_unseen(unseen, table, output)
 
@@ -145,6 +151,6 @@ def _write(args: argparse.Namespace, output: Output, columns: dict[str, Any], ro
         names = f" of {', '.join(columns)}" if len(columns) < 8 else f", {len(columns)} columns"
         output.result(f"written  {args.out}: {counted(rows, 'row')}{names}", facts | {"out": args.out})
     elif output.json:
-        output.result("", facts | {"predictions": {name: values.tolist() for name, values in columns.items()}})
+        output.result("", facts | {"predictions": {name: values_of(column) for name, column in columns.items()}})
     else:
         output.write(csv_table.to_text(columns))

@@ -41,6 +41,8 @@ def prepare(args: argparse.Namespace, output: Output) -> Prepared:
         if name is not None and name in names:
             raise MistakeError(f"{option}: {name!r} is the target")
     table = table_input.read(args, {*([name] if name else []), *args.categorical}, left_out)
+    for note in table.notes:
+        output.note(note)
     if name is not None and name not in table.columns:
         hint = table.nearest(name)
         if all(one.replace(".", "").replace("-", "").isdigit() for one in table.names):

@@ -7,6 +7,7 @@ from typing import Any, Literal, final
 
 import numpy as np
 
+from bpx.cli.table_input import READING
 from bpx.cli.target import CLASSIFY, DTYPES, REGRESS, Target
 from bpx.errors import FileFormatError
 from bpx.files.header import are_texts, check_entries, is_finite, of_type, short_repr
@@ -36,6 +37,8 @@ class TableModel:
         Spellings of a missing value besides the usual ones.
     usual : bool
         Whether the usual spellings count too.
+    reading : dict
+        How the text of the training table was written: ``decimal``, ``thousands`` and ``comment``, where it was said.
     about : dict
         Scores and settings, for people.
     """
@@ -47,6 +50,7 @@ class TableModel:
     markers: tuple[str, ...] = ()
     usual: bool = True
     about: dict[str, Any] = field(default_factory=dict)
+    reading: dict[str, str] = field(default_factory=dict)
 
     @property
     def outputs(self) -> int:
@@ -84,6 +88,7 @@ class TableModel:
                 "scale": self.scale,
                 "markers": list(self.markers),
                 "usual": self.usual,
+                "reading": self.reading,
                 "encoding": self.encoding.to_json(),
                 "about": self.about,
             }
@@ -110,12 +115,13 @@ class TableModel:
     def _parsed(cls, entry: Any, network: dict[str, Any]) -> TableModel:
         """The model of an entry of this version, which must fit the network in the same file."""
         if isinstance(entry, dict):
-            entry = {"usual": True, "dtype": "", "form": None} | entry  # the first files had no others
+            entry = {"usual": True, "dtype": "", "form": None, "reading": {}} | entry  # the first files had no others
         check_entries(
             entry, TABLE, version=lambda v: type(v) is int and 1 <= v <= VERSION,
             task=lambda v: v in (CLASSIFY, REGRESS), target=of_type(str), labels=are_texts, mean=is_finite,
             scale=lambda v: is_finite(v) and v > 0, markers=are_texts, usual=of_type(bool),
             dtype=lambda v: v in DTYPES, form=None, encoding=None, about=of_type(dict),
+            reading=lambda v: isinstance(v, dict) and v.keys() <= {*READING} and are_texts(list(v.values())),
         )  # fmt: skip
         form = None if entry["form"] is None else Quantity.from_json(entry["form"])
         target = Target(entry["target"], tuple(entry["labels"]), entry["dtype"], form)
@@ -125,7 +131,7 @@ class TableModel:
             raise FileFormatError(f"{TABLE}: labels that are no {entry['dtype']} ({short_repr(error)})") from error
         model = cls(
             target, Encoding.from_json(entry["encoding"]), entry["mean"], entry["scale"], tuple(entry["markers"]),
-            entry["usual"], entry["about"],
+            entry["usual"], entry["about"], entry["reading"],
         )  # fmt: skip
         sizes, right = network["sizes"], (model.encoding.width, model.outputs)
         if (

@@ -74,7 +74,9 @@ def run(args: argparse.Namespace, output: Output) -> int:
         bins=encoding.BINS if args.numbers == "piecewise" else None,
     )  # fmt: skip
     mean, scale = (0.0, 1.0) if target.task == CLASSIFY else encoding.mean_and_scale(y[training])
-    model = TableModel(target, encoded, mean, scale, *table_input.spellings(args))
+    model = TableModel(
+        target, encoded, mean, scale, *table_input.spellings(args), reading=table_input.reading_options(args)
+    )
     taken = preparation.describe(prepared, encoded)
     output.show(preparation.in_words(taken))
     X, _ = encoded.encode(inputs, args.dtype)

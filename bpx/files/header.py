@@ -26,7 +26,7 @@ ArrayTypes = dict[str, tuple[np.dtype[Any], tuple[int, ...]]]
 # The version of the format that this bpx writes, and the newest that it reads.
 FORMAT = 1
 # Bounds of a header, so that a forged one cannot take much memory or time to parse.
-LARGEST = 1 << 19
+LARGEST = 1 << 22
 DEEPEST = 32
 
 # A string up to its quote or the end of the text; an opening bracket; a closing one. Possessive: it takes linear time.

@@ -1,43 +1,30 @@
 """Delimited text: CSV, TSV and the like, parsed by pyarrow (extra ``tables``) and written by Python's csv module.
 
-All cells are read as text, so that a column keeps its spelling unless every cell of it is a number. Python writes,
+pyarrow infers which columns hold numbers; all others are read as text, so that they keep their spelling. Python writes,
 because pyarrow would quote every name and every text.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
 import io
-import re
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from bpx.tables.parquet_table import library
-from bpx.tables.parsing import number
-from bpx.tables.table import Column, Table, TableError, column_from_array, refuse_equal_names, text_array
+from bpx.tables import csv_text
+from bpx.tables.arrow import library, spelled
+from bpx.tables.csv_text import Text
+from bpx.tables.parsing import USUAL, Style, number
+from bpx.tables.table import Column, Table, TableError, column_from_array, composed, text_array, without_dropped
 
-SEPARATORS = (",", ";", "\t", "|")
-# Python limits a field to 131 072 characters by default, which a long text may exceed; C's long bounds this limit.
-_LONGEST_FIELD = 2**31 - 1
-# The first line; a name in quotes may hold a line break.
-_FIRST_LINE = re.compile(r'(?:"[^"]*+"|[^\r\n])*+')
-_ORDER_MARKS = {
-    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE), "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
-}  # fmt: skip
-# The first bytes of other kinds of files, and what to say of each.
-_OTHERS = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet (export it as CSV, or give it the name that it is: .npz)",
-    b"PAR1": "a Parquet file (give it a name that ends in .parquet)",
-    b"\x93NUMPY": "a NumPy array (save it with its column names: numpy.savez)",
-    b"\x1f\x8b": "a gzip archive (give it a name that ends in .gz)",
-    b"\xff\xfe": "UTF-16 text (save it as UTF-8, or give --encoding utf-16)",
-    b"\xfe\xff": "UTF-16 text (save it as UTF-8, or give --encoding utf-16)",
-}
+# How much of a file shows which columns hold numbers.
+_HEAD = 1 << 18
+# Bytes that are parsed at once.
+_PIECE = 1 << 25
+_NOT_CLOSED = "a quotation mark is not closed; close it, or leave it out"
 
 
 def read(
@@ -49,6 +36,10 @@ def read(
     encoding: str | None,
     missing: Collection[str],
     as_text: Collection[str],
+    drop: Collection[str] = (),
+    keep: Collection[str] = (),
+    style: Style = USUAL,
+    comment: str | None = None,
 ) -> Table:
     """Read a table whose first line names the columns.
 
@@ -58,140 +49,252 @@ def read(
     ------
     TableError, ImportError
     """
-    text = _decoded(content, source, packed, encoding)
-    match = _FIRST_LINE.match(text)
-    first = match[0] if match else ""
-    if separator is None:  # the most frequent one outside quotes
-        separator = max(SEPARATORS, key=re.sub('"[^"]*"', "", first).count)
-    elif len(separator) != 1 or not separator.isascii() or separator in '\0"\r\n':
-        raise TableError(f"--sep: expected one ASCII character, or tab, got {separator!r}")
-    header = _header(first, source, separator)
-    names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]  # as pandas calls it
-    refuse_equal_names(names, source)
-    cells = _parsed(text, source, separator, header)
-    columns = [
-        _column(name, column, missing, as_text, source) for name, column in zip(names, cells.columns, strict=True)
-    ]
-    return Table(source, columns, cells.num_rows, lambda row: f"line {_last_lines(text, separator)[row + 1]}")
+    text = csv_text.prepare(content, source, packed=packed, separator=separator, encoding=encoding, comment=comment)
+    del content
+    as_text, keep = {composed(name) for name in as_text}, {composed(name) for name in keep}
+    loaded: Text | dict[int, Any] = text
+    while isinstance(loaded, Text):  # mended, if it comes back
+        text, header = loaded, _header(loaded, source)
+        names = [name.strip() or f"Unnamed: {i}" for i, name in enumerate(header)]  # as pandas calls it
+        which = without_dropped(names, drop, source)
+        spelled_out = {i for i in which if composed(names[i]) in as_text | keep}
+        loaded = _load(text, source, header, which or [0], spelled_out, missing, style)
+    columns, n_records = loaded, len(next(iter(loaded.values())))
+    kept, notes, place = np.arange(n_records), list(text.notes), _places(text, n_records)
+    if len(repeated := _repeated(columns, header)):
+        kept = np.setdiff1d(kept, repeated)
+        columns = {i: cells.take(kept) for i, cells in columns.items()}
+        count = "1 line that repeats" if len(repeated) == 1 else f"{len(repeated)} lines that repeat"
+        notes.append(f"left out: {count} the column names ({place(int(repeated[0]))})")
+    del text, loaded  # their memory is that of the file
+    made = []
+    for i in which:
+        cells, name = columns.pop(i), names[i]
+        column = _column(name, cells, missing, composed(name) in as_text, source, style)
+        made.append(replace(column, cells=cells) if composed(name) in keep else column)
+        del cells
+    return Table(source, made, len(kept), lambda row: place(int(kept[row])), notes=notes)
 
 
-def _decoded(content: bytes, source: str, packed: bool, encoding: str | None) -> str:
-    """The file's text; TableError says what kind of file it is where it is no text."""
-    if packed and content:
-        try:
-            content = gzip.decompress(content)
-        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-            raise TableError(f"{source}: expected a gzip archive, got a damaged one ({error})") from error
-    if not content.strip():
-        raise TableError(f"{source}: expected a line of column names and rows below it, got an empty file")
-    for magic, kind in _OTHERS.items():
-        if content.startswith(magic) and not (encoding and magic[0] >= 0xFE):
-            raise TableError(f"{source}: expected a table as text, got {kind}")
-    if encoding is None and b"\0" in content[:4096]:
-        raise TableError(f"{source}: expected a table as text, got binary data; give a CSV, Parquet or npz file")
-    # Python would assume the machine's byte order.
-    codec = codecs.lookup(encoding or "utf-8").name
-    if codec in _ORDER_MARKS and not content.startswith(_ORDER_MARKS[codec]):
-        raise TableError(
-            f"{source}: expected {encoding} text, which begins with a byte order mark, got text without; give"
-            f" --encoding {codec}-le or {codec}-be"
-        )
-    try:
-        return content.decode(encoding or "utf-8").removeprefix("\ufeff")
-    except UnicodeError as error:
-        reason = getattr(error, "reason", error)
-        raise TableError(
-            f"{source}: expected {encoding or 'UTF-8'} text, got other bytes ({reason}); save it as UTF-8, or name its"
-            " encoding, such as --encoding latin-1"
-        ) from error
+def _places(text: Text, n_rows: int) -> Callable[[int], str]:
+    """The place of a row for messages; the text itself is kept only where lines have to be counted anew."""
+    breaks = text.content.count(b"\n") + (not text.content.endswith(b"\n"))
+    if b'"' not in text.content and b"\r" not in text.content.replace(b"\r\n", b"") and breaks == n_rows + 1:
+        before, lines = text.before, text.lines
+        return lambda row: f"line {row + 2 + before if lines is None else lines[row + 1]}"
+    one_column = text.separator not in text.header.decode("utf-8", "replace")
+    return lambda row: f"line {text.last_lines(empty=one_column)[row + 1]}"
 
 
-def _header(line: str, source: str, separator: str) -> list[str]:
-    """The cells of the first line."""
+def _header(text: Text, source: str) -> list[str]:
+    """The cells of the line of names."""
+    line, place = text.header.decode("utf-8"), f"{source}, line {text.line(1)}"
     if "\0" in line:
-        raise TableError(f"{source}, line 1: expected column names, got a NUL character in one; is this a text file?")
+        raise TableError(f"{place}: expected column names, got a NUL character in one; is this a text file?")
     try:
-        header = next(csv.reader(io.StringIO(line, newline=""), delimiter=separator), [])
+        header = next(csv.reader(io.StringIO(line, newline=""), delimiter=text.separator), [])
     except csv.Error as error:
-        raise TableError(f"{source}, line 1: {error}; mend the line") from error
-    if not header:
-        raise TableError(f"{source}, line 1: expected column names, got an empty line; leave it out")
+        raise TableError(f"{place}: {error}; mend the line") from error
+    if b'"' not in text.header:
+        return header
+    # To see that both readers mean the same line.
+    pyarrow, width, last = library("csv"), len(header), _last(text.separator, len(header))
+    ragged: list[Any] = []
+    try:
+        cells = _parse(pyarrow, text.header + f"\n{last}\n".encode(), text.separator, width, ragged)
+        same = cells.num_rows == 1 and [column[0].as_py() for column in cells.columns] == header
+    except pyarrow.ArrowInvalid:
+        same = False
+    if not same:
+        closed = bool(ragged) and ragged[-1].text == last
+        reason = "quotation marks in the column names are not in order; mend the line" if closed else _NOT_CLOSED
+        raise TableError(f"{place}: {reason}")
     return header
 
 
-def _parsed(text: str, source: str, separator: str, header: list[str]) -> Any:
-    """The cells below the header as a pyarrow table of texts."""
-    pyarrow, width = library("csv"), len(header)
-    # pyarrow accepts a quotation mark that is never closed. Add a last line with one field too many: it is reported as
-    # other ragged lines are, unless a quotation mark is open, which makes it part of a cell.
-    last = separator.join(['""'] * (width + 1))
-    ragged: list[Any] = []
+def _last(separator: str, width: int) -> str:
+    """A line with a field too many, to end a file with: it shows whether a quotation mark before it is open."""
+    return separator.join(['""'] * (width + 1))
 
-    def keep(row: Any) -> str:
+
+def _parse(
+    pyarrow: Any, data: Any, separator: str, width: int, ragged: list[Any], *, which: Sequence[int] | None = None,
+    types: Mapping[int, Any] | None = None, missing: Collection[str] = (), decimal: str = ".", threads: bool = False,
+    quoted: bool = True,
+) -> Any:  # fmt: skip
+    """The cells of some columns, as text, or as `types` says and pyarrow infers; rows of another width to `ragged`."""
+
+    def note(row: Any) -> str:
         ragged.append(row)
         return "skip"
 
-    names = [str(i) for i in range(width)]
-    data = f"{text}\n{last}\n".encode()
-    not_closed = "a quotation mark is not closed; close it, or leave it out"
+    which = range(width) if which is None else which
+    types = dict.fromkeys(which, pyarrow.large_string()) if types is None else types
+    return pyarrow.csv.read_csv(
+        pyarrow.BufferReader(pyarrow.py_buffer(data)),
+        # One thread counts rows. One block, because no cell may be longer than a block.
+        read_options=pyarrow.csv.ReadOptions(
+            use_threads=threads, block_size=1 << 22 if threads else min(max(len(data), 1), 2**31 - 1),
+            column_names=[str(i) for i in range(width)],
+        ),
+        parse_options=pyarrow.csv.ParseOptions(
+            delimiter=separator, newlines_in_values=quoted, invalid_row_handler=note, ignore_empty_lines=width > 1
+        ),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=[str(i) for i in which], column_types={str(i): kind for i, kind in types.items()},
+            null_values=sorted(missing), strings_can_be_null=False, check_utf8=False, decimal_point=decimal,
+        ),
+    )  # fmt: skip
+
+
+def _load(
+    text: Text, source: str, header: list[str], which: Sequence[int], as_text: Collection[int],
+    missing: Collection[str], style: Style,
+) -> dict[int, Any] | Text:  # fmt: skip
+    """The cells of columns, as numbers where all are numbers, else as text; or the mended text, to be read anew."""
+    pyarrow, width, quoted = library("csv"), len(header), b'"' in text.content
+    last = _last(text.separator, width)
+    data: Any = _ended(text.body, last) if quoted else text.body
+    options: dict[str, Any] = {"missing": missing, "decimal": style.decimal}
+    numeric = _numeric(pyarrow, data, text, width, options) - set(as_text)
+    # Where text comes after the first rows, everything is read anew as text.
+    for numbers in (numeric, set[int]()) if numeric else (numeric,):
+        types = {i: pyarrow.float64() if i in numbers else pyarrow.large_string() for i in which}
+        ragged: list[Any] = []
+        try:
+            # By pieces, because pyarrow takes several times the memory of what it is reading.
+            tables = [
+                _parse(
+                    pyarrow, piece, text.separator, width, ragged, which=which, types=types, threads=True,
+                    quoted=quoted, **options,
+                )
+                for piece in _pieces(data, quoted)
+            ]  # fmt: skip
+        except pyarrow.ArrowInvalid:  # text among numbers, a cell that is longer than a block, or no rows
+            continue
+        if tables and [row.text for row in ragged] == [last] * quoted:
+            table = pyarrow.concat_tables(tables)
+            return {i: table.column(str(i)) for i in which}
+        break
+    return _load_carefully(text, source, header, which)
+
+
+def _pieces(data: Any, quoted: bool) -> Iterator[Any]:
+    """Parts that end with a line, where no line break can be within a cell."""
+    start = 0
+    while start < len(data):
+        stop = len(data) if quoted else min(start + _PIECE, len(data))
+        while stop < len(data) and data[stop - 1] != 10:  # "\\n"
+            stop += 1
+        yield data[start:stop]
+        start = stop
+
+
+def _numeric(pyarrow: Any, data: Any, text: Text, width: int, options: dict[str, Any]) -> set[int]:
+    """The columns that hold numbers in the first rows."""
+    head = bytes(data[:_HEAD])
+    if len(head) < len(data):
+        head = head[: head.rfind(b"\n") + 1] or head
     try:
-        table = pyarrow.csv.read_csv(
-            io.BytesIO(data),
-            # One thread, which counts rows. One block, because no cell may be longer than a block.
-            read_options=pyarrow.csv.ReadOptions(
-                use_threads=False, block_size=min(len(data), 2**31 - 1), column_names=names
-            ),
-            parse_options=pyarrow.csv.ParseOptions(
-                delimiter=separator, newlines_in_values=True, invalid_row_handler=keep
-            ),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pyarrow.large_string()), strings_can_be_null=False
-            ),
-        )
-    except pyarrow.ArrowInvalid as error:  # the open quotation mark is in the header, which takes all that follows
-        raise TableError(f"{source}, line 1: {not_closed}") from error
-    # The header is read as a row, to see that both readers mean the same line.
+        table = _parse(pyarrow, head, text.separator, width, [], types={}, **options)
+    except pyarrow.ArrowInvalid:
+        return set()
+    return {i for i, column in enumerate(table.columns) if _is_numeric(pyarrow, column.type)}
+
+
+def _is_numeric(pyarrow: Any, kind: Any) -> bool:
+    """Whether pyarrow found numbers, or nothing at all."""
+    return kind in (pyarrow.int64(), pyarrow.float64(), pyarrow.null())
+
+
+def _ended(data: Any, last: str) -> bytes:
+    """Data with `last` as its last line."""
+    return bytes(data) + (b"" if data[-1:] in (b"\n", b"\r", b"") else b"\n") + last.encode() + b"\n"
+
+
+def _load_carefully(text: Text, source: str, header: list[str], which: Sequence[int]) -> dict[int, Any] | Text:
+    """The cells as text, by one thread; ragged lines are mended where nothing is lost, else refused."""
+    pyarrow, width, separator = library("csv"), len(header), text.separator
+    # pyarrow accepts a quotation mark that is never closed. A last line with one field too many is reported as other
+    # ragged lines are, unless a quotation mark is open, which makes it part of a cell.
+    last, ragged = _last(separator, width), []  # type: str, list[Any]
+    table = _parse(pyarrow, _ended(text.body, last), separator, width, ragged, which=which)
     closed = bool(ragged) and ragged[-1].text == last
-    if not table.num_rows or [column[0].as_py() for column in table.columns] != header:
-        reason = "quotation marks in the column names are not in order; mend the line" if closed else not_closed
-        raise TableError(f"{source}, line 1: {reason}")
-    table = table.slice(1)
-    last_record = table.num_rows + len(ragged)  # the header is record 0
-    wrong = ragged[:-1] if closed or (ragged and ragged[-1].number > last_record) else ragged
+    last_record = table.num_rows + len(ragged)  # the first row is record 1
+    wrong = ragged[:-1] if closed or (ragged and ragged[-1].number >= last_record) else ragged
+    if wrong and closed and (mended := _mended(text, header)) is not None:
+        return mended
     if wrong:
-        line, got = _last_lines(text, separator)[wrong[0].number - 1], wrong[0].actual_columns
+        line, got = text.last_lines(empty=width == 1)[wrong[0].number], wrong[0].actual_columns
+        shifted = got == width + 1 and len(wrong) > 1 and not table.num_rows
         raise TableError(
             f"{source}, line {line}: expected {width} field{'s' if width > 1 else ''}, as many as there are column"
-            f" names, got {got}; {_why_ragged(separator, width, got)}"
+            f" names, got {got}; {_why_ragged(separator, width, got, shifted=shifted)}"
         )
     if not closed:
-        line = _last_lines(text, separator, empty=True)[-2] + 1
-        raise TableError(f"{source}, line {line}: {not_closed}")
-    return table
+        line = text.last_lines(empty=True)[-2] + 1
+        raise TableError(f"{source}, line {line}: {_NOT_CLOSED}")
+    return {i: table.column(str(i)) for i in which}
 
 
-def _last_lines(text: str, separator: str, *, empty: bool = False) -> list[int]:
-    """The number of the last line of each record, the header first; `empty` counts empty lines as records."""
-    limit = csv.field_size_limit(_LONGEST_FIELD)
-    try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        return [reader.line_num for row in reader if row or empty]
-    finally:
-        csv.field_size_limit(limit)
+def _mended(text: Text, header: list[str]) -> Text | None:
+    """The text without separators at the ends of lines and without lines of spaces; None if that does not mend it."""
+    rows, ends, longest = [], [], 0
+    with csv_text.long_fields():
+        reader = csv.reader(text.strings(), delimiter=text.separator)
+        for row in reader:
+            if len(row) > 1 or any(cell.strip() for cell in row):
+                rows.append(row)
+                ends.append(reader.line_num)
+                longest = max(longest, len(row))
+    width = len(header)
+    while width and not header[width - 1].strip() and any(len(row) < len(header) for row in rows):
+        width -= 1
+    if width < 2 or any(len(row) < width or any(cell.strip() for cell in row[width:]) for row in rows):
+        return None
+    buffer, lines = io.StringIO(), []  # type: io.StringIO, list[int]
+    writer = csv.writer(buffer, delimiter=text.separator, lineterminator="\n")
+    for row, end in zip(rows, ends, strict=True):
+        writer.writerow(row[:width])
+        inner = sum(cell.count("\n") for cell in row[:width])
+        lines += [text.line(line) for line in range(end - inner, end + 1)]
+    notes = [*text.notes]
+    if longest > width:
+        notes.append("separators at the ends of lines, without a cell after them, were left out")
+    return text.of(buffer.getvalue().encode(), lines, notes)
 
 
-def _why_ragged(separator: str, width: int, got: int) -> str:
-    """What to do about a row with too many or too few fields."""
+def _why_ragged(separator: str, width: int, got: int, *, shifted: bool) -> str:
+    """What to do about a row with too many or too few fields; `shifted`: all rows have one more."""
     name = "a tab" if separator == "\t" else repr(separator)
     if width == 1:
         return f"fields were separated at {name}; give another with --sep"
+    if shifted:
+        return f"give the first column a name, too, or put quotes around fields that hold {name}, or give --sep"
     return f"put quotes around a field that holds {name}, or give --sep" if got > width else "complete the line"
 
 
-def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection[str], source: str) -> Column:
+def _repeated(columns: Mapping[int, Any], header: list[str]) -> Any:
+    """The rows that are the column names again."""
+    pyarrow = library("compute")
+    if len(columns) < 2 or any(_is_numeric(pyarrow, cells.type) for cells in columns.values()):
+        return np.arange(0)
+    rows = None
+    for i, cells in columns.items():
+        found = cells if rows is None else cells.take(rows)
+        same = np.flatnonzero(pyarrow.compute.equal(found, header[i]).to_numpy())
+        rows = same if rows is None else rows[same]
+        if not len(rows):
+            break
+    return rows
+
+
+def _column(name: str, cells: Any, missing: Collection[str], as_text: bool, source: str, style: Style) -> Column:
     """A column of numbers if every cell is a number or missing, else one of text."""
     pyarrow = library("compute")
-    if name not in as_text:
+    if _is_numeric(pyarrow, cells.type):
+        return Column(name, numbers=cells.cast(pyarrow.float64()).to_numpy())
+    if not as_text and style.is_usual:
         gaps = pyarrow.compute.is_in(cells, value_set=pyarrow.array(sorted(missing), cells.type))
         present = pyarrow.compute.if_else(gaps, pyarrow.scalar(None, cells.type), cells)
         try:
@@ -200,19 +303,24 @@ def _column(name: str, cells: Any, missing: Collection[str], as_text: Collection
             pass
     encoded = cells.combine_chunks().dictionary_encode()
     different, places = encoded.dictionary.to_pylist(), encoded.indices.to_numpy()
-    if name not in as_text:
+    if not style.is_usual:
+        plain = [cell if cell.strip() in missing else style.plain(cell) for cell in different]
+        different = different if None in plain else plain
+        style = style if None in plain else USUAL
+    if not as_text and style.is_usual:
         values = [np.nan if (text := cell.strip()) in missing else number(text) for cell in different]
         if None not in values:
             return Column(name, numbers=np.array(values, dtype=np.float64)[places])
-    return column_from_array(name, text_array(different), missing, as_text, source).rows(places)
+    return column_from_array(name, text_array(different), missing, {name} if as_text else (), source).rows(places)
 
 
-def to_text(columns: Mapping[str, np.ndarray[Any, Any]], separator: str = ",") -> str:
-    """Columns as CSV text: numbers in the fewest digits that identify them, a missing value as an empty cell."""
+def to_text(columns: Mapping[str, Any], separator: str = ",") -> str:
+    """Columns as CSV text: numbers in the fewest digits that identify them, a missing value as an empty cell.
+
+    A column is a NumPy array or one of pyarrow's.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
     writer.writerow(columns)
-    # str of a float32 has fewer digits than str of the float64 that tolist would make of it.
-    lists = [map(str, values) if values.dtype.kind == "f" else values.tolist() for values in columns.values()]
-    writer.writerows(zip(*lists, strict=True))
+    writer.writerows(zip(*map(spelled, columns.values()), strict=True))
     return buffer.getvalue()

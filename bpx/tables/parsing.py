@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import final
 
 # The spellings that pandas reads as a missing value.
 MISSING = frozenset(
@@ -26,8 +30,8 @@ def number(cell: str) -> float | None:
 
 
 def same_spelling(cell: str) -> str:
-    """``true`` for ``True`` and ``TRUE``, and the like: other programs write them so; anything else stays as it is."""
-    return _BOOLEANS.get(cell, cell)
+    """``true`` for ``True`` and ``TRUE``, and the like: other programs write them so; other text in Unicode's NFC."""
+    return _BOOLEANS.get(cell, cell) if cell.isascii() else unicodedata.normalize("NFC", cell)
 
 
 def text_of(value: object) -> str:
@@ -44,3 +48,35 @@ def canonical(cell: str) -> str:
     value = number(cell)
     # Beyond 2^53 two different integers may be the same float.
     return same_spelling(cell) if value is None or not abs(value) < 2**53 else text_of(value)
+
+
+@final
+@dataclass(frozen=True)
+class Style:
+    """How a text file writes numbers: the decimal mark, and what separates thousands (nothing by default)."""
+
+    decimal: str = "."
+    thousands: str = ""
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether numbers are written as programs write them."""
+        return self == USUAL
+
+    def plain(self, cell: str) -> str | None:
+        """The cell's number as programs write it; None for what is no number in this style."""
+        body, mark = cell.strip(), re.escape(self.decimal)
+        if self.thousands:
+            if self.thousands == " ":
+                body = re.sub("[\u00a0\u2009\u202f]", " ", body)
+            groups = rf"([-+\u2212]?\d{{1,3}}(?:{re.escape(self.thousands)}\d{{3}})+)((?:{mark}\d*)?(?:[eE][-+]?\d+)?)"
+            if match := re.fullmatch(groups, body):
+                body = match[1].replace(self.thousands, "") + match[2]
+        if self.decimal != ".":
+            if "." in body:
+                return None
+            body = body.replace(self.decimal, ".")
+        return None if number(body) is None else body
+
+
+USUAL = Style()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -37,6 +38,8 @@ class Column:
     dtype : str
         What a column of text is in a file with types: "bool", "date", "timestamp", or NumPy's name of a number's type;
         else "".
+    cells : pyarrow.ChunkedArray or NumPy array of length n, or None
+        What the file holds, with its type or spelling, for a column that is to be written again.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Column:
     texts: Texts | None = None
     spellings: frozenset[str] = frozenset()
     dtype: str = ""
+    cells: Any = None
 
     @property
     def missing(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -57,7 +61,34 @@ class Column:
         """Some of the rows, by indices or a mask."""
         numbers = None if self.numbers is None else self.numbers[which]
         texts = None if self.texts is None else self.texts[which]
-        return replace(self, numbers=numbers, texts=texts)
+        cells = self.cells
+        if cells is not None:
+            cells = cells.take(np.arange(len(cells))[which])
+        return replace(self, numbers=numbers, texts=texts, cells=cells)
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC: a letter with an accent may be one code point or two, and is the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+@final
+class _Columns(dict[str, Column]):
+    """Columns by name in any Unicode form; iteration gives names as their file spells them."""
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        super().__init__((column.name, column) for column in columns)
+        self._spelled = {composed(name): name for name in self if not name.isascii()}
+
+    def spelled(self, name: str) -> str:
+        """The name as the file spells it."""
+        return name if name.isascii() else self._spelled.get(composed(name), name)
+
+    def __getitem__(self, name: str) -> Column:
+        return super().__getitem__(self.spelled(name))
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(self.spelled(name) if isinstance(name, str) else name)
 
 
 @final
@@ -75,14 +106,16 @@ class Table:
         The place of a row (counted from 0) in the file, for messages, such as ``"line 8"``.
     index : collection of str
         The columns that the file says are a data frame's index.
+    notes : sequence of str
+        What the user should know of how the file was read.
     """
 
     def __init__(
         self, source: str, columns: Sequence[Column], n_rows: int, place: Callable[[int], str] | None = None,
-        index: Collection[str] = (),
+        index: Collection[str] = (), notes: Sequence[str] = (),
     ) -> None:  # fmt: skip
-        self.source, self.n_rows, self.index = source, n_rows, frozenset(index)
-        self.columns = {column.name: column for column in columns}
+        self.source, self.n_rows, self.index, self.notes = source, n_rows, frozenset(index), tuple(notes)
+        self.columns = _Columns(columns)
         self._place = place or (lambda row: f"row {row + 1}")
 
     @property
@@ -117,7 +150,7 @@ class Table:
 
     def without(self, names: Iterable[str]) -> Table:
         """The table without these columns."""
-        left_out = set(names)
+        left_out = {self.columns.spelled(name) for name in names}
         return self.of([column for name, column in self.columns.items() if name not in left_out])
 
 
@@ -146,9 +179,15 @@ def column_from_array(
     elif kind not in "UOT":
         raise TableError(f"{source}: column {name!r} holds {values.dtype}, neither numbers nor text; leave it out")
     cells = [None if v is None or v != v else str(v).strip() for v in values.tolist()]
-    known = text_array(None if text is None or text in missing else text for text in cells)
+    known = text_array(_in_one_form([None if text is None or text in missing else text for text in cells]))
     spellings = frozenset(text for text in cells if text in missing and text is not None)
     return Column(name, texts=known, spellings=spellings, dtype=dtype)
+
+
+def _in_one_form(texts: list[str | None]) -> list[str | None]:
+    """Texts in two Unicode forms both as the first of them; all others stay as they are."""
+    first: dict[str, str] = {}
+    return [text if text is None or text.isascii() else first.setdefault(composed(text), text) for text in texts]
 
 
 def text_array(values: Iterable[str | None]) -> np.ndarray[Any, Any]:
@@ -163,10 +202,22 @@ def listed(names: Sequence[str], most: int = 12) -> str:
 
 
 def refuse_equal_names(names: Sequence[str], source: str) -> None:
-    """Raise TableError where two columns have one name."""
+    """Raise TableError where two columns have one name, in whichever Unicode form."""
+    first: dict[str, int] = {}
     for i, name in enumerate(names):
-        first = names.index(name)
-        if first < i:
+        if first.setdefault(composed(name), i) < i:
             raise TableError(
-                f"{source}: expected names that differ, got {name!r} for columns {first + 1} and {i + 1}; rename one"
+                f"{source}: expected names that differ, got {name!r} for columns {first[composed(name)] + 1} and"
+                f" {i + 1}; rename one, or leave them out with --drop {name!r}"
             )
+
+
+def without_dropped(names: Sequence[str], drop: Collection[str], source: str) -> list[int]:
+    """The places of the columns that are not in `drop`; TableError for an unknown name, and for equal ones left."""
+    known, dropped = {composed(name) for name in names}, {composed(name) for name in drop}
+    for name in drop:
+        if composed(name) not in known:
+            Table(source, [Column(one) for one in names], 0)[name]
+    kept = [i for i, name in enumerate(names) if composed(name) not in dropped]
+    refuse_equal_names([names[i] for i in kept], source)
+    return kept

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from bpx.files import atomic
 from bpx.tables import csv_table, npz_table, parquet_table
 
-Columns = Mapping[str, np.ndarray[Any, Any]]
+# Arrays of NumPy's or pyarrow's.
+Columns = Mapping[str, Any]
 
 _TO_BYTES: dict[str, Callable[[Columns], bytes]] = {
     ".csv": lambda columns: csv_table.to_text(columns).encode("utf-8"),
