@@ -305,7 +305,9 @@ def test_one_table_in_every_form_gives_the_same_inputs(tmp_path, rng):
     pyarrow.feather.write_feather(table, tmp_path / "t.feather")
     np.savez(tmp_path / "t.npz", **columns)
     tables = [reading.read(tmp_path / f"t.{ending}") for ending in ("csv", "parquet", "feather", "npz")]
-    tables += [reading.from_frame(one) for one in (frame, polars.DataFrame(columns), table)]
+    tables += [reading.from_frame(one) for one in (frame, table)]
+    if hasattr(polars.DataFrame, "__arrow_c_stream__"):  # polars 1.5, the oldest that the tests take, has it not
+        tables.append(reading.from_frame(polars.DataFrame(columns)))
     code = encoding.learn(tables[0], ["k", "b"])
     for one in tables:
         learned = encoding.learn(one, ["k", "b"])

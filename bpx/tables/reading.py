@@ -106,7 +106,8 @@ def from_frame(
     Parameters
     ----------
     frame : object
-        With Arrow's interchange protocol, such as ``pandas.DataFrame`` (pandas 2.2 on) and ``polars.DataFrame``.
+        With Arrow's interchange protocol, such as ``pandas.DataFrame`` (pandas 2.2 on) and ``polars.DataFrame``
+        (after polars 1.5).
     missing, as_text, drop : collection of str
         As for `read`.
     source : str
@@ -121,7 +122,8 @@ def from_frame(
     """
     if not hasattr(frame, "__arrow_c_stream__"):
         raise TableError(
-            f"{source}: expected a frame of pandas, polars or pyarrow, got {type(frame).__name__}; turn it into one"
+            f"{source}: expected a frame of pandas, polars or pyarrow, got {type(frame).__name__}; turn"
+            " it into one, or install a newer version of its library"
         )
     pyarrow = arrow.library("compute")
     try:
