@@ -197,8 +197,8 @@ def test_metadata_and_versions_are_in_the_header(path):
     ("metadata", "error"),
     [
         ({"x": np.zeros(2)}, TypeError), ({"x": float("nan")}, ValueError), ({1: "a"}, TypeError),
-        ({"x": (1, 2)}, TypeError), ([1], TypeError), ({"x": "a" * 2**20}, ValueError),
-        ({"x": "\n" * 2**19}, ValueError), (json.loads('{"a":' * 40 + "1" + "}" * 40), ValueError),
+        ({"x": (1, 2)}, TypeError), ([1], TypeError), ({"x": "a" * 2**22}, ValueError),
+        ({"x": "\n" * 2**21}, ValueError), (json.loads('{"a":' * 40 + "1" + "}" * 40), ValueError),
     ],
     ids=["array", "nan", "int name", "tuple", "list", "large", "large when escaped", "deep"],
 )  # fmt: skip

@@ -167,6 +167,9 @@ def pictures(kind: str) -> Any:
         "GradientCheckDisplay": lambda d: d.from_report(bpx.check_gradients(flat, SMALL[:4], LABELS[:4])),
         "HiddenWeightsDisplay": lambda d: d.from_network(net((4, 3, 2)), shape=(2, 2)),
         "ImageGridDisplay": lambda d: d.from_images(X[:4, :1].reshape(4, 1, 1) + np.zeros((4, 3, 3))),
+        "ImportanceDisplay": lambda d: d(
+            names=["a", "b"], importances=[[0.1, 0.2], [0.0, -0.1]], score=0.9, scoring="accuracy"
+        ).plot(),
         "LossCurveDisplay": lambda d: d.from_history(history),
         "NetworkDisplay": lambda d: d.from_trace(bpx.trace(flat, X[0], 1, loss="cross_entropy")),
         "SweepDisplay": lambda d: d.from_sweep(
