@@ -12,7 +12,7 @@ import numpy as np
 from bpx._formatting import TextTable
 from bpx.cli import backend_option, parser, preparation, scores, table_input
 from bpx.cli.output import MistakeError, Output, counted
-from bpx.cli.predict import header_of, known_targets, note_unseen
+from bpx.cli.predict import header_of, known_targets, note_unseen, table_of
 from bpx.cli.table_model import TableModel
 from bpx.cli.target import CLASSIFY
 from bpx.files import atomic, model
@@ -58,15 +58,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     metric = args.metric or ("accuracy" if target.task == CLASSIFY else "r2")
     scores.check_metrics(target, [metric], "--metric")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
-    table = table_input.read(
-        args,
-        {*table_model.encoding.as_text, target.name},
-        markers=table_model.markers,
-        usual=table_model.usual,
-        remembered=table_model.reading,
-    )  # fmt: skip
-    for note in table.notes:
-        output.note(note)
+    table = table_of(args, table_model, output)
     if target.name not in table.columns:
         raise MistakeError(f"{table.source}: no column {target.name!r}, the target, by which predictions are judged")
     weights = None if args.weight is None else preparation.weights_of(table, args.weight)

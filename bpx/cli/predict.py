@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -59,13 +60,7 @@ def run(args: argparse.Namespace, output: Output) -> None:
     if args.proba and not classify:
         raise MistakeError(f"--proba goes with classes; {args.model} predicts a number, {target.name!r}")
     net, _ = model.network_in(args.model, backend_option.backend(args.backend))
-    as_text = {*table_model.encoding.as_text, target.name}
-    table = table_input.read(
-        args, as_text, markers=table_model.markers, usual=table_model.usual, keep=args.keep,
-        remembered=table_model.reading,
-    )  # fmt: skip
-    for note in table.notes:
-        output.note(note)
+    table = table_of(args, table_model, output, args.keep)
     columns: dict[str, Any] = {table[name].name: table[name].cells for name in args.keep}
     X, unseen = table_model.encoding.encode(table, net.dtype)
     note_unseen(unseen, table, output)
@@ -93,6 +88,15 @@ def header_of(path: str) -> dict[str, Any]:
         if other:  # which Python functions read such a file
             message = f"{message.rpartition(';')[0]}; give a model that bpx train wrote"
         raise FileFormatError(message) from error
+
+
+def table_of(args: argparse.Namespace, table_model: TableModel, output: Output, keep: Sequence[str] = ()) -> Table:
+    """The table that the arguments name, read as the training table was; columns in `keep` have `Column.cells`."""
+    as_text = {*table_model.encoding.as_text, table_model.target.name}
+    return table_input.read(
+        args, output, as_text, markers=table_model.markers, usual=table_model.usual, keep=keep,
+        remembered=table_model.reading,
+    )  # fmt: skip
 
 
 def note_unseen(unseen: Unseen, table: Table, output: Output) -> None:

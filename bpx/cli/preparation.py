@@ -40,9 +40,7 @@ def prepare(args: argparse.Namespace, output: Output) -> Prepared:
     for option, names in (("--drop", args.drop), ("--id", args.id), ("--weight", [args.weight])):
         if name is not None and name in names:
             raise MistakeError(f"{option}: {name!r} is the target")
-    table = table_input.read(args, {*([name] if name else []), *args.categorical}, left_out)
-    for note in table.notes:
-        output.note(note)
+    table = table_input.read(args, output, {*([name] if name else []), *args.categorical}, left_out)
     if name is not None and name not in table.columns:
         hint = table.nearest(name)
         if all(one.replace(".", "").replace("-", "").isdigit() for one in table.names):

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Collection, Mapping
 
-from bpx.cli.output import MistakeError
+from bpx.cli.output import MistakeError, Output
 from bpx.files import atomic
 from bpx.tables import reading
 from bpx.tables.parsing import Style
@@ -41,10 +41,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def read(
-    args: argparse.Namespace, as_text: Collection[str], drop: Collection[str] = (), markers: Collection[str] = (),
-    usual: bool = True, *, keep: Collection[str] = (), remembered: Mapping[str, str] | None = None,
+    args: argparse.Namespace, output: Output, as_text: Collection[str], drop: Collection[str] = (),
+    markers: Collection[str] = (), usual: bool = True, *, keep: Collection[str] = (),
+    remembered: Mapping[str, str] | None = None,
 ) -> Table:  # fmt: skip
-    """The table that the arguments name, with at least one row.
+    """The table that the arguments name, with at least one row; what reading has to say becomes notes.
 
     `as_text`, `drop` and `usual` are as for `bpx.tables.reading.read`; `markers` are a model's spellings of a missing
     value, added to the user's. `remembered` is what `reading_options` gave in training, where the user says nothing
@@ -69,6 +70,8 @@ def read(
     )  # fmt: skip
     if table.n_rows == 0:
         raise MistakeError(f"{table.source}: expected rows of data below the column names, got none")
+    for note in table.notes:
+        output.note(note)
     return table
 
 

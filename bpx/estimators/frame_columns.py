@@ -39,7 +39,7 @@ def frame_column(frame: Any, i: int) -> tuple[HostArray, bool]:
         series = frame.to_series(i)
         if series.dtype.is_numeric():
             return np.asarray(series.cast(float).to_numpy()), False
-        return _objects(series.to_list()), str(series.dtype) not in ("Object", "Null")
+        return text_array(series.to_list()), str(series.dtype) not in ("Object", "Null")
     if library == "pyarrow":
         from pyarrow import float64, types
 
@@ -47,7 +47,7 @@ def frame_column(frame: Any, i: int) -> tuple[HostArray, bool]:
         if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
             values = column.to_pylist() if types.is_float16(kind) else column.cast(float64(), safe=False)
             return np.array(values, dtype=np.float64), False
-        return _objects(column.to_pylist()), not types.is_null(kind)
+        return text_array(column.to_pylist()), not types.is_null(kind)
     series = frame.iloc[:, i]
     kind = getattr(series.dtype, "kind", "O")
     if kind in "iuf":
@@ -117,10 +117,3 @@ def _finite(name: str, values: HostArray) -> HostArray:
             " too large one; mend it, or make it NaN"
         )
     return values
-
-
-def _objects(values: list[Any]) -> HostArray:
-    """A list as an array of objects of shape (n,)."""
-    array = np.empty(len(values), dtype=object)
-    array[:] = values
-    return array

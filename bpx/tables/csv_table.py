@@ -79,7 +79,8 @@ def read(
 def _places(text: Text, n_rows: int) -> Callable[[int], str]:
     """The place of a row for messages; the text itself is kept only where lines have to be counted anew."""
     breaks = text.content.count(b"\n") + (not text.content.endswith(b"\n"))
-    if b'"' not in text.content and b"\r" not in text.content.replace(b"\r\n", b"") and breaks == n_rows + 1:
+    only_in_pairs = text.content.count(b"\r") == text.content.count(b"\r\n")
+    if b'"' not in text.content and only_in_pairs and breaks == n_rows + 1:
         before, lines = text.before, text.lines
         return lambda row: f"line {row + 2 + before if lines is None else lines[row + 1]}"
     one_column = text.separator not in text.header.decode("utf-8", "replace")
