@@ -116,7 +116,9 @@ def test_a_marker_of_missing_values_that_is_not_known(tmp_path, capsys):
 def test_numbers_with_commas_are_no_categories(x, tmp_path, capsys):
     data = write_csv(tmp_path / "t.csv", {"x": x, "y": [0, 1] * 30})
     first = next(cell for cell in x if "," in cell)
-    assert f"column 'x' holds numbers with commas, such as {first!r}" in refused_training(capsys, data, "y")
+    message = refused_training(capsys, data, "y")
+    assert f"column 'x' holds numbers with commas, such as {first!r}" in message
+    assert "or say what commas are with --decimal or --thousands" in message
 
 
 @pytest.mark.parametrize("task", [[], ["--task", "regress"]])

@@ -143,7 +143,7 @@ def with_commas(counts: Counter[str]) -> str:
         return ""
     return (
         f"holds numbers with commas, such as {found[0]!r}; save the table with decimal points and without thousands"
-        " separators"
+        " separators, or say what commas are with --decimal or --thousands"
     )
 
 

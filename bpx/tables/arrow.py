@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from bpx.errors import how_to_install
-from bpx.tables.parsing import text_of
-from bpx.tables.table import Column, Table, TableError, column_from_array, composed, text_array, without_dropped
+from bpx.tables.parsing import composed, text_of
+from bpx.tables.table import Column, Table, TableError, column_from_array, text_array, without_dropped
 
 
 def library(part: str) -> Any:

@@ -17,8 +17,8 @@ import numpy as np
 from bpx.tables import csv_text
 from bpx.tables.arrow import library, spelled
 from bpx.tables.csv_text import Text
-from bpx.tables.parsing import USUAL, Style, number
-from bpx.tables.table import Column, Table, TableError, column_from_array, composed, text_array, without_dropped
+from bpx.tables.parsing import USUAL, Style, composed, number
+from bpx.tables.table import Column, Table, TableError, column_from_array, text_array, without_dropped
 
 # How much of a file shows which columns hold numbers.
 _HEAD = 1 << 18

@@ -31,7 +31,12 @@ def number(cell: str) -> float | None:
 
 def same_spelling(cell: str) -> str:
     """``true`` for ``True`` and ``TRUE``, and the like: other programs write them so; other text in Unicode's NFC."""
-    return _BOOLEANS.get(cell, cell) if cell.isascii() else unicodedata.normalize("NFC", cell)
+    return _BOOLEANS.get(cell) or composed(cell)
+
+
+def composed(text: str) -> str:
+    """The text in Unicode's form NFC: a letter with an accent may be one code point or two, and is the same."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def text_of(value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from typing import Any, final
 import numpy as np
 
 from bpx.errors import FileFormatError
-from bpx.tables.parsing import text_of
+from bpx.tables.parsing import composed, text_of
 
 Numbers = np.ndarray[Any, np.dtype[np.float64]]
 Texts = np.ndarray[Any, np.dtype[np.object_]]
@@ -65,11 +64,6 @@ class Column:
         if cells is not None:
             cells = cells.take(np.arange(len(cells))[which])
         return replace(self, numbers=numbers, texts=texts, cells=cells)
-
-
-def composed(text: str) -> str:
-    """The text in Unicode's form NFC: a letter with an accent may be one code point or two, and is the same."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 @final
